@@ -1,0 +1,286 @@
+//! The arguments, as clap parses them. Meaning is given to them in [`super::session`].
+
+use super::exit;
+use crate::IfExists;
+use crate::formats::size::{parse_duration, parse_size};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Download large files fast, over many connections; resume after any interruption; verify.
+///
+/// Each URL becomes a file of its own. Resuming needs no flag: run the same command again.
+#[derive(Debug, Parser)]
+#[command(name = "haul", version, after_help = exit::TABLE, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    /// What to download: http:// or https://
+    #[arg(value_name = "URL")]
+    pub(super) urls: Vec<String>,
+    #[command(flatten)]
+    pub(super) options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Ask the server about a URL without fetching it
+    Info {
+        #[arg(value_name = "URL", required = true)]
+        urls: Vec<String>,
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Show unfinished downloads: of a file, or of all in a directory
+    Status {
+        #[arg(value_name = "PATH", default_value = ".")]
+        paths: Vec<PathBuf>,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a file against a digest, or an unfinished one against its manifest
+    Verify {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        digests: Digests,
+    },
+    /// Go on with every unfinished download in a directory
+    Resume {
+        #[arg(value_name = "DIR", default_value = ".")]
+        directory: PathBuf,
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Remove what an unfinished download left; finished files are never touched
+    Rm {
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Print a completion script
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page
+    Man,
+}
+
+/// Digests that the file must have.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Digests {
+    /// The SHA-256 that the file must have
+    #[arg(long, value_name = "HEX")]
+    pub(super) sha256: Option<String>,
+    /// A digest that the file must have: sha256:HEX, sha-256=HEX or sha256-BASE64; also sha512, blake2b,
+    /// blake3, sha1, md5; may be repeated
+    #[arg(long, value_name = "SPEC")]
+    pub(super) checksum: Vec<String>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Options {
+    /// Save to FILE; - writes to the standard output, in order
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(super) output: Option<PathBuf>,
+    /// Save in DIR, which is created if it is missing
+    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
+    pub(super) dir: Option<PathBuf>,
+    /// What to do if the file exists: auto succeeds if it is the wanted file [default: auto]
+    #[arg(long, value_name = "POLICY", value_enum, env = "HAUL_IF_EXISTS", help_heading = "Output")]
+    pub(super) if_exists: Option<Exists>,
+    /// Take the file name from the server, made safe
+    #[arg(long, help_heading = "Output")]
+    pub(super) content_disposition: bool,
+    /// Give the file the modification time that the server states
+    #[arg(long, help_heading = "Output")]
+    pub(super) remote_time: bool,
+    /// Show what would be done, and do nothing
+    #[arg(short = 'n', long, help_heading = "Output")]
+    pub(super) dry_run: bool,
+
+    #[command(flatten)]
+    pub(super) digests: Digests,
+
+    /// Connections for each file: a number, or auto [default: auto]
+    #[arg(short = 'x', long, value_name = "N", value_parser = connections, env = "HAUL_CONNECTIONS", help_heading = "Transfer")]
+    pub(super) connections: Option<crate::Connections>,
+    /// Files at once [default: 4]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), env = "HAUL_JOBS", help_heading = "Transfer")]
+    pub(super) jobs: Option<u16>,
+    /// Split no range below this size; K, M, G mean 1024 [default: 1M]
+    #[arg(short = 'k', long, value_name = "SIZE", value_parser = split_size, env = "HAUL_MIN_SPLIT_SIZE", help_heading = "Transfer")]
+    pub(super) min_split_size: Option<u64>,
+    /// Discard what an earlier run left
+    #[arg(long, conflicts_with = "no_restart", help_heading = "Transfer")]
+    pub(super) restart: bool,
+    /// If the file changed on the server: fail, and keep what is there, instead of starting over
+    #[arg(long, help_heading = "Transfer")]
+    pub(super) no_restart: bool,
+    /// Failures in a row, without new bytes in between, before giving up [default: 8]
+    #[arg(long, value_name = "N", env = "HAUL_RETRY", help_heading = "Transfer")]
+    pub(super) retry: Option<u32>,
+    /// How long failures in a row are put up with, such as 90s or 10m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, env = "HAUL_RETRY_MAX_TIME", help_heading = "Transfer")]
+    pub(super) retry_max_time: Option<Duration>,
+    /// For connecting [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = some_time, env = "HAUL_CONNECT_TIMEOUT", help_heading = "Transfer")]
+    pub(super) connect_timeout: Option<Duration>,
+    /// From a request to its answer [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = some_time, env = "HAUL_FIRST_BYTE_TIMEOUT", help_heading = "Transfer")]
+    pub(super) first_byte_timeout: Option<Duration>,
+    /// A connection that delivers nothing for this long is replaced [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = some_time, env = "HAUL_STALL_TIMEOUT", help_heading = "Transfer")]
+    pub(super) stall_timeout: Option<Duration>,
+    /// Redirects to follow [default: 10]
+    #[arg(long, value_name = "N", env = "HAUL_MAX_REDIRS", help_heading = "Transfer")]
+    pub(super) max_redirs: Option<usize>,
+
+    /// Send this header to the URL's own origin, and no other; @FILE reads headers from a file
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", help_heading = "Request")]
+    pub(super) header: Vec<String>,
+    /// The User-Agent
+    #[arg(short = 'A', long, value_name = "TEXT", env = "HAUL_USER_AGENT", help_heading = "Request")]
+    pub(super) user_agent: Option<String>,
+    /// Basic credentials for the URL's own origin; @FILE reads them from a file
+    #[arg(short, long, value_name = "USER:PASSWORD", help_heading = "Request")]
+    pub(super) user: Option<String>,
+    /// A file with a bearer token for the URL's own origin
+    #[arg(long, value_name = "FILE", conflicts_with = "user", help_heading = "Request")]
+    pub(super) bearer_file: Option<PathBuf>,
+
+    /// Trust the certificates of this PEM file as well
+    #[arg(long, value_name = "FILE", env = "HAUL_CACERT", help_heading = "Safety")]
+    pub(super) cacert: Option<PathBuf>,
+    /// Accept any certificate: nobody knows then who answers
+    #[arg(long, help_heading = "Safety")]
+    pub(super) insecure: bool,
+    /// Follow redirects from https to http; credentials never follow
+    #[arg(long, help_heading = "Safety")]
+    pub(super) allow_downgrade: bool,
+
+    /// How to show progress [default: auto]
+    #[arg(long, value_name = "HOW", value_enum, env = "HAUL_PROGRESS", help_heading = "Screen")]
+    pub(super) progress: Option<Style>,
+    /// One JSON object for each event, on the standard output
+    #[arg(long, help_heading = "Screen")]
+    pub(super) json: bool,
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Screen")]
+    pub(super) quiet: bool,
+    /// Say more; may be repeated
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Screen")]
+    pub(super) verbose: u8,
+    /// When to use colours [default: auto]
+    #[arg(long, value_name = "WHEN", value_enum, env = "HAUL_COLOR", help_heading = "Screen")]
+    pub(super) color: Option<When>,
+    /// Do not read the configuration file
+    #[arg(long, help_heading = "Screen")]
+    pub(super) no_config: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Exists {
+    /// Succeed if it is the wanted file, fail if not
+    Auto,
+    /// Succeed without looking
+    Skip,
+    /// Replace it once the new file is complete
+    Overwrite,
+    /// Save under another name
+    Rename,
+    /// Fail
+    Error,
+}
+
+impl From<Exists> for IfExists {
+    fn from(policy: Exists) -> Self {
+        match policy {
+            Exists::Auto => Self::Auto,
+            Exists::Skip => Self::Skip,
+            Exists::Overwrite => Self::Overwrite,
+            Exists::Rename => Self::Rename,
+            Exists::Error => Self::Error,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Style {
+    /// A bar on a terminal, plain lines elsewhere
+    #[default]
+    Auto,
+    /// A bar and a map of the connections
+    Bar,
+    /// A line now and then
+    Plain,
+    /// The same as --json
+    Json,
+    /// Nothing
+    None,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum When {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// The most connections one file may be given.
+const MOST_CONNECTIONS: usize = 64;
+
+pub(super) fn connections(text: &str) -> Result<crate::Connections, String> {
+    if text == "auto" {
+        return Ok(crate::Connections::Auto);
+    }
+    match text.parse() {
+        Ok(count @ 1..=MOST_CONNECTIONS) => Ok(crate::Connections::AtMost(count)),
+        Ok(_) => Err(format!("from 1 to {MOST_CONNECTIONS} connections are possible")),
+        Err(_) if text.contains("://") => {
+            Err("-x is the number of connections; haul has no flag for proxies yet".to_owned())
+        }
+        Err(_) => Err("a number or auto is wanted".to_owned()),
+    }
+}
+
+/// A time that is not zero: a limit of nothing would fail everything.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(Duration::ZERO) => Err("a time above 0 is wanted".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn split_size(text: &str) -> Result<u64, String> {
+    match parse_size(text) {
+        Ok(0) => Err("a size above 0 is wanted".to_owned()),
+        Ok(size) => Ok(size),
+        Err(_) if text.contains("://") => {
+            Err("-k is the smallest size to split; a certificate is accepted unseen with --insecure"
+                .to_owned())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_make_sense_to_clap() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_foreign_meaning_of_a_flag_is_explained() {
+        assert!(connections("http://proxy:3128").unwrap_err().contains("proxies"));
+        assert!(split_size("https://host/f").unwrap_err().contains("--insecure"));
+        assert!(connections("0").is_err() && connections("65").is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! `haul info URL...`, and `haul --dry-run`.
+
+use super::super::args::Options;
+use super::super::{config, exit, failure, session};
+use super::runtime;
+use crate::error::Error;
+use crate::formats::escape;
+use crate::formats::size::format_bytes;
+use crate::{Client, Plan, Request};
+use serde_json::json;
+use std::process::ExitCode;
+
+pub(in super::super) fn run(options: Options, urls: &[String]) -> Result<ExitCode, Error> {
+    let options = config::fill(options)?;
+    let requests = urls.iter().map(|url| session::request(url, &options)).collect::<Result<Vec<_>, _>>()?;
+    plans(&session::client(&options)?, &requests, options.json)
+}
+
+/// Shows what would be downloaded; nothing is written.
+pub(super) fn plans(client: &Client, requests: &[Request], json: bool) -> Result<ExitCode, Error> {
+    let runtime = runtime()?;
+    let mut failures = Vec::new();
+    for request in requests {
+        match runtime.block_on(client.plan(request)) {
+            Ok(plan) if json => println!("{}", object(&plan)),
+            Ok(plan) => show(&plan),
+            Err(error) => {
+                failures.push(error.kind());
+                failure::lines(&error).iter().for_each(|line| eprintln!("{line}"));
+            }
+        }
+    }
+    Ok(exit::combined(&failures).into())
+}
+
+fn object(plan: &Plan) -> serde_json::Value {
+    json!({
+        "v": 1, "event": "plan", "url": plan.url, "final_url": plan.final_url, "size": plan.size,
+        "ranges": plan.ranges, "etag": plan.etag, "last_modified": plan.last_modified,
+        "strong_validator": plan.strong_validator, "media_type": plan.media_type,
+        "suggested_name": plan.suggested_name, "path": plan.path.as_ref().map(|path| path.to_string_lossy()),
+        "kept": plan.kept,
+    })
+}
+
+fn show(plan: &Plan) {
+    let line = |name: &str, value: &str| println!("{name:<12} {}", escape::for_terminal(value));
+    line("url", &plan.url);
+    if plan.final_url != plan.url {
+        line("leads to", &plan.final_url);
+    }
+    line(
+        "size",
+        &plan.size.map_or("unknown".to_owned(), |size| format!("{} ({size} bytes)", format_bytes(size))),
+    );
+    line(
+        "ranges",
+        match plan.ranges {
+            Some(true) => "yes: several connections, and resuming",
+            Some(false) => "no: one connection",
+            None => "unknown",
+        },
+    );
+    match (&plan.strong_validator, &plan.etag) {
+        (Some(validator), _) => line("version", validator),
+        (None, Some(etag)) => line("version", &format!("{etag} (weak: joins nothing without a digest)")),
+        (None, None) => line("version", "unknown: joins nothing without a digest"),
+    }
+    for (name, value) in
+        [("modified", &plan.last_modified), ("type", &plan.media_type), ("their name", &plan.suggested_name)]
+    {
+        if let Some(value) = value {
+            line(name, value);
+        }
+    }
+    if let Some(path) = &plan.path {
+        line("saved as", &path.to_string_lossy());
+    }
+    if plan.kept > 0 {
+        line("kept", &format!("{} from an earlier run", format_bytes(plan.kept)));
+    }
+}

@@ -1,0 +1,65 @@
+//! `haul resume [DIR]`
+
+use super::super::args::Options;
+use super::super::{config, failure, session};
+use super::{fetch, status};
+use crate::error::{Error, Kind};
+use crate::{Inspection, Request, inspect};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+pub(in super::super) fn run(
+    options: Options,
+    directory: &Path,
+    args: &[OsString],
+) -> Result<ExitCode, Error> {
+    let options = config::fill(options)?;
+    if options.output.is_some() || options.dir.is_some() {
+        return Err(Error::usage(
+            "haul resume saves each file where it was begun; -o and -d make no sense with it",
+        ));
+    }
+    let mut requests = Vec::new();
+    let mut failed = false;
+    for manifest in status::manifests(directory)? {
+        match inspect(&manifest).and_then(|left| request(&left, &options)) {
+            Ok(request) => requests.push(request),
+            Err(error) => {
+                failed = true;
+                failure::lines(&error).iter().for_each(|line| eprintln!("{line}"));
+            }
+        }
+    }
+    if requests.is_empty() && !failed {
+        eprintln!("haul: note: there is nothing to resume in {}", directory.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.dry_run {
+        return super::info::plans(&session::client(&options)?, &requests, options.json);
+    }
+    let ended = if requests.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        fetch::fetch(&options, &session::client(&options)?, requests, args)?
+    };
+    Ok(if failed { ExitCode::FAILURE } else { ended })
+}
+
+fn request(left: &Inspection, options: &Options) -> Result<Request, Error> {
+    if !left.url_is_whole {
+        let cause =
+            format!("{} was begun from a signed URL, which is not kept: {}", left.path.display(), left.url);
+        return Err(Error::new(Kind::Usage, cause)
+            .with_hint(format!("give the URL again: haul 'URL' -o '{}'", left.path.display())));
+    }
+    let path = std::path::absolute(&left.path)
+        .map_err(|error| Error::new(Kind::Disk, format!("cannot find {}: {error}", left.path.display())))?;
+    let mut request = session::request(&left.url, options)?.output(path);
+    if request.digests.is_empty() {
+        for digest in &left.digests {
+            request = request.digest(digest.parse()?);
+        }
+    }
+    Ok(request)
+}

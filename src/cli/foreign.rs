@@ -1,0 +1,70 @@
+//! Mistakes on the command line, and flags that mean something in other programs.
+
+use super::exit;
+use crate::error::Kind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Flags of curl, wget and aria2 that haul does not have, and what to do instead.
+const FOREIGN: [(&str, &str); 22] = [
+    ("-c", "haul resumes by itself: run the same command again"),
+    ("-C", "haul resumes by itself: run the same command again"),
+    ("--continue", "haul resumes by itself: run the same command again"),
+    ("--continue-at", "haul resumes by itself: run the same command again"),
+    ("-O", "haul names the file after the URL by itself; another name is given with -o FILE"),
+    ("--remote-name", "haul names the file after the URL by itself"),
+    ("-J", "the server's name for the file is taken with --content-disposition"),
+    ("-L", "haul follows redirects by itself; --max-redirs limits them"),
+    ("--location", "haul follows redirects by itself; --max-redirs limits them"),
+    ("-s", "the number of connections is -x; silence is -q"),
+    ("--split", "the number of connections is -x"),
+    ("-P", "the directory is given with -d DIR"),
+    ("-f", "haul always fails on an error of the server"),
+    ("--fail", "haul always fails on an error of the server"),
+    ("-t", "the number of retries is --retry N"),
+    ("--tries", "the number of retries is --retry N"),
+    ("-S", "haul shows errors by itself; more is shown with -v"),
+    ("-N", "haul compares an existing file by itself; see --if-exists"),
+    ("-T", "timeouts are --connect-timeout, --first-byte-timeout and --stall-timeout"),
+    ("-X", "haul only downloads; the directory for -d is created by itself"),
+    ("-R", "the server's time is kept with --remote-time"),
+    ("-I", "haul info URL shows what the server says"),
+];
+
+/// Prints help where it was asked for, and otherwise what was wrong, on one line.
+pub(super) fn explain(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // A reader that has gone away has seen enough.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("haul: {}", cause(error));
+    match instead(error, args) {
+        Some(hint) => eprintln!("  next: {hint}"),
+        None => eprintln!("  next: haul --help shows what there is"),
+    }
+    exit::code(Kind::Usage).into()
+}
+
+fn cause(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let first = lines.next().unwrap_or("the arguments make no sense");
+    let first = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    let whole = lines.fold(first, |text, line| format!("{text} {line}"));
+    crate::formats::escape::for_terminal(&whole).into_owned()
+}
+
+fn instead(error: &clap::Error, args: &[OsString]) -> Option<&'static str> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let known = |flag: &str| FOREIGN.iter().find(|(foreign, _)| *foreign == flag).map(|(_, hint)| *hint);
+    // clap names `-c` for `-c`, but also for a cluster like `-cv`; what was typed decides.
+    let typed = args.iter().filter_map(|arg| arg.to_str()).any(|arg| arg.starts_with(argument.as_str()));
+    known(argument).filter(|_| typed || argument.starts_with('-'))
+}

@@ -1,0 +1,61 @@
+//! The command line: arguments to settings, settings to downloads, downloads to lines on a screen.
+//!
+//! Nothing below this module knows that a terminal exists.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the one place that talks to a person"
+)]
+
+mod args;
+mod commands;
+mod config;
+mod exit;
+mod failure;
+mod foreign;
+mod render;
+mod resume_hint;
+mod session;
+mod signals;
+
+use crate::error::Error;
+use args::{Cli, Command};
+use clap::Parser as _;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    run_with(std::env::args_os())
+}
+
+/// Runs the command line with these arguments, the program's name first, and says how it ended.
+///
+/// A signal that interrupted it is raised again once everything is saved, so that this does not return then.
+pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<_> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return foreign::explain(&error, &args),
+    };
+    let outcome = match cli.command {
+        None => commands::fetch::run(cli.options, &cli.urls, &args),
+        Some(Command::Info { urls, options }) => commands::info::run(*options, &urls),
+        Some(Command::Status { paths, json }) => commands::status::run(&paths, json),
+        Some(Command::Verify { file, digests }) => commands::verify::run(&file, &digests),
+        Some(Command::Resume { directory, options }) => commands::resume::run(*options, &directory, &args),
+        Some(Command::Rm { files }) => commands::rm::run(&files),
+        Some(Command::Completions { shell }) => commands::generate::completions(shell),
+        Some(Command::Man) => commands::generate::man(),
+    };
+    outcome.unwrap_or_else(|error| fail(&error))
+}
+
+fn fail(error: &Error) -> ExitCode {
+    for line in failure::lines(error) {
+        eprintln!("{line}");
+    }
+    exit::code(error.kind()).into()
+}

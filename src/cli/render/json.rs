@@ -1,0 +1,130 @@
+//! Events as JSON, one object a line, on the standard output.
+
+use super::{FileView, Render, Summary};
+use crate::cli::exit;
+use crate::error::Error;
+use crate::{Event, Notice, Progress, Report};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::time::Duration;
+
+/// The version of the events. Fields may be added, never changed.
+const VERSION: u32 = 1;
+/// A file's progress is told at most this often.
+const PERIOD: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+pub(super) struct Json {
+    /// When each file's progress was last told.
+    last: Vec<Option<Duration>>,
+}
+
+fn emit(mut object: Value, name: &str, id: Option<usize>) {
+    object["v"] = VERSION.into();
+    object["event"] = name.into();
+    if let Some(id) = id {
+        object["id"] = id.into();
+    }
+    let mut out = std::io::stdout().lock();
+    // Nobody listening any more is no reason to harm a file.
+    let _ = writeln!(out, "{object}").and_then(|()| out.flush());
+}
+
+fn progress_object(progress: &Progress) -> Value {
+    json!({
+        "received": progress.received,
+        "durable": progress.durable,
+        "verified": progress.verified,
+        "size": progress.size,
+        "rate": progress.rate,
+        "eta": progress.eta.map(|eta| eta.as_secs_f64()),
+        "connections": progress.connections.len(),
+        "stalled": progress.connections.iter().filter(|connection| connection.stalled).count(),
+    })
+}
+
+impl Render for Json {
+    fn started(&mut self, id: usize, _: &FileView, event: &Event) {
+        if let Event::Started { url, path, size, resumed, connections } = event {
+            let path = path.as_ref().map(|path| path.to_string_lossy());
+            let object = json!({
+                "url": url, "path": path, "size": size, "resumed": resumed, "connections": connections,
+            });
+            emit(object, "start", Some(id));
+        }
+    }
+
+    fn retry(&mut self, id: usize, _: &FileView, event: &Event) {
+        if let Event::Retry { cause, status, wait, attempt } = event {
+            let object = json!({
+                "cause": cause, "status": status, "wait": wait.as_secs_f64(), "attempt": attempt,
+            });
+            emit(object, "retry", Some(id));
+        }
+    }
+
+    fn notice(&mut self, id: usize, _: &FileView, notice: Notice, text: &str) {
+        emit(json!({ "kind": notice.name(), "message": text }), "notice", Some(id));
+    }
+
+    fn tick(&mut self, files: &[FileView], elapsed: Duration) {
+        self.last.resize(files.len(), None);
+        for (id, file) in files.iter().enumerate() {
+            let fresh = self.last[id].is_some_and(|last| elapsed.saturating_sub(last) < PERIOD);
+            let progress = file.progress.borrow().clone();
+            if file.ended
+                || fresh
+                || !matches!(progress.phase, crate::Phase::Transferring | crate::Phase::Verifying)
+            {
+                continue;
+            }
+            self.last[id] = Some(elapsed);
+            emit(progress_object(&progress), "progress", Some(id));
+        }
+    }
+
+    fn done(&mut self, id: usize, _: &FileView, report: &Report) {
+        let digests: Vec<_> = report.digests.iter().map(ToString::to_string).collect();
+        let object = json!({
+            "url": report.url,
+            "path": report.path.as_ref().map(|path| path.to_string_lossy()),
+            "size": report.size,
+            "fetched": report.fetched,
+            "resumed": report.resumed,
+            "elapsed": report.elapsed.as_secs_f64(),
+            "digests": digests,
+            "sources": [report.url],
+            "connections": report.connections,
+            "retries": report.retries,
+        });
+        emit(object, "done", Some(id));
+    }
+
+    fn error(&mut self, id: usize, file: &FileView, error: &Error) {
+        let object = json!({
+            "code": exit::code(error.kind()),
+            "kind": error.kind().name(),
+            "message": error.to_string(),
+            "url": file.url,
+            "resumable": error.is_resumable(),
+            "kept": error.kept(),
+            "hint": error.hint(),
+        });
+        emit(object, "error", Some(id));
+    }
+
+    fn summary(&mut self, summary: &Summary) {
+        let object = json!({
+            "ok": summary.ok,
+            "failed": summary.failed,
+            "fetched": summary.fetched,
+            "elapsed": summary.elapsed.as_secs_f64(),
+            "code": summary.code,
+        });
+        emit(object, "summary", None);
+    }
+
+    fn say(&mut self, line: &str) {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}

@@ -1,0 +1,53 @@
+//! Sentences that several styles share.
+
+use crate::formats::escape;
+use crate::formats::size::{format_bytes, format_duration};
+use crate::{Event, Report};
+
+/// What was found out when a file began.
+pub(super) fn started(name: &str, event: &Event) -> Option<String> {
+    let Event::Started { url, size, resumed, connections, .. } = event else {
+        return None;
+    };
+    let size = size.map_or("unknown size".to_owned(), format_bytes);
+    let kept =
+        if *resumed > 0 { format!(", resuming: {} kept", format_bytes(*resumed)) } else { String::new() };
+    let url = escape::for_terminal(url);
+    let plural = if *connections == 1 { "" } else { "s" };
+    Some(format!("{name}: {size} from {url}, up to {connections} connection{plural}{kept}"))
+}
+
+/// What there is to say of a file that ended well.
+pub(super) fn done(name: &str, report: &Report) -> String {
+    let shown = report
+        .path
+        .as_ref()
+        .map_or(name.into(), |path| escape::for_terminal(&path.to_string_lossy()).into_owned());
+    if report.fetched == 0 && report.resumed == report.size {
+        return format!("{shown}: {}, nothing had to be fetched", format_bytes(report.size));
+    }
+    let seconds = report.elapsed.as_secs_f64().max(1e-3);
+    let mut text = format!(
+        "{shown}: {} in {} ({}/s)",
+        format_bytes(report.size),
+        format_duration(report.elapsed),
+        format_bytes((report.fetched as f64 / seconds) as u64),
+    );
+    for digest in &report.digests {
+        text += &format!(", {} verified", digest.algorithm());
+    }
+    if report.connections > 0 {
+        text += &counted(report.connections as u64, "connection", "connections");
+    }
+    if report.retries > 0 {
+        text += &counted(u64::from(report.retries), "retry", "retries");
+    }
+    if report.resumed > 0 {
+        text += &format!(", {} were there already", format_bytes(report.resumed));
+    }
+    text
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!(", {count} {}", if count == 1 { one } else { many })
+}

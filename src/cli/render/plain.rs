@@ -1,0 +1,74 @@
+//! Plain lines, for logs: one at the start, one every half minute, one at the end.
+
+use super::{FileView, Render, Summary, line};
+use crate::error::Error;
+use crate::formats::size::{format_bytes, format_duration};
+use crate::{Event, Notice, Report};
+use std::io::Write as _;
+use std::time::Duration;
+
+const PERIOD: Duration = Duration::from_secs(30);
+
+pub(super) struct Plain {
+    /// Only what must be said.
+    silent: bool,
+    next: Duration,
+}
+
+impl Plain {
+    pub(super) fn new(silent: bool) -> Self {
+        Self { silent, next: PERIOD }
+    }
+
+    fn tell(&mut self, line: &str) {
+        if !self.silent {
+            self.say(line);
+        }
+    }
+}
+
+impl Render for Plain {
+    fn started(&mut self, _: usize, file: &FileView, event: &Event) {
+        if let Some(text) = line::started(&file.name, event) {
+            self.tell(&text);
+        }
+    }
+
+    fn retry(&mut self, _: usize, _: &FileView, _: &Event) {}
+
+    fn notice(&mut self, _: usize, _: &FileView, _: Notice, _: &str) {}
+
+    fn tick(&mut self, files: &[FileView], elapsed: Duration) {
+        if elapsed < self.next {
+            return;
+        }
+        self.next = elapsed + PERIOD;
+        for file in files.iter().filter(|file| !file.ended) {
+            let progress = file.progress.borrow().clone();
+            let of = progress.size.map_or(String::new(), |size| format!(" of {}", format_bytes(size)));
+            let rate =
+                progress.rate.map_or(String::new(), |rate| format!(", {}/s", format_bytes(rate as u64)));
+            let eta = progress.eta.map_or(String::new(), |eta| format!(", {} left", format_duration(eta)));
+            self.tell(&format!("{}: {}{of}{rate}{eta}", file.name, format_bytes(progress.written)));
+        }
+    }
+
+    fn done(&mut self, _: usize, file: &FileView, report: &Report) {
+        self.tell(&line::done(&file.name, report));
+    }
+
+    fn error(&mut self, _: usize, _: &FileView, _: &Error) {}
+
+    fn summary(&mut self, summary: &Summary) {
+        if summary.ok + summary.failed > 1 {
+            let Summary { ok, failed, fetched, elapsed, .. } = summary;
+            let (fetched, elapsed) = (format_bytes(*fetched), format_duration(*elapsed));
+            self.tell(&format!("{ok} files saved, {failed} failed: {fetched} in {elapsed}"));
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        // A log that nobody reads any more is no reason to stop.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}

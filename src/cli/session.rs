@@ -1,0 +1,138 @@
+//! Options given meaning: what kind of client, which requests, what screen.
+
+use super::args::{Digests, Options, Style};
+use super::render::Screen;
+use crate::error::Error;
+use crate::{Algorithm, Client, ClientSettings, Digest, Request};
+use std::io::IsTerminal as _;
+use std::path::Path;
+
+/// A secret file larger than this is some other file.
+const LARGEST_SECRET: u64 = 64 << 10;
+
+/// The client that the options describe.
+pub(super) fn client(options: &Options) -> Result<Client, Error> {
+    let mut settings = ClientSettings::default();
+    // The runtime belongs to this program alone, so writes need no thread of their own.
+    settings.inline_writes = true;
+    settings.jobs = options.jobs.map_or(settings.jobs, usize::from);
+    settings.retries = options.retry.unwrap_or(settings.retries);
+    settings.retry_max_time = options.retry_max_time;
+    settings.connect_timeout = options.connect_timeout.unwrap_or(settings.connect_timeout);
+    settings.first_byte_timeout = options.first_byte_timeout.unwrap_or(settings.first_byte_timeout);
+    settings.stall_timeout = options.stall_timeout.unwrap_or(settings.stall_timeout);
+    settings.max_redirects = options.max_redirs.unwrap_or(settings.max_redirects);
+    settings.allow_downgrade = options.allow_downgrade;
+    settings.ca_file.clone_from(&options.cacert);
+    settings.insecure = options.insecure;
+    settings.user_agent = options.user_agent.clone().unwrap_or(settings.user_agent);
+    Client::new(settings)
+}
+
+/// The request for one URL.
+pub(super) fn request(url: &str, options: &Options) -> Result<Request, Error> {
+    let mut request = Request::new(url)?
+        .restart(options.restart)
+        .restart_if_changed(!options.no_restart)
+        .content_disposition(options.content_disposition)
+        .remote_time(options.remote_time);
+    if let Some(directory) = &options.dir {
+        request = request.directory(directory);
+    }
+    if let Some(path) = &options.output {
+        request = request.output(path);
+    }
+    if let Some(connections) = options.connections {
+        request = request.connections(connections);
+    }
+    if let Some(size) = options.min_split_size {
+        request = request.min_split(size);
+    }
+    if let Some(policy) = options.if_exists {
+        request = request.if_exists(policy.into());
+    }
+    for digest in digests(&options.digests)? {
+        request = request.digest(digest);
+    }
+    with_secrets(request, options)
+}
+
+fn with_secrets(mut request: Request, options: &Options) -> Result<Request, Error> {
+    for header in &options.header {
+        for line in header_lines(header)? {
+            let (name, value) = line.split_once(':').ok_or_else(|| {
+                Error::usage("a header is written as 'Name: value', or @FILE to read some from a file")
+            })?;
+            // Only the space that separates them: anything else is judged when the request is built.
+            request = request.header(name, value.trim_matches([' ', '\t']));
+        }
+    }
+    if let Some(user) = &options.user {
+        let text = match user.strip_prefix('@') {
+            Some(path) => secret(Path::new(path))?,
+            None => user.clone(),
+        };
+        let (user, password) = text.split_once(':').unwrap_or((&text, ""));
+        request = request.basic_auth(user, password);
+    }
+    if let Some(path) = &options.bearer_file {
+        request = request.bearer(secret(path)?);
+    }
+    Ok(request)
+}
+
+fn header_lines(header: &str) -> Result<Vec<String>, Error> {
+    match header.strip_prefix('@') {
+        Some(path) => {
+            let text = secret(Path::new(path))?;
+            Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
+        }
+        None => Ok(vec![header.to_owned()]),
+    }
+}
+
+/// A file's text without the line break at its end.
+fn secret(path: &Path) -> Result<String, Error> {
+    let failed = |error: std::io::Error| Error::usage(format!("cannot read {}: {error}", path.display()));
+    if std::fs::metadata(path).map_err(failed)?.len() > LARGEST_SECRET {
+        return Err(Error::usage(format!("{} is too large to hold a secret", path.display())));
+    }
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// The digests that were given, in order.
+pub(super) fn digests(given: &Digests) -> Result<Vec<Digest>, Error> {
+    let mut digests = Vec::new();
+    if let Some(hex) = &given.sha256 {
+        digests.push(Digest::from_hex(Algorithm::Sha256, hex.trim())?);
+    }
+    for spec in &given.checksum {
+        digests.push(spec.parse()?);
+    }
+    Ok(digests)
+}
+
+/// What progress looks like here.
+pub(super) fn screen(options: &Options) -> Screen {
+    let terminal = std::io::stderr().is_terminal();
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let style = match options.progress.unwrap_or_default() {
+        _ if options.json => Style::Json,
+        Style::Auto if options.quiet => Style::None,
+        Style::Auto if terminal && !dumb => Style::Bar,
+        Style::Auto => Style::Plain,
+        style => style,
+    };
+    Screen { style, quiet: options.quiet, verbose: options.verbose, ascii: !unicode() }
+}
+
+fn unicode() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|it| !it.is_empty()));
+    locale.is_some_and(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}

@@ -1,0 +1,122 @@
+//! What downloads share: settings, connections, and turns.
+
+use super::clock::Clock;
+use super::download::Download;
+use super::driver;
+use super::progress::Progress;
+use super::request::{Output, Request};
+use super::settings::ClientSettings;
+use super::survey::{Plan, survey};
+use super::teller::Teller;
+use crate::error::Error;
+use crate::manifest::inspect;
+use crate::storage::Target;
+use crate::transport::{Exchange, Requester, Route, Secrets, Settings};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+/// Events that wait for somebody to take them.
+const EVENTS: usize = 256;
+
+/// Downloads files; cheap to clone. Its methods must be called within a tokio runtime; it creates none.
+#[derive(Clone)]
+pub struct Client {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) settings: ClientSettings,
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) turns: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("settings", &self.inner.settings).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Makes a client.
+    ///
+    /// # Errors
+    /// `Usage` where the CA file cannot be read.
+    pub fn new(settings: ClientSettings) -> Result<Self, Error> {
+        let exchange = Exchange::new(Settings {
+            connect_timeout: settings.connect_timeout,
+            first_byte_timeout: settings.first_byte_timeout,
+            max_redirects: settings.max_redirects,
+            allow_downgrade: settings.allow_downgrade,
+            ca_file: settings.ca_file.clone(),
+            insecure: settings.insecure,
+        });
+        exchange.check()?;
+        let turns = Arc::new(Semaphore::new(settings.jobs.clamp(1, Semaphore::MAX_PERMITS)));
+        Ok(Self { inner: Arc::new(Inner { settings, exchange: Arc::new(exchange), turns }) })
+    }
+
+    /// Starts a download, or queues it where as many run as may. Returns at once.
+    #[must_use = "dropping a download cancels it"]
+    pub fn start(&self, request: Request) -> Download {
+        let (progress_sender, progress) = watch::channel(Progress::default());
+        let (event_sender, events) = mpsc::channel(EVENTS);
+        let (cancel, cancelled) = watch::channel(false);
+        let teller = Teller::new(Clock::start(), progress_sender, event_sender);
+        let running = driver::run(self.clone(), request, teller, cancelled);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a dropped handle must not keep the checkpoint from being made"
+        )]
+        let task = tokio::spawn(running);
+        Download { progress, events: Some(events), cancel, task }
+    }
+
+    /// Asks the server about a file without fetching it, and looks at what an earlier run left.
+    ///
+    /// # Errors
+    /// Those of a download that fails at its first answer.
+    pub async fn plan(&self, request: &Request) -> Result<Plan, Error> {
+        let requester = self.requester(request)?;
+        let found = survey(&requester, true).await.map_err(|error| error.with_url(&request.address))?;
+        let path = self.planned_path(request, found.suggested_name());
+        let kept = path.as_deref().and_then(|path| inspect(path).ok()).map_or(0, |left| left.durable);
+        let validators = &found.representation.validators;
+        Ok(Plan {
+            url: request.address.to_string(),
+            suggested_name: found.suggested_name(),
+            size: found.representation.complete_length,
+            ranges: found.ranges,
+            strong_validator: validators.strong().map(str::to_owned),
+            etag: validators.etag.as_ref().map(|etag| etag.as_str().to_owned()),
+            last_modified: validators.last_modified.clone(),
+            media_type: found.representation.media_type.clone(),
+            final_url: found.final_url,
+            path,
+            kept,
+        })
+    }
+
+    fn planned_path(&self, request: &Request, suggested: Option<String>) -> Option<std::path::PathBuf> {
+        let target = match (&request.output, suggested.filter(|_| request.content_disposition)) {
+            (Output::Stream(_), _) => return None,
+            (Output::File(path), _) => Target::from_path(&request.directory, path),
+            (Output::Named, Some(name)) => Target::new(request.directory.clone(), name.into()),
+            (Output::Named, None) => Target::from_address(&request.directory, &request.address),
+        };
+        target.ok().map(|target| target.path())
+    }
+
+    pub(super) fn requester(&self, request: &Request) -> Result<Requester, Error> {
+        let secrets = Secrets::new(
+            &request.address,
+            &self.inner.settings.user_agent,
+            request.credentials.as_ref(),
+            &request.headers,
+        )?;
+        Ok(Requester {
+            exchange: self.inner.exchange.clone(),
+            route: Arc::new(Route::new(request.address.clone())),
+            secrets: Arc::new(secrets),
+        })
+    }
+}

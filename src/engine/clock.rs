@@ -1,0 +1,33 @@
+//! The only place that reads a clock.
+
+use crate::plan::Moment;
+use std::time::{Instant, SystemTime};
+
+/// Tells the time since the run began, which is all that the plan wants to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    began: Instant,
+}
+
+impl Clock {
+    #[expect(clippy::disallowed_methods, reason = "this is the home of the clock")]
+    pub(crate) fn start() -> Self {
+        Self { began: Instant::now() }
+    }
+
+    pub(crate) fn now(self) -> Moment {
+        self.began.elapsed()
+    }
+
+    /// The time of day, for dates that servers send.
+    #[expect(clippy::disallowed_methods, reason = "this is the home of the clock")]
+    pub(crate) fn date() -> SystemTime {
+        SystemTime::now()
+    }
+
+    /// A seed that differs from run to run.
+    pub(crate) fn seed() -> u64 {
+        let since = Self::date().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        since.as_nanos() as u64
+    }
+}

@@ -1,0 +1,287 @@
+//! The one task that owns a transfer: it carries out the plan's commands and tells it what happened.
+use super::clock::Clock;
+use super::event::{Event, Notice};
+use super::lane::Lane;
+use super::preparation::Order;
+use super::progress::Phase;
+use super::report::Report;
+use super::teller::{Counters, Teller};
+use super::work::Work;
+use super::worker;
+use super::worker::{Permit, Question, Shared};
+use super::workplace::Workplace;
+use crate::error::{Error, Kind};
+use crate::manifest::Journal;
+use crate::plan::transfer::{Announcement, AttemptId, Command, End, Transfer};
+use crate::storage::Allocation;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+mod ending;
+mod making;
+mod starting;
+
+pub(super) use starting::run;
+
+/// How often the driver looks at its lanes. Often enough for the hash to stay close behind the front.
+const TICK: Duration = Duration::from_millis(20);
+/// How far the connections may run ahead of a pipe, and so its memory.
+const PIPE_WINDOW: u64 = 32 << 20;
+
+enum Prepared {
+    /// There is nothing to do.
+    Satisfied(Report),
+    Ready(Box<Driver>),
+}
+
+/// What the driver needs to know of the request once the disk has been looked at.
+struct Wants {
+    order: Order,
+    inline: bool,
+    remote_time: bool,
+    /// The mode of the file that will be replaced, where one may be.
+    replaces: Option<u32>,
+    connections: usize,
+}
+
+struct Driver {
+    wants: Wants,
+    transfer: Transfer,
+    shared: Arc<Shared>,
+    questions: mpsc::Receiver<Question>,
+    workers: JoinSet<(AttemptId, End)>,
+    lanes: BTreeMap<AttemptId, Arc<Lane>>,
+    work: Work,
+    /// The locked part file, while the server has not said what goes into it.
+    vacant: Option<Workplace>,
+    /// The file, while it is being made, and those who wait for it.
+    making: Option<JoinHandle<Made>>,
+    permitted: Vec<Permitted>,
+    clock: Clock,
+    cancelled: watch::Receiver<bool>,
+    /// A worker died; its attempt will never end.
+    crashed: Option<Error>,
+    /// Whether damage was found and mended once already.
+    mended: bool,
+}
+
+/// What became of the making of the file.
+enum Made {
+    File(Workplace, Box<Journal>, Allocation),
+    /// There is no file to make: the bytes go into a pipe.
+    Nothing,
+    Failed(Workplace, Error),
+}
+
+/// A worker whose answer was found usable.
+struct Permitted {
+    id: AttemptId,
+    offset: u64,
+    until: u64,
+    reply: oneshot::Sender<Option<Permit>>,
+}
+
+impl Driver {
+    /// The loop. Ends with the file published, or with everything that came made durable.
+    async fn drive(
+        mut self,
+        teller: &mut Teller,
+        cancelled: &mut watch::Receiver<bool>,
+    ) -> Result<Report, Error> {
+        self.cancelled = cancelled.clone();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut is_cancelled = false;
+        loop {
+            match self.obey(teller).await {
+                Ok(None) => {}
+                Ok(Some(report)) => return Ok(report),
+                Err(error) => return Err(self.give_up(error, teller).await),
+            }
+            if let Some(error) = self.crashed.take() {
+                return Err(self.give_up(error, teller).await);
+            }
+            tokio::select! {
+                Some(question) = self.questions.recv() => self.rule(question),
+                made = Self::being_made(&mut self.making) => self.made(made, teller),
+                Some(ended) = self.workers.join_next() => self.ended(ended, teller),
+                saved = self.work.saved() => {
+                    if let Err(error) = saved {
+                        self.transfer.fail(error);
+                    }
+                }
+                () = until_cancelled(cancelled), if !is_cancelled => {
+                    is_cancelled = true;
+                    self.transfer.fail(cancellation());
+                }
+                _ = ticks.tick() => self.look_around(teller),
+            }
+        }
+    }
+
+    // ---- commands ------------------------------------------------------------------------------------
+
+    /// Carries out what the plan wants, until it wants nothing more for now.
+    async fn obey(&mut self, teller: &mut Teller) -> Result<Option<Report>, Error> {
+        while let Some(command) = self.transfer.poll_command(teller.clock.now()) {
+            match command {
+                Command::Start { id, ask } => {
+                    let lane = Arc::new(Lane::new(ask.wanted));
+                    self.lanes.insert(id, lane.clone());
+                    self.workers.spawn(worker::attempt(self.shared.clone(), id, ask, lane));
+                }
+                Command::Shorten { id, end } => {
+                    if let Some(lane) = self.lanes.get(&id) {
+                        let end = lane.shorten(end);
+                        self.transfer.handle_shortened(id, end, teller.clock.now());
+                    }
+                }
+                Command::Abandon { id } => {
+                    if let Work::Pipe(work) = &self.work
+                        && self.transfer.is_over()
+                    {
+                        work.close();
+                    }
+                    if let Some(lane) = self.lanes.get(&id) {
+                        lane.abandon();
+                    }
+                }
+                Command::Discard { why } => self.discard(why, teller).await?,
+                Command::Announce(announcement) => announce(teller, announcement),
+                Command::Fail(error) => return Err(error),
+                Command::Finish => {
+                    if let Some(report) = self.finish(teller).await? {
+                        return Ok(Some(report));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn discard(&mut self, why: String, teller: &mut Teller) -> Result<(), Error> {
+        self.settle(teller).await;
+        match std::mem::replace(&mut self.work, Work::Nothing) {
+            Work::File(work) => {
+                teller.notice(Notice::Restarting, format!("starting over: {why}"));
+                self.vacant = Some(work.clear().await?);
+                teller.resumed = 0;
+                Ok(())
+            }
+            Work::Pipe(work) if !work.is_untouched() => {
+                self.work = Work::Pipe(work);
+                Err(Error::new(Kind::Changed, why)
+                    .with_hint("save to a file instead: a pipe cannot start over"))
+            }
+            work => {
+                self.work = work;
+                teller.notice(Notice::Restarting, format!("starting over: {why}"));
+                Ok(())
+            }
+        }
+    }
+
+    // ---- what happened -------------------------------------------------------------------------------
+
+    fn tell_started(&self, teller: &mut Teller) {
+        let event = Event::Started {
+            url: self.wants.order.address.to_string(),
+            path: match &self.work {
+                Work::File(work) => Some(work.place.target.path()),
+                _ => None,
+            },
+            size: self.transfer.representation().and_then(|known| known.complete_length),
+            resumed: teller.resumed,
+            connections: self.wants.connections,
+        };
+        teller.tell(event);
+    }
+
+    fn ended(&mut self, ended: Result<(AttemptId, End), tokio::task::JoinError>, teller: &mut Teller) {
+        let now = teller.clock.now();
+        match ended {
+            Ok((id, end)) => {
+                let Some(lane) = self.lanes.remove(&id) else {
+                    return;
+                };
+                self.collect(&lane);
+                self.transfer.handle_end(id, lane.position(), end, now);
+                self.look_around(teller);
+            }
+            Err(error) => {
+                self.crashed = Some(Error::new(Kind::Other, "a worker died").with_source(error));
+            }
+        }
+    }
+
+    fn collect(&mut self, lane: &Lane) {
+        if let Work::File(work) = &mut self.work {
+            work.checkpoint.add(lane.take_runs());
+        }
+    }
+
+    /// Samples the lanes, and sets off what follows from it.
+    fn look_around(&mut self, teller: &mut Teller) {
+        let now = teller.clock.now();
+        for (id, lane) in &self.lanes {
+            self.transfer.handle_progress(*id, lane.position(), now);
+        }
+        let lanes: Vec<_> = self.lanes.values().cloned().collect();
+        for lane in lanes {
+            self.collect(&lane);
+        }
+        match &mut self.work {
+            Work::File(work) => {
+                work.advance(self.transfer.written().front());
+                if work.checkpoint.is_due(now) {
+                    work.checkpoint.begin(now);
+                }
+            }
+            Work::Pipe(work) => {
+                self.transfer.handle_drained(work.drained());
+                if work.is_broken() {
+                    self.transfer.fail(Error::new(Kind::Disk, "nobody reads the output any more"));
+                }
+            }
+            Work::Nothing => {}
+        }
+        let phase = if self.transfer.has_begun() { Phase::Transferring } else { Phase::Starting };
+        self.show(teller, phase, false);
+    }
+
+    fn show(&self, teller: &mut Teller, phase: Phase, force: bool) {
+        let durable = self.work.durable();
+        let verified = match &self.work {
+            Work::File(work) => work.hashed(),
+            _ => None,
+        };
+        let received = self.shared.received.load(Ordering::Relaxed);
+        let counters = Counters { received, durable: &durable, verified, phase };
+        teller.show(teller.clock.now(), &self.transfer, &counters, force);
+    }
+}
+
+fn announce(teller: &mut Teller, announcement: Announcement) {
+    match announcement {
+        Announcement::Retry { cause, status, wait, attempt } => {
+            teller.tell(Event::Retry { cause, status, wait, attempt });
+        }
+        Announcement::SingleStream { why } => {
+            teller.notice(Notice::SingleConnection, format!("one connection: {why}"));
+        }
+        Announcement::Stalled => teller.notice(Notice::Stalled, "a connection fell silent and is replaced"),
+    }
+}
+
+async fn until_cancelled(cancelled: &mut watch::Receiver<bool>) {
+    // The sender lives in the handle; when that is gone, it has sent `true` before.
+    let _ = cancelled.wait_for(|cancelled| *cancelled).await;
+}
+
+fn cancellation() -> Error {
+    Error::new(Kind::Cancelled, "cancelled")
+}

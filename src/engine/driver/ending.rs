@@ -1,0 +1,235 @@
+//! The end, good or bad: prove and publish, or keep what came.
+
+use super::{Driver, cancellation, until_cancelled};
+use crate::engine::event::Notice;
+use crate::engine::progress::Phase;
+use crate::engine::report::Report;
+use crate::engine::teller::Teller;
+use crate::engine::work::{FileWork, Work, blocking};
+use crate::engine::workplace::Workplace;
+use crate::error::{Error, Kind};
+use crate::manifest::Record;
+use crate::plan::ByteRange;
+use crate::storage::{Publication, publish};
+use crate::verify::Digest;
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use tokio::sync::watch;
+
+impl Driver {
+    /// Everything is written. `None` where damage was found that is being fetched again.
+    pub(super) async fn finish(&mut self, teller: &mut Teller) -> Result<Option<Report>, Error> {
+        self.settle(teller).await;
+        self.look_around(teller);
+        self.show(teller, Phase::Verifying, true);
+        let known = self.transfer.representation().and_then(|known| known.complete_length);
+        let length = known.unwrap_or_else(|| self.transfer.written().len());
+        let mut digests = Vec::new();
+        let mut path = None;
+        match std::mem::replace(&mut self.work, Work::Nothing) {
+            Work::Nothing => {}
+            Work::Pipe(mut work) => {
+                let cancelled = self.cancelled.clone();
+                digests = unless_cancelled(cancelled, work.finish()).await?;
+                if work.drained() != length {
+                    return Err(defect("the output was closed before everything was written"));
+                }
+                compare(&self.wants.order.digests, &digests).map_err(|error| {
+                    error.with_hint("what was written to the output is not the wanted file")
+                })?;
+            }
+            Work::File(mut work) => {
+                let finished = self.finish_file(&mut work, length, teller).await;
+                let place = work.place.clone();
+                self.work = Work::File(work);
+                match finished? {
+                    Some(found) => digests = found,
+                    None => return Ok(None),
+                }
+                let publication = self.publication(&place)?;
+                let publishing = place.clone();
+                blocking(move || publish(&publishing.part, &publishing.target, &publication)).await?;
+                path = Some(place.target.path());
+            }
+        }
+        self.show(teller, Phase::Ended, true);
+        Ok(Some(Report {
+            url: self.wants.order.address.to_string(),
+            path,
+            size: length,
+            fetched: self.shared.received.load(Ordering::Relaxed),
+            resumed: teller.resumed,
+            elapsed: teller.clock.now(),
+            digests,
+            connections: teller.most_connections,
+            retries: teller.retries,
+        }))
+    }
+
+    /// Makes it durable and proves it. `None` where damaged ranges go back to be fetched.
+    async fn finish_file(
+        &mut self,
+        work: &mut FileWork,
+        length: u64,
+        teller: &mut Teller,
+    ) -> Result<Option<Vec<Digest>>, Error> {
+        let cancelled = self.cancelled.clone();
+        let damaged = unless_cancelled(cancelled.clone(), work.audited()).await?;
+        if !damaged.is_empty() && !self.mended {
+            return self.mend(work, damaged, teller).await;
+        }
+        work.checkpoint.flush(teller.clock.now()).await?;
+        // Written was believed; only durable is proven. Nothing is published on the strength of a belief.
+        if !work.checkpoint.durable().covers(ByteRange::new(0, length)) {
+            return Err(defect("not everything that counts as written is durable"));
+        }
+        let on_disk = {
+            let place = work.place.clone();
+            blocking(move || place.length()).await?
+        };
+        if on_disk != length {
+            let cause =
+                format!("{} has {on_disk} bytes instead of {length}", work.place.part.path().display());
+            return Err(Error::new(Kind::Disk, cause).with_hint("something else has changed it"));
+        }
+        let actual = unless_cancelled(cancelled.clone(), work.digests(length)).await?;
+        let Err(mismatch) = compare(&self.wants.order.digests, &actual) else {
+            return Ok(Some(actual));
+        };
+        let damaged = unless_cancelled(cancelled, work.audit_all()).await?;
+        if !damaged.is_empty() && !self.mended {
+            return self.mend(work, damaged, teller).await;
+        }
+        let actual = actual.iter().map(ToString::to_string).collect();
+        work.checkpoint.record(Record::Rejected(actual)).await?;
+        Err(mismatch)
+    }
+
+    /// Sends damaged ranges back to be fetched again, once.
+    async fn mend(
+        &mut self,
+        work: &mut FileWork,
+        damaged: Vec<ByteRange>,
+        teller: &mut Teller,
+    ) -> Result<Option<Vec<Digest>>, Error> {
+        self.mended = true;
+        let bytes: u64 = damaged.iter().map(|range| range.len()).sum();
+        let text = format!("{bytes} bytes on disk were damaged and are fetched again");
+        teller.notice(Notice::Repairing, text);
+        teller.resumed = teller.resumed.saturating_sub(bytes);
+        self.transfer.handle_lost(&damaged);
+        work.checkpoint.withdraw(damaged).await?;
+        work.follow();
+        Ok(None)
+    }
+
+    fn publication(&self, place: &Workplace) -> Result<Publication, Error> {
+        let known = self.transfer.representation().cloned().unwrap_or_default();
+        let modified = known.validators.last_modified.as_deref().filter(|_| self.wants.remote_time);
+        let target = &place.target;
+        // A directory or a link that appeared meanwhile is never replaced.
+        if self.wants.replaces.is_some() && target.present()?.is_some_and(|present| !present.is_regular()) {
+            return Err(Error::new(
+                Kind::Unsafe,
+                format!("{} is no regular file any more", target.path().display()),
+            ));
+        }
+        Ok(Publication {
+            mode: self.wants.replaces.unwrap_or_else(|| 0o666 & !crate::storage::umask()),
+            replace: self.wants.replaces.is_some(),
+            modified: modified.and_then(|text| httpdate::parse_http_date(text).ok()),
+            url: self.wants.order.address.to_record(),
+            validators: known.validators,
+        })
+    }
+
+    /// Keeps what came, and says how much that is.
+    pub(super) async fn give_up(mut self, mut error: Error, teller: &mut Teller) -> Error {
+        if let Work::Pipe(work) = &self.work {
+            // A worker that waits for room would wait for ever.
+            work.close();
+        }
+        self.stop_workers().await;
+        self.settle(teller).await;
+        match std::mem::replace(&mut self.work, Work::Nothing) {
+            Work::File(mut work) => {
+                // After a failed sync there is no journal to write to, and this does nothing.
+                if let Err(worse) = work.checkpoint.flush(teller.clock.now()).await
+                    && error.kind() == Kind::Cancelled
+                {
+                    error = worse;
+                }
+                work.stop().await;
+                if !work.place.part.is_still_named().unwrap_or(false) {
+                    // Somebody has taken the files away: nothing is kept, and nothing of theirs is touched.
+                    return error;
+                }
+                let kept = work.checkpoint.durable().len();
+                if kept == 0 && work.place.created {
+                    work.place.remove();
+                }
+                error.with_kept(kept)
+            }
+            Work::Pipe(work) => {
+                work.close();
+                error
+            }
+            Work::Nothing => {
+                if let Some(place) = self.vacant.take().filter(|place| place.created) {
+                    place.remove();
+                }
+                error
+            }
+        }
+    }
+
+    /// Whoever spawns, joins: no worker writes after this.
+    async fn stop_workers(&mut self) {
+        for lane in self.lanes.values() {
+            lane.abandon();
+        }
+        // Workers that wait for a ruling get none.
+        self.questions.close();
+        while let Ok(question) = self.questions.try_recv() {
+            drop(question);
+        }
+        while self.workers.join_next().await.is_some() {}
+        let lanes = std::mem::take(&mut self.lanes);
+        for lane in lanes.values() {
+            self.collect(lane);
+        }
+    }
+}
+
+/// Waits for something that may take long, but no longer than until the caller cancels.
+async fn unless_cancelled<T>(
+    mut cancelled: watch::Receiver<bool>,
+    waited_for: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        () = until_cancelled(&mut cancelled) => Err(cancellation()),
+        outcome = waited_for => outcome,
+    }
+}
+
+/// Something that cannot be. It is told instead of trusted.
+fn defect(what: &str) -> Error {
+    Error::new(Kind::Other, format!("a defect of haul: {what}"))
+        .with_hint("please report it; nothing was published")
+}
+
+/// Whether the file is the expected one.
+fn compare(expected: &[Digest], actual: &[Digest]) -> Result<(), Error> {
+    if expected.len() != actual.len() {
+        return Err(defect("a digest was not computed"));
+    }
+    let wrong = expected.iter().zip(actual).find(|(expected, actual)| expected != actual);
+    wrong.map_or(Ok(()), |(expected, actual)| {
+        Err(Error::new(Kind::Checksum, format!("checksum mismatch: expected {expected}, got {actual}"))
+            .with_hint(
+                "compare the digest with the one that was published; running again starts over, \
+             unless the digest given then is the one the file has",
+            ))
+    })
+}

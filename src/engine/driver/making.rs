@@ -1,0 +1,119 @@
+//! The making of the file, and those who wait for it.
+
+use super::{Driver, Made, Permitted};
+use crate::engine::event::Notice;
+use crate::engine::teller::Teller;
+use crate::engine::work::{FileWork, Work};
+use crate::engine::worker::{Permit, Question};
+use crate::error::{Error, Kind};
+use crate::manifest::piece_size;
+use crate::plan::RangeSet;
+use crate::plan::representation::Representation;
+use crate::plan::transfer::Ruling;
+use crate::storage::Allocation;
+use tokio::task::JoinHandle;
+
+impl Driver {
+    /// Rules on an answer; the first usable one sets off the making of the file.
+    pub(super) fn rule(&mut self, question: Question) {
+        let Question { id, answer, reply } = question;
+        let ruling = self.transfer.handle_answer(id, &answer, self.clock.now());
+        let (offset, until) = match ruling {
+            // The worker may have been abandoned meanwhile, here and below.
+            Ruling::Leave => return drop(reply.send(None)),
+            Ruling::Take { offset, until } => (offset, until),
+            Ruling::Begin { offset, until, representation } => {
+                self.make(representation);
+                (offset, until)
+            }
+        };
+        if let Some(lane) = self.lanes.get(&id) {
+            // What the answer holds may differ from what was asked for, and the lane's position with it.
+            lane.open(self.transfer.lane_of(id), RangeSet::new(), 1 << 20);
+        }
+        let permitted = Permitted { id, offset, until, reply };
+        if self.making.is_some() {
+            self.permitted.push(permitted);
+        } else {
+            self.let_flow(permitted);
+        }
+    }
+
+    /// Makes the file in the background. Until it is there no byte is taken, but the other connections can
+    /// be opened and asked on, and their answers ruled on.
+    fn make(&mut self, representation: Representation) {
+        let (place, order) = (self.vacant.take(), self.wants.order.clone());
+        self.making = Some(tokio::task::spawn_blocking(move || match place {
+            Some(place) => match place.begin(&representation, &order) {
+                Ok((journal, allocation)) => Made::File(place, Box::new(journal), allocation),
+                Err(error) => Made::Failed(place, error),
+            },
+            None => Made::Nothing,
+        }));
+    }
+
+    /// The file is made: lets flow what waited for it.
+    pub(super) fn made(&mut self, made: Result<Made, tokio::task::JoinError>, teller: &mut Teller) {
+        self.making = None;
+        match made {
+            Ok(Made::Nothing) => self.tell_started(teller),
+            Ok(Made::File(place, journal, allocation)) => {
+                if allocation == Allocation::Sparse {
+                    teller.notice(
+                        Notice::NotReserved,
+                        "this file system cannot reserve space; the disk may fill up",
+                    );
+                }
+                let (digests, inline) = (&self.wants.order.digests, self.wants.inline);
+                let work = FileWork::new(place, *journal, digests, inline, false, teller.clock.now());
+                self.work = Work::File(Box::new(work));
+                self.tell_started(teller);
+            }
+            Ok(Made::Failed(place, error)) => {
+                self.vacant = Some(place);
+                self.transfer.fail(error);
+            }
+            Err(error) => {
+                self.transfer.fail(Error::new(Kind::Other, "the making of the file died").with_source(error));
+            }
+        }
+        for permitted in std::mem::take(&mut self.permitted) {
+            self.let_flow(permitted);
+        }
+    }
+
+    /// Lets a worker take its body, unless it is given up or the resource is empty.
+    fn let_flow(&mut self, permitted: Permitted) {
+        let Permitted { id, offset, until, reply } = permitted;
+        let wanted = self.transfer.lane_of(id);
+        let permit =
+            self.work.sink().filter(|_| !wanted.is_empty()).map(|sink| Permit { offset, until, sink });
+        if permit.is_some()
+            && let Some(lane) = self.lanes.get(&id)
+        {
+            let skip =
+                if self.transfer.is_streaming() { self.transfer.written().clone() } else { RangeSet::new() };
+            let length = self.transfer.representation().and_then(|known| known.complete_length);
+            lane.open(wanted, skip, piece_size(length));
+        }
+        let _ = reply.send(permit);
+    }
+
+    /// Waits for the file that is being made; for ever where none is. Cancel-safe.
+    pub(super) async fn being_made(
+        making: &mut Option<JoinHandle<Made>>,
+    ) -> Result<Made, tokio::task::JoinError> {
+        match making {
+            Some(making) => making.await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Lets the making of the file come to its end, before what it made is given up.
+    pub(super) async fn settle(&mut self, teller: &mut Teller) {
+        if self.making.is_some() {
+            let made = Self::being_made(&mut self.making).await;
+            self.made(made, teller);
+        }
+    }
+}

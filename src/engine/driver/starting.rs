@@ -1,0 +1,260 @@
+//! From a request to a driver: its turn, what is on disk, and what can be built upon.
+
+use super::{Driver, PIPE_WINDOW, Prepared, Wants, cancellation, until_cancelled};
+use crate::engine::client::Client;
+use crate::engine::clock::Clock;
+use crate::engine::event::Notice;
+use crate::engine::preparation;
+use crate::engine::preparation::{Ground, Order, Standing};
+use crate::engine::progress::Phase;
+use crate::engine::report::Report;
+use crate::engine::request::{Output, Request};
+use crate::engine::survey::survey;
+use crate::engine::teller::Teller;
+use crate::engine::work::{FileWork, PipeWork, Work, blocking};
+use crate::engine::worker::Shared;
+use crate::error::Error;
+use crate::manifest::Trusted;
+use crate::plan::Address;
+use crate::plan::retry::RetryPolicy;
+use crate::plan::transfer::{Policy, Transfer};
+use crate::storage::Target;
+use crate::transport::Requester;
+use crate::verify::Digest;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Downloads one file, from its turn to its end.
+pub(in crate::engine) async fn run(
+    client: Client,
+    request: Request,
+    mut teller: Teller,
+    mut cancelled: watch::Receiver<bool>,
+) -> Result<Report, Error> {
+    let address = request.address.clone();
+    let mut early = cancelled.clone();
+    let outcome = tokio::select! {
+        biased;
+        () = until_cancelled(&mut early) => Err(cancellation()),
+        turn = client.inner.turns.clone().acquire_owned() => match turn {
+            Ok(_turn) => take_turn(&client, request, &mut teller, &mut cancelled).await,
+            Err(_) => Err(cancellation()),
+        },
+    };
+    teller.phase(Phase::Ended);
+    outcome.map_err(|error| error.with_url(&address))
+}
+
+async fn take_turn(
+    client: &Client,
+    request: Request,
+    teller: &mut Teller,
+    cancelled: &mut watch::Receiver<bool>,
+) -> Result<Report, Error> {
+    teller.phase(Phase::Starting);
+    let mut early = cancelled.clone();
+    let prepared = tokio::select! {
+        biased;
+        () = until_cancelled(&mut early) => return Err(cancellation()),
+        prepared = prepare(client, request, teller) => prepared?,
+    };
+    match prepared {
+        Prepared::Satisfied(report) => Ok(report),
+        Prepared::Ready(driver) => driver.drive(teller, cancelled).await,
+    }
+}
+
+async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Result<Prepared, Error> {
+    let requester = client.requester(&request)?;
+    let policy = policy(client, &request);
+    let Request { address, directory, digests, if_exists, restart, create_directory, .. } = request;
+    let may_restart = request.may_restart;
+    let order = Order { address, digests, if_exists, restart, may_restart, create_directory };
+    let mut wants = Wants {
+        order,
+        inline: client.inner.settings.inline_writes,
+        remote_time: request.remote_time,
+        replaces: None,
+        connections: policy.connections,
+    };
+    let target = match request.output {
+        Output::Stream(out) => {
+            return Ok(Prepared::Ready(Box::new(Driver::into_pipe(
+                requester,
+                policy,
+                wants,
+                out,
+                teller.clock,
+            ))));
+        }
+        Output::File(path) => Target::from_path(&directory, &path)?,
+        Output::Named if request.content_disposition => {
+            let suggested = survey(&requester, false).await?.suggested_name();
+            match suggested {
+                Some(name) => Target::new(directory, name.into())?,
+                None => Target::from_address(&directory, &wants.order.address)?,
+            }
+        }
+        Output::Named => Target::from_address(&directory, &wants.order.address)?,
+    };
+    let order = wants.order.clone();
+    let target = match blocking(move || preparation::look(target, &order)).await? {
+        Standing::Free { target, mode } => {
+            wants.replaces = mode;
+            target
+        }
+        Standing::Satisfied { target, size, digests } => {
+            return Ok(Prepared::Satisfied(satisfied(teller, &wants.order.address, &target, size, digests)));
+        }
+        Standing::Sealed { target, seal } => {
+            let now = survey(&requester, false).await?.representation;
+            let same =
+                now.complete_length == Some(seal.size) && now.validators.strongly_equal(&seal.validators);
+            if !same {
+                return Err(preparation::exists(&target, ", and the server has another version now"));
+            }
+            preparation::clean_up(&target)?;
+            return Ok(Prepared::Satisfied(satisfied(
+                teller,
+                &wants.order.address,
+                &target,
+                seal.size,
+                vec![],
+            )));
+        }
+    };
+    let order = wants.order.clone();
+    let ground = blocking(move || preparation::open(target, &order)).await?;
+    Ok(Prepared::Ready(Box::new(Driver::into_file(requester, policy, wants, ground, teller))))
+}
+
+fn satisfied(
+    teller: &mut Teller,
+    address: &Address,
+    target: &Target,
+    size: u64,
+    digests: Vec<Digest>,
+) -> Report {
+    let path = target.path();
+    teller.notice(Notice::AlreadyComplete, format!("{} is complete already", path.display()));
+    Report {
+        url: address.to_string(),
+        path: Some(path),
+        size,
+        fetched: 0,
+        resumed: size,
+        elapsed: teller.clock.now(),
+        digests,
+        connections: 0,
+        retries: 0,
+    }
+}
+
+fn policy(client: &Client, request: &Request) -> Policy {
+    let settings = &client.inner.settings;
+    let streamed = matches!(request.output, Output::Stream(_));
+    Policy {
+        connections: request.connections.count(),
+        min_split: request.min_split,
+        retry: RetryPolicy {
+            attempts: settings.retries,
+            max_time: settings.retry_max_time,
+            retry_after_cap: settings.retry_after_cap,
+        },
+        stall: settings.stall_timeout,
+        digest_expected: !request.digests.is_empty(),
+        in_order: streamed || !request.digests.is_empty(),
+        window: streamed.then_some(PIPE_WINDOW),
+        // What has left through a pipe cannot be taken back.
+        may_restart: request.may_restart && !streamed,
+        seed: Clock::seed(),
+    }
+}
+
+impl Driver {
+    fn new(
+        requester: Requester,
+        path: std::path::PathBuf,
+        wants: Wants,
+        transfer: Transfer,
+        clock: Clock,
+    ) -> Self {
+        let (sender, questions) = mpsc::channel(64);
+        let shared = Shared { requester, questions: sender, received: AtomicU64::new(0), path };
+        Self {
+            wants,
+            transfer,
+            shared: Arc::new(shared),
+            questions,
+            workers: JoinSet::new(),
+            lanes: BTreeMap::new(),
+            work: Work::Nothing,
+            vacant: None,
+            making: None,
+            permitted: Vec::new(),
+            clock,
+            // The handle's own receiver takes its place when the loop begins.
+            cancelled: watch::channel(false).1,
+            crashed: None,
+            mended: false,
+        }
+    }
+
+    fn into_pipe(
+        requester: Requester,
+        policy: Policy,
+        wants: Wants,
+        out: Box<dyn Write + Send>,
+        clock: Clock,
+    ) -> Self {
+        let work = PipeWork::new(out, PIPE_WINDOW, &wants.order.digests);
+        let mut driver = Self::new(requester, "the output".into(), wants, Transfer::new(policy), clock);
+        driver.work = Work::Pipe(work);
+        driver
+    }
+
+    fn into_file(
+        requester: Requester,
+        policy: Policy,
+        wants: Wants,
+        ground: Ground,
+        teller: &mut Teller,
+    ) -> Self {
+        match ground {
+            Ground::Fresh { workplace, discarded } => {
+                if let Some(why) = discarded {
+                    teller.notice(Notice::Restarting, format!("starting over: {why}"));
+                }
+                let path = workplace.part.path().to_owned();
+                let mut driver = Self::new(requester, path, wants, Transfer::new(policy), teller.clock);
+                driver.vacant = Some(workplace);
+                driver
+            }
+            Ground::Built { workplace, trusted, journal, torn } => {
+                if torn {
+                    teller.notice(
+                        Notice::Repairing,
+                        "the end of the manifest was damaged; what it said is fetched again",
+                    );
+                }
+                let Trusted { representation, .. } = &trusted;
+                let have = trusted.have();
+                teller.resumed = have.len();
+                let transfer = Transfer::resume(policy, representation.clone(), have);
+                let path = workplace.part.path().to_owned();
+                // A digest proves the whole file; without one, what an earlier run left is read back.
+                let audit = wants.order.digests.is_empty();
+                let (digests, inline, now) = (wants.order.digests.clone(), wants.inline, teller.clock.now());
+                let mut driver = Self::new(requester, path, wants, transfer, teller.clock);
+                driver.work =
+                    Work::File(Box::new(FileWork::new(workplace, *journal, &digests, inline, audit, now)));
+                driver.tell_started(teller);
+                driver
+            }
+        }
+    }
+}

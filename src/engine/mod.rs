@@ -1,0 +1,31 @@
+//! What makes a download happen: one driver task a file, its workers, the checkpoint.
+
+mod checkpoint;
+mod client;
+mod clock;
+mod download;
+mod driver;
+mod event;
+mod lane;
+mod preparation;
+mod progress;
+mod report;
+mod request;
+mod settings;
+mod sink;
+mod survey;
+mod teller;
+mod upkeep;
+mod work;
+mod worker;
+mod workplace;
+
+pub use client::Client;
+pub use download::Download;
+pub use event::{Event, Notice};
+pub use progress::{ConnectionView, Phase, Progress, Slowness};
+pub use report::Report;
+pub use request::{IfExists, Output, Request};
+pub use settings::{ClientSettings, Connections};
+pub use survey::Plan;
+pub use upkeep::{audit, discard, verify_file};

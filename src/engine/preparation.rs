@@ -1,0 +1,177 @@
+//! Before the first request: what stands at the target, and what an earlier run left. All of it blocking.
+
+use super::request::IfExists;
+use super::workplace::Workplace;
+use crate::error::{Error, Kind};
+use crate::manifest::{Distrust, Expectation, Journal, Raw, ReadError, Trusted};
+use crate::plan::Address;
+use crate::storage::{self, Opened, Present, Seal, Storage as _, Target};
+use crate::verify::{Digest, hash_file};
+use std::sync::Arc;
+
+/// What is wanted, as far as the disk is concerned.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) address: Address,
+    pub(crate) digests: Vec<Digest>,
+    pub(crate) if_exists: IfExists,
+    pub(crate) restart: bool,
+    pub(crate) may_restart: bool,
+    pub(crate) create_directory: bool,
+}
+
+/// What stands at the final name means.
+pub(crate) enum Standing {
+    /// Go on, to this target; `mode` is that of a file to be replaced.
+    Free { target: Target, mode: Option<u32> },
+    /// It is what is wanted; `digests` were checked.
+    Satisfied { target: Target, size: u64, digests: Vec<Digest> },
+    /// It was this version when haul saved it; ask the server whether it still is.
+    Sealed { target: Target, seal: Seal },
+}
+
+/// Looks at the final name. Nothing is changed.
+pub(crate) fn look(target: Target, order: &Order) -> Result<Standing, Error> {
+    if order.create_directory {
+        std::fs::create_dir_all(target.directory())
+            .map_err(|error| Error::disk("cannot create", target.directory(), &error))?;
+    }
+    let Some(present) = target.present()? else {
+        return Ok(Standing::Free { target, mode: None });
+    };
+    if order.if_exists == IfExists::Rename {
+        return Ok(Standing::Free { target: target.renamed()?, mode: None });
+    }
+    if !present.is_regular() {
+        let cause = format!("{} exists and is not a regular file", target.path().display());
+        return Err(Error::new(Kind::Unsafe, cause).with_hint("choose another name with -o"));
+    }
+    match order.if_exists {
+        IfExists::Skip => Ok(Standing::Satisfied { size: present.len(), target, digests: Vec::new() }),
+        IfExists::Overwrite => Ok(Standing::Free { mode: Some(present.mode() & 0o666), target }),
+        IfExists::Error | IfExists::Rename => Err(exists(&target, "")),
+        IfExists::Auto => compare(target, &present, order),
+    }
+}
+
+pub(crate) fn exists(target: &Target, why: &str) -> Error {
+    Error::new(Kind::Exists, format!("{} exists already{why}", target.path().display()))
+        .with_hint("--if-exists overwrite replaces it, rename keeps both, skip accepts it")
+}
+
+fn compare(target: Target, present: &Present, order: &Order) -> Result<Standing, Error> {
+    if order.digests.is_empty() {
+        let seal = Seal::read(&target.path()).filter(|seal| order.address.matches_record(&seal.url));
+        return match seal {
+            Some(seal) => Ok(Standing::Sealed { target, seal }),
+            None => Err(exists(&target, "")),
+        };
+    }
+    let path = target.path();
+    let file = storage::ReadOnly::open(&path).map_err(|error| Error::disk("cannot read", &path, &error))?;
+    let actual = hash_file(Arc::new(file), &order.digests)
+        .map_err(|error| Error::disk("cannot read", &path, &error))?;
+    if actual == order.digests {
+        clean_up(&target)?;
+        return Ok(Standing::Satisfied { size: present.len(), target, digests: actual });
+    }
+    Err(exists(&target, " and has another digest"))
+}
+
+/// A crash right after the final name appeared leaves the manifest behind, without a part: it says nothing
+/// that the file does not.
+pub(crate) fn clean_up(target: &Target) -> Result<(), Error> {
+    let manifest = target.manifest_path();
+    if std::fs::symlink_metadata(target.part_path()).is_err() && Raw::read(&manifest).is_ok() {
+        storage::remove_own(&manifest).map_err(|error| Error::disk("cannot remove", &manifest, &error))?;
+    }
+    Ok(())
+}
+
+/// What there is to build upon.
+pub(crate) enum Ground {
+    /// Nothing of use; what was discarded, if anything, and why.
+    Fresh { workplace: Workplace, discarded: Option<String> },
+    /// These claims.
+    Built { workplace: Workplace, trusted: Trusted, journal: Box<Journal>, torn: bool },
+}
+
+/// Opens and locks the part file, and decides what of it may be built upon.
+pub(crate) fn open(target: Target, order: &Order) -> Result<Ground, Error> {
+    let part = match storage::open(&target)? {
+        Opened::Created(part) => {
+            let workplace = Workplace::new(target, part, true);
+            let discarded = stray_manifest(&workplace, order)?;
+            return Ok(Ground::Fresh { workplace, discarded });
+        }
+        Opened::Existing(part) => part,
+    };
+    let workplace = Workplace::new(target, part, false);
+    let manifest = workplace.target.manifest_path();
+    let raw = match Raw::read(&manifest) {
+        Ok(raw) => raw,
+        Err(error @ (ReadError::Planted(_) | ReadError::Io(_))) => return Err(error.into_error(&manifest)),
+        Err(_) if order.restart => return discard(workplace, "--restart".to_owned()),
+        Err(ReadError::Missing) if workplace.part.holds_nothing() => {
+            return Ok(Ground::Fresh { workplace, discarded: None });
+        }
+        Err(ReadError::Missing) => return Err(orphan(&workplace)),
+        Err(error) => return Err(error.into_error(&manifest)),
+    };
+    if order.restart {
+        return discard(workplace, "--restart".to_owned());
+    }
+    build(workplace, &raw, order)
+}
+
+fn build(workplace: Workplace, raw: &Raw, order: &Order) -> Result<Ground, Error> {
+    let path = workplace.part.path().to_owned();
+    let expected = Expectation {
+        address: &order.address,
+        digests: &order.digests,
+        part: workplace.part.identity()?,
+        part_length: workplace.part.len().map_err(|error| Error::disk("cannot look at", &path, &error))?,
+    };
+    match Trusted::check(raw.clone(), &expected) {
+        Err(Distrust::Foreign(why)) => Err(Error::new(Kind::Changed, format!("{}: {why}", path.display()))
+            .with_hint("--restart discards it; -o saves under another name")),
+        Err(Distrust::StartOver(why)) if order.may_restart => discard(workplace, why),
+        Err(Distrust::StartOver(why)) => Err(Error::new(Kind::Changed, format!("{}: {why}", path.display()))
+            .with_hint("--restart discards it and starts over")),
+        Ok(trusted) => {
+            let (torn, length) = (raw.torn, expected.part_length);
+            let journal = workplace.reopen(raw, &trusted, order, length)?;
+            Ok(Ground::Built { workplace, trusted, journal: Box::new(journal), torn })
+        }
+    }
+}
+
+fn discard(workplace: Workplace, why: String) -> Result<Ground, Error> {
+    workplace.clear()?;
+    Ok(Ground::Fresh { workplace, discarded: Some(why) })
+}
+
+/// A manifest beside a part file that was just created: its part is gone, and its claims with it.
+fn stray_manifest(workplace: &Workplace, order: &Order) -> Result<Option<String>, Error> {
+    let manifest = workplace.target.manifest_path();
+    let checked = match Raw::read(&manifest) {
+        Err(ReadError::Missing) => return Ok(None),
+        Ok(_) => Ok(()),
+        Err(ReadError::Unusable(_) | ReadError::Newer(_)) if order.restart => Ok(()),
+        Err(error) => Err(error.into_error(&manifest)),
+    };
+    match checked.and_then(|()| workplace.clear()) {
+        Ok(()) => Ok(Some(format!("the part file of {} is missing", workplace.target.path().display()))),
+        Err(error) => {
+            // The part file that was created a moment ago is empty and ours.
+            let _ = storage::remove_own(workplace.part.path());
+            Err(error)
+        }
+    }
+}
+
+fn orphan(workplace: &Workplace) -> Error {
+    let part = workplace.part.path().display();
+    Error::new(Kind::Changed, format!("{part} has no manifest, so nothing is known about its bytes"))
+        .with_hint("--restart starts over and discards it; -o saves under another name")
+}

@@ -1,0 +1,29 @@
+//! What a finished download has to tell.
+
+use crate::verify::Digest;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A download that ended well.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// The URL, redacted.
+    pub url: String,
+    /// Where the file is; `None` for a stream.
+    pub path: Option<PathBuf>,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Payload taken off the network in this run, in bytes; 0 where there was nothing to do.
+    pub fetched: u64,
+    /// Bytes that an earlier run had left.
+    pub resumed: u64,
+    /// Since the download was started.
+    pub elapsed: Duration,
+    /// The digests that were checked.
+    pub digests: Vec<Digest>,
+    /// The most connections in use at once.
+    pub connections: usize,
+    /// How often something was tried again.
+    pub retries: u32,
+}

@@ -1,0 +1,236 @@
+//! One file that is wanted.
+
+use super::settings::Connections;
+use crate::error::{Error, Kind};
+use crate::plan::{Address, AddressError};
+use crate::transport::Credentials;
+use crate::verify::Digest;
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// What to do when the target exists already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfExists {
+    /// Succeed if it is the wanted file, fail if not: nothing is ever replaced silently.
+    #[default]
+    Auto,
+    /// Succeed without looking.
+    Skip,
+    /// Replace it, once the new file is complete.
+    Overwrite,
+    /// Save under the first free of `NAME.1`, `NAME.2`, …
+    Rename,
+    /// Fail.
+    Error,
+}
+
+/// Where the bytes go.
+pub enum Output {
+    /// A file in the request's directory, named after the URL.
+    Named,
+    /// This file; a relative path is taken from the request's directory.
+    File(PathBuf),
+    /// In order, into a writer, which is moved to a thread of its own. Nothing is kept for another run.
+    Stream(Box<dyn Write + Send>),
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named => f.write_str("Named"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+/// A file that is wanted: from where, to where, and how it is known to be right.
+///
+/// ```
+/// # fn main() -> Result<(), haul::Error> {
+/// let request = haul::Request::new("https://example.org/disk.img")?
+///     .output("disk.img")
+///     .connections(haul::Connections::AtMost(4))
+///     .if_exists(haul::IfExists::Overwrite);
+/// # let _ = request;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Request {
+    pub(crate) address: Address,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) directory: PathBuf,
+    pub(crate) create_directory: bool,
+    pub(crate) output: Output,
+    pub(crate) digests: Vec<Digest>,
+    pub(crate) connections: Connections,
+    pub(crate) min_split: u64,
+    pub(crate) if_exists: IfExists,
+    pub(crate) restart: bool,
+    pub(crate) may_restart: bool,
+    pub(crate) content_disposition: bool,
+    pub(crate) remote_time: bool,
+}
+
+impl Request {
+    /// Wants what is at `url`, an absolute http or https URL. A user name and password in it are sent to
+    /// its origin as Basic credentials and appear nowhere else.
+    ///
+    /// # Errors
+    /// `Usage` for anything that is no such URL.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let (address, userinfo) = Address::parse(url).map_err(|error| match error {
+            AddressError::Scheme(_) | AddressError::Malformed(_) | AddressError::Userinfo => Error::new(
+                Kind::Usage,
+                format!("{}: {error}", crate::formats::escape::clip(&without_userinfo(url), 200)),
+            ),
+        })?;
+        Ok(Self {
+            address,
+            credentials: userinfo
+                .map(|userinfo| Credentials::Basic { user: userinfo.user, password: userinfo.password }),
+            headers: Vec::new(),
+            directory: PathBuf::from("."),
+            create_directory: false,
+            output: Output::Named,
+            digests: Vec::new(),
+            connections: Connections::Auto,
+            min_split: 1 << 20,
+            if_exists: IfExists::Auto,
+            restart: false,
+            may_restart: true,
+            content_disposition: false,
+            remote_time: false,
+        })
+    }
+
+    /// The URL, redacted when it is shown.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Saves to this file.
+    #[must_use]
+    pub fn output(mut self, path: impl Into<PathBuf>) -> Self {
+        self.output = Output::File(path.into());
+        self
+    }
+
+    /// Writes everything in order into `writer`.
+    #[must_use]
+    pub fn stream(mut self, writer: impl Write + Send + 'static) -> Self {
+        self.output = Output::Stream(Box::new(writer));
+        self
+    }
+
+    /// Saves in this directory, which is created where it is missing.
+    #[must_use]
+    pub fn directory(mut self, path: impl Into<PathBuf>) -> Self {
+        (self.directory, self.create_directory) = (path.into(), true);
+        self
+    }
+
+    /// The finished file must have this digest; may be given several times.
+    #[must_use]
+    pub fn digest(mut self, digest: Digest) -> Self {
+        self.digests.push(digest);
+        self
+    }
+
+    /// Sends this header to the origin of the URL, and to no other.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sends Basic credentials to the origin of the URL, and to no other.
+    #[must_use]
+    pub fn basic_auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.credentials = Some(Credentials::Basic { user: user.into(), password: password.into() });
+        self
+    }
+
+    /// Sends a bearer token to the origin of the URL, and to no other.
+    #[must_use]
+    pub fn bearer(mut self, token: impl Into<String>) -> Self {
+        self.credentials = Some(Credentials::Bearer(token.into()));
+        self
+    }
+
+    /// How many connections at most.
+    #[must_use]
+    pub fn connections(mut self, connections: Connections) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// No range shorter than this many bytes is given a request of its own, unless to relieve a slow one.
+    #[must_use]
+    pub fn min_split(mut self, bytes: u64) -> Self {
+        self.min_split = bytes.max(1);
+        self
+    }
+
+    /// What to do when the target exists.
+    #[must_use]
+    pub fn if_exists(mut self, policy: IfExists) -> Self {
+        self.if_exists = policy;
+        self
+    }
+
+    /// Discards what an earlier run left.
+    #[must_use]
+    pub fn restart(mut self, restart: bool) -> Self {
+        self.restart = restart;
+        self
+    }
+
+    /// Whether a resource that changed is started over, once (the default), or fails and keeps everything.
+    #[must_use]
+    pub fn restart_if_changed(mut self, restart: bool) -> Self {
+        self.may_restart = restart;
+        self
+    }
+
+    /// Takes the file name from the server's `Content-Disposition`, made safe.
+    #[must_use]
+    pub fn content_disposition(mut self, accept: bool) -> Self {
+        self.content_disposition = accept;
+        self
+    }
+
+    /// Gives the file the modification time that the server states.
+    #[must_use]
+    pub fn remote_time(mut self, keep: bool) -> Self {
+        self.remote_time = keep;
+        self
+    }
+}
+
+/// A text that was meant as a URL, without what may be a password in it.
+fn without_userinfo(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |at| rest.split_at(at));
+    match authority.rsplit_once('@') {
+        Some((_, host)) if scheme.is_empty() => format!("***@{host}{path}"),
+        Some((_, host)) => format!("{scheme}://***@{host}{path}"),
+        None => text.to_owned(),
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values of headers may be secrets, and most often are.
+        let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Request")
+            .field("address", &self.address)
+            .field("headers", &headers)
+            .field("output", &self.output)
+            .field("digests", &self.digests)
+            .finish_non_exhaustive()
+    }
+}

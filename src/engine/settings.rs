@@ -1,0 +1,84 @@
+//! What all downloads of a client have in common.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How many connections one file may use at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Connections {
+    /// As many as serve it well: up to eight, fewer where the server asks for it.
+    #[default]
+    Auto,
+    /// At most this many.
+    AtMost(usize),
+}
+
+impl Connections {
+    pub(crate) fn count(self) -> usize {
+        match self {
+            // RFC 9112 §9.4: servers may take many parallel connections for abuse.
+            Self::Auto => 8,
+            Self::AtMost(count) => count.max(1),
+        }
+    }
+}
+
+/// Settings of a [`Client`](crate::Client): limits and the ways to connect.
+///
+/// ```
+/// let mut settings = haul::ClientSettings::default();
+/// settings.jobs = 2;
+/// settings.stall_timeout = std::time::Duration::from_secs(10);
+/// # let _ = settings;
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClientSettings {
+    /// How many files are downloaded at once; the others wait. Default 4.
+    pub jobs: usize,
+    /// For resolving, connecting and the TLS handshake, each. Default 10 s.
+    pub connect_timeout: Duration,
+    /// From the request to the whole head of its answer. Default 30 s.
+    pub first_byte_timeout: Duration,
+    /// A connection that delivers nothing for this long is replaced. Default 30 s.
+    pub stall_timeout: Duration,
+    /// Redirects followed for one request. Default 10.
+    pub max_redirects: usize,
+    /// Rounds of failure in a row without new bytes before giving up. Default 8.
+    pub retries: u32,
+    /// How long failures in a row are put up with; `None` for no limit in time.
+    pub retry_max_time: Option<Duration>,
+    /// The longest `Retry-After` that is waited for. Default 300 s.
+    pub retry_after_cap: Duration,
+    /// Follow redirects from https to http. Credentials never follow.
+    pub allow_downgrade: bool,
+    /// A PEM file with certificates to trust beside the platform's.
+    pub ca_file: Option<PathBuf>,
+    /// Accept any certificate: nobody knows then who answers.
+    pub insecure: bool,
+    /// The `User-Agent`.
+    pub user_agent: String,
+    /// Write on the runtime's own threads. Faster where the runtime belongs to haul alone; a slow disk then
+    /// holds up every other task on it. Off by default.
+    pub inline_writes: bool,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self {
+            jobs: 4,
+            connect_timeout: Duration::from_secs(10),
+            first_byte_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(30),
+            max_redirects: 10,
+            retries: 8,
+            retry_max_time: None,
+            retry_after_cap: Duration::from_secs(300),
+            allow_downgrade: false,
+            ca_file: None,
+            insecure: false,
+            user_agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),
+            inline_writes: false,
+        }
+    }
+}

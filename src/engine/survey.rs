@@ -1,0 +1,129 @@
+//! What would be downloaded, found out without downloading it.
+
+use super::clock::Clock;
+use crate::error::{Error, Kind};
+use crate::plan::answer::{Answer, Field};
+use crate::plan::byte_range::ContentRange;
+use crate::plan::representation::Representation;
+use crate::plan::retry::RetryPolicy;
+use crate::plan::transfer::{Policy, Transfer};
+use crate::transport::{Reply, Requester, Trouble};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a server says about a file, before any of it is fetched.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The URL asked for, redacted.
+    pub url: String,
+    /// Who answered in the end, redacted.
+    pub final_url: String,
+    /// The complete length in bytes.
+    pub size: Option<u64>,
+    /// Whether the server was seen to serve ranges; `None` where it was not asked.
+    pub ranges: Option<bool>,
+    /// The validator with which ranges may be joined and a download resumed.
+    pub strong_validator: Option<String>,
+    /// The `ETag` as received.
+    pub etag: Option<String>,
+    /// The `Last-Modified` as received.
+    pub last_modified: Option<String>,
+    /// The media type.
+    pub media_type: Option<String>,
+    /// The file name that the server proposes, made safe.
+    pub suggested_name: Option<String>,
+    /// Where the file would be saved.
+    pub path: Option<PathBuf>,
+    /// Bytes that an earlier run left there.
+    pub kept: u64,
+}
+
+/// What a survey found out.
+pub(crate) struct Survey {
+    pub(crate) final_url: String,
+    pub(crate) representation: Representation,
+    pub(crate) ranges: Option<bool>,
+    pub(crate) content_disposition: Option<Vec<u8>>,
+}
+
+/// HEAD is advice and may take no longer than this before a GET is tried.
+const HEAD_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Asks with HEAD and, where that is refused or silent, with a GET for one byte.
+pub(crate) async fn survey(requester: &Requester, with_range: bool) -> Result<Survey, Error> {
+    let mut found = match tokio::time::timeout(HEAD_PATIENCE, requester.head()).await {
+        Ok(Ok(reply)) if reply.status.is_success() => Some(read(&reply)),
+        Ok(Err(Trouble::Fatal(error))) => return Err(error),
+        _ => None,
+    };
+    if found.is_none() || with_range {
+        let probed = probe(requester).await?;
+        found = Some(match found {
+            Some(head) => Survey { ranges: probed.ranges, ..head },
+            None => probed,
+        });
+    }
+    found.ok_or_else(|| Error::new(Kind::Http, "the server answers neither HEAD nor GET"))
+}
+
+async fn probe(requester: &Requester) -> Result<Survey, Error> {
+    let reply = requester.get(Some("bytes=0-0"), None).await.map_err(|trouble| match trouble {
+        Trouble::Broken(cause) => Error::new(Kind::Network, cause),
+        Trouble::Nonsense(cause) => Error::new(Kind::Http, cause),
+        Trouble::Fatal(error) => error,
+    })?;
+    let mut found = read(&reply);
+    let answer = Answer::read(reply.status, &reply.headers, Clock::date());
+    match (reply.status.as_u16(), &answer.content_range) {
+        (206, Field::Given(ContentRange::Satisfied { complete_length, .. })) => {
+            found.ranges = Some(true);
+            found.representation.complete_length = *complete_length;
+        }
+        (200, _) => found.ranges = Some(false),
+        (416, Field::Given(ContentRange::Unsatisfied { complete_length })) => {
+            found.ranges = Some(true);
+            found.representation.complete_length = Some(*complete_length);
+        }
+        _ => return Err(refusal(&answer)),
+    }
+    Ok(found)
+}
+
+/// The error that a download would end with on this answer.
+fn refusal(answer: &Answer) -> Error {
+    let policy = Policy {
+        connections: 1,
+        min_split: 1,
+        retry: RetryPolicy { attempts: 0, ..RetryPolicy::default() },
+        stall: Duration::MAX,
+        digest_expected: false,
+        in_order: false,
+        window: None,
+        may_restart: false,
+        seed: 0,
+    };
+    Transfer::new(policy).refusal_of(answer)
+}
+
+fn read(reply: &Reply) -> Survey {
+    let answer = Answer::read(reply.status, &reply.headers, Clock::date());
+    Survey {
+        final_url: reply.address.to_string(),
+        representation: Representation {
+            complete_length: answer.content_length,
+            validators: answer.validators,
+            media_type: answer.media_type,
+        },
+        ranges: None,
+        content_disposition: answer.content_disposition,
+    }
+}
+
+impl Survey {
+    /// The server's name for the file, made safe.
+    pub(crate) fn suggested_name(&self) -> Option<String> {
+        let raw = crate::formats::content_disposition::file_name(self.content_disposition.as_deref()?)?;
+        crate::formats::file_name::sanitize_server_name(&raw)
+    }
+}

@@ -1,0 +1,69 @@
+//! What can be done with files while nothing is being downloaded to them. All of it blocking.
+
+use crate::error::{Error, Kind};
+use crate::manifest::{self, Raw, named};
+use crate::plan::ByteRange;
+use crate::storage::{self, ReadOnly, Target};
+use crate::verify::{Digest, hash_file};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Reads a file and compares it with every one of `expected`; returns the digests it has. Blocks while it
+/// reads.
+///
+/// # Errors
+/// `Checksum` for the first digest that is another one, `Disk` where the file cannot be read.
+pub fn verify_file(path: &Path, expected: &[Digest]) -> Result<Vec<Digest>, Error> {
+    let failed = |error: std::io::Error| Error::disk("cannot read", path, &error);
+    let file = ReadOnly::open(path).map_err(failed)?;
+    let actual = hash_file(Arc::new(file), expected).map_err(failed)?;
+    match expected.iter().zip(&actual).find(|(expected, actual)| expected != actual) {
+        None => Ok(actual),
+        Some((expected, actual)) => {
+            Err(Error::new(Kind::Checksum, format!("{}: expected {expected}, got {actual}", path.display())))
+        }
+    }
+}
+
+/// Reads back what the manifest of an unfinished download claims; returns the damaged ranges. Blocks while
+/// it reads.
+///
+/// # Errors
+/// `NotFound` where there is no unfinished download, otherwise those of [`crate::inspect`].
+pub fn audit(path: &Path) -> Result<Vec<ByteRange>, Error> {
+    let target = Target::from_path(Path::new(""), &named(path))?;
+    let (part, manifest) = (target.part_path(), target.manifest_path());
+    let raw = Raw::read(&manifest).map_err(|error| error.into_error(&manifest))?;
+    let failed = |error: std::io::Error| Error::disk("cannot read", &part, &error);
+    let file = ReadOnly::open(&part).map_err(failed)?;
+    manifest::audit(&file, &raw.runs, &AtomicBool::new(false)).map_err(failed)
+}
+
+/// Removes the part file and the manifest of an unfinished download. A finished file is never touched.
+///
+/// # Errors
+/// `NotFound` where there is nothing unfinished, `Locked` where another process is working on it, `Unsafe`
+/// where what is there was not made by haul.
+pub fn discard(path: &Path) -> Result<(), Error> {
+    let target = Target::from_path(Path::new(""), &named(path))?;
+    let manifest = target.manifest_path();
+    let had_manifest = match Raw::read(&manifest) {
+        Ok(_) | Err(manifest::ReadError::Newer(_)) => true,
+        Err(manifest::ReadError::Missing) => false,
+        Err(error) => return Err(error.into_error(&manifest)),
+    };
+    if !had_manifest && std::fs::symlink_metadata(target.part_path()).is_ok() {
+        let cause = format!("{} has no manifest, so it may not be haul's", target.part_path().display());
+        return Err(
+            Error::new(Kind::Unsafe, cause).with_hint("look at it, and remove it by hand if it is yours")
+        );
+    }
+    let had_part = storage::remove_unlocked(&target)?;
+    storage::remove_own(&manifest).map_err(|error| Error::disk("cannot remove", &manifest, &error))?;
+    if had_part || had_manifest {
+        return Ok(());
+    }
+    let cause = format!("there is no unfinished download at {}", target.path().display());
+    Err(Error::new(Kind::NotFound, cause).with_hint("haul rm removes only what is unfinished"))
+}

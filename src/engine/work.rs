@@ -1,0 +1,251 @@
+//! Where the bytes of one download go, and what follows them: the checkpoint, the hash, the pipe.
+
+use super::checkpoint::Checkpoint;
+use super::sink::Sink;
+use super::workplace::Workplace;
+use crate::error::{Error, Kind};
+use crate::manifest::{self, Journal, Run};
+use crate::plan::{ByteRange, Moment, RangeSet};
+use crate::storage::Pipe;
+use crate::verify::{Digest, Frontier, Hasher};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::task::JoinHandle;
+
+/// What the bytes go into.
+pub(crate) enum Work {
+    /// Not known yet, or never needed.
+    Nothing,
+    File(Box<FileWork>),
+    Pipe(PipeWork),
+}
+
+/// A hash behind the front; it ends without digests if the front is dropped.
+type Following = (Frontier, JoinHandle<io::Result<Option<Vec<Digest>>>>);
+
+/// A reading back of claims that will say which are damaged.
+type Auditing = JoinHandle<io::Result<Vec<ByteRange>>>;
+
+/// A part file being filled.
+pub(crate) struct FileWork {
+    pub(crate) place: Workplace,
+    pub(crate) checkpoint: Checkpoint,
+    sink: Sink,
+    digests: Vec<Digest>,
+    following: Option<Following>,
+    auditing: Option<Auditing>,
+    stop: Arc<AtomicBool>,
+}
+
+/// A pipe being fed.
+pub(crate) struct PipeWork {
+    pipe: Arc<Pipe>,
+    draining: Option<JoinHandle<io::Result<Vec<Digest>>>>,
+}
+
+impl FileWork {
+    /// Starts following; with `audit`, what the journal claims already is read back in the background.
+    pub(crate) fn new(
+        place: Workplace,
+        journal: Journal,
+        digests: &[Digest],
+        inline: bool,
+        audit: bool,
+        now: Moment,
+    ) -> Self {
+        let claims = journal.runs().to_vec();
+        let mut work = Self {
+            sink: Sink::file(place.part.clone(), inline),
+            checkpoint: Checkpoint::new(place.part.clone(), journal, now),
+            place,
+            digests: digests.to_vec(),
+            following: None,
+            auditing: None,
+            stop: Arc::new(AtomicBool::new(false)),
+        };
+        work.follow();
+        if audit && !claims.is_empty() {
+            work.auditing = Some(work.audit(claims));
+        }
+        work
+    }
+
+    pub(crate) fn sink(&self) -> Sink {
+        self.sink.clone()
+    }
+
+    /// Hashes from the beginning, behind the front.
+    pub(crate) fn follow(&mut self) {
+        if !self.digests.is_empty() {
+            let (frontier, follower) = Frontier::new(self.place.part.clone(), &self.digests);
+            self.following = Some((frontier, tokio::task::spawn_blocking(move || follower.run())));
+        }
+    }
+
+    pub(crate) fn advance(&self, front: u64) {
+        if let Some((frontier, _)) = &self.following {
+            frontier.advance(front, false);
+        }
+    }
+
+    pub(crate) fn hashed(&self) -> Option<u64> {
+        self.following.as_ref().map(|(frontier, _)| frontier.hashed())
+    }
+
+    /// The digests of the complete file.
+    pub(crate) async fn digests(&mut self, length: u64) -> Result<Vec<Digest>, Error> {
+        let Some((frontier, following)) = self.following.take() else {
+            return Ok(Vec::new());
+        };
+        frontier.advance(length, true);
+        let path = self.place.part.path();
+        let hashed = following.await.map_err(|error| died(error, "the hash"))?;
+        Ok(hashed.map_err(|error| Error::disk("cannot read back", path, &error))?.unwrap_or_default())
+    }
+
+    fn audit(&self, claims: Vec<Run>) -> Auditing {
+        let part = self.place.part.clone();
+        let stop = self.stop.clone();
+        tokio::task::spawn_blocking(move || manifest::audit(part.as_ref(), &claims, &stop))
+    }
+
+    /// The damaged ranges among what an earlier run left, once that is known.
+    pub(crate) async fn audited(&mut self) -> Result<Vec<ByteRange>, Error> {
+        match self.auditing.take() {
+            Some(auditing) => self.damaged(auditing).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Reads back everything that is claimed.
+    pub(crate) async fn audit_all(&mut self) -> Result<Vec<ByteRange>, Error> {
+        let auditing = self.audit(self.checkpoint.claims());
+        self.damaged(auditing).await
+    }
+
+    async fn damaged(&self, auditing: Auditing) -> Result<Vec<ByteRange>, Error> {
+        let audited = auditing.await.map_err(|error| died(error, "the audit"))?;
+        audited.map_err(|error| Error::disk("cannot read back", self.place.part.path(), &error))
+    }
+
+    /// Lets go of what reads the file, so that nobody holds its lock any more.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some((frontier, following)) = self.following.take() {
+            drop(frontier);
+            // What they would have found out is of no interest any more.
+            let _ = following.await;
+        }
+        if let Some(auditing) = self.auditing.take() {
+            let _ = auditing.await;
+        }
+    }
+
+    /// Forgets everything; the part file stays locked, and empty.
+    pub(crate) async fn clear(mut self) -> Result<Workplace, Error> {
+        self.stop().await;
+        let Self { place, checkpoint, .. } = self;
+        // A batch that is still being saved would otherwise append to a manifest that is gone.
+        checkpoint.settled().await?;
+        let cleared = place.clone();
+        blocking(move || cleared.clear()).await?;
+        Ok(place)
+    }
+}
+
+impl PipeWork {
+    pub(crate) fn new(mut out: Box<dyn Write + Send>, window: u64, digests: &[Digest]) -> Self {
+        let pipe = Arc::new(Pipe::new(window as usize));
+        let mut hashers: Vec<_> = digests.iter().map(|digest| Hasher::new(digest.algorithm())).collect();
+        let drained = pipe.clone();
+        let draining = tokio::task::spawn_blocking(move || {
+            let outcome = drained.drain_to(&mut *out, |bytes| {
+                for hasher in &mut hashers {
+                    hasher.update(bytes);
+                }
+            });
+            // Whatever ended it: nobody may wait for room any more.
+            drained.close();
+            outcome?;
+            out.flush()?;
+            Ok(hashers.into_iter().map(Hasher::finish).collect())
+        });
+        Self { pipe, draining: Some(draining) }
+    }
+
+    pub(crate) fn sink(&self) -> Sink {
+        Sink::pipe(self.pipe.clone())
+    }
+
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.pipe.is_untouched()
+    }
+
+    pub(crate) fn drained(&self) -> u64 {
+        self.pipe.drained()
+    }
+
+    /// Whether the reading side is gone.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.draining.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
+    /// Lets everything out, and says what it hashed to.
+    pub(crate) async fn finish(&mut self) -> Result<Vec<Digest>, Error> {
+        self.pipe.close();
+        let Some(draining) = self.draining.take() else {
+            return Ok(Vec::new());
+        };
+        let drained = draining.await.map_err(|error| died(error, "the output"))?;
+        drained.map_err(|error| Error::new(Kind::Disk, format!("cannot write to the output: {error}")))
+    }
+
+    /// Gives up: what waits is not let out.
+    pub(crate) fn close(&self) {
+        self.pipe.close();
+    }
+}
+
+impl Work {
+    pub(crate) fn sink(&self) -> Option<Sink> {
+        match self {
+            Self::Nothing => None,
+            Self::File(work) => Some(work.sink()),
+            Self::Pipe(work) => Some(work.sink()),
+        }
+    }
+
+    pub(crate) fn durable(&self) -> RangeSet {
+        match self {
+            Self::File(work) => work.checkpoint.durable().clone(),
+            _ => RangeSet::new(),
+        }
+    }
+
+    /// Waits for a checkpoint that is being made; for ever where there is none.
+    pub(crate) async fn saved(&mut self) -> Result<(), Error> {
+        match self {
+            Self::File(work) => work.checkpoint.saved().await,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for PipeWork {
+    /// The thread that drains must not outlive the one who feeds it.
+    fn drop(&mut self) {
+        self.pipe.close();
+    }
+}
+
+/// Runs what blocks on a thread that may.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| died(error, "the work on the disk"))?
+}
+
+fn died(error: tokio::task::JoinError, what: &str) -> Error {
+    Error::new(Kind::Other, format!("{what} died")).with_source(error)
+}

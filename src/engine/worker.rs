@@ -1,0 +1,166 @@
+//! One attempt at one segment, from the request to the last byte.
+
+use super::clock::Clock;
+use super::lane::{Claim, Lane};
+use super::sink::Sink;
+use crate::error::Error;
+use crate::plan::ByteRange;
+use crate::plan::answer::Answer;
+use crate::plan::transfer::{Ask, AttemptId, End};
+use crate::transport::{Body, Reply, Requester, Trouble};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{mpsc, oneshot};
+
+/// What all workers of a file share.
+pub(crate) struct Shared {
+    pub(crate) requester: Requester,
+    pub(crate) questions: mpsc::Sender<Question>,
+    /// Payload taken off the network, wanted or not.
+    pub(crate) received: AtomicU64,
+    /// For the text of a disk error.
+    pub(crate) path: PathBuf,
+}
+
+/// An answer that waits for the driver's ruling before any byte of its body is taken.
+pub(crate) struct Question {
+    pub(crate) id: AttemptId,
+    pub(crate) answer: Answer,
+    pub(crate) reply: oneshot::Sender<Option<Permit>>,
+}
+
+/// The ruling that the body may be taken.
+pub(crate) struct Permit {
+    /// Where its first byte belongs.
+    pub(crate) offset: u64,
+    /// Where the answer says that its body ends; what comes beyond is nobody's.
+    pub(crate) until: u64,
+    pub(crate) sink: Sink,
+}
+
+/// A body this close to its end is read to it, so that the connection can be used again.
+const WORTH_DRAINING: u64 = 128 << 10;
+
+/// Makes the attempt. Returns soon after the lane is abandoned.
+pub(crate) async fn attempt(
+    shared: Arc<Shared>,
+    id: AttemptId,
+    ask: Ask,
+    lane: Arc<Lane>,
+) -> (AttemptId, End) {
+    let ended = tokio::select! {
+        biased;
+        () = lane.abandoned() => Ok(None),
+        opened = open(&shared, id, &ask) => opened,
+    };
+    let end = match ended {
+        Ok(None) => End::Left,
+        Ok(Some((body, permit, body_end))) => take(&shared, &lane, body, permit, body_end).await,
+        Err(trouble) => ended_by(trouble),
+    };
+    (id, end)
+}
+
+fn ended_by(trouble: Trouble) -> End {
+    match trouble {
+        Trouble::Broken(cause) => End::Broken(cause),
+        Trouble::Nonsense(cause) => End::Nonsense(cause),
+        Trouble::Fatal(error) => End::Fatal(error),
+    }
+}
+
+/// Asks, and waits for the ruling on the answer. Nothing of the body has been read when it returns.
+async fn open(
+    shared: &Shared,
+    id: AttemptId,
+    ask: &Ask,
+) -> Result<Option<(Body, Permit, Option<u64>)>, Trouble> {
+    let range = if ask.ranged { ask.wanted.to_header() } else { None };
+    let Reply { status, headers, body, .. } =
+        shared.requester.get(range.as_deref(), ask.if_range.as_deref()).await?;
+    let answer = Answer::read(status, &headers, Clock::date());
+    let body_length = answer.content_length;
+    let (reply, ruling) = oneshot::channel();
+    if shared.questions.send(Question { id, answer, reply }).await.is_err() {
+        return Ok(None);
+    }
+    Ok(ruling.await.ok().flatten().map(|permit| {
+        let body_end = body_length.map(|length| permit.offset.saturating_add(length));
+        (body, permit, body_end)
+    }))
+}
+
+/// Moves the body to its place until the lane or the body ends.
+async fn take(shared: &Shared, lane: &Lane, mut body: Body, permit: Permit, body_end: Option<u64>) -> End {
+    let mut offset = permit.offset;
+    let mut abandoned = std::pin::pin!(lane.abandoned());
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = &mut abandoned => return End::Left,
+            next = body.next() => next,
+        };
+        let mut bytes = match next {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                body.recycle();
+                return End::Complete;
+            }
+            Err(trouble) => return ended_by(trouble),
+        };
+        shared.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        while !bytes.is_empty() {
+            if offset >= permit.until {
+                return End::Complete;
+            }
+            let stated = usize::try_from(permit.until - offset).unwrap_or(usize::MAX);
+            match lane.claim(offset, bytes.len().min(stated)) {
+                Claim::Over => break,
+                Claim::Skip(length) => {
+                    offset += length as u64;
+                    let _ = bytes.split_to(length);
+                }
+                Claim::Write(length) => {
+                    let piece = bytes.split_to(length);
+                    if let Err(error) = permit.sink.write(offset, piece.clone()).await {
+                        if error.kind() == std::io::ErrorKind::BrokenPipe {
+                            return End::Left;
+                        }
+                        return End::Fatal(Error::disk("cannot write to", &shared.path, &error));
+                    }
+                    lane.wrote(offset, &piece);
+                    offset += length as u64;
+                }
+            }
+        }
+        if offset >= lane.end() {
+            finish(
+                shared,
+                lane,
+                body,
+                ByteRange::new(offset + bytes.len() as u64, body_end.unwrap_or(u64::MAX)),
+            )
+            .await;
+            return End::Complete;
+        }
+    }
+}
+
+/// The lane is over. What is left of the body decides whether the connection is worth keeping.
+async fn finish(shared: &Shared, lane: &Lane, mut body: Body, rest: ByteRange) {
+    if rest.len() > WORTH_DRAINING {
+        return;
+    }
+    let draining = async {
+        while let Ok(Some(bytes)) = body.next().await {
+            shared.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+    };
+    tokio::select! {
+        biased;
+        () = lane.abandoned() => {}
+        () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
+        () = draining => body.recycle(),
+    }
+}

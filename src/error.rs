@@ -1,0 +1,203 @@
+//! What can go wrong, as facts; the text is made at the edge.
+
+use std::fmt;
+
+/// The class of a failure. Each has one exit code on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// None of the other classes.
+    Other,
+    /// The caller asked for something that makes no sense (a bad URL, a bad digest, flags that contradict).
+    Usage,
+    /// The server says that there is no such resource (404, 410).
+    NotFound,
+    /// The server wants other credentials (401, 403, 407).
+    Auth,
+    /// Another refusal of the server, or an answer that makes no sense.
+    Http,
+    /// The server could not be reached, or the connection broke and stayed broken.
+    Network,
+    /// The server could not prove who it is.
+    Tls,
+    /// The resource changed, or what is on disk cannot be continued safely.
+    Changed,
+    /// The disk is full, failing, or not writable.
+    Disk,
+    /// The target exists already.
+    Exists,
+    /// Another process is working on the same target.
+    Locked,
+    /// The bytes are not those of the expected digest.
+    Checksum,
+    /// Refused, because going on would be unsafe.
+    Unsafe,
+    /// The caller cancelled.
+    Cancelled,
+}
+
+impl Kind {
+    /// The name as it stands in JSON events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::Usage => "usage",
+            Self::NotFound => "not_found",
+            Self::Auth => "auth",
+            Self::Http => "http",
+            Self::Network => "network",
+            Self::Tls => "tls",
+            Self::Changed => "changed",
+            Self::Disk => "disk",
+            Self::Exists => "exists",
+            Self::Locked => "locked",
+            Self::Checksum => "checksum",
+            Self::Unsafe => "unsafe",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A failure: its class, what happened, to which URL (redacted), what was kept and what to do next.
+///
+/// `Display` gives the cause on one line, escaped for a terminal; the other facts are methods.
+pub struct Error {
+    facts: Box<Facts>,
+}
+
+struct Facts {
+    kind: Kind,
+    cause: String,
+    url: Option<String>,
+    kept: Option<u64>,
+    hint: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind, cause: impl Into<String>) -> Self {
+        Self {
+            facts: Box::new(Facts {
+                kind,
+                cause: cause.into(),
+                url: None,
+                kept: None,
+                hint: None,
+                source: None,
+            }),
+        }
+    }
+
+    pub(crate) fn usage(cause: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, cause)
+    }
+
+    /// A failure of the disk, with what was being done to which path.
+    pub(crate) fn disk(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        let path = crate::formats::escape::for_terminal(&path.to_string_lossy()).into_owned();
+        let hint = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Some("free some space, then run the same command again")
+            }
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                Some("choose a directory you may write to with -d or -o")
+            }
+            _ => None,
+        };
+        let cause = match error.kind() {
+            std::io::ErrorKind::FileTooLarge => {
+                format!("{doing} {path}: file too large for this file system or limit")
+            }
+            _ => format!("{doing} {path}: {}", plain(error)),
+        };
+        let failure = Self::new(Kind::Disk, cause);
+        match hint {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
+
+    pub(crate) fn with_url(mut self, url: &impl fmt::Display) -> Self {
+        self.facts.url.get_or_insert_with(|| url.to_string());
+        self
+    }
+
+    pub(crate) fn with_kept(mut self, bytes: u64) -> Self {
+        self.facts.kept = Some(bytes);
+        self
+    }
+
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.facts.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.facts.source = Some(source.into());
+        self
+    }
+
+    /// The class of this failure.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.facts.kind
+    }
+
+    /// The URL concerned, without credentials and with signatures hidden.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.facts.url.as_deref()
+    }
+
+    /// How many bytes of the file stay on disk for the next run; `None` where there was no file yet.
+    #[must_use]
+    pub fn kept(&self) -> Option<u64> {
+        self.facts.kept
+    }
+
+    /// Whether the same request, made again, goes on from what was kept.
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        self.facts.kept.is_some_and(|bytes| bytes > 0)
+    }
+
+    /// What to do next, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.facts.hint.as_deref()
+    }
+}
+
+/// An operating system's message without the code that Rust appends: people read words, programs read the kind.
+pub(crate) fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(at) => text[..at].to_lowercase(),
+        None => text,
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::formats::escape::for_terminal(&self.facts.cause))
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.facts.kind)
+            .field("cause", &self.facts.cause)
+            .field("url", &self.facts.url)
+            .field("kept", &self.facts.kept)
+            .field("hint", &self.facts.hint)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.facts.source.as_deref().map(|source| source as _)
+    }
+}

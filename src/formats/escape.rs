@@ -1,0 +1,117 @@
+//! Text that others control, made safe to show on one line of a terminal.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// `text` with every character escaped that could move the cursor, change colours, end the line or reorder
+/// what is read.
+///
+/// Control characters become `\x1b`, the others `\u{202e}`. A backslash stays as it is: the result is for
+/// people to read, not for programs to read back.
+pub(crate) fn for_terminal(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        push_escaped(&mut shown, c);
+    }
+    Cow::Owned(shown)
+}
+
+/// The first `max_chars` characters of `text`, the last of them an ellipsis if anything was left out.
+///
+/// Counts characters, not columns. Escape first: a clip in the middle of an escape is still safe, and the
+/// length holds.
+pub(crate) fn clip(text: &str, max_chars: usize) -> Cow<'_, str> {
+    if text.chars().nth(max_chars).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let Some(kept) = max_chars.checked_sub(1) else {
+        return Cow::Borrowed("");
+    };
+    let mut clipped: String = text.chars().take(kept).collect();
+    clipped.push('…');
+    Cow::Owned(clipped)
+}
+
+/// Whether a character acts on a terminal or on the text around it instead of being seen.
+///
+/// These are the control characters (C0, DEL, C1), the line and paragraph separators, and everything with the
+/// Unicode property `Bidi_Control` (UAX #9 §2), which can make `gpj.exe` read as `exe.jpg`.
+pub(crate) fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn push_escaped(shown: &mut String, c: char) {
+    match u8::try_from(c) {
+        _ if !is_unprintable(c) => shown.push(c),
+        Ok(byte) if byte.is_ascii() => push_byte(shown, byte),
+        _ => shown.extend(c.escape_unicode()),
+    }
+}
+
+fn push_byte(shown: &mut String, byte: u8) {
+    // Writing to a string cannot fail.
+    let _ = write!(shown, "\\x{byte:02x}");
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ordinary_text_is_not_copied() {
+        for text in ["", "a b.iso", "naïve €", "日本語", r"C:\x"] {
+            assert!(matches!(for_terminal(text), Cow::Borrowed(same) if same == text));
+        }
+    }
+
+    // T073
+    #[test]
+    fn control_characters_are_shown_instead_of_sent() {
+        assert_eq!(for_terminal("a\x1b[31mb"), r"a\x1b[31mb");
+        assert_eq!(for_terminal("\0\x07\x7f"), r"\x00\x07\x7f");
+        assert_eq!(for_terminal("a\u{9b}b"), r"a\u{9b}b");
+    }
+
+    // T073
+    #[test]
+    fn text_stays_on_one_line() {
+        assert_eq!(for_terminal("a\r\nb\tc"), r"a\x0d\x0ab\x09c");
+        assert_eq!(for_terminal("a\u{2028}b"), r"a\u{2028}b");
+    }
+
+    // T073
+    #[test]
+    fn characters_that_reorder_text_are_shown() {
+        assert_eq!(for_terminal("gpj\u{202e}exe"), r"gpj\u{202e}exe");
+        assert_eq!(for_terminal("\u{2066}\u{200f}\u{61c}"), r"\u{2066}\u{200f}\u{61c}");
+    }
+
+    #[test]
+    fn a_clip_counts_its_ellipsis() {
+        assert_eq!(clip("abcdef", 6), "abcdef");
+        assert_eq!(clip("abcdef", 5), "abcd…");
+        assert_eq!(clip("€€€", 2), "€…");
+        assert_eq!(clip("abc", 1), "…");
+        assert_eq!(clip("abc", 0), "");
+        assert_eq!(clip("", 0), "");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_acts_on_a_terminal_gets_through(text in any::<String>()) {
+            prop_assert!(!for_terminal(&text).contains(is_unprintable));
+        }
+
+        #[test]
+        fn a_clip_is_never_longer_than_allowed(text in any::<String>(), max in 0..40_usize) {
+            prop_assert!(clip(&text, max).chars().count() <= max);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Text in, values out: the small formats that servers send and people type.
+//!
+//! Everything here is a pure function. Nothing reads a file, a socket or a clock; where the time matters it
+//! is an argument. Input is bytes or text that nobody has checked yet, so every parser is total: it answers
+//! with a value, with `None` or with an error, and never panics.
+
+pub(crate) mod content_disposition;
+pub(crate) mod escape;
+pub(crate) mod file_name;
+pub(crate) mod retry_after;
+#[cfg(feature = "cli")]
+pub(crate) mod size;

@@ -1,0 +1,49 @@
+//! haul downloads large files over many connections, survives any interruption, and proves that what it
+//! saved is what was published.
+//!
+//! The crate is built in floors; a module uses only what lies on a lower one:
+//!
+//! | floor | modules | what lives there |
+//! |---|---|---|
+//! | 4 | `cli` | arguments, rendering, exit codes (feature `cli`) |
+//! | 3 | `engine` | the driver that owns a transfer, its workers, the checkpoint |
+//! | 2 | `transport`, `storage`, `manifest`, `verify` | effects: sockets, files, the sidecar, digests |
+//! | 1 | `plan` | decisions: pure, no clock, no files, no sockets |
+//! | 0 | `formats`, `error` | text in, values out; what can go wrong |
+//!
+//! # Example
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), haul::Error> {
+//! let client = haul::Client::new(haul::ClientSettings::default())?;
+//! let request = haul::Request::new("https://example.org/disk.img")?
+//!     .output("/tmp/disk.img")
+//!     .digest("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".parse()?);
+//! let download = client.start(request);
+//! let report = download.join().await?;
+//! println!("{} bytes in {:?}", report.size, report.elapsed);
+//! # Ok(())
+//! # }
+//! ```
+
+mod engine;
+mod error;
+mod formats;
+mod manifest;
+mod plan;
+mod storage;
+mod transport;
+mod verify;
+
+#[cfg(feature = "cli")]
+pub mod cli;
+
+pub use engine::{
+    Client, ClientSettings, ConnectionView, Connections, Download, Event, IfExists, Notice, Output, Phase,
+    Plan, Progress, Report, Request, Slowness,
+};
+pub use engine::{audit, discard, verify_file};
+pub use error::{Error, Kind};
+pub use manifest::{Inspection, inspect};
+pub use plan::{Address, ByteRange};
+pub use verify::{Algorithm, Digest, Encoding, ParseDigestError};

@@ -1,0 +1,78 @@
+//! What a manifest says, for people and programs that ask about an unfinished download.
+
+use super::raw::{Raw, ReadError};
+use crate::error::{Error, Kind};
+use crate::storage::Target;
+use std::path::{Path, PathBuf};
+
+/// The state of an unfinished download, as its manifest tells it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// Where the finished file will be.
+    pub path: PathBuf,
+    /// The URL it comes from; credentials left out, signatures hidden.
+    pub url: String,
+    /// Whether `url` is whole, so that the download can be resumed from it.
+    pub url_is_whole: bool,
+    /// The complete length in bytes, where the server said it.
+    pub size: Option<u64>,
+    /// How many bytes are durably on disk.
+    pub durable: u64,
+    /// The digests that were asked for, as `algorithm:hex`.
+    pub digests: Vec<String>,
+    /// Whether the complete file was refused because its digest was another one.
+    pub rejected: bool,
+}
+
+/// Reads the manifest of the download to `path`; `path` may also name the part file or the manifest.
+///
+/// # Errors
+/// `NotFound` where there is no unfinished download, `Unsafe` for a manifest of a newer version or one that
+/// was planted, `Changed` for one that is damaged.
+pub fn inspect(path: &Path) -> Result<Inspection, Error> {
+    let target = Target::from_path(Path::new(""), &named(path))?;
+    let manifest = target.manifest_path();
+    let raw = Raw::read(&manifest).map_err(|error| error.into_error(&manifest))?;
+    Ok(Inspection {
+        path: target.path(),
+        url_is_whole: !raw.file.url.contains("=hidden-"),
+        url: raw.file.url,
+        size: raw.file.representation.complete_length,
+        durable: raw.runs.iter().map(|run| run.range.len()).sum(),
+        digests: raw.file.digests,
+        rejected: raw.rejected.is_some(),
+    })
+}
+
+/// The final name behind a name that may be one of a side file.
+pub(crate) fn named(path: &Path) -> PathBuf {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("part" | "haul") => path.with_extension(""),
+        _ => path.to_owned(),
+    }
+}
+
+impl ReadError {
+    /// The failure as a person sees it.
+    pub(crate) fn into_error(self, path: &Path) -> Error {
+        let shown = path.display();
+        match self {
+            Self::Missing => {
+                Error::new(Kind::NotFound, format!("there is no unfinished download at {shown}"))
+            }
+            Self::Unusable(why) => {
+                Error::new(Kind::Changed, format!("the manifest {shown} cannot be used: {why}"))
+                    .with_hint("--restart starts over; haul rm removes it")
+            }
+            Self::Newer(version) => Error::new(
+                Kind::Unsafe,
+                format!("the manifest {shown} was written by a newer haul (format {version})"),
+            )
+            .with_hint("finish this download with that haul, or start over with --restart"),
+            Self::Planted(what) => Error::new(Kind::Unsafe, format!("the manifest {shown} is {what}"))
+                .with_hint("look at it, and move it away if it is not yours"),
+            Self::Io(error) => Error::disk("cannot read", path, &error),
+        }
+    }
+}

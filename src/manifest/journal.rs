@@ -1,0 +1,220 @@
+//! The journal on disk: appended to at each checkpoint, written anew when it was opened or has grown.
+
+use super::raw::Raw;
+use super::record::{FileRecord, Record, VERSION};
+use super::run::{Run, melted, piece_size};
+use crate::storage::{remove_own, sync_directory};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// An open manifest.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: File,
+    path: PathBuf,
+    record: FileRecord,
+    /// Every claim, for the next time the journal is written anew.
+    runs: Vec<Run>,
+    /// Bytes in the file now, and right after it was last written anew.
+    length: u64,
+    compact_length: u64,
+}
+
+/// A journal is written anew once it has grown by more than this, and to twice its size.
+const SLACK: u64 = 256 << 10;
+
+impl Journal {
+    /// Writes a first manifest, or replaces the one at `path`: to a temporary file, synced, then renamed,
+    /// so that at any moment the old one or the new one is there, whole.
+    pub(crate) fn create(path: PathBuf, record: FileRecord, runs: Vec<Run>) -> io::Result<Self> {
+        let runs = melted(runs, piece_size(record.representation.complete_length));
+        let (file, length) = write_anew(&path, &record, &runs)?;
+        Ok(Self { file, path, record, runs, length, compact_length: length })
+    }
+
+    /// Goes on with the manifest at `path` as `raw` was read from it: nothing is written unless its tail was
+    /// torn off, which is then cut away.
+    pub(crate) fn reopen(path: PathBuf, raw: &Raw, runs: Vec<Run>) -> io::Result<Self> {
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(&path, flags, Mode::empty())?);
+        if raw.torn {
+            file.set_len(raw.sound)?;
+            file.sync_all()?;
+        }
+        Ok(Self { file, path, record: raw.file.clone(), runs, length: raw.sound, compact_length: raw.sound })
+    }
+
+    /// Appends what became durable, and makes the claim durable itself.
+    ///
+    /// # Errors
+    /// After a failure nothing is known about the tail of the file; the caller stops writing to it. Readers
+    /// cut it at the first damaged line.
+    pub(crate) fn append(&mut self, records: &[Record], runs: &[Run]) -> io::Result<()> {
+        self.runs.extend_from_slice(runs);
+        if self.length > 2 * self.compact_length + SLACK {
+            *self = Self::create(self.path.clone(), self.record.clone(), std::mem::take(&mut self.runs))?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            return self.write(records.iter().map(Record::to_line));
+        }
+        let claims = runs.iter().map(|run| Record::from(*run).to_line());
+        self.write(records.iter().map(Record::to_line).chain(claims))
+    }
+
+    fn write(&mut self, lines: impl Iterator<Item = String>) -> io::Result<()> {
+        let text: String = lines.collect();
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_data()?;
+        self.length += text.len() as u64;
+        Ok(())
+    }
+
+    /// Withdraws claims, durably.
+    pub(crate) fn withdraw(&mut self, ranges: &[crate::plan::ByteRange]) -> io::Result<()> {
+        self.runs.retain(|run| ranges.iter().all(|range| range.intersection(run.range).is_empty()));
+        let lines: Vec<_> = ranges.iter().map(|range| Record::lost(*range).to_line()).collect();
+        self.write(lines.into_iter())
+    }
+
+    /// The claimed runs.
+    pub(crate) fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn write_anew(path: &Path, record: &FileRecord, runs: &[Run]) -> io::Result<(File, u64)> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    let written = write_temporary(&temporary, record, runs).and_then(|made| {
+        rustix::fs::renameat(CWD, &temporary, CWD, path)?;
+        sync_directory(
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+        )?;
+        Ok(made)
+    });
+    if written.is_err() {
+        // The old manifest stands; what could not be finished is not left lying around.
+        let _ = remove_own(&temporary);
+    }
+    written
+}
+
+fn write_temporary(path: &Path, record: &FileRecord, runs: &[Run]) -> io::Result<(File, u64)> {
+    let mut file = create_exclusively(path)?;
+    let head = [Record::Haul(VERSION), Record::File(Box::new(record.clone()))];
+    let mut text: String = head.iter().map(Record::to_line).collect();
+    text.extend(runs.iter().map(|run| Record::from(*run).to_line()));
+    file.write_all(text.as_bytes())?;
+    file.sync_data()?;
+    Ok((file, text.len() as u64))
+}
+
+fn create_exclusively(path: &Path) -> io::Result<File> {
+    let flags =
+        OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
+        // Left by a run that died here. The part file's lock says that nobody else is at it; unlinking takes
+        // away a planted link, not what it points to.
+        Err(Errno::EXIST) => {
+            remove_own(path)?;
+            Ok(File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?))
+        }
+        opened => Ok(File::from(opened?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ReadError;
+    use super::*;
+    use crate::plan::ByteRange;
+    use crate::plan::representation::Representation;
+    use crate::storage::Identity;
+
+    fn record() -> FileRecord {
+        FileRecord {
+            url: "http://h/f".to_owned(),
+            representation: Representation { complete_length: Some(1 << 30), ..Representation::default() },
+            digests: vec![],
+            part: Identity { device: 1, inode: 2 },
+        }
+    }
+
+    fn run(start: u64, end: u64) -> Run {
+        Run { range: ByteRange::new(start, end), crc: (start * 31 + end) as u32 }
+    }
+
+    #[test]
+    fn what_was_appended_is_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.haul");
+        let mut journal = Journal::create(path.clone(), record(), vec![]).unwrap();
+        journal.append(&[], &[run(0, 10), run(1 << 21, 1 << 22)]).unwrap();
+        journal.withdraw(&[ByteRange::new(0, 1)]).unwrap();
+        let raw = Raw::read(&path).unwrap();
+        assert_eq!(raw.file, record());
+        assert_eq!(raw.runs, [run(1 << 21, 1 << 22)]);
+        assert!(!raw.torn);
+    }
+
+    #[test]
+    fn a_journal_does_not_grow_without_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.haul");
+        let mut journal = Journal::create(path.clone(), record(), vec![]).unwrap();
+        for at in 0..20_000 {
+            journal.append(&[], &[run(at * 10, at * 10 + 10)]).unwrap();
+        }
+        assert!(std::fs::metadata(&path).unwrap().len() < 2 * SLACK);
+        let runs = Raw::read(&path).unwrap().runs;
+        assert_eq!(runs.iter().map(|run| run.range.len()).sum::<u64>(), 200_000);
+    }
+
+    // T081
+    #[test]
+    fn a_journal_that_was_torn_anywhere_is_believed_up_to_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.haul");
+        let mut journal = Journal::create(path.clone(), record(), vec![]).unwrap();
+        journal.append(&[], &[run(0, 10), run(1 << 21, 1 << 22)]).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let whole = Raw::parse(&bytes).unwrap();
+        for length in 0..bytes.len() {
+            match Raw::parse(&bytes[..length]) {
+                Ok(raw) => {
+                    assert_eq!(raw.file, whole.file);
+                    assert_eq!(raw.runs[..], whole.runs[..raw.runs.len()]);
+                    assert_eq!(raw.torn, raw.sound < length as u64);
+                }
+                Err(ReadError::Unusable(_)) => {}
+                Err(other) => panic!("cut at {length}: {other:?}"),
+            }
+        }
+    }
+
+    // T082
+    #[test]
+    fn a_newer_format_is_recognised_whatever_its_lines_hold() {
+        let json = "{\"haul\":2,\"novelty\":true}";
+        let text = format!("{:08x} {json}\nwhatever\n", crc32c::crc32c(json.as_bytes()));
+        assert!(matches!(Raw::parse(text.as_bytes()), Err(ReadError::Newer(2))));
+    }
+
+    #[test]
+    fn half_a_claim_is_no_claim() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.haul");
+        let mut journal = Journal::create(path.clone(), record(), vec![run(0, 100)]).unwrap();
+        journal.append(&[], &[run(50, 60)]).unwrap();
+        assert_eq!(Raw::read(&path).unwrap().runs, [run(50, 60)]);
+    }
+}

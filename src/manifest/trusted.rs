@@ -1,0 +1,162 @@
+//! A manifest that was checked against the part file and the request.
+
+use super::raw::Raw;
+use super::run::Run;
+use crate::plan::representation::Representation;
+use crate::plan::{Address, RangeSet};
+use crate::storage::Identity;
+use crate::verify::Digest;
+
+/// What this run wants, to hold a manifest against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expectation<'a> {
+    pub(crate) address: &'a Address,
+    pub(crate) digests: &'a [Digest],
+    pub(crate) part: Identity,
+    pub(crate) part_length: u64,
+}
+
+/// Why what is on disk is not gone on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Distrust {
+    /// It belongs to something else: leave it alone.
+    Foreign(String),
+    /// It is ours, but must be started over, and why.
+    StartOver(String),
+}
+
+/// Claims that may be built upon.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Trusted {
+    pub(crate) representation: Representation,
+    pub(crate) runs: Vec<Run>,
+}
+
+impl Trusted {
+    /// Checks a manifest against the file it stands beside and the request of this run.
+    pub(crate) fn check(raw: Raw, expected: &Expectation<'_>) -> Result<Self, Distrust> {
+        let file = &raw.file;
+        if file.part != expected.part {
+            return Err(Distrust::Foreign("the manifest belongs to another part file".to_owned()));
+        }
+        if !expected.address.matches_record(&file.url) && !shares_digest(&file.digests, expected.digests) {
+            return Err(Distrust::Foreign(format!("the part file was begun from {}", file.url)));
+        }
+        if let Some(actual) = raw.rejected.as_ref().filter(|actual| !agrees(actual, expected.digests)) {
+            let actual = actual.join(", ");
+            return Err(Distrust::StartOver(format!(
+                "what is on disk was refused before: it hashes to {actual}"
+            )));
+        }
+        let joinable = file.representation.validators.strong().is_some() || !expected.digests.is_empty();
+        let length = file.representation.complete_length;
+        let runs: Vec<_> = raw
+            .runs
+            .iter()
+            .copied()
+            // A claim beyond the end of the part or of the resource is void.
+            .filter(|run| run.range.end() <= expected.part_length.min(length.unwrap_or(u64::MAX)))
+            .collect();
+        let have: RangeSet = runs.iter().map(|run| run.range).collect();
+        let complete = length.is_some_and(|length| have.len() == length);
+        if !joinable && !complete && !have.is_empty() {
+            return Err(Distrust::StartOver(
+                "the server gave no strong validator, so what is on disk must not be continued".to_owned(),
+            ));
+        }
+        Ok(Self { representation: raw.file.representation, runs })
+    }
+
+    pub(crate) fn have(&self) -> RangeSet {
+        self.runs.iter().map(|run| run.range).collect()
+    }
+}
+
+fn shares_digest(recorded: &[String], expected: &[Digest]) -> bool {
+    let strong = expected.iter().filter(|digest| digest.algorithm().is_collision_resistant());
+    strong.map(ToString::to_string).any(|digest| recorded.contains(&digest))
+}
+
+/// Whether the file that was refused is, by what it hashes to, the one that is wanted now.
+fn agrees(actual: &[String], expected: &[Digest]) -> bool {
+    !expected.is_empty() && expected.iter().all(|digest| actual.contains(&digest.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FileRecord;
+    use super::*;
+    use crate::plan::ByteRange;
+    use crate::plan::representation::{EntityTag, Validators};
+
+    const PART: Identity = Identity { device: 1, inode: 2 };
+    const ONE: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
+    const TWO: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
+
+    fn raw(etag: &str, digests: &[&str], runs: &[(u64, u64)]) -> Raw {
+        Raw {
+            file: FileRecord {
+                url: "http://h/f".to_owned(),
+                representation: Representation {
+                    complete_length: Some(100),
+                    validators: Validators { etag: EntityTag::parse(etag), ..Validators::default() },
+                    media_type: None,
+                },
+                digests: digests.iter().map(|digest| (*digest).to_owned()).collect(),
+                part: PART,
+            },
+            runs: runs
+                .iter()
+                .map(|(start, end)| Run { range: ByteRange::new(*start, *end), crc: 0 })
+                .collect(),
+            rejected: None,
+            sound: 0,
+            torn: false,
+        }
+    }
+
+    fn check(raw: Raw, url: &str, digests: &[&str], part_length: u64) -> Result<Trusted, Distrust> {
+        let address = Address::parse(url).unwrap().0;
+        let digests: Vec<Digest> = digests.iter().map(|digest| digest.parse().unwrap()).collect();
+        Trusted::check(raw, &Expectation { address: &address, digests: &digests, part: PART, part_length })
+    }
+
+    // T082
+    #[test]
+    fn a_manifest_of_something_else_is_left_alone() {
+        let mut moved = raw("\"1\"", &[], &[(0, 10)]);
+        moved.file.part.inode = 3;
+        assert!(matches!(check(moved, "http://h/f", &[], 100), Err(Distrust::Foreign(_))));
+        let other = check(raw("\"1\"", &[], &[(0, 10)]), "http://h/g", &[], 100);
+        assert!(matches!(other, Err(Distrust::Foreign(_))));
+        let same_bytes = check(raw("\"1\"", &[ONE], &[(0, 10)]), "http://mirror/g", &[ONE], 100);
+        assert!(same_bytes.is_ok());
+    }
+
+    // T083
+    #[test]
+    fn a_claim_beyond_the_end_of_the_part_is_void() {
+        let trusted = check(raw("\"1\"", &[], &[(0, 10), (10, 60)]), "http://h/f", &[], 50).unwrap();
+        assert_eq!(trusted.have().len(), 10);
+    }
+
+    // T018
+    #[test]
+    fn without_a_strong_validator_only_a_digest_lets_it_go_on() {
+        let weak = || raw("W/\"1\"", &[], &[(0, 10)]);
+        assert!(matches!(check(weak(), "http://h/f", &[], 100), Err(Distrust::StartOver(_))));
+        assert!(check(weak(), "http://h/f", &[ONE], 100).is_ok());
+        let complete = raw("W/\"1\"", &[], &[(0, 100)]);
+        assert!(check(complete, "http://h/f", &[], 100).is_ok());
+    }
+
+    // T017
+    #[test]
+    fn what_was_refused_is_only_used_for_the_digest_it_has() {
+        let mut refused = raw("\"1\"", &[ONE], &[(0, 100)]);
+        refused.rejected = Some(vec![TWO.to_owned()]);
+        assert!(matches!(check(refused.clone(), "http://h/f", &[ONE], 100), Err(Distrust::StartOver(_))));
+        assert!(matches!(check(refused.clone(), "http://h/f", &[], 100), Err(Distrust::StartOver(_))));
+        assert!(check(refused, "http://h/f", &[TWO], 100).is_ok());
+    }
+}

@@ -1,0 +1,349 @@
+//! Where a resource is: an http or https URL that cannot be printed with its secrets.
+
+use std::fmt;
+use url::Url;
+
+/// An absolute http or https URL without userinfo.
+///
+/// `Display` and `Debug` are redacted: values of query parameters that carry signatures or tokens are
+/// hidden. Only the transport can see the whole, to send it to the origin it names.
+///
+/// ```
+/// # fn main() -> Result<(), haul::Error> {
+/// let request = haul::Request::new("https://example.org/a.iso?X-Amz-Signature=5eC2eT")?;
+/// assert_eq!(request.address().to_string(), "https://example.org/a.iso?X-Amz-Signature=***");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Address(Url);
+
+/// Scheme, host and port: the scope of a secret and of a connection (RFC 9110 §4.3.1).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Origin {
+    pub(crate) https: bool,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
+    }
+}
+
+/// The user name and password of a URL that a user gave.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Userinfo {
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+/// Why a text is no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AddressError {
+    /// Not a URL at all, in words.
+    Malformed(String),
+    /// A scheme that haul does not speak. From a server, following it would be unsafe.
+    Scheme(String),
+    /// Userinfo in a URL that a server sent (RFC 9110 §4.2.4: treat it as an error).
+    Userinfo,
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(why) => write!(f, "not a usable URL: {why}"),
+            Self::Scheme(scheme) => write!(f, "haul speaks http and https, not {scheme}"),
+            Self::Userinfo => f.write_str("it carries a user name, which a server must not send"),
+        }
+    }
+}
+
+/// Query parameters whose values are secrets: signed URLs of object stores and content networks, and tokens.
+const SECRET_PARAMETERS: [&str; 32] = [
+    "access_token",
+    "api_key",
+    "apikey",
+    "auth",
+    "authorization",
+    "awsaccesskeyid",
+    "client_secret",
+    "code",
+    "credential",
+    "hdnea",
+    "hdnts",
+    "hmac",
+    "jwt",
+    "key",
+    "key-pair-id",
+    "pass",
+    "passwd",
+    "password",
+    "policy",
+    "pwd",
+    "secret",
+    "session",
+    "sig",
+    "sign",
+    "signature",
+    "st",
+    "token",
+    "x-amz-credential",
+    "x-amz-security-token",
+    "x-amz-signature",
+    "x-goog-credential",
+    "x-goog-signature",
+];
+
+impl Address {
+    /// Parses a URL that a user gave; its userinfo is handed out separately and stays out of the address.
+    pub(crate) fn parse(text: &str) -> Result<(Self, Option<Userinfo>), AddressError> {
+        let mut url = parse_url(text, None)?;
+        let userinfo = (!url.username().is_empty() || url.password().is_some()).then(|| Userinfo {
+            user: decoded(url.username()),
+            password: decoded(url.password().unwrap_or_default()),
+        });
+        strip(&mut url);
+        Ok((Self(url), userinfo))
+    }
+
+    /// Resolves a `Location` that this address answered with.
+    pub(crate) fn join(&self, location: &str) -> Result<Self, AddressError> {
+        let mut url = parse_url(location, Some(&self.0))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(AddressError::Userinfo);
+        }
+        strip(&mut url);
+        Ok(Self(url))
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            https: self.0.scheme() == "https",
+            host: self.host().to_owned(),
+            // Both schemes have a default port, so there always is one.
+            port: self.0.port_or_known_default().unwrap_or(80),
+        }
+    }
+
+    /// The host as it stands in the URL: a name, an IPv4 address, or an IPv6 address in brackets.
+    pub(crate) fn host(&self) -> &str {
+        // http and https URLs always have a host; the parser refuses them without.
+        self.0.host_str().unwrap_or_default()
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// The path, still percent-encoded.
+    pub(crate) fn path(&self) -> &str {
+        self.0.path()
+    }
+
+    /// Path and query with all secrets, as the request line carries them. For the transport only.
+    pub(crate) fn request_target(&self) -> String {
+        match self.0.query() {
+            Some(query) => format!("{}?{query}", self.0.path()),
+            None => self.0.path().to_owned(),
+        }
+    }
+
+    /// The `Host` field value (RFC 9112 §3.2): the port only where it is not the scheme's own.
+    pub(crate) fn authority(&self) -> String {
+        match self.0.port() {
+            Some(port) => format!("{}:{port}", self.host()),
+            None => self.host().to_owned(),
+        }
+    }
+
+    /// The text that goes into a manifest: like `Display`, but each hidden value leaves a short hash, so
+    /// that two different signatures stay distinguishable.
+    pub(crate) fn to_record(&self) -> String {
+        self.rendered(|value| {
+            use sha2::Digest as _;
+            let hash = sha2::Sha256::digest(value.as_bytes());
+            hash.iter().take(6).fold(String::from("hidden-"), |text, byte| format!("{text}{byte:02x}"))
+        })
+    }
+
+    /// Whether a recorded URL names the same resource, whatever the signatures on either side are.
+    pub(crate) fn matches_record(&self, record: &str) -> bool {
+        unsigned(&self.to_record()) == unsigned(record)
+    }
+
+    /// Whether the URL carries a secret that a record of it leaves out.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_secret(&self) -> bool {
+        self.0.query_pairs().any(|(name, value)| is_secret(&name) && !value.is_empty())
+    }
+
+    fn rendered(&self, hide: impl Fn(&str) -> String) -> String {
+        let Some(query) = self.0.query() else {
+            return self.0.to_string();
+        };
+        let parameters: Vec<String> = query
+            .split('&')
+            .map(|parameter| match parameter.split_once('=') {
+                Some((name, value)) if is_secret(name) && !value.is_empty() => {
+                    format!("{name}={}", hide(value))
+                }
+                _ => parameter.to_owned(),
+            })
+            .collect();
+        let mut url = self.0.clone();
+        url.set_query(None);
+        format!("{url}?{}", parameters.join("&"))
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_PARAMETERS.binary_search(&name.as_str()).is_ok()
+}
+
+/// Query parameters that only say who may fetch and until when; they change with each signing.
+const SIGNING_PARAMETERS: [&str; 19] = [
+    "awsaccesskeyid",
+    "expires",
+    "hdnea",
+    "hdnts",
+    "hmac",
+    "key-pair-id",
+    "policy",
+    "se",
+    "sig",
+    "sign",
+    "signature",
+    "sip",
+    "ske",
+    "skoid",
+    "sks",
+    "skt",
+    "sktid",
+    "skv",
+    "spr",
+];
+
+/// A recorded URL without its signing parameters. What is left still tells two resources apart: a parameter
+/// like `key=` may be a secret here and a file's name there.
+fn unsigned(record: &str) -> String {
+    let Some((base, query)) = record.split_once('?') else {
+        return record.to_owned();
+    };
+    let is_signing = |parameter: &&str| {
+        let name = parameter.split('=').next().unwrap_or_default().to_ascii_lowercase();
+        name.starts_with("x-amz-")
+            || name.starts_with("x-goog-")
+            || SIGNING_PARAMETERS.binary_search(&name.as_str()).is_ok()
+    };
+    let kept: Vec<_> = query.split('&').filter(|parameter| !is_signing(parameter)).collect();
+    if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }
+}
+
+fn decoded(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+fn strip(url: &mut Url) {
+    // Both setters fail only for URLs without a host, which the parser has refused.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_fragment(None);
+}
+
+fn parse_url(text: &str, base: Option<&Url>) -> Result<Url, AddressError> {
+    // The parser would silently drop tabs and line breaks; they are an attack or a mistake.
+    if let Some(found) = text.chars().find(|found| found.is_control() || *found == ' ') {
+        return Err(AddressError::Malformed(format!("it contains {}", found.escape_unicode())));
+    }
+    let parsed = Url::options().base_url(base).parse(text);
+    let url = parsed.map_err(|error| match error {
+        url::ParseError::RelativeUrlWithoutBase => {
+            AddressError::Malformed("it has no scheme, such as https://".to_owned())
+        }
+        error => AddressError::Malformed(error.to_string()),
+    })?;
+    match url.scheme() {
+        "http" | "https" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(url),
+        "http" | "https" => Err(AddressError::Malformed("it has no host".to_owned())),
+        scheme => Err(AddressError::Scheme(scheme.to_owned())),
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.rendered(|_| "***".to_owned()))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).unwrap().0
+    }
+
+    #[test]
+    fn the_table_of_secret_parameters_is_sorted() {
+        assert!(SECRET_PARAMETERS.is_sorted());
+        assert!(SIGNING_PARAMETERS.is_sorted());
+    }
+
+    #[test]
+    fn userinfo_never_stays_in_an_address() {
+        let (address, userinfo) = Address::parse("http://us%40er:S3CR@host/f").unwrap();
+        let userinfo = userinfo.unwrap();
+        assert_eq!((userinfo.user.as_str(), userinfo.password.as_str()), ("us@er", "S3CR"));
+        assert!(!format!("{address} {address:?} {}", address.to_record()).contains("S3CR"));
+    }
+
+    #[test]
+    fn a_signature_is_hidden_but_distinguishable() {
+        let (one, two) = (address("http://h/f?a=1&sig=S3CR"), address("http://h/f?a=1&sig=T4DS"));
+        assert_eq!(one.to_string(), "http://h/f?a=1&sig=***");
+        assert_ne!(one.to_record(), two.to_record());
+        assert!(!one.to_record().contains("S3CR"));
+        assert!(one.matches_record(&two.to_record()));
+        assert!(!one.matches_record(&address("http://h/f?a=2&sig=S3CR").to_record()));
+        assert!(!address("http://h/f?key=a").matches_record(&address("http://h/f?key=b").to_record()));
+        assert_eq!(one.request_target(), "/f?a=1&sig=S3CR");
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        assert_eq!(address("http://h/a").origin(), address("http://H:80/b").origin());
+        assert_ne!(address("http://h/a").origin(), address("https://h/a").origin());
+        assert_ne!(address("http://h/a").origin(), address("http://h:81/a").origin());
+    }
+
+    // T060, T070
+    #[test]
+    fn what_is_no_http_url_is_refused() {
+        for text in ["file:///etc/passwd", "ftp://h/f", "data:,x", "gopher://h"] {
+            assert!(matches!(Address::parse(text), Err(AddressError::Scheme(_))), "{text}");
+            assert!(matches!(address("http://h/").join(text), Err(AddressError::Scheme(_))), "{text}");
+        }
+        for text in
+            ["", "h/f", "http://", "http://h/\r\nX: y", "http://h/a b", "http://h/\0", "http://h:99999/"]
+        {
+            assert!(matches!(Address::parse(text), Err(AddressError::Malformed(_))), "{text:?}");
+        }
+        assert_eq!(address("http://h/").join("http://u:p@h/").unwrap_err(), AddressError::Userinfo);
+    }
+
+    #[test]
+    fn a_location_may_be_relative_and_its_fragment_is_dropped() {
+        assert_eq!(address("http://h/a/b").join("../c#frag").unwrap().to_string(), "http://h/c");
+        assert_eq!(address("https://h/a").join("//other/x").unwrap().to_string(), "https://other/x");
+    }
+}

@@ -1,0 +1,85 @@
+//! How fast bytes come, over the recent past.
+
+use super::Moment;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A rate over a sliding window, from samples of a counter that only grows.
+#[derive(Clone, Debug)]
+pub(crate) struct Meter {
+    window: Duration,
+    samples: VecDeque<(Moment, u64)>,
+}
+
+/// At most this many samples are kept; a faster sampler overwrites its latest one.
+const SAMPLES: u32 = 32;
+
+impl Meter {
+    pub(crate) fn new(window: Duration) -> Self {
+        Self { window, samples: VecDeque::new() }
+    }
+
+    /// The counter stood at `total` at `now`.
+    pub(crate) fn sample(&mut self, now: Moment, total: u64) {
+        let spacing = self.window / SAMPLES;
+        // The newest sample always is the present; it becomes history once it is far enough from the one before.
+        if let [.., before, last] = self.samples.make_contiguous()
+            && last.0.saturating_sub(before.0) < spacing
+        {
+            *last = (now, total);
+        } else {
+            self.samples.push_back((now, total));
+        }
+        while self.samples.len() > 2 && now.saturating_sub(self.samples[1].0) >= self.window {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Bytes a second over the window up to the last sample; `None` before there is enough to tell.
+    pub(crate) fn rate(&self) -> Option<f64> {
+        let (&(start, from), &(end, to)) = (self.samples.front()?, self.samples.back()?);
+        let elapsed = end.saturating_sub(start);
+        (elapsed >= Duration::from_millis(10)).then(|| to.saturating_sub(from) as f64 / elapsed.as_secs_f64())
+    }
+}
+
+/// How long the rest takes at this rate; `None` where that is not known or not worth saying.
+pub(crate) fn eta(rest: u64, rate: Option<f64>) -> Option<Duration> {
+    let seconds = rest as f64 / rate.filter(|rate| *rate >= 1.0)?;
+    (seconds < 1e8).then(|| Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_flow_has_its_rate_however_often_it_is_sampled() {
+        for step in [1, 20, 300] {
+            let mut meter = Meter::new(Duration::from_secs(3));
+            for tick in 0..(10_000 / step) {
+                meter.sample(Duration::from_millis(tick * step), tick * step * 1000);
+            }
+            let rate = meter.rate().unwrap();
+            assert!((rate - 1_000_000.0).abs() < 1_000.0, "{step} ms: {rate}");
+        }
+    }
+
+    #[test]
+    fn a_flow_that_stops_is_forgotten_after_the_window() {
+        let mut meter = Meter::new(Duration::from_secs(3));
+        meter.sample(Duration::ZERO, 0);
+        meter.sample(Duration::from_secs(1), 1 << 20);
+        for second in 2..10 {
+            meter.sample(Duration::from_secs(second), 1 << 20);
+        }
+        assert_eq!(meter.rate(), Some(0.0));
+    }
+
+    #[test]
+    fn no_rate_means_no_eta() {
+        assert_eq!(eta(100, None), None);
+        assert_eq!(eta(100, Some(0.0)), None);
+        assert_eq!(eta(100, Some(50.0)), Some(Duration::from_secs(2)));
+    }
+}

@@ -1,0 +1,181 @@
+//! Which range is worth a request, and when half of somebody else's is.
+
+use super::ByteRange;
+use std::time::Duration;
+
+/// What is known when a segment is cut from a gap.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Situation {
+    /// Bytes that nobody works on yet, in all gaps together.
+    pub(crate) unassigned: u64,
+    pub(crate) connections: usize,
+    /// Bytes a second of one connection, where that is known.
+    pub(crate) rate: Option<f64>,
+    /// From the request to the head of the answer.
+    pub(crate) latency: Duration,
+    pub(crate) min_split: u64,
+    /// Whether somebody follows the contiguous front (a digest, a pipe), so that reaching far ahead is bad.
+    pub(crate) in_order: bool,
+}
+
+/// How long the first segments are, before any rate is known.
+const FIRST_SEGMENT: u64 = 16 << 20;
+/// How long the very first request is, when not even the length is known. What of it turns out to be more than
+/// a fair share is given to others, and what its server had sent of that by then is lost, so it is short.
+pub(crate) const PROBE_SEGMENT: u64 = 4 << 20;
+/// While somebody follows the front, what lies ahead of it is work left for the end, so segments are as
+/// short as the round trip permits, though not below this.
+const IN_ORDER_SEGMENT: u64 = 4 << 20;
+/// A request must pay for its round trip this many times over.
+const ROUND_TRIPS: f64 = 50.0;
+const SHORTEST_SECONDS: f64 = 0.01;
+
+/// The part of `gap` to ask for next, from its front.
+///
+/// Guided self-scheduling: a share of what is left, so that requests are long while much is left and end
+/// short, when nobody should be the last one working; never so short that the round trip costs rate.
+pub(crate) fn next(gap: ByteRange, situation: &Situation) -> ByteRange {
+    let connections = situation.connections.max(1) as u64;
+    let fair = situation.unassigned.div_ceil(connections);
+    let first = if situation.in_order { IN_ORDER_SEGMENT } else { FIRST_SEGMENT };
+    let (floor, ceiling) = match situation.rate {
+        Some(rate) => {
+            let seconds = (situation.latency.as_secs_f64() * ROUND_TRIPS).max(SHORTEST_SECONDS);
+            let worth = (rate * seconds) as u64;
+            (worth, if situation.in_order { worth.max(first) } else { u64::MAX })
+        }
+        None => (0, first),
+    };
+    let (floor, ceiling) = (floor.max(situation.min_split), ceiling.max(situation.min_split));
+    let share = situation.unassigned / (2 * connections);
+    // Never more than a fair share, or one connection would still work when the others have nothing left.
+    let length = share.clamp(floor.min(ceiling), ceiling).min(fair.max(situation.min_split));
+    let cut = gap.start().saturating_add(length.max(1)).min(gap.end());
+    // A leftover that is too short for a request of its own comes along.
+    let end = if gap.end() - cut < situation.min_split { gap.end() } else { cut };
+    ByteRange::new(gap.start(), end)
+}
+
+/// A range somebody works on, as seen by one who has nothing to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prey {
+    pub(crate) position: u64,
+    pub(crate) end: u64,
+    /// Bytes a second over the recent past; zero for one that delivers nothing.
+    pub(crate) rate: f64,
+}
+
+/// A victim must have at least this much longer to work than a newcomer needs to begin.
+const DEAD_BAND: Duration = Duration::from_millis(300);
+
+/// Where to cut a victim so that both finish together; `None` where taking over is no gain.
+///
+/// The thief starts after `set_up` and is taken to run at `rate`.
+pub(crate) fn cut(prey: &Prey, rate: f64, set_up: Duration) -> Option<u64> {
+    let rest = prey.end.saturating_sub(prey.position);
+    if rest == 0 || rate <= 0.0 {
+        return None;
+    }
+    let alone = rest as f64 / prey.rate.max(1e-9);
+    let set_up = set_up.as_secs_f64();
+    if alone < 2.0 * (set_up + DEAD_BAND.as_secs_f64()) {
+        return None;
+    }
+    // prey.rate · t + rate · (t − set_up) = rest
+    let together = (rest as f64 + rate * set_up) / (prey.rate + rate);
+    let keeps = (prey.rate * together) as u64;
+    (keeps < rest && together < alone).then(|| prey.position + keeps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn situation(unassigned: u64, connections: usize, rate: Option<f64>) -> Situation {
+        Situation {
+            unassigned,
+            connections,
+            rate,
+            latency: Duration::from_millis(20),
+            min_split: MIB,
+            in_order: false,
+        }
+    }
+
+    #[test]
+    fn a_small_file_is_shared_out_evenly() {
+        let gap = ByteRange::new(0, 8 * MIB);
+        assert_eq!(next(gap, &situation(8 * MIB, 4, None)).len(), MIB);
+        assert_eq!(next(ByteRange::new(0, MIB), &situation(MIB, 4, None)).len(), MIB);
+    }
+
+    #[test]
+    fn a_leftover_too_short_for_a_request_comes_along() {
+        let gap = ByteRange::new(0, MIB + 5);
+        assert_eq!(next(gap, &situation(MIB + 5, 4, None)), gap);
+    }
+
+    #[test]
+    fn who_follows_the_front_is_not_left_behind() {
+        let mut situation = situation(100 << 30, 8, Some(10e6));
+        assert!(next(ByteRange::new(0, 100 << 30), &situation).len() > 1 << 30);
+        situation.in_order = true;
+        assert!(next(ByteRange::new(0, 100 << 30), &situation).len() <= 20 * MIB);
+    }
+
+    #[test]
+    fn a_request_pays_for_its_round_trip() {
+        let mut long_way = situation(400 * MIB, 8, Some(100e6));
+        long_way.latency = Duration::from_millis(200);
+        assert!(next(ByteRange::new(0, 400 * MIB), &long_way).len() >= 50 * MIB);
+    }
+
+    // T045
+    #[test]
+    fn the_rest_of_a_connection_that_delivers_nothing_is_taken_whole() {
+        let prey = Prey { position: 10, end: 10 + MIB, rate: 0.0 };
+        assert_eq!(cut(&prey, 1e6, Duration::from_millis(50)), Some(10));
+    }
+
+    #[test]
+    fn who_is_nearly_done_is_left_alone() {
+        let prey = Prey { position: 0, end: MIB, rate: 10e6 };
+        assert_eq!(cut(&prey, 10e6, Duration::from_millis(100)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_segment_starts_its_gap_and_stays_within(
+            start in 0_u64..1 << 44, len in 1_u64..1 << 44, more in 0_u64..1 << 44, connections in 1_usize..64,
+            rate in proptest::option::of(0.0_f64..1e10), min_split in 1_u64..1 << 30, in_order: bool,
+            latency in 0_u64..2000,
+        ) {
+            let gap = ByteRange::new(start, start + len);
+            let situation = Situation {
+                unassigned: len + more, connections, rate, latency: Duration::from_millis(latency), min_split, in_order,
+            };
+            let segment = next(gap, &situation);
+            prop_assert_eq!(segment.start(), gap.start());
+            prop_assert!(!segment.is_empty() && segment.end() <= gap.end());
+            prop_assert!(segment.end() == gap.end() || segment.len() >= min_split.min(len));
+        }
+
+        #[test]
+        fn a_theft_never_makes_the_pair_slower(
+            rest in 1_u64..1 << 40, victim in 0.0_f64..1e9, thief in 1.0_f64..1e9, set_up in 0_u64..3000,
+        ) {
+            let prey = Prey { position: 7, end: 7 + rest, rate: victim };
+            let set_up = Duration::from_millis(set_up);
+            if let Some(end) = cut(&prey, thief, set_up) {
+                prop_assert!(7 <= end && end < prey.end);
+                let alone = rest as f64 / victim.max(1e-9);
+                let stolen = (prey.end - end) as f64 / thief + set_up.as_secs_f64();
+                let kept = if end == 7 { 0.0 } else { (end - 7) as f64 / victim };
+                prop_assert!(stolen.max(kept) <= alone * 1.001 + 0.001);
+            }
+        }
+    }
+}

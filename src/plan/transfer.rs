@@ -1,0 +1,330 @@
+//! One file's transfer as a state machine: `handle_*` is told what happened, `poll_command` says what to do.
+//!
+//! It owns no bytes, no clock and no tasks. Whoever drives it must: carry out each command, report each
+//! attempt's answer with [`Transfer::handle_answer`], its progress with [`Transfer::handle_progress`], and its
+//! end, exactly once, with [`Transfer::handle_end`].
+
+use super::answer::Answer;
+use super::concurrency::Concurrency;
+use super::meter::Meter;
+use super::representation::Representation;
+use super::retry::{Decision, Retry, RetryPolicy, Setback};
+use super::segment::{self, Prey, Situation};
+use super::verdict::{Asked, Refusal, Verdict, judge};
+use super::{ByteRange, Moment, RangeSet};
+use crate::error::{Error, Kind};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+mod deciding;
+mod happened;
+
+/// What a transfer may do.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    /// How many connections at most.
+    pub(crate) connections: usize,
+    /// No segment is cut shorter than this, unless to take over from a slow connection.
+    pub(crate) min_split: u64,
+    pub(crate) retry: RetryPolicy,
+    /// A connection that delivers nothing for this long is given up.
+    pub(crate) stall: Duration,
+    /// A digest will prove the file, so ranges may be joined without a strong validator.
+    pub(crate) digest_expected: bool,
+    /// Somebody follows the contiguous front.
+    pub(crate) in_order: bool,
+    /// Nothing is asked for further than this beyond the front (a pipe with bounded memory).
+    pub(crate) window: Option<u64>,
+    /// Whether a changed resource is started over, once.
+    pub(crate) may_restart: bool,
+    /// Seed of the jitter.
+    pub(crate) seed: u64,
+}
+
+/// Names one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct AttemptId(u64);
+
+/// What an attempt asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ask {
+    /// The positions wanted; for a request without `Range`, everything from 0.
+    pub(crate) wanted: ByteRange,
+    /// Whether the request carries `Range`.
+    pub(crate) ranged: bool,
+    /// The `If-Range` value.
+    pub(crate) if_range: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Make an attempt.
+    Start {
+        id: AttemptId,
+        ask: Ask,
+    },
+    /// Let the attempt end at `end`, or as near after it as its writing has come; report that with
+    /// [`Transfer::handle_shortened`].
+    Shorten {
+        id: AttemptId,
+        end: u64,
+    },
+    /// Give the attempt up, and report its end.
+    Abandon {
+        id: AttemptId,
+    },
+    /// Nothing is under way: forget what is on disk, for it cannot be continued.
+    Discard {
+        why: String,
+    },
+    Announce(Announcement),
+    /// Every byte is written.
+    Finish,
+    /// Nothing is under way and nothing more can be done.
+    Fail(Error),
+}
+
+/// What a person may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Announcement {
+    Retry {
+        cause: String,
+        status: Option<u16>,
+        wait: Duration,
+        attempt: u32,
+    },
+    /// One connection serves everything, and why.
+    SingleStream {
+        why: String,
+    },
+    /// A connection that delivered nothing was replaced.
+    Stalled,
+}
+
+/// What to do with the body of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ruling {
+    /// Its first byte belongs at `offset`, and it ends at `until` whatever more may come.
+    Take { offset: u64, until: u64 },
+    /// The same, and this is the first usable answer: the file must be made for `representation` first.
+    Begin { offset: u64, until: u64, representation: Representation },
+    /// None of it may be read.
+    Leave,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It wrote all it was to write, or the body ended where the framing said.
+    Complete,
+    /// It was abandoned, or its answer was not to be taken.
+    Left,
+    /// The connection could not be made, or broke; in words.
+    Broken(String),
+    /// What came is not HTTP, in words.
+    Nonsense(String),
+    /// Nothing that trying again would mend.
+    Fatal(Error),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing is known; one attempt finds out.
+    Probing { ranged: bool },
+    /// Several connections, each its range.
+    Ranged,
+    /// One connection, everything from 0; what is written already is skipped.
+    Stream,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    ask: Ask,
+    started: Moment,
+    /// When the head of the answer came and its body was taken.
+    flowing: Option<Moment>,
+    /// Up to where it has written, from `wanted.start()` on.
+    position: u64,
+    /// Where it is to stop.
+    end: u64,
+    last_bytes: Moment,
+    /// Where it was then.
+    last_position: u64,
+    meter: Meter,
+    shortened: Option<Moment>,
+    abandoned: bool,
+    /// Whether the driver has been told to abandon it.
+    told: bool,
+    stalled: bool,
+}
+
+impl Attempt {
+    fn rest(&self) -> ByteRange {
+        ByteRange::new(self.position, self.end)
+    }
+}
+
+/// A view of one attempt, for whoever shows progress.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct AttemptView {
+    pub(crate) range: ByteRange,
+    pub(crate) position: u64,
+    pub(crate) stalled: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    policy: Policy,
+    stage: Stage,
+    known: Option<Representation>,
+    /// Whether the answers so far were to a file that exists on disk under `known`.
+    begun: bool,
+    written: RangeSet,
+    attempts: BTreeMap<AttemptId, Attempt>,
+    next_id: u64,
+    retry: Retry,
+    concurrency: Concurrency,
+    /// Smoothed time from the start of an attempt to its first bytes.
+    latency: Option<Duration>,
+    /// Until that is known: the time to the head of the first answer.
+    first_latency: Option<Duration>,
+    /// Smoothed rate of one connection.
+    connection_rate: Option<f64>,
+    if_range_useful: bool,
+    range_worked: bool,
+    restarted: bool,
+    announcements: VecDeque<Announcement>,
+    discard: Option<String>,
+    failure: Option<Error>,
+    finished: bool,
+    /// What has left through the pipe, where there is one.
+    drained: u64,
+    /// How often everything had to be fetched again because two answers must not be joined.
+    fresh_starts: u32,
+}
+
+/// An attempt that has run for less than this says nothing yet about its rate.
+const WARM: Duration = Duration::from_millis(500);
+/// A file that cannot be continued is begun anew at most this often after a broken connection.
+const FRESH_STARTS: u32 = 2;
+/// How long before a connection without bytes is marked as stalled on the screen, and may be robbed.
+const SILENT: Duration = Duration::from_secs(2);
+/// A short answer is progress, but one below this is counted as a failure: requests must be worth their bytes.
+const LITTLE: u64 = 4 * 1024;
+/// Fewer bytes than this do not count as life: a connection that drips is as good as silent.
+const TRICKLE: u64 = 1024;
+/// An answer may begin this much, or as much as is wanted of it, before what was asked for.
+const EARLY: u64 = 2 << 20;
+/// The rate of one attempt is that of the last seconds.
+const RATE_WINDOW: Duration = Duration::from_secs(2);
+/// A victim is left alone for this long after it was shortened.
+const STEAL_PAUSE: Duration = Duration::from_secs(1);
+
+impl Transfer {
+    /// A transfer of which nothing is known.
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self {
+            stage: Stage::Probing { ranged: true },
+            known: None,
+            begun: false,
+            written: RangeSet::new(),
+            attempts: BTreeMap::new(),
+            next_id: 0,
+            retry: Retry::new(policy.retry.clone(), policy.seed),
+            concurrency: Concurrency::new(policy.connections),
+            latency: None,
+            first_latency: None,
+            connection_rate: None,
+            if_range_useful: true,
+            range_worked: false,
+            restarted: false,
+            announcements: VecDeque::new(),
+            discard: None,
+            failure: None,
+            finished: false,
+            drained: 0,
+            fresh_starts: 0,
+            policy,
+        }
+    }
+
+    /// A transfer that goes on from what an earlier run left: all of `have` is written and of version `known`.
+    pub(crate) fn resume(policy: Policy, known: Representation, have: RangeSet) -> Self {
+        let mut transfer = Self { known: Some(known), begun: true, written: have, ..Self::new(policy) };
+        let ranged = transfer.joinable() && transfer.length().is_some();
+        transfer.stage = if ranged { Stage::Ranged } else { Stage::Stream };
+        if !ranged {
+            transfer.concurrency.only_one();
+        }
+        transfer
+    }
+
+    pub(crate) fn representation(&self) -> Option<&Representation> {
+        self.known.as_ref()
+    }
+
+    /// What is written, of this run and of earlier ones.
+    pub(crate) fn written(&self) -> &RangeSet {
+        &self.written
+    }
+
+    /// Whether a usable answer has come, in this run or an earlier one.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Whether the server has asked for less, lately.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.concurrency.is_lowered()
+    }
+
+    /// What is being worked on now, in order of position.
+    pub(crate) fn attempts(&self) -> Vec<AttemptView> {
+        let mut views: Vec<_> = self
+            .attempts
+            .values()
+            .filter(|attempt| !attempt.abandoned)
+            .map(|attempt| AttemptView {
+                range: ByteRange::new(attempt.ask.wanted.start(), attempt.end),
+                position: attempt.position,
+                stalled: attempt.stalled,
+            })
+            .collect();
+        views.sort_by_key(|view| view.position);
+        views
+    }
+
+    /// Whether the file can be continued after an interruption, as far as the answers have shown.
+    fn joinable(&self) -> bool {
+        self.policy.digest_expected
+            || self.known.as_ref().is_some_and(|known| known.validators.strong().is_some())
+    }
+
+    /// What the attempt is to write, now that its answer was ruled on.
+    pub(crate) fn lane_of(&self, id: AttemptId) -> ByteRange {
+        self.attempts.get(&id).map_or(ByteRange::default(), Attempt::rest)
+    }
+
+    /// Whether one answer serves everything, so that what is written already is to be skipped in it.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.stage == Stage::Stream
+    }
+
+    /// Whether it only waits for its attempts to end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.failure.is_some()
+    }
+}
+
+/// One step of splitmix64: a seed in, the next seed out.
+pub(crate) fn mix(seed: u64) -> u64 {
+    let mut value = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! What to do next: which attempt to begin, to shorten, to give up.
+
+use super::*;
+
+impl Transfer {
+    /// The next thing to do; to be asked again until it has none.
+    pub(crate) fn poll_command(&mut self, now: Moment) -> Option<Command> {
+        if let Some(announcement) = self.announcements.pop_front() {
+            return Some(Command::Announce(announcement));
+        }
+        if self.finished {
+            return None;
+        }
+        if let Some(id) = self.next_abandoned(now) {
+            return Some(Command::Abandon { id });
+        }
+        if self.attempts.is_empty() {
+            if let Some(error) = self.failure.take() {
+                self.finished = true;
+                return Some(Command::Fail(error));
+            }
+            if let Some(why) = self.discard.take() {
+                return Some(self.begin_again(why));
+            }
+            if self.is_complete() {
+                self.finished = true;
+                return Some(Command::Finish);
+            }
+        }
+        if self.failure.is_some() || self.discard.is_some() || now < self.retry.not_before() {
+            return None;
+        }
+        self.next_attempt(now)
+    }
+
+    /// An abandoned attempt that was not told yet, or one that fell silent for too long.
+    fn next_abandoned(&mut self, now: Moment) -> Option<AttemptId> {
+        let stall = self.policy.stall;
+        let silent = |attempt: &Attempt| {
+            attempt.flowing.is_some() && !attempt.abandoned && now.saturating_sub(attempt.last_bytes) >= stall
+        };
+        if let Some(id) = self.attempts.iter().find_map(|(id, attempt)| silent(attempt).then_some(*id)) {
+            self.announcements.push_back(Announcement::Stalled);
+            self.broken(id, format!("a connection delivered nothing for {} s", stall.as_secs()), now);
+            if let Some(attempt) = self.attempts.get_mut(&id) {
+                attempt.abandoned = true;
+            }
+        }
+        let (id, attempt) =
+            self.attempts.iter_mut().find(|(_, attempt)| attempt.abandoned && !attempt.told)?;
+        attempt.told = true;
+        Some(*id)
+    }
+
+    fn begin_again(&mut self, why: String) -> Command {
+        self.stage = Stage::Probing { ranged: self.stage != Stage::Stream };
+        self.known = None;
+        self.begun = false;
+        self.written = RangeSet::new();
+        self.if_range_useful = true;
+        Command::Discard { why }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.begun && self.length().is_some_and(|length| self.written.covers(ByteRange::new(0, length)))
+    }
+
+    fn next_attempt(&mut self, now: Moment) -> Option<Command> {
+        let limit = self.concurrency.limit(now);
+        if self.attempts.len() >= limit {
+            return None;
+        }
+        match self.stage {
+            Stage::Probing { ranged } => {
+                let wanted = if ranged { self.probe_range() } else { ByteRange::new(0, u64::MAX) };
+                self.attempts.is_empty().then(|| self.start(wanted, ranged, now))
+            }
+            Stage::Stream => {
+                let end = self.length().unwrap_or(u64::MAX);
+                self.attempts.is_empty().then(|| self.start(ByteRange::new(0, end), false, now))
+            }
+            Stage::Ranged => self.next_segment(limit, now),
+        }
+    }
+
+    fn probe_range(&self) -> ByteRange {
+        let most = self.policy.window.unwrap_or(u64::MAX);
+        ByteRange::new(0, segment::PROBE_SEGMENT.min(most))
+    }
+
+    fn next_segment(&mut self, limit: usize, now: Moment) -> Option<Command> {
+        let length = self.length()?;
+        let reach = self.policy.window.map_or(length, |window| (self.drained + window).min(length));
+        let assigned = self.assigned();
+        if let Some(gap) = assigned.first_gap(ByteRange::new(0, reach)) {
+            let unassigned = reach - assigned.len().min(reach);
+            // At the edge of the window: wait until there is room for a request that is worth it.
+            let worth = self.policy.min_split.min(self.policy.window.unwrap_or(u64::MAX) / 4);
+            if gap.end() == reach && reach < length && gap.len() < worth {
+                return None;
+            }
+            let wanted = segment::next(gap, &self.situation(unassigned, limit));
+            return Some(self.start(wanted, true, now));
+        }
+        // Within a window most connections wait for the reader and only look slow.
+        self.steal(now, reach < length)
+    }
+
+    /// What is written or being worked on. A handful of ranges, so it is derived when it is needed.
+    fn assigned(&self) -> RangeSet {
+        let mut assigned = self.written.clone();
+        for attempt in self.attempts.values() {
+            assigned.insert(attempt.rest());
+        }
+        assigned
+    }
+
+    fn situation(&self, unassigned: u64, limit: usize) -> Situation {
+        Situation {
+            unassigned,
+            connections: limit,
+            rate: self.connection_rate,
+            latency: self.latency(),
+            min_split: self.policy.min_split,
+            in_order: self.policy.in_order,
+        }
+    }
+
+    /// Takes over from the connection that would finish last, where that is a gain.
+    fn steal(&mut self, now: Moment, only_stalled: bool) -> Option<Command> {
+        let set_up = self.latency();
+        let rate = self.connection_rate?;
+        let (id, end) = self
+            .attempts
+            .iter()
+            .filter(|(_, attempt)| may_be_robbed(attempt, now) && (attempt.stalled || !only_stalled))
+            .filter_map(|(id, attempt)| {
+                let prey = Prey {
+                    position: attempt.position,
+                    end: attempt.end,
+                    rate: if attempt.stalled { 0.0 } else { attempt.meter.rate().unwrap_or(0.0) },
+                };
+                let alone = (prey.end - prey.position) as f64 / prey.rate.max(1e-9);
+                segment::cut(&prey, rate, set_up).map(|end| (alone, *id, end))
+            })
+            .max_by(|one, other| one.0.total_cmp(&other.0))
+            .map(|(_, id, end)| (id, end))?;
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            attempt.shortened = Some(now);
+        }
+        Some(Command::Shorten { id, end })
+    }
+
+    pub(super) fn start(&mut self, wanted: ByteRange, ranged: bool, now: Moment) -> Command {
+        let id = AttemptId(self.next_id);
+        self.next_id += 1;
+        let if_range = match &self.known {
+            Some(known) if ranged && self.if_range_useful => known.validators.strong().map(str::to_owned),
+            _ => None,
+        };
+        let ask = Ask { wanted, ranged, if_range };
+        self.attempts.insert(
+            id,
+            Attempt {
+                ask: ask.clone(),
+                started: now,
+                flowing: None,
+                position: wanted.start(),
+                end: wanted.end(),
+                last_bytes: now,
+                last_position: wanted.start(),
+                meter: Meter::new(RATE_WINDOW),
+                shortened: None,
+                abandoned: false,
+                told: false,
+                stalled: false,
+            },
+        );
+        Command::Start { id, ask }
+    }
+}
+
+fn may_be_robbed(attempt: &Attempt, now: Moment) -> bool {
+    let warm = now.saturating_sub(attempt.flowing.unwrap_or(attempt.started)) >= WARM;
+    let rested = attempt.shortened.is_none_or(|at| now.saturating_sub(at) >= STEAL_PAUSE);
+    let known = attempt.position > attempt.ask.wanted.start() || attempt.stalled;
+    warm && rested && known && !attempt.abandoned
+}

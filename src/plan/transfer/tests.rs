@@ -1,0 +1,534 @@
+use super::*;
+use crate::plan::answer::tests::answer;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+mod simulation;
+
+use simulation::{Fault, Outcome, Ranges, Server, Simulation, Source, Validator};
+
+const MIB: u64 = 1 << 20;
+const STALL: Duration = Duration::from_secs(5);
+
+fn policy(connections: usize) -> Policy {
+    Policy {
+        connections,
+        min_split: MIB,
+        retry: RetryPolicy::default(),
+        stall: STALL,
+        digest_expected: false,
+        in_order: false,
+        window: None,
+        may_restart: true,
+        seed: 7,
+    }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Runs it, and checks what every run must come to.
+fn outcome(simulation: &mut Simulation) -> Outcome {
+    let outcome = simulation.run();
+    if matches!(outcome, Outcome::Finished) {
+        check_file(simulation);
+    }
+    for later in [0, 1, 3600] {
+        let command = simulation.transfer.poll_command(simulation.now + seconds(later));
+        assert!(command.is_none(), "{command:?} after the end");
+    }
+    outcome
+}
+
+/// The file is one version, all of it, as far as anything showed which version bytes are of.
+fn check_file(simulation: &Simulation) {
+    let (disk, server) = (&simulation.disk, &simulation.server);
+    let written = disk.written();
+    assert_eq!(written, simulation.transfer.written());
+    if simulation.policy.digest_expected && !server.has_strong_validator() {
+        return;
+    }
+    assert!(disk.versions().len() <= 1, "{simulation:?}");
+    let length = disk.versions().first().map_or(0, |version| server.length_of(*version));
+    assert!(server.lengths().any(|known| known == length), "{simulation:?}");
+    assert!(written.covers(ByteRange::new(0, length)) && written.len() == length, "{simulation:?}");
+    let strong =
+        simulation.transfer.representation().is_some_and(|known| known.validators.strong().is_some());
+    assert!(
+        strong || simulation.policy.digest_expected || disk.sources().len() <= 1,
+        "answers were joined: {simulation:?}"
+    );
+}
+
+fn finish(simulation: &mut Simulation) {
+    match outcome(simulation) {
+        Outcome::Finished => {}
+        Outcome::Failed(error) => panic!("{error:?}: {simulation:?}"),
+    }
+}
+
+fn failure(simulation: &mut Simulation) -> Error {
+    match outcome(simulation) {
+        Outcome::Finished => panic!("it should not have finished: {simulation:?}"),
+        Outcome::Failed(error) => error,
+    }
+}
+
+/// How many requests are worth it: one for each shortest segment of what had to be asked for, and a few for
+/// each event that leaves a range shorter than that.
+fn most_requests(simulation: &Simulation) -> u64 {
+    let (log, policy) = (&simulation.log, &simulation.policy);
+    let events = log.setbacks + log.shortened + log.announcements.len() + 2 * log.discards;
+    let length = simulation.server.lengths().max().unwrap_or(0);
+    let asked = length * (1 + log.discards as u64) + log.returned;
+    // How little an answer holds is the server's choice.
+    let short = match simulation.server.ranges {
+        Ranges::Short(most) => asked / most,
+        _ => 0,
+    };
+    short + asked / policy.min_split + (policy.connections + 2 * events) as u64 + 3
+}
+
+// ---- random schedules --------------------------------------------------------------------------------
+
+fn fault() -> impl Strategy<Value = Option<Fault>> {
+    prop_oneof![
+        6 => Just(None),
+        1 => Just(Some(Fault::Refused)),
+        1 => (select(vec![408, 429, 500, 502, 503, 504]), proptest::option::of(0_u64..20))
+            .prop_map(|(status, wait)| Some(Fault::Status(status, wait))),
+        1 => select(vec![418, 304, 412, 204, 416]).prop_map(|status| Some(Fault::Status(status, None))),
+        1 => Just(Some(Fault::Nonsense)),
+        3 => (0..4 * MIB).prop_map(|after| Some(Fault::Cut(after))),
+        1 => (0..4 * MIB).prop_map(|after| Some(Fault::Garbled(after))),
+        2 => (0..4 * MIB).prop_map(|after| Some(Fault::Silent(after))),
+        1 => Just(Some(Fault::Mute)),
+    ]
+}
+
+fn length() -> impl Strategy<Value = u64> {
+    prop_oneof![1 => 0..10_u64, 1 => MIB - 2..MIB + 3, 4 => 0..12 * MIB, 1 => 12 * MIB..40 * MIB]
+}
+
+fn ranges() -> impl Strategy<Value = Ranges> {
+    prop_oneof![
+        5 => Just(Ranges::Served),
+        1 => Just(Ranges::Ignored),
+        1 => (100_000..MIB).prop_map(Ranges::Short),
+        1 => (1..100_000_u64).prop_map(Ranges::Early),
+        1 => Just(Ranges::WithoutTotal),
+    ]
+}
+
+prop_compose! {
+    fn any_server()(
+        length in length(),
+        changes in proptest::collection::vec((0..6_000_u64, length()), 0..3),
+        validator in select(vec![Validator::StrongTag, Validator::Date, Validator::WeakTag, Validator::Nothing]),
+        ranges in ranges(),
+        likes_if_range in proptest::bool::weighted(0.8),
+        tells_length in proptest::bool::weighted(0.8),
+        forgets in select(vec![0, 0, 0, 30]),
+        limit in proptest::option::weighted(0.3, (
+            1..4_usize,
+            select(vec![Fault::Refused, Fault::Status(503, None), Fault::Status(429, Some(3))]),
+        )),
+        slowest in 200_000..4_000_000_u64,
+        faster in 0..8_000_000_u64,
+        head in (10..300_u64, 0..3_000_u64),
+        later_head in proptest::option::weighted(0.2, (0..20_usize, (10..4_000_u64).prop_map(|head| (head, 2 * head)))),
+        lag in select(vec![0, 0, 0, 700, 3_000]),
+        faults in proptest::collection::vec(fault(), 0..16),
+    ) -> Server {
+        let mut moments: Vec<_> = changes.iter().map(|(at, _)| Duration::from_millis(*at)).collect();
+        moments.sort();
+        let changes = moments.into_iter().zip(changes.iter().map(|(_, length)| *length)).collect();
+        Server {
+            changes, validator, ranges, likes_if_range, tells_length, forgets, limit, lag, later_head,
+            rates: (slowest, slowest + faster),
+            head: (head.0, head.0 + head.1),
+            faults: faults.into(),
+            ..Server::of(length)
+        }
+    }
+}
+
+prop_compose! {
+    fn any_policy()(
+        connections in 1..9_usize,
+        min_split in select(vec![64 << 10, 256 << 10, MIB]),
+        attempts in 0..9_u32,
+        digest_expected: bool,
+        in_order: bool,
+        may_restart: bool,
+        seed: u64,
+    ) -> Policy {
+        let retry = RetryPolicy { attempts, ..RetryPolicy::default() };
+        Policy { min_split, retry, digest_expected, in_order, may_restart, seed, ..policy(connections) }
+    }
+}
+
+/// Some ranges of a file.
+fn some_of(length: u64) -> impl Strategy<Value = RangeSet> {
+    proptest::collection::vec((0..=length, 0..=length), 0..6).prop_map(|ends| {
+        ends.into_iter().map(|(one, other)| ByteRange::new(one.min(other), one.max(other))).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
+
+    // Whatever the server does, `outcome` and the simulation check the rest.
+    #[test]
+    fn every_schedule_ends_with_one_version_or_with_an_error(server in any_server(), policy in any_policy()) {
+        let mut simulation = Simulation::new(policy, server);
+        outcome(&mut simulation);
+        let (asked, most) = (simulation.log.starts.len() as u64, most_requests(&simulation));
+        prop_assert!(asked <= most, "{asked} requests, {most} are worth it: {simulation:?}");
+    }
+
+    #[test]
+    fn a_pipe_is_never_asked_to_hold_more_than_its_window(
+        server in any_server(), policy in any_policy(), window in MIB..8 * MIB, drain in 300_000..9_000_000_u64,
+    ) {
+        let policy = Policy { window: Some(window), in_order: true, ..policy };
+        let mut simulation = Simulation::new(policy, server);
+        simulation.drain = drain;
+        outcome(&mut simulation);
+    }
+
+    #[test]
+    fn a_resumed_transfer_asks_for_the_gaps_only(
+        policy in any_policy(), (length, have) in length().prop_flat_map(|length| (Just(length), some_of(length))),
+    ) {
+        let mut simulation = Simulation::resumed(policy, Server::of(length), &have);
+        finish(&mut simulation);
+        prop_assert_eq!(simulation.log.assigned - simulation.log.returned, length - have.len());
+        for (_, ask) in &simulation.log.starts {
+            let again = have.iter().map(|range| range.intersection(ask.wanted).len()).sum::<u64>();
+            prop_assert_eq!(again, 0, "{:?} was there: {:?}", ask.wanted, have);
+        }
+    }
+
+    #[test]
+    fn every_resumed_schedule_ends_too(
+        server in any_server(), policy in any_policy(), seed: u64, known_length: bool,
+    ) {
+        let length = server.length;
+        let joinable = policy.digest_expected || server.has_strong_validator();
+        let have = if joinable && length > 0 { ByteRange::new(seed % length, length) } else { ByteRange::default() };
+        let mut simulation = Simulation::resumed(policy, server, &[have].into_iter().collect());
+        if !known_length {
+            simulation.forget_length();
+        }
+        outcome(&mut simulation);
+    }
+
+    #[test]
+    fn without_failures_each_position_is_asked_for_once(
+        length in length(), policy in any_policy(), slowest in 500_000..2_000_000_u64, faster in 0..9_000_000_u64,
+    ) {
+        let rates = (slowest, slowest + faster);
+        let mut simulation = Simulation::new(policy, Server { rates, ..Server::of(length) });
+        finish(&mut simulation);
+        prop_assert_eq!(simulation.log.assigned - simulation.log.returned, length);
+        prop_assert_eq!(simulation.disk.written().len(), length);
+        prop_assert!(simulation.log.starts.len() as u64 <= most_requests(&simulation));
+    }
+}
+
+// ---- sizes -------------------------------------------------------------------------------------------
+
+#[test]
+fn every_size_near_an_edge_is_fetched_whole() {
+    let edges = [0, 1, 2, 7, 8, 9, MIB, 8 * MIB, segment::PROBE_SEGMENT];
+    let sizes = edges.into_iter().flat_map(|edge: u64| [edge.saturating_sub(1), edge, edge + 1]);
+    for size in sizes {
+        for ranges in [Ranges::Served, Ranges::Ignored] {
+            let server = Server { ranges, rates: (9_000_000, 9_000_000), ..Server::of(size) };
+            let mut simulation = Simulation::new(policy(8), server);
+            finish(&mut simulation);
+            assert_eq!(simulation.disk.written().len(), size);
+        }
+    }
+}
+
+#[test]
+fn planning_ten_tebibytes_takes_little_memory() {
+    let server = Server { rates: (40_000_000, 90_000_000), head: (20, 80), ..Server::of(10 << 40) };
+    let policy = Policy { in_order: true, ..policy(8) };
+    let mut simulation = Simulation::new(policy, server);
+    simulation.step = Duration::from_millis(100);
+    while simulation.log.starts.len() < 2_000 {
+        simulation.run_until(simulation.now + seconds(10));
+    }
+    let log = &simulation.log;
+    assert!(simulation.disk.written().len() > 1 << 36);
+    assert!(log.most_ranges <= 64, "{} ranges", log.most_ranges);
+    assert!(log.most_views <= 8);
+}
+
+// ---- servers with one fault --------------------------------------------------------------------------
+
+#[test]
+fn a_dead_server_ends_the_transfer_after_the_retries() {
+    for fault in [
+        Fault::Refused,
+        Fault::Nonsense,
+        Fault::Mute,
+        Fault::Cut(0),
+        Fault::Garbled(0),
+        Fault::Silent(0),
+        Fault::Status(503, None),
+        Fault::Status(429, Some(2)),
+        Fault::Status(418, None),
+    ] {
+        let server = Server { always: Some(fault), ..Server::of(9 * MIB) };
+        let mut simulation = Simulation::new(policy(8), server);
+        failure(&mut simulation);
+        let starts = simulation.log.starts.len();
+        assert!((9..=2 * 8 + 10).contains(&starts), "{fault:?}: {starts} requests");
+    }
+}
+
+#[test]
+fn a_server_that_dies_half_way_ends_the_transfer_and_what_came_is_kept() {
+    for fault in [Fault::Refused, Fault::Mute, Fault::Silent(0), Fault::Status(503, None)] {
+        let faults = [None; 6].into();
+        let server = Server { faults, always: Some(fault), ..Server::of(40 * MIB) };
+        let mut simulation = Simulation::new(policy(4), server);
+        failure(&mut simulation);
+        assert!(simulation.transfer.written().len() > MIB);
+        assert!(simulation.log.starts.len() < 60, "{fault:?}: {} requests", simulation.log.starts.len());
+    }
+}
+
+#[test]
+fn a_resource_that_is_not_there_is_asked_for_once() {
+    for (status, kind) in [(404, Kind::NotFound), (410, Kind::NotFound), (401, Kind::Auth), (403, Kind::Auth)]
+    {
+        let server = Server { always: Some(Fault::Status(status, None)), ..Server::of(MIB) };
+        let mut simulation = Simulation::new(policy(8), server);
+        assert_eq!(failure(&mut simulation).kind(), kind);
+        assert_eq!(simulation.log.starts.len(), 1);
+    }
+}
+
+#[test]
+fn a_wait_that_the_server_asks_for_is_kept_unless_it_is_too_long() {
+    let busy =
+        |seconds| Server { faults: [Some(Fault::Status(503, Some(seconds)))].into(), ..Server::of(MIB) };
+    let mut simulation = Simulation::new(policy(8), busy(120));
+    finish(&mut simulation);
+    assert!(simulation.log.starts[1].0 >= seconds(120));
+    let mut simulation = Simulation::new(policy(8), busy(301));
+    failure(&mut simulation);
+    assert_eq!(simulation.log.starts.len(), 1);
+}
+
+#[test]
+fn one_connection_too_many_does_not_end_those_that_are_served() {
+    let limit = Some((3, Fault::Status(429, Some(3_600))));
+    let mut simulation = Simulation::new(policy(8), Server { limit, ..Server::of(40 * MIB) });
+    finish(&mut simulation);
+}
+
+#[test]
+fn a_server_that_resets_what_it_does_not_want_to_serve_is_not_hammered() {
+    let limit = Some((3, Fault::Refused));
+    let mut simulation = Simulation::new(policy(8), Server { limit, ..Server::of(100 * MIB) });
+    finish(&mut simulation);
+    let refused = simulation.log.setbacks;
+    assert!(refused <= 12, "{refused} connections were refused in {:?}", simulation.now);
+}
+
+#[test]
+fn one_connection_that_fails_costs_little() {
+    for fault in [Fault::Refused, Fault::Status(503, None), Fault::Nonsense] {
+        for before in [1, 4, 20] {
+            let faults = std::iter::repeat_n(None, before).chain([Some(fault)]).collect();
+            let mut simulation = Simulation::new(policy(8), Server { faults, ..Server::of(160 * MIB) });
+            finish(&mut simulation);
+            // Eight connections need eleven seconds.
+            assert!(simulation.now < seconds(15), "{fault:?} after {before}: {:?}", simulation.now);
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_a_silent_connection_is_taken_over_and_not_waited_for() {
+    for fault in [Fault::Silent(0), Fault::Silent(100_000), Fault::Mute] {
+        for retries in [0, 8] {
+            let retry = RetryPolicy { attempts: retries, ..RetryPolicy::default() };
+            let policy = Policy { stall: seconds(30), retry, ..policy(4) };
+            let server = Server { faults: [None, None, Some(fault)].into(), ..Server::of(20 * MIB) };
+            let mut simulation = Simulation::new(policy, server);
+            finish(&mut simulation);
+            assert!(simulation.now < seconds(10), "{fault:?}: {:?}", simulation.now);
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_falls_silent_is_given_up_even_if_it_is_the_only_one() {
+    let server = Server { faults: [Some(Fault::Silent(MIB))].into(), ..Server::of(4 * MIB) };
+    let mut simulation = Simulation::new(policy(1), server);
+    finish(&mut simulation);
+    assert!(simulation.log.announcements.contains(&Announcement::Stalled));
+    assert!(simulation.now >= STALL && simulation.now < STALL * 2);
+}
+
+#[test]
+fn a_server_that_takes_its_time_is_not_robbed_for_ever() {
+    for (head, lag, later) in [
+        (3_000, 0, None),
+        (30, 700, None),
+        (30, 3_000, None),
+        (5_000, 1_000, None),
+        (30, 0, Some((8, (5_000, 5_000)))),
+        (30, 0, Some((16, (3_000, 20_000)))),
+    ] {
+        let policy = Policy { stall: seconds(30), ..policy(8) };
+        let server = Server { head: (head, head), lag, later_head: later, ..Server::of(24 * MIB) };
+        let mut simulation = Simulation::new(policy, server);
+        finish(&mut simulation);
+        let requests = simulation.log.starts.len();
+        assert!(requests < 80, "{head} ms, {lag} ms, {later:?}: {requests} requests");
+    }
+}
+
+// ---- what must not be joined -------------------------------------------------------------------------
+
+#[test]
+fn without_a_strong_validator_one_connection_serves_everything() {
+    for validator in [Validator::WeakTag, Validator::Nothing] {
+        for size in [MIB, 9 * MIB, 30 * MIB] {
+            let mut simulation = Simulation::new(policy(8), Server { validator, ..Server::of(size) });
+            finish(&mut simulation);
+            assert!(simulation.log.starts.len() <= 2);
+            assert_eq!(simulation.disk.sources().len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_server_without_a_validator_that_always_breaks_is_not_fetched_from_for_ever() {
+    for fault in [Fault::Cut(5 * MIB), Fault::Garbled(5 * MIB), Fault::Silent(5 * MIB)] {
+        let server = Server { validator: Validator::Nothing, always: Some(fault), ..Server::of(9 * MIB) };
+        let mut simulation = Simulation::new(policy(8), server);
+        let error = failure(&mut simulation);
+        assert!(matches!(error.kind(), Kind::Network | Kind::Http), "{error:?}");
+        assert!(simulation.log.received <= 10 * 9 * MIB, "{} bytes", simulation.log.received);
+    }
+}
+
+#[test]
+fn what_an_earlier_run_began_without_a_validator_is_not_joined_either() {
+    let server = Server { validator: Validator::WeakTag, ..Server::of(9 * MIB) };
+    let mut simulation = Simulation::resumed(policy(8), server, &RangeSet::new());
+    finish(&mut simulation);
+    assert_eq!(simulation.disk.sources().len(), 1);
+}
+
+#[test]
+fn a_run_without_a_known_length_is_resumed() {
+    let have = [ByteRange::new(0, MIB)].into_iter().collect();
+    let server = Server { tells_length: false, ranges: Ranges::Ignored, ..Server::of(3 * MIB) };
+    let mut simulation = Simulation::resumed(policy(8), server, &have);
+    simulation.forget_length();
+    finish(&mut simulation);
+    assert!(simulation.disk.sources().contains(&Source { version: 1, attempt: None }));
+}
+
+/// Carries out the next start; announcements before it do not matter.
+fn started(transfer: &mut Transfer, now: Moment) -> (AttemptId, Ask) {
+    loop {
+        match transfer.poll_command(now) {
+            Some(Command::Start { id, ask }) => return (id, ask),
+            Some(Command::Announce(_)) => {}
+            other => panic!("no start: {other:?}"),
+        }
+    }
+}
+
+/// A transfer of a file of unknown length that broke off after 2 MiB, and the attempt that follows.
+fn broken_off() -> (Transfer, AttemptId, Moment) {
+    let mut transfer = Transfer::new(policy(4));
+    let (id, _) = started(&mut transfer, Moment::ZERO);
+    let whole = answer(200, &[("etag", "\"v1\"")]);
+    assert!(matches!(transfer.handle_answer(id, &whole, Moment::ZERO), Ruling::Begin { offset: 0, .. }));
+    transfer.handle_end(id, 2 * MIB, End::Broken("cut".to_owned()), seconds(1));
+    let (id, ask) = started(&mut transfer, seconds(2));
+    assert!(!ask.ranged);
+    (transfer, id, seconds(2))
+}
+
+#[test]
+fn an_answer_that_ends_before_what_is_written_does_not_tell_the_length() {
+    let (mut transfer, id, now) = broken_off();
+    let whole = answer(200, &[("etag", "\"v1\"")]);
+    assert_eq!(transfer.handle_answer(id, &whole, now), Ruling::Take { offset: 0, until: u64::MAX });
+    transfer.handle_end(id, MIB, End::Complete, now);
+    let (_, again) = started(&mut transfer, now + seconds(1));
+    assert!(!again.ranged && transfer.written().len() == 2 * MIB);
+}
+
+#[test]
+fn a_file_of_which_bytes_came_is_never_empty() {
+    let (mut transfer, id, now) = broken_off();
+    let empty = answer(416, &[("content-range", "bytes */0")]);
+    assert_eq!(transfer.handle_answer(id, &empty, now), Ruling::Leave);
+    transfer.handle_end(id, 0, End::Left, now);
+    let mut commands = std::iter::from_fn(|| transfer.poll_command(now + seconds(40)));
+    assert!(commands.all(|command| !matches!(command, Command::Finish)));
+}
+
+#[test]
+fn a_resource_that_changes_is_started_over_once() {
+    let change = |seconds| (Duration::from_secs(seconds), 20 * MIB);
+    let once = Server { changes: vec![change(1)], ..Server::of(24 * MIB) };
+    let mut simulation = Simulation::new(policy(4), once.clone());
+    finish(&mut simulation);
+    assert_eq!((simulation.log.discards, simulation.disk.versions()), (1, vec![2]));
+
+    let twice = Server { changes: vec![change(1), change(3)], ..once.clone() };
+    assert_eq!(failure(&mut Simulation::new(policy(4), twice)).kind(), Kind::Changed);
+
+    let mut keeping = Simulation::new(Policy { may_restart: false, ..policy(4) }, once);
+    assert_eq!(failure(&mut keeping).kind(), Kind::Changed);
+    assert_eq!((keeping.log.discards, keeping.disk.versions()), (0, vec![1]));
+}
+
+// ---- a pipe ------------------------------------------------------------------------------------------
+
+#[test]
+fn a_slow_reader_of_the_pipe_causes_no_tiny_requests() {
+    let policy = Policy { window: Some(8 * MIB), in_order: true, ..policy(4) };
+    let mut simulation = Simulation::new(policy, Server::of(40 * MIB));
+    simulation.drain = 700_000;
+    finish(&mut simulation);
+    assert!(simulation.log.starts.len() <= 80, "{} requests", simulation.log.starts.len());
+}
+
+#[test]
+fn a_reader_of_the_pipe_that_pauses_is_no_stall() {
+    for ranges in [Ranges::Served, Ranges::Ignored] {
+        let policy = Policy { window: Some(2 * MIB), in_order: true, may_restart: false, ..policy(4) };
+        let mut simulation = Simulation::new(policy, Server { ranges, ..Server::of(9 * MIB) });
+        simulation.run_until(STALL * 3);
+        simulation.drain = 3_000_000;
+        finish(&mut simulation);
+        assert!(!simulation.log.announcements.contains(&Announcement::Stalled), "{ranges:?}");
+    }
+}
+
+#[test]
+fn lost_ranges_are_fetched_again() {
+    let mut simulation = Simulation::new(policy(4), Server::of(9 * MIB));
+    finish(&mut simulation);
+    let (before, lost) = (simulation.log.assigned - simulation.log.returned, ByteRange::new(MIB, 2 * MIB));
+    simulation.transfer.handle_lost(&[lost]);
+    finish(&mut simulation);
+    assert_eq!(simulation.log.assigned - simulation.log.returned - before, lost.len());
+}

@@ -1,0 +1,636 @@
+//! What surrounds a transfer, in virtual time: a driver, its connections, a server and a disk.
+//!
+//! The model keeps the driver's side of the contract, and checks the transfer's side at every step.
+
+use super::*;
+use crate::plan::answer::tests::answer;
+
+const STEP: Duration = Duration::from_millis(20);
+/// No schedule may take longer, nor more commands or requests.
+const LONGEST: Duration = Duration::from_secs(2 * 3600);
+const MOST_COMMANDS: usize = 10_000;
+/// After this long without a head the transport gives a request up.
+const FIRST_BYTE: Duration = Duration::from_secs(30);
+
+/// Chances, all from one seed.
+#[derive(Debug)]
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    /// A number from `low` to `high`, both possible.
+    fn roll(&mut self, (low, high): (u64, u64)) -> u64 {
+        self.0 = mix(self.0);
+        low + self.0 % (high - low + 1)
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.roll((0, 99)) < percent
+    }
+}
+
+// ---- the server --------------------------------------------------------------------------------------
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Validator {
+    StrongTag,
+    Date,
+    WeakTag,
+    Nothing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ranges {
+    Served,
+    /// Every answer is a 200 with everything.
+    Ignored,
+    /// At most this many bytes an answer.
+    Short(u64),
+    /// An answer begins this much before what was asked for.
+    Early(u64),
+    /// The complete length is `*`.
+    WithoutTotal,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The connection breaks before the head.
+    Refused,
+    Status(u16, Option<u64>),
+    /// What comes in place of the head is not HTTP.
+    Nonsense,
+    /// It breaks after this many bytes of the body.
+    Cut(u64),
+    /// The framing makes no sense after this many bytes of the body.
+    Garbled(u64),
+    /// Nothing comes after this many bytes of the body, and the connection stays.
+    Silent(u64),
+    /// No head ever comes.
+    Mute,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) length: u64,
+    /// When it gets a new version, and how long that is.
+    pub(super) changes: Vec<(Moment, u64)>,
+    pub(super) validator: Validator,
+    pub(super) ranges: Ranges,
+    pub(super) likes_if_range: bool,
+    /// Whether a 200 has a Content-Length.
+    pub(super) tells_length: bool,
+    /// Percentage of answers that lack their validator.
+    pub(super) forgets: u64,
+    /// How many connections it serves at once, and what the next one meets.
+    pub(super) limit: Option<(usize, Fault)>,
+    /// Bytes a second of a connection, from and to.
+    pub(super) rates: (u64, u64),
+    /// Milliseconds from the request to the head, from and to.
+    pub(super) head: (u64, u64),
+    /// After this many requests, how long it takes instead.
+    pub(super) later_head: Option<(usize, (u64, u64))>,
+    /// Milliseconds from the head to the first byte.
+    pub(super) lag: u64,
+    /// What the coming requests meet, in their order.
+    pub(super) faults: VecDeque<Option<Fault>>,
+    /// What every request after those meets.
+    pub(super) always: Option<Fault>,
+}
+
+impl Server {
+    /// One without faults, of `length` bytes.
+    pub(super) fn of(length: u64) -> Self {
+        Self {
+            length,
+            changes: Vec::new(),
+            validator: Validator::StrongTag,
+            ranges: Ranges::Served,
+            likes_if_range: true,
+            tells_length: true,
+            forgets: 0,
+            limit: None,
+            rates: (2_000_000, 2_000_000),
+            head: (30, 30),
+            later_head: None,
+            lag: 0,
+            faults: VecDeque::new(),
+            always: None,
+        }
+    }
+
+    /// The number and the length of the version at `now`.
+    fn version_at(&self, now: Moment) -> (usize, u64) {
+        let changes = self.changes.iter().filter(|(at, _)| *at <= now);
+        changes.enumerate().last().map_or((1, self.length), |(index, (_, length))| (index + 2, *length))
+    }
+
+    fn head_after(&self, requests: usize) -> (u64, u64) {
+        let later = self.later_head.filter(|(after, _)| requests > *after);
+        later.map_or(self.head, |(_, head)| head)
+    }
+
+    pub(super) fn lengths(&self) -> impl Iterator<Item = u64> {
+        self.changes.iter().map(|(_, length)| *length).chain([self.length])
+    }
+
+    pub(super) fn length_of(&self, version: usize) -> u64 {
+        if version == 1 { self.length } else { self.changes[version - 2].1 }
+    }
+
+    pub(super) fn has_strong_validator(&self) -> bool {
+        self.forgets == 0 && matches!(self.validator, Validator::StrongTag | Validator::Date)
+    }
+
+    fn validator_lines(&self, version: usize) -> Vec<(&'static str, String)> {
+        match self.validator {
+            Validator::StrongTag => vec![("etag", format!("\"v{version}\""))],
+            Validator::WeakTag => vec![("etag", format!("W/\"v{version}\""))],
+            Validator::Date => vec![
+                ("last-modified", format!("Sun, 06 Nov 1994 08:49:{version:02} GMT")),
+                ("date", "Sun, 06 Nov 1994 09:00:00 GMT".to_owned()),
+            ],
+            Validator::Nothing => Vec::new(),
+        }
+    }
+
+    /// The representation that an earlier run would have recorded.
+    pub(super) fn representation(&self) -> Representation {
+        let lines = self.validator_lines(1);
+        let lines: Vec<_> = lines.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let validators = answer(200, &lines).validators;
+        Representation { complete_length: Some(self.length), validators, media_type: None }
+    }
+
+    /// Whether an `If-Range` lets the range through.
+    fn lets_through(&self, ask: &Ask, version: usize) -> bool {
+        let current = self.validator_lines(version).first().map(|(_, value)| value.clone());
+        ask.if_range.is_none() || (self.likes_if_range && ask.if_range == current)
+    }
+
+    /// The answer, the positions that its body holds, and the version they are of.
+    fn respond(&self, ask: &Ask, now: Moment, dice: &mut Dice) -> (Answer, ByteRange, usize) {
+        let (version, length) = self.version_at(now);
+        let mut lines = if dice.chance(self.forgets) { Vec::new() } else { self.validator_lines(version) };
+        let everything = ByteRange::new(0, length);
+        let (status, body) =
+            if !ask.ranged || self.ranges == Ranges::Ignored || !self.lets_through(ask, version) {
+                (200, everything)
+            } else if ask.wanted.start() >= length {
+                lines.push(("content-range", format!("bytes */{length}")));
+                (416, ByteRange::default())
+            } else {
+                (206, self.held(ask.wanted.intersection(everything)))
+            };
+        if status == 206 {
+            let total = if self.ranges == Ranges::WithoutTotal { "*".to_owned() } else { length.to_string() };
+            lines.push(("content-range", format!("bytes {}-{}/{total}", body.start(), body.end() - 1)));
+        }
+        if status == 206 || (status == 200 && self.tells_length) {
+            lines.push(("content-length", body.len().to_string()));
+        }
+        let lines: Vec<_> = lines.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        (answer(status, &lines), body, version)
+    }
+
+    fn held(&self, wanted: ByteRange) -> ByteRange {
+        match self.ranges {
+            Ranges::Short(most) => ByteRange::new(wanted.start(), wanted.end().min(wanted.start() + most)),
+            Ranges::Early(before) => ByteRange::new(wanted.start().saturating_sub(before), wanted.end()),
+            _ => wanted,
+        }
+    }
+}
+
+// ---- the disk ----------------------------------------------------------------------------------------
+
+/// Where bytes came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Source {
+    pub(super) version: usize,
+    /// `None` for what an earlier run left.
+    pub(super) attempt: Option<AttemptId>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Disk {
+    written: RangeSet,
+    sources: BTreeMap<Source, RangeSet>,
+}
+
+impl Disk {
+    pub(super) fn write(&mut self, range: ByteRange, source: Source) {
+        if self.written.insert(range) < range.len() {
+            self.sources.values_mut().for_each(|others| others.remove(range));
+            self.sources.retain(|_, ranges| !ranges.is_empty());
+        }
+        if !range.is_empty() {
+            self.sources.entry(source).or_default().insert(range);
+        }
+    }
+
+    pub(super) fn written(&self) -> &RangeSet {
+        &self.written
+    }
+
+    pub(super) fn sources(&self) -> Vec<Source> {
+        self.sources.keys().copied().collect()
+    }
+
+    pub(super) fn versions(&self) -> Vec<usize> {
+        let after = |version| self.sources.range(Source { version, attempt: None }..).next();
+        let next = |version: &usize| after(version + 1).map(|(source, _)| source.version);
+        std::iter::successors(after(0).map(|(source, _)| source.version), next).collect()
+    }
+}
+
+// ---- the connections ---------------------------------------------------------------------------------
+
+#[derive(Debug)]
+struct Body {
+    offset: u64,
+    end: u64,
+    version: usize,
+    /// Before this nothing comes.
+    from: Moment,
+    /// Where the fault strikes.
+    until: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    ask: Ask,
+    started: Moment,
+    head_at: Moment,
+    fault: Option<Fault>,
+    rate: u64,
+    body: Option<Body>,
+    start: u64,
+    end: u64,
+    position: u64,
+    skip: RangeSet,
+    /// It is to end without (more of) its body.
+    left: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Finished,
+    Failed(Error),
+}
+
+/// What happened.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) commands: usize,
+    pub(super) starts: Vec<(Moment, Ask)>,
+    pub(super) announcements: Vec<Announcement>,
+    /// Positions handed to an attempt, less those taken from it again.
+    pub(super) assigned: u64,
+    /// Positions that came back, because an attempt ended early or was shortened.
+    pub(super) returned: u64,
+    pub(super) shortened: usize,
+    pub(super) setbacks: usize,
+    pub(super) discards: usize,
+    /// Off the network.
+    pub(super) received: u64,
+    pub(super) most_views: usize,
+    pub(super) most_ranges: usize,
+}
+
+/// See the module.
+pub(super) struct Simulation {
+    pub(super) transfer: Transfer,
+    pub(super) policy: Policy,
+    pub(super) server: Server,
+    pub(super) now: Moment,
+    pub(super) disk: Disk,
+    pub(super) log: Log,
+    pub(super) step: Duration,
+    /// Bytes a second that leave through the pipe, where there is one.
+    pub(super) drain: u64,
+    drained: u64,
+    dice: Dice,
+    connections: BTreeMap<AttemptId, Connection>,
+    /// The version and the representation that the file on disk was made for.
+    made_for: Option<(usize, Representation)>,
+    /// Nothing may be asked before.
+    wait_until: Moment,
+    outcome: Option<Outcome>,
+}
+
+impl Simulation {
+    pub(super) fn new(policy: Policy, server: Server) -> Self {
+        Self {
+            transfer: Transfer::new(policy.clone()),
+            dice: Dice(policy.seed),
+            policy,
+            server,
+            now: Moment::ZERO,
+            disk: Disk::default(),
+            log: Log::default(),
+            step: STEP,
+            drain: 0,
+            drained: 0,
+            connections: BTreeMap::new(),
+            made_for: None,
+            wait_until: Moment::ZERO,
+            outcome: None,
+        }
+    }
+
+    /// One that goes on from `have`, of the first version.
+    pub(super) fn resumed(policy: Policy, server: Server, have: &RangeSet) -> Self {
+        let known = server.representation();
+        let mut simulation = Self::new(policy.clone(), server);
+        for range in have.iter() {
+            simulation.disk.write(range, Source { version: 1, attempt: None });
+        }
+        simulation.transfer = Transfer::resume(policy, known.clone(), have.clone());
+        simulation.made_for = Some((1, known));
+        simulation
+    }
+
+    /// The recorded representation lacks its length.
+    pub(super) fn forget_length(&mut self) {
+        let have = self.transfer.written().clone();
+        let known = Representation { complete_length: None, ..self.server.representation() };
+        self.transfer = Transfer::resume(self.policy.clone(), known, have);
+    }
+
+    /// Runs to the end.
+    pub(super) fn run(&mut self) -> Outcome {
+        self.obey();
+        while self.outcome.is_none() {
+            self.tick();
+            assert!(self.now < LONGEST, "no end after {} requests: {self:?}", self.log.starts.len());
+        }
+        self.outcome.take().unwrap()
+    }
+
+    /// Runs until `until`, or to the end if that comes first.
+    pub(super) fn run_until(&mut self, until: Moment) {
+        self.obey();
+        while self.outcome.is_none() && self.now < until {
+            self.tick();
+        }
+    }
+
+    // ---- the driver ----------------------------------------------------------------------------------
+
+    fn tick(&mut self) {
+        self.now += if self.connections.is_empty() { self.step * 4 } else { self.step };
+        for id in self.connections.keys().copied().collect::<Vec<_>>() {
+            self.attend(id);
+            self.obey();
+        }
+        for (id, connection) in &self.connections {
+            self.transfer.handle_progress(*id, connection.position, self.now);
+        }
+        self.let_drain();
+        self.obey();
+        self.check();
+    }
+
+    fn obey(&mut self) {
+        while self.outcome.is_none()
+            && let Some(command) = self.transfer.poll_command(self.now)
+        {
+            self.log.commands += 1;
+            assert!(self.log.commands < MOST_COMMANDS, "too many commands: {self:?}");
+            self.carry_out(command);
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Start { id, ask } => self.start(id, ask),
+            Command::Shorten { id, end } => self.shorten(id, end),
+            Command::Abandon { id } => self.connections.get_mut(&id).expect("it is under way").left = true,
+            Command::Discard { .. } => {
+                assert!(self.connections.is_empty(), "nothing is under way");
+                self.log.discards += 1;
+                self.disk = Disk::default();
+                self.made_for = None;
+            }
+            Command::Announce(announcement) => self.log.announcements.push(announcement),
+            Command::Finish => self.end_run(Outcome::Finished),
+            Command::Fail(error) => self.end_run(Outcome::Failed(error)),
+        }
+    }
+
+    fn end_run(&mut self, outcome: Outcome) {
+        assert!(self.connections.is_empty(), "nothing is under way");
+        self.outcome = Some(outcome);
+    }
+
+    fn start(&mut self, id: AttemptId, ask: Ask) {
+        assert!(!ask.wanted.is_empty(), "an empty range has no form");
+        assert!(
+            self.now >= self.wait_until,
+            "the server asked to wait until {:?}: {self:?}",
+            self.wait_until
+        );
+        assert!(self.connections.len() < self.policy.connections);
+        if let Some(window) = self.policy.window.filter(|_| ask.ranged) {
+            assert!(ask.wanted.end() <= self.drained + window, "{ask:?} lies beyond the window");
+        }
+        self.log.starts.push((self.now, ask.clone()));
+        let connection = Connection {
+            started: self.now,
+            head_at: self.now
+                + Duration::from_millis(self.dice.roll(self.server.head_after(self.log.starts.len()))),
+            fault: self.server.faults.pop_front().unwrap_or(self.server.always),
+            rate: self.dice.roll(self.server.rates),
+            body: None,
+            start: ask.wanted.start(),
+            end: ask.wanted.end(),
+            position: ask.wanted.start(),
+            skip: RangeSet::new(),
+            left: false,
+            ask,
+        };
+        self.connections.insert(id, connection);
+    }
+
+    fn shorten(&mut self, id: AttemptId, end: u64) {
+        let in_hand = self.dice.roll((0, 30_000));
+        let connection = self.connections.get_mut(&id).expect("it is under way");
+        assert!(end >= connection.start && end < connection.end, "{end}: {connection:#?}");
+        // What has been claimed but not written yet stays with it.
+        let coming = connection.body.as_ref().filter(|body| body.from <= self.now);
+        let in_hand = coming.map_or(0, |body| in_hand.min(body.until.saturating_sub(connection.position)));
+        let claimed = connection.position + in_hand;
+        let end = connection.end.min(end.max(claimed));
+        self.log.returned += connection.end - end;
+        self.log.shortened += 1;
+        connection.end = end;
+        self.transfer.handle_shortened(id, end, self.now);
+    }
+
+    /// Sees to one connection.
+    fn attend(&mut self, id: AttemptId) {
+        let connection = &self.connections[&id];
+        let mute = connection.fault == Some(Fault::Mute);
+        if connection.left {
+            self.flow(id);
+            self.end(id, End::Left);
+        } else if connection.body.is_some() {
+            if let Some(end) = self.flow(id) {
+                self.end(id, end);
+            }
+        } else if mute && self.now >= connection.started + FIRST_BYTE {
+            self.end(id, End::Broken("no answer".to_owned()));
+        } else if !mute && self.now >= connection.head_at {
+            self.hear(id);
+        }
+    }
+
+    fn end(&mut self, id: AttemptId, end: End) {
+        let connection = self.connections.remove(&id).expect("it is under way");
+        self.log.setbacks += usize::from(!matches!(end, End::Complete | End::Left));
+        self.log.returned += connection.end.min(self.server.length).saturating_sub(connection.position);
+        self.transfer.handle_end(id, connection.position, end, self.now);
+    }
+
+    /// The head comes, or what comes in its place.
+    fn hear(&mut self, id: AttemptId) {
+        let serving = self.connections.values().filter(|connection| connection.body.is_some()).count();
+        let refused = self.server.limit.filter(|(limit, _)| serving >= *limit).map(|(_, fault)| fault);
+        match refused.or(self.connections[&id].fault) {
+            Some(Fault::Refused) => self.end(id, End::Broken("refused".to_owned())),
+            Some(Fault::Nonsense) => self.end(id, End::Nonsense("that is not HTTP".to_owned())),
+            Some(Fault::Status(status, retry_after)) => self.hear_status(id, status, retry_after),
+            _ => {
+                let ask = self.connections[&id].ask.clone();
+                let (answer, body, version) = self.server.respond(&ask, self.now, &mut self.dice);
+                let ruling = self.transfer.handle_answer(id, &answer, self.now);
+                self.rule(id, ruling, body, version);
+            }
+        }
+    }
+
+    fn hear_status(&mut self, id: AttemptId, status: u16, retry_after: Option<u64>) {
+        let seconds = retry_after.map(|seconds| seconds.to_string());
+        let lines: Vec<_> = seconds.iter().map(|seconds| ("retry-after", seconds.as_str())).collect();
+        assert_eq!(self.transfer.handle_answer(id, &answer(status, &lines), self.now), Ruling::Leave);
+        self.log.setbacks += 1;
+        let wait = Duration::from_secs(retry_after.unwrap_or(0));
+        // A longer one ends the transfer, or concerns only the connection that was one too many.
+        if wait <= self.policy.retry.retry_after_cap {
+            self.wait_until = self.wait_until.max(self.now + wait);
+        }
+        self.connections.get_mut(&id).expect("it is under way").left = true;
+    }
+
+    fn rule(&mut self, id: AttemptId, ruling: Ruling, held: ByteRange, version: usize) {
+        let connection = self.connections.get_mut(&id).expect("it is under way");
+        let offset = match ruling {
+            Ruling::Leave => {
+                connection.left = true;
+                return;
+            }
+            Ruling::Take { offset, .. } => offset,
+            Ruling::Begin { offset, representation, .. } => {
+                assert!(self.made_for.is_none(), "the file is made once");
+                connection.left = representation.complete_length == Some(0);
+                self.made_for = Some((version, representation));
+                offset
+            }
+        };
+        if let Some((made_for, _)) = self.made_for.as_mut().filter(|_| self.disk.written().is_empty()) {
+            *made_for = version;
+        }
+        let made_for = self.made_for.as_ref().map(|(_, representation)| &representation.validators);
+        assert_eq!(
+            made_for,
+            self.transfer.representation().map(|known| &known.validators),
+            "what is recorded"
+        );
+        assert_eq!(offset, held.start());
+        let lane = self.transfer.lane_of(id);
+        (connection.start, connection.end, connection.position) = (lane.start(), lane.end(), lane.start());
+        if self.transfer.is_streaming() {
+            connection.skip = self.transfer.written().clone();
+        }
+        let until = match connection.fault {
+            Some(Fault::Cut(after) | Fault::Garbled(after) | Fault::Silent(after)) => {
+                held.end().min(offset + after)
+            }
+            _ => held.end(),
+        };
+        let from = self.now + Duration::from_millis(self.server.lag);
+        connection.body = Some(Body { offset, end: held.end(), version, from, until });
+        self.log.assigned += lane.end().min(self.server.length_of(version)) - lane.start();
+    }
+
+    /// Bytes come; says how the connection ends, if it does.
+    fn flow(&mut self, id: AttemptId) -> Option<End> {
+        let connection = self.connections.get_mut(&id).expect("it is under way");
+        let body = connection.body.as_mut().filter(|body| body.from <= self.now)?;
+        let most = (connection.rate as f64 * self.step.as_secs_f64()) as u64;
+        let room = self.policy.window.map_or(u64::MAX, |window| self.drained + window);
+        let came = ByteRange::new(body.offset, body.until.min(room).min(body.offset + most.max(1)));
+        body.offset = came.end();
+        self.log.received += came.len();
+        let wanted = came.intersection(ByteRange::new(connection.start, connection.end));
+        let source = Source { version: body.version, attempt: Some(id) };
+        for gap in connection.skip.gaps(wanted) {
+            self.disk.write(gap, source);
+        }
+        connection.position = connection.position.max(wanted.end().min(connection.end));
+        if !came.is_empty() && body.offset >= connection.end || body.offset == body.end {
+            return Some(End::Complete);
+        }
+        match connection.fault {
+            Some(Fault::Cut(_)) if body.offset == body.until => Some(End::Broken("cut".to_owned())),
+            Some(Fault::Garbled(_)) if body.offset == body.until => Some(End::Nonsense("garbled".to_owned())),
+            _ => None,
+        }
+    }
+
+    fn let_drain(&mut self) {
+        if self.policy.window.is_some() {
+            let most = (self.drain as f64 * self.step.as_secs_f64()) as u64;
+            self.drained = self.disk.written().front().min(self.drained + most);
+            self.transfer.handle_drained(self.drained);
+        }
+    }
+
+    // ---- what must hold at every step ----------------------------------------------------------------
+
+    fn check(&mut self) {
+        self.log.most_views = self.log.most_views.max(self.transfer.attempts().len());
+        self.log.most_ranges = self.log.most_ranges.max(self.transfer.written().iter().count());
+        if !self.transfer.is_streaming() {
+            self.check_lanes();
+        }
+        let proven = !self.policy.digest_expected || self.server.has_strong_validator();
+        if let Some((version, _)) = self.made_for.as_ref().filter(|_| proven) {
+            let foreign = self.disk.versions().iter().any(|written| written != version);
+            assert!(!foreign, "the file was made for version {version}: {self:?}");
+        }
+    }
+
+    /// No position is worked on twice.
+    fn check_lanes(&self) {
+        let mut all = RangeSet::new();
+        for connection in self.connections.values() {
+            let lane = ByteRange::new(connection.position, connection.end);
+            assert_eq!(all.insert(lane), lane.len(), "{lane:?} is worked on twice: {self:?}");
+        }
+    }
+}
+
+impl std::fmt::Debug for Simulation {
+    /// What one wants to see of a schedule that failed.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "at {:?}\n{:?}\n{:?}", self.now, self.policy, self.server)?;
+        writeln!(f, "made for {:?}, known is {:?}", self.made_for, self.transfer.known)?;
+        writeln!(f, "{:?}, written {:?}, disk {:?}", self.transfer.stage, self.transfer.written, self.disk)?;
+        for (at, ask) in self.log.starts.iter().rev().take(40).rev() {
+            writeln!(f, "{at:?} {ask:?}")?;
+        }
+        writeln!(f, "{:?}", self.log.announcements.iter().rev().take(20).collect::<Vec<_>>())?;
+        writeln!(f, "under way: {:?}", self.connections)
+    }
+}

@@ -1,0 +1,361 @@
+//! What the head of an answer allows, decided before any byte of its body is taken.
+//!
+//! One pure function, [`judge`]. It decides for each answer anew (RFC 9110 §14.3: an `Accept-Ranges` promises
+//! nothing for later requests).
+
+use super::ByteRange;
+use super::answer::{Answer, Field};
+use super::byte_range::ContentRange;
+use super::representation::Representation;
+use std::time::Duration;
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// The range asked for; `None` where the request carried no `Range`.
+    pub(crate) range: Option<ByteRange>,
+    /// Whether the request carried `If-Range`.
+    pub(crate) if_range: bool,
+    /// Whether a digest will prove the file in the end, so that a missing validator is no danger.
+    pub(crate) digest_expected: bool,
+}
+
+/// What the answer allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The body holds these positions of the representation.
+    Partial { stated: ByteRange, representation: Representation },
+    /// The body is the whole representation, from position 0. `same` says whether it is known to be the
+    /// version that was expected, so that what is on disk already may stay.
+    Whole { representation: Representation, same: bool },
+    /// The resource exists and has no bytes.
+    Empty { representation: Representation },
+    /// No byte of the body may be used.
+    Refused(Refusal),
+}
+
+/// Why no byte of an answer may be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The server has another version than the one that was expected.
+    Changed(String),
+    /// A 200 for the same strong entity tag: the server dislikes `If-Range`; ask again without.
+    IfRangeIgnored,
+    /// The range was refused although the resource may well exist: ask without a range.
+    RangeRefused(String),
+    /// 404, 410.
+    NotFound(u16),
+    /// 401, 403, 407.
+    Denied(u16),
+    /// 408, 429, 500, 502, 503, 504: try again later, with fewer connections.
+    Busy { status: u16, retry_after: Option<Duration> },
+    /// It contradicts what is known and looks like something else altogether: a login page, a portal.
+    Impostor(String),
+    /// Encoded content; haul never decodes.
+    Coded(String),
+    /// Any other answer that cannot be used, and why.
+    Unusable(String),
+}
+
+/// Judges an answer against what was asked and what is known of the resource.
+pub(crate) fn judge(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Verdict {
+    let verdict = match answer.status.as_u16() {
+        200 => whole(asked, known, answer),
+        206 => partial(asked, known, answer),
+        416 => unsatisfiable(asked, known, answer),
+        status @ (404 | 410) => Err(Refusal::NotFound(status)),
+        status @ (401 | 403 | 407) => Err(Refusal::Denied(status)),
+        status @ (408 | 429 | 500 | 502 | 503 | 504) => {
+            Err(Refusal::Busy { status, retry_after: answer.retry_after })
+        }
+        511 => Err(Refusal::Impostor("the network asks for a login first (511)".to_owned())),
+        status => Err(Refusal::Unusable(format!("the server answered {status}"))),
+    };
+    verdict.unwrap_or_else(Verdict::Refused)
+}
+
+/// 206 (RFC 9110 §15.3.7): usable only where it says what it holds, and holds what was asked for.
+fn partial(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Result<Verdict, Refusal> {
+    let Some(wanted) = asked.range else {
+        return Err(Refusal::Unusable("a 206 to a request for everything".to_owned()));
+    };
+    refuse_coding(answer)?;
+    if answer.is_multipart() {
+        return Err(unusable("a 206 in several parts to a request for one"));
+    }
+    let (stated, complete_length) = match &answer.content_range {
+        Field::Given(ContentRange::Satisfied { range, complete_length }) => (*range, *complete_length),
+        Field::Given(ContentRange::Unsatisfied { .. }) => {
+            return Err(unusable("a 206 whose range is unsatisfied"));
+        }
+        Field::Absent => return Err(unusable("a 206 without Content-Range")),
+        Field::Broken(why) => {
+            return Err(Refusal::Unusable(format!("a 206 with an unusable Content-Range: {why}")));
+        }
+    };
+    if !stated.contains(wanted.start()) {
+        return Err(unusable("a 206 for another range than the one asked for"));
+    }
+    if answer.content_length.is_some_and(|length| length != stated.len()) {
+        return Err(unusable("a 206 whose Content-Length contradicts its Content-Range"));
+    }
+    let seen = Representation {
+        complete_length: complete_length.or_else(|| known.and_then(|known| known.complete_length)),
+        validators: answer.validators.clone(),
+        media_type: answer.media_type.clone(),
+    };
+    if let Some(known) = known {
+        refuse_contradiction(known, &seen, answer)?;
+        refuse_unproven(asked, known, &seen)?;
+    }
+    Ok(Verdict::Partial { stated, representation: seen })
+}
+
+/// Without `If-Range` nothing but the answer's own validator shows that the range is of the right version.
+fn refuse_unproven(asked: &Asked, known: &Representation, seen: &Representation) -> Result<(), Refusal> {
+    let proven = asked.if_range
+        || asked.digest_expected
+        || known.validators.strong().is_none()
+        || known.validators.strongly_equal(&seen.validators);
+    if proven { Ok(()) } else { Err(unusable("a 206 that does not show which version it is of")) }
+}
+
+/// 200: a whole representation. A Content-Range has no meaning on it (RFC 9110 §14.4).
+fn whole(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Result<Verdict, Refusal> {
+    refuse_coding(answer)?;
+    let seen = Representation {
+        complete_length: answer.content_length,
+        validators: answer.validators.clone(),
+        media_type: answer.media_type.clone(),
+    };
+    let Some(known) = known else {
+        return Ok(Verdict::Whole { representation: seen, same: false });
+    };
+    refuse_contradiction(known, &seen, answer)?;
+    let same = known.validators.strongly_equal(&seen.validators);
+    if !same && known.complete_length.is_some() && seen.complete_length.is_none() {
+        // Neither its version nor its end could be told: not worth a byte of what is known.
+        return Err(unusable("a 200 that shows neither which version it is of nor how long it is"));
+    }
+    if same && asked.if_range && asked.range.is_some() {
+        return Err(Refusal::IfRangeIgnored);
+    }
+    Ok(Verdict::Whole { representation: seen, same: same || asked.digest_expected })
+}
+
+/// 416 (RFC 9110 §15.5.17): `*/N` tells the length, and nothing else. It never means "complete".
+fn unsatisfiable(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Result<Verdict, Refusal> {
+    let length = match answer.content_range {
+        Field::Given(ContentRange::Unsatisfied { complete_length }) => Some(complete_length),
+        _ => None,
+    };
+    if known.is_some_and(|known| known.complete_length.is_none()) || asked.range.is_none() {
+        return Err(unusable("the server answered 416 although no range was asked for"));
+    }
+    match (known.and_then(|known| known.complete_length), length) {
+        (None, Some(0)) => Ok(Verdict::Empty {
+            representation: Representation {
+                complete_length: Some(0),
+                validators: answer.validators.clone(),
+                media_type: None,
+            },
+        }),
+        (Some(known), Some(now)) if known != now => {
+            Err(Refusal::Changed(format!("it had {known} bytes and has now {now}")))
+        }
+        (None, _) => {
+            Err(Refusal::RangeRefused("the server answered 416 to a range that starts at 0".to_owned()))
+        }
+        (Some(_), _) => Err(unusable("the server answered 416 to a range that lies within the file")),
+    }
+}
+
+fn refuse_coding(answer: &Answer) -> Result<(), Refusal> {
+    answer.coding.as_ref().map_or(Ok(()), |coding| Err(Refusal::Coded(coding.clone())))
+}
+
+fn refuse_contradiction(
+    known: &Representation,
+    seen: &Representation,
+    answer: &Answer,
+) -> Result<(), Refusal> {
+    let Some(difference) = known.contradicted_by(seen) else {
+        return Ok(());
+    };
+    let html = |media: Option<&str>| media == Some("text/html");
+    if html(answer.media_type.as_deref()) && known.media_type.is_some() && !html(known.media_type.as_deref())
+    {
+        return Err(Refusal::Impostor("the server answered with a web page instead of the file".to_owned()));
+    }
+    Err(Refusal::Changed(difference))
+}
+
+fn unusable(why: &str) -> Refusal {
+    Refusal::Unusable(why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::answer::tests::answer;
+    use super::super::representation::{EntityTag, Validators};
+    use super::*;
+
+    const SIZE: u64 = 1000;
+
+    fn known() -> Representation {
+        Representation {
+            complete_length: Some(SIZE),
+            validators: Validators { etag: EntityTag::parse("\"v1\""), ..Validators::default() },
+            media_type: Some("application/octet-stream".to_owned()),
+        }
+    }
+
+    fn asked(start: u64, end: u64) -> Asked {
+        Asked { range: Some(ByteRange::new(start, end)), if_range: true, digest_expected: false }
+    }
+
+    fn judged(status: u16, lines: &[(&str, &str)]) -> Verdict {
+        judge(&asked(100, 200), Some(&known()), &answer(status, lines))
+    }
+
+    fn stated(verdict: &Verdict) -> Option<ByteRange> {
+        match verdict {
+            Verdict::Partial { stated, .. } => Some(*stated),
+            _ => None,
+        }
+    }
+
+    fn refusal(verdict: Verdict) -> Refusal {
+        match verdict {
+            Verdict::Refused(refusal) => refusal,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    // T004, T007, T009
+    #[test]
+    fn a_206_is_usable_where_its_range_holds_the_wanted_start() {
+        for (content_range, expected) in [
+            ("bytes 100-199/1000", Some((100, 200))),
+            ("bytes 100-149/1000", Some((100, 150))),
+            ("bytes 0-149/1000", Some((0, 150))),
+            ("bytes 50-999/1000", Some((50, 1000))),
+            ("bytes 100-199/*", Some((100, 200))),
+            ("bytes 101-199/1000", None),
+            ("bytes 0-99/1000", None),
+            ("bytes 100-199/1001", None),
+            ("items 100-199/1000", None),
+            ("bytes */1000", None),
+        ] {
+            let verdict = judged(206, &[("content-range", content_range), ("etag", "\"v1\"")]);
+            let expected = expected.map(|(start, end)| ByteRange::new(start, end));
+            assert_eq!(stated(&verdict), expected, "{content_range}: {verdict:?}");
+        }
+    }
+
+    // T006, T010, T031
+    #[test]
+    fn a_206_that_does_not_say_what_it_holds_is_unusable() {
+        let range = ("content-range", "bytes 100-199/1000");
+        assert!(matches!(refusal(judged(206, &[])), Refusal::Unusable(_)));
+        let multipart = ("content-type", "multipart/byteranges; boundary=x");
+        assert!(matches!(refusal(judged(206, &[range, multipart])), Refusal::Unusable(_)));
+        let coded = ("content-encoding", "gzip");
+        assert_eq!(refusal(judged(206, &[range, coded])), Refusal::Coded("gzip".to_owned()));
+        assert!(matches!(refusal(judged(206, &[range, ("content-length", "99")])), Refusal::Unusable(_)));
+    }
+
+    // T008, T014
+    #[test]
+    fn another_tag_or_length_is_a_change() {
+        let range = ("content-range", "bytes 100-199/1000");
+        assert!(matches!(refusal(judged(206, &[range, ("etag", "\"v2\"")])), Refusal::Changed(_)));
+        assert!(matches!(refusal(judged(206, &[range, ("etag", "W/\"v1\"")])), Refusal::Changed(_)));
+        let longer = ("content-range", "bytes 100-199/1001");
+        assert!(matches!(refusal(judged(206, &[longer])), Refusal::Changed(_)));
+        assert!(matches!(refusal(judged(200, &[("etag", "\"v2\"")])), Refusal::Changed(_)));
+    }
+
+    #[test]
+    fn a_206_may_leave_out_the_validator_only_when_something_else_proves_it() {
+        let answer = answer(206, &[("content-range", "bytes 100-199/1000")]);
+        let mut asked = asked(100, 200);
+        assert!(stated(&judge(&asked, Some(&known()), &answer)).is_some());
+        asked.if_range = false;
+        assert!(matches!(refusal(judge(&asked, Some(&known()), &answer)), Refusal::Unusable(_)));
+        asked.digest_expected = true;
+        assert!(stated(&judge(&asked, Some(&known()), &answer)).is_some());
+    }
+
+    // T001, T003, T013
+    #[test]
+    fn a_200_to_a_range_is_the_whole_thing_from_zero() {
+        let lines = [("etag", "\"v1\""), ("content-length", "1000"), ("content-range", "bytes 100-199/1000")];
+        assert_eq!(refusal(judged(200, &lines)), Refusal::IfRangeIgnored);
+        let mut again = asked(100, 200);
+        again.if_range = false;
+        let verdict = judge(&again, Some(&known()), &answer(200, &lines));
+        assert!(matches!(verdict, Verdict::Whole { same: true, .. }), "{verdict:?}");
+        let verdict = judge(&again, None, &answer(200, &lines));
+        assert!(matches!(verdict, Verdict::Whole { same: false, .. }), "{verdict:?}");
+        let unproven = judge(&again, Some(&known()), &answer(200, &[("content-length", "1000")]));
+        assert!(matches!(unproven, Verdict::Whole { same: false, .. }), "{unproven:?}");
+    }
+
+    // T012, T039
+    #[test]
+    fn a_416_never_means_complete() {
+        assert!(matches!(refusal(judged(416, &[("content-range", "bytes */993")])), Refusal::Changed(_)));
+        assert!(matches!(refusal(judged(416, &[("content-range", "bytes */1000")])), Refusal::Unusable(_)));
+        assert!(matches!(refusal(judged(416, &[])), Refusal::Unusable(_)));
+        let first = |lines: &[_]| judge(&asked(0, 100), None, &answer(416, lines));
+        assert!(matches!(first(&[("content-range", "bytes */0")]), Verdict::Empty { .. }));
+        assert!(matches!(refusal(first(&[])), Refusal::RangeRefused(_)));
+        assert!(matches!(refusal(first(&[("content-range", "bytes */9")])), Refusal::RangeRefused(_)));
+    }
+
+    #[test]
+    fn a_200_of_no_known_version_and_no_length_replaces_nothing() {
+        assert!(matches!(
+            refusal(judged(200, &[("content-type", "application/octet-stream")])),
+            Refusal::Unusable(_)
+        ));
+    }
+
+    #[test]
+    fn a_416_to_a_request_without_a_range_says_nothing() {
+        let asked = Asked { range: None, if_range: false, digest_expected: false };
+        let verdict = judge(&asked, None, &answer(416, &[("content-range", "bytes */0")]));
+        assert!(matches!(refusal(verdict), Refusal::Unusable(_)));
+    }
+
+    #[test]
+    fn a_web_page_in_place_of_the_file_is_an_impostor() {
+        let page = [("content-type", "text/html; charset=utf-8"), ("content-length", "52")];
+        assert!(matches!(refusal(judged(200, &page)), Refusal::Impostor(_)));
+        assert!(matches!(refusal(judged(511, &page)), Refusal::Impostor(_)));
+    }
+
+    #[test]
+    fn each_other_status_has_its_class() {
+        let class = |status| refusal(judged(status, &[("content-length", "5")]));
+        assert_eq!(class(404), Refusal::NotFound(404));
+        assert_eq!(class(410), Refusal::NotFound(410));
+        for status in [401, 403, 407] {
+            assert_eq!(class(status), Refusal::Denied(status));
+        }
+        for status in [408, 429, 500, 502, 503, 504] {
+            assert_eq!(class(status), Refusal::Busy { status, retry_after: None });
+        }
+        for status in [201, 202, 203, 204, 300, 304, 400, 412, 418, 501, 505] {
+            assert!(matches!(class(status), Refusal::Unusable(_)), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_206_to_a_request_for_everything_is_unusable() {
+        let asked = Asked { range: None, if_range: false, digest_expected: false };
+        let verdict = judge(&asked, None, &answer(206, &[("content-range", "bytes 0-9/10")]));
+        assert!(matches!(refusal(verdict), Refusal::Unusable(_)));
+    }
+}

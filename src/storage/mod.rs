@@ -1,0 +1,33 @@
+//! Where bytes go: the part file beside the target, or a pipe.
+
+mod directory;
+mod part_file;
+mod pipe;
+mod publish;
+mod read_only;
+mod target;
+
+pub(crate) use directory::{remove_own, sync_directory};
+pub(crate) use part_file::{Allocation, Identity, Opened, PartFile, open, remove_unlocked};
+pub(crate) use pipe::Pipe;
+pub(crate) use publish::{Publication, publish, umask};
+pub(crate) use read_only::ReadOnly;
+pub(crate) use target::{Present, Seal, Target};
+
+use std::io;
+
+/// A file as the engine sees it. A crash is an implementation of this.
+pub(crate) trait Storage: Send + Sync {
+    fn len(&self) -> io::Result<u64>;
+
+    /// Writes all of `bytes` at `offset`. After it returns they are *written*: visible to others and safe
+    /// from the death of this process, not from a power cut.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Reads up to `buffer.len()` bytes from `offset`; 0 only at the end.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// After it returns, everything written before it was called is on disk. An error is final: what was
+    /// not yet on disk may be lost although a second call would succeed.
+    fn sync(&self) -> io::Result<()>;
+}

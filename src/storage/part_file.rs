@@ -1,0 +1,252 @@
+//! `NAME.part`: created exclusively, never through a link, locked while it is worked on.
+
+use super::{Storage, Target};
+use crate::error::{Error, Kind};
+use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom};
+use rustix::io::Errno;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+/// The locked part file. The lock goes with the handle: when the process dies, so does it.
+#[derive(Debug)]
+pub(crate) struct PartFile {
+    file: File,
+    path: PathBuf,
+}
+
+/// Which file it is, so that a manifest can tell its own part from another one of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// A part file that was opened, and whether it was there before.
+pub(crate) enum Opened {
+    Created(PartFile),
+    Existing(PartFile),
+}
+
+/// How the space of the file was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allocation {
+    /// Reserved: later writes will not fail for lack of space.
+    Reserved,
+    /// The file system cannot reserve; only the size is set.
+    Sparse,
+}
+
+/// Opens the part file of `target`, or creates it, and locks it.
+///
+/// # Errors
+/// `Locked` if another process works on it; `Unsafe` for anything but a regular file of our own with one
+/// name; `Disk` for the rest.
+pub(crate) fn open(target: &Target) -> Result<Opened, Error> {
+    let path = target.part_path();
+    // Between opening and locking, its owner may publish or remove it. Then the name leads elsewhere: again.
+    for _ in 0..16 {
+        let (file, created) = match create_new(&path) {
+            Ok(file) => (file, true),
+            Err(Errno::EXIST) => match open_existing(&path) {
+                Ok(file) => (file, false),
+                Err(Errno::NOENT) => continue,
+                Err(Errno::LOOP) => return Err(planted(&path, "a symbolic link")),
+                Err(error) => return Err(Error::disk("cannot open", &path, &error.into())),
+            },
+            Err(error) => return Err(creating(target, error)),
+        };
+        lock(&file, &path)?;
+        let part = PartFile { file, path: path.clone() };
+        if part.is_still_named()? {
+            return Ok(if created { Opened::Created(part) } else { Opened::Existing(part.checked()?) });
+        }
+    }
+    Err(Error::new(Kind::Locked, format!("{} keeps changing hands", path.display())))
+}
+
+fn create_new(path: &Path) -> Result<File, Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+}
+
+fn open_existing(path: &Path) -> Result<File, Errno> {
+    // NONBLOCK: a planted FIFO must not hang us before we can see what it is.
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map(File::from)
+}
+
+fn creating(target: &Target, error: Errno) -> Error {
+    let failure = Error::disk("cannot create", &target.part_path(), &error.into());
+    if error == Errno::NOENT {
+        return failure.with_hint("the directory does not exist; -d DIR creates it");
+    }
+    failure
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), Error> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::new(Kind::Locked, format!("another process is downloading to {}", path.display()))
+                .with_hint("wait for it to end, or choose another name with -o"))
+        }
+        // Some network file systems have no locks; going on without is what users expect there.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        Err(TryLockError::Error(error)) => Err(Error::disk("cannot lock", path, &error)),
+    }
+}
+
+fn planted(path: &Path, what: &str) -> Error {
+    Error::new(Kind::Unsafe, format!("{} is {what}, not a part file of haul's", path.display()))
+        .with_hint("look at it, and move it away if it is not yours")
+}
+
+/// Removes the part file of `target` unless another process works on it.
+pub(crate) fn remove_unlocked(target: &Target) -> Result<bool, Error> {
+    let path = target.part_path();
+    let file = match open_existing(&path) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(false),
+        Err(Errno::LOOP) => return Err(planted(&path, "a symbolic link")),
+        Err(error) => return Err(Error::disk("cannot open", &path, &error.into())),
+    };
+    lock(&file, &path)?;
+    super::remove_own(&path).map_err(|error| Error::disk("cannot remove", &path, &error))?;
+    Ok(true)
+}
+
+impl PartFile {
+    /// Wraps a handle that was opened elsewhere (a test's, or a finished file under inspection).
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn identity(&self) -> Result<Identity, Error> {
+        let metadata = self.metadata()?;
+        Ok(Identity { device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    fn metadata(&self) -> Result<fs::Metadata, Error> {
+        self.file.metadata().map_err(|error| Error::disk("cannot look at", &self.path, &error))
+    }
+
+    /// Whether its name still leads to this very file, and not to one that somebody put there.
+    pub(crate) fn is_still_named(&self) -> Result<bool, Error> {
+        let own = self.metadata()?;
+        match fs::symlink_metadata(&self.path) {
+            Ok(named) => Ok((named.dev(), named.ino()) == (own.dev(), own.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::disk("cannot look at", &self.path, &error)),
+        }
+    }
+
+    /// An existing part must be a regular file of our own with no second name: anything else was planted.
+    fn checked(self) -> Result<Self, Error> {
+        let metadata = self.metadata()?;
+        if !metadata.is_file() {
+            return Err(planted(&self.path, "not a regular file"));
+        }
+        if metadata.nlink() != 1 {
+            return Err(planted(&self.path, "a file with a second name"));
+        }
+        if metadata.uid() != rustix::process::geteuid().as_raw() {
+            return Err(planted(&self.path, "somebody else's file"));
+        }
+        Ok(self)
+    }
+
+    /// Whether not one byte was ever written to it. Only used to see that nothing is lost by starting over,
+    /// never as evidence of progress.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        match rustix::fs::seek(&self.file, SeekFrom::Data(0)) {
+            Err(Errno::NXIO) => true,
+            Ok(_) | Err(_) => self.file.metadata().is_ok_and(|metadata| metadata.len() == 0),
+        }
+    }
+
+    /// Makes room for `length` bytes.
+    ///
+    /// # Errors
+    /// `Disk`, naming what is needed and what is free, before a single byte is fetched.
+    pub(crate) fn allocate(&self, length: u64) -> Result<Allocation, Error> {
+        let before = self.metadata()?.len();
+        if length == 0 {
+            return self.resize(0).map(|()| Allocation::Reserved);
+        }
+        let reserved = rustix::io::retry_on_intr(|| {
+            rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, length)
+        });
+        match reserved {
+            Ok(()) => self.resize(length).map(|()| Allocation::Reserved),
+            Err(Errno::NOSPC | Errno::DQUOT) => Err(self.too_small(length, before)),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                self.enough_space(length, before)?;
+                self.resize(length).map(|()| Allocation::Sparse)
+            }
+            Err(error) => Err(Error::disk("cannot make room in", &self.path, &error.into())),
+        }
+    }
+
+    fn resize(&self, length: u64) -> Result<(), Error> {
+        self.file.set_len(length).map_err(|error| Error::disk("cannot set the size of", &self.path, &error))
+    }
+
+    fn free(&self) -> Option<u64> {
+        let space = rustix::fs::fstatvfs(&self.file).ok()?;
+        Some(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+
+    fn enough_space(&self, length: u64, before: u64) -> Result<(), Error> {
+        if self.free().is_some_and(|free| free < length) {
+            Err(self.too_small(length, before))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn too_small(&self, needed: u64, before: u64) -> Error {
+        // What a failed reservation took is given back before it is counted.
+        let _ = self.file.set_len(before);
+        let free = self.free().unwrap_or_default();
+        Error::new(
+            Kind::Disk,
+            format!("no space for {}: {needed} bytes needed, {free} free", self.path.display()),
+        )
+        .with_hint("free some space, or choose another disk with -d or -o")
+    }
+
+    /// Cuts the file back to nothing, for a new version of the resource.
+    pub(crate) fn clear(&self) -> Result<(), Error> {
+        self.resize(0)?;
+        self.file.sync_all().map_err(|error| Error::disk("cannot save", &self.path, &error))
+    }
+}
+
+impl Storage for PartFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.metadata().map(|metadata| metadata.len())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.file.read_at(buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}

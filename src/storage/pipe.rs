@@ -1,0 +1,207 @@
+//! A pipe as storage: bytes come in any order within a window and leave in order.
+
+use super::Storage;
+use std::io::{self, Write};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Holds what lies ahead of the front, in a ring of fixed size, until the gap before it is closed.
+///
+/// The plan asks for nothing further than the window beyond what it knows to be *drained*, so writes always
+/// find their place; one that does not is refused as a defect instead of growing the ring.
+pub(crate) struct Pipe {
+    state: Mutex<State>,
+    /// Signalled when bytes at the front become available, or when no more will come.
+    available: Condvar,
+    /// Signalled when bytes have left and the window has moved.
+    room: tokio::sync::Notify,
+}
+
+struct State {
+    ring: Vec<u8>,
+    /// What has left through the pipe.
+    drained: u64,
+    /// The ranges within the window that have been written, as a set.
+    written: crate::plan::RangeSet,
+    closed: bool,
+}
+
+impl Pipe {
+    pub(crate) fn new(window: usize) -> Self {
+        let state =
+            State { ring: vec![0; window], drained: 0, written: crate::plan::RangeSet::new(), closed: false };
+        Self { state: Mutex::new(state), available: Condvar::new(), room: tokio::sync::Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The ring is only ever changed by copies that cannot panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing was ever written to it, so that it can still begin anew.
+    pub(crate) fn is_untouched(&self) -> bool {
+        let state = self.lock();
+        state.drained == 0 && state.written.is_empty()
+    }
+
+    /// How much has left through the pipe.
+    pub(crate) fn drained(&self) -> u64 {
+        self.lock().drained
+    }
+
+    /// No more will be written: [`Self::drain_to`] ends once all is out.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.available.notify_all();
+        self.room.notify_waiters();
+    }
+
+    /// Moves bytes to `out` in order until the pipe is closed; `seen` is shown each run of them.
+    ///
+    /// Blocking: to be run on a thread of its own.
+    pub(crate) fn drain_to(&self, out: &mut dyn Write, mut seen: impl FnMut(&[u8])) -> io::Result<u64> {
+        let mut buffer = Vec::new();
+        loop {
+            let mut state = self.lock();
+            let run = loop {
+                match state.written.run_at(state.drained) {
+                    Some(run) => break run,
+                    None if state.closed => return Ok(state.drained),
+                    None => state = self.available.wait(state).unwrap_or_else(PoisonError::into_inner),
+                }
+            };
+            let from = state.drained;
+            let length = ((run.end() - from) as usize).min(1 << 20);
+            buffer.clear();
+            state.copy_out(from, length, &mut buffer);
+            drop(state);
+            out.write_all(&buffer)?;
+            seen(&buffer);
+            let mut state = self.lock();
+            state.drained = from + length as u64;
+            let drained = crate::plan::ByteRange::new(0, state.drained);
+            state.written.remove(drained);
+            drop(state);
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Waits until positions up to `end` lie within the window: a slow reader of the pipe pushes back to
+    /// the socket here.
+    ///
+    /// # Errors
+    /// `BrokenPipe` once the pipe is closed: nobody will read what would be written.
+    pub(crate) async fn wait_for_room(&self, end: u64) -> io::Result<()> {
+        loop {
+            let mut moved = std::pin::pin!(self.room.notified());
+            moved.as_mut().enable();
+            {
+                let state = self.lock();
+                if state.closed {
+                    return Err(io::Error::new(
+                        io::ErrorKind::BrokenPipe,
+                        "nobody reads the output any more",
+                    ));
+                }
+                if state.has_room(end) {
+                    return Ok(());
+                }
+            }
+            moved.await;
+        }
+    }
+}
+
+impl State {
+    fn has_room(&self, end: u64) -> bool {
+        end <= self.drained + self.ring.len() as u64
+    }
+
+    fn copy_out(&self, from: u64, length: usize, buffer: &mut Vec<u8>) {
+        let at = (from % self.ring.len() as u64) as usize;
+        let first = length.min(self.ring.len() - at);
+        buffer.extend_from_slice(&self.ring[at..at + first]);
+        buffer.extend_from_slice(&self.ring[..length - first]);
+    }
+}
+
+impl Storage for Pipe {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.drained())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.lock();
+        let end = offset + bytes.len() as u64;
+        let window = state.ring.len() as u64;
+        if offset < state.drained || end > state.drained + window {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a write outside the window of the pipe",
+            ));
+        }
+        let at = (offset % window) as usize;
+        let first = bytes.len().min(state.ring.len() - at);
+        state.ring[at..at + first].copy_from_slice(&bytes[..first]);
+        state.ring[..bytes.len() - first].copy_from_slice(&bytes[first..]);
+        state.written.insert(crate::plan::ByteRange::new(offset, end));
+        drop(state);
+        self.available.notify_all();
+        Ok(())
+    }
+
+    fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "a pipe cannot be read back"))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_leave_in_order_whatever_order_they_came_in() {
+        let pipe = Pipe::new(8);
+        pipe.write_at(4, b"efgh").unwrap();
+        pipe.write_at(0, b"abcd").unwrap();
+        pipe.close();
+        let (mut out, mut seen) = (Vec::new(), Vec::new());
+        assert_eq!(pipe.drain_to(&mut out, |bytes| seen.extend_from_slice(bytes)).unwrap(), 8);
+        assert_eq!(out, b"abcdefgh");
+        assert_eq!(seen, out);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_is_woken_when_the_pipe_closes() {
+        let pipe = std::sync::Arc::new(Pipe::new(4));
+        let waiting = pipe.clone();
+        let mut waiters = tokio::task::JoinSet::new();
+        waiters.spawn(async move { waiting.wait_for_room(5).await });
+        tokio::task::yield_now().await;
+        pipe.close();
+        assert!(waiters.join_next().await.unwrap().unwrap().is_err());
+    }
+
+    #[test]
+    fn the_ring_wraps() {
+        let pipe = Pipe::new(4);
+        let mut out = Vec::new();
+        for at in 0..5_u64 {
+            pipe.lock().closed = false;
+            pipe.write_at(at * 3, &[at as u8; 3]).unwrap();
+            pipe.close();
+            pipe.drain_to(&mut out, |_| ()).unwrap();
+        }
+        assert_eq!(out, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+    }
+
+    #[test]
+    fn nothing_is_taken_beyond_the_window() {
+        let pipe = Pipe::new(4);
+        assert!(pipe.write_at(1, b"abcd").is_err());
+        assert!(pipe.write_at(1, b"bcd").is_ok());
+    }
+}

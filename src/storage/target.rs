@@ -1,0 +1,169 @@
+//! The name that the finished file will have, and the names beside it.
+
+use crate::error::{Error, Kind};
+use crate::plan::Address;
+use crate::plan::representation::Validators;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// A directory and a name in it. `NAME.part` holds unfinished bytes, `NAME.haul` the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    directory: PathBuf,
+    name: OsString,
+}
+
+/// Longest name that leaves room for the longest suffix beside it.
+const NAME_BYTES: usize = 255 - ".haul.tmp".len();
+
+impl Target {
+    pub(crate) fn new(directory: PathBuf, name: OsString) -> Result<Self, Error> {
+        let text = name.to_string_lossy();
+        if name.is_empty() || name == "." || name == ".." || text.contains(['/', '\0']) {
+            return Err(Error::usage(format!("{text:?} is not a usable file name")));
+        }
+        if name.len() > NAME_BYTES {
+            return Err(Error::usage(format!("the file name is longer than {NAME_BYTES} bytes")));
+        }
+        Ok(Self { directory, name })
+    }
+
+    /// The target of `-o PATH`, taken from `directory` if it is relative.
+    pub(crate) fn from_path(directory: &Path, path: &Path) -> Result<Self, Error> {
+        let whole = if directory == Path::new(".") { path.to_owned() } else { directory.join(path) };
+        let name = whole.file_name().filter(|_| !path.as_os_str().to_string_lossy().ends_with('/'));
+        let name = name.ok_or_else(|| Error::usage(format!("{} does not name a file", path.display())))?;
+        let parent = whole.parent().filter(|parent| !parent.as_os_str().is_empty());
+        Self::new(parent.unwrap_or(Path::new("")).to_owned(), name.to_owned())
+    }
+
+    /// The target named after the last segment of the user's URL.
+    pub(crate) fn from_address(directory: &Path, address: &Address) -> Result<Self, Error> {
+        let name = crate::formats::file_name::from_url_path(address.path());
+        let name = name.ok_or_else(|| {
+            Error::usage(format!("{address} does not end in a file name"))
+                .with_hint("name the file with -o FILE")
+        })?;
+        Self::from_path(directory, Path::new(&name))
+    }
+
+    /// The directory, in a form that can be opened.
+    pub(crate) fn directory(&self) -> &Path {
+        if self.directory.as_os_str().is_empty() { Path::new(".") } else { &self.directory }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.join(&self.name)
+    }
+
+    pub(crate) fn part_path(&self) -> PathBuf {
+        self.beside(".part")
+    }
+
+    pub(crate) fn manifest_path(&self) -> PathBuf {
+        self.beside(".haul")
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name = self.name.clone();
+        name.push(suffix);
+        self.directory.join(name)
+    }
+
+    /// The first of `NAME.1`, `NAME.2`, … (before the extension) that is free.
+    pub(crate) fn renamed(&self) -> Result<Self, Error> {
+        let name = Path::new(&self.name);
+        let stem = name.file_stem().unwrap_or_default();
+        for number in 1..10_000 {
+            let mut fresh = stem.to_owned();
+            fresh.push(format!(".{number}"));
+            if let Some(extension) = name.extension() {
+                fresh.push(".");
+                fresh.push(extension);
+            }
+            let fresh = Self::new(self.directory.clone(), fresh)?;
+            if fresh.present()?.is_none() {
+                return Ok(fresh);
+            }
+        }
+        Err(Error::new(
+            Kind::Exists,
+            format!("{} and ten thousand names like it exist", self.path().display()),
+        ))
+    }
+
+    /// What stands at the final name now. A link is looked at, not followed.
+    pub(crate) fn present(&self) -> Result<Option<Present>, Error> {
+        let path = self.path();
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) => Ok(Some(Present { metadata })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::disk("cannot look at", &path, &error)),
+        }
+    }
+}
+
+/// Something that stands at the final name.
+#[derive(Clone, Debug)]
+pub(crate) struct Present {
+    metadata: fs::Metadata,
+}
+
+impl Present {
+    pub(crate) fn is_regular(&self) -> bool {
+        self.metadata.is_file()
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.metadata.len()
+    }
+
+    pub(crate) fn mode(&self) -> u32 {
+        self.metadata.mode() & 0o777
+    }
+}
+
+/// Says, beside a finished file, which version of which resource it is, so that the next run can see that
+/// there is nothing to do. It is void as soon as the file's size or modification time differ.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Seal {
+    pub(crate) url: String,
+    pub(crate) size: u64,
+    pub(crate) modified: (i64, i64),
+    pub(crate) validators: Validators,
+}
+
+const SEAL: &str = "user.haul";
+
+impl Seal {
+    pub(crate) fn of(file: &fs::File, url: String, validators: Validators) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
+            url,
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            validators,
+        })
+    }
+
+    /// Writes it as an extended attribute. Where the file system has none, the next run cannot know, and
+    /// asks; that is no failure.
+    pub(crate) fn write(&self, file: &fs::File) {
+        if let Ok(text) = serde_json::to_vec(self) {
+            let _ = rustix::fs::fsetxattr(file, SEAL, &text, rustix::fs::XattrFlags::empty());
+        }
+    }
+
+    /// The seal of the file at `path`, if it has one that is still true.
+    pub(crate) fn read(path: &Path) -> Option<Self> {
+        let mut buffer = vec![0; 16 << 10];
+        let length = rustix::fs::lgetxattr(path, SEAL, &mut buffer).ok()?;
+        let seal: Self = serde_json::from_slice(buffer.get(..length)?).ok()?;
+        let metadata = fs::symlink_metadata(path).ok()?;
+        let same = metadata.len() == seal.size && (metadata.mtime(), metadata.mtime_nsec()) == seal.modified;
+        same.then_some(seal)
+    }
+}

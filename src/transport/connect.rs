@@ -1,0 +1,102 @@
+//! TCP: names to addresses, and the first address that answers.
+
+use super::Trouble;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+/// How long one address may keep the next one waiting (RFC 8305 §5: 250 ms).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Connects to `host`, trying its addresses one after the other, each a little later than the one before,
+/// until one answers (RFC 8305). Dropping the future gives up all of them.
+pub(super) async fn connect(host: &str, port: u16, timeout: Duration) -> Result<TcpStream, Trouble> {
+    let connecting = async {
+        let name = host.trim_start_matches('[').trim_end_matches(']');
+        let found = tokio::net::lookup_host((name, port)).await;
+        let addresses: Vec<_> = found.map_err(|error| unresolved(host, &error))?.collect();
+        race(interleaved(addresses)).await.map_err(|error| Trouble::connecting(host, &error))
+    };
+    match tokio::time::timeout(timeout, connecting).await {
+        Ok(connected) => connected,
+        Err(_) => {
+            Err(Trouble::Broken(format!("cannot connect to {host} within {} s", timeout.as_secs_f32())))
+        }
+    }
+}
+
+fn unresolved(host: &str, error: &io::Error) -> Trouble {
+    let text = error.to_string();
+    let why = text.rsplit(": ").next().unwrap_or(&text).to_lowercase();
+    Trouble::Broken(format!("cannot find the address of {host}: {why}"))
+}
+
+/// The resolver's order, with the families taking turns, so that one broken family costs one delay.
+fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (preferred, other): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let mut other = other.into_iter();
+    let mut order = Vec::new();
+    for address in preferred {
+        order.push(address);
+        order.extend(other.next());
+    }
+    order.extend(other);
+    order
+}
+
+async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut attempts = JoinSet::new();
+    let mut waiting = addresses.into_iter();
+    let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    if let Some(first) = waiting.next() {
+        attempts.spawn(TcpStream::connect(first));
+    }
+    while !attempts.is_empty() {
+        tokio::select! {
+            Some(ended) = attempts.join_next() => match ended {
+                Ok(Ok(stream)) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => {
+                    last_error = error;
+                    if let Some(next) = waiting.next() {
+                        attempts.spawn(TcpStream::connect(next));
+                    }
+                }
+                Err(error) => return Err(io::Error::other(error)),
+            },
+            () = tokio::time::sleep(ATTEMPT_DELAY), if waiting.len() > 0 => {
+                if let Some(next) = waiting.next() {
+                    attempts.spawn(TcpStream::connect(next));
+                }
+            }
+        }
+    }
+    Err(last_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_families_take_turns() {
+        let parse =
+            |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let order = interleaved(parse(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"]));
+        assert_eq!(order, parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"]));
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_keep_the_next_one_waiting() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let stream = race(vec![dead, listener.local_addr().unwrap()]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap());
+    }
+}

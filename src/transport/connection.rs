@@ -1,0 +1,97 @@
+//! One HTTP/1.1 connection, and the only task that touches it: whoever holds it.
+
+use super::Trouble;
+use super::socket::{Budget, Socket};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+/// How much is asked of the socket at once. Large enough that a fast line costs few wake-ups, small enough
+/// that many connections stay within bounds.
+const READ_BYTES: usize = 512 << 10;
+/// With TLS each read clears its whole buffer first, and a record has 16 KiB at most.
+const TLS_READ_BYTES: usize = 128 << 10;
+/// More header fields than this are an attack (hyper's own default).
+const HEADERS: usize = 100;
+
+/// A connection and the machine that drives it. hyper wants the machine polled while a request is under way;
+/// it is polled here, by the one who waits, so that no byte crosses a task on its way to the file.
+pub(super) struct Connection {
+    sender: http1::SendRequest<Empty<Bytes>>,
+    machine: Pin<Box<http1::Connection<Socket, Empty<Bytes>>>>,
+    closed: bool,
+    budget: Budget,
+    /// Whether it has served a request before.
+    pub(super) reused: bool,
+}
+
+impl Connection {
+    pub(super) async fn open(socket: Socket) -> Result<Self, Trouble> {
+        let budget = socket.budget.clone();
+        let size = match socket.stream {
+            super::socket::Stream::Plain(_) => READ_BYTES,
+            super::socket::Stream::Tls(_) => TLS_READ_BYTES,
+        };
+        let (sender, machine) = http1::Builder::new()
+            .read_buf_exact_size(Some(size))
+            .max_headers(HEADERS)
+            .handshake(socket)
+            .await
+            .map_err(|error| Trouble::from_hyper(&error))?;
+        Ok(Self { sender, machine: Box::pin(machine), closed: false, budget, reused: false })
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Empty<Bytes>>,
+    ) -> Result<Response<Incoming>, Trouble> {
+        self.budget.for_head();
+        let Self { sender, machine, closed, .. } = self;
+        let answered = drive(machine, closed, sender.send_request(request)).await;
+        let response = answered.map_err(|error| Trouble::from_hyper(&error))?;
+        self.budget.for_body();
+        Ok(response)
+    }
+
+    /// Waits for `future`, which wants something of the connection.
+    pub(super) async fn during<F: Future>(&mut self, future: F) -> F::Output {
+        drive(&mut self.machine, &mut self.closed, future).await
+    }
+
+    /// Whether the next request may use it, found out by letting the machine notice what the peer did.
+    pub(super) async fn is_reusable(&mut self) -> bool {
+        let Self { sender, machine, closed, .. } = self;
+        let mut ready = pin!(sender.ready());
+        poll_fn(|cx| {
+            if *closed || machine.as_mut().poll(cx).is_ready() {
+                *closed = true;
+                return Poll::Ready(false);
+            }
+            // Anything but ready at once means that the exchange before is not over.
+            Poll::Ready(matches!(ready.as_mut().poll(cx), Poll::Ready(Ok(()))))
+        })
+        .await
+    }
+}
+
+async fn drive<F: Future>(
+    machine: &mut Pin<Box<http1::Connection<Socket, Empty<Bytes>>>>,
+    closed: &mut bool,
+    future: F,
+) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        // Its errors come out of the future as well, where they can be told apart.
+        if !*closed && machine.as_mut().poll(cx).is_ready() {
+            *closed = true;
+        }
+        future.as_mut().poll(cx)
+    })
+    .await
+}

@@ -1,0 +1,271 @@
+//! One request and its answer, redirects followed by hand.
+
+use super::clearance::Secrets;
+use super::connection::Connection;
+use super::pool::Pool;
+use super::route::{Route, Way};
+use super::socket::{Budget, Socket, Stream};
+use super::{Settings, Trouble, connect, tls};
+use crate::error::{Error, Kind};
+use crate::plan::{Address, AddressError, Origin};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use std::sync::{Arc, OnceLock};
+use tokio_rustls::TlsConnector;
+
+/// Makes requests; shared by all files of a run.
+pub(crate) struct Exchange {
+    settings: Settings,
+    pool: Pool,
+    tls: OnceLock<Result<TlsConnector, String>>,
+}
+
+/// What one file's requests have in common.
+#[derive(Clone)]
+pub(crate) struct Requester {
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) route: Arc<Route>,
+    pub(crate) secrets: Arc<Secrets>,
+}
+
+/// An answer whose body has not been touched.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Who answered.
+    pub(crate) address: Address,
+    pub(crate) body: Body,
+}
+
+/// The bytes of an answer, and the connection they come on.
+pub(crate) struct Body {
+    connection: Connection,
+    incoming: Incoming,
+    origin: Origin,
+    exchange: Arc<Exchange>,
+}
+
+impl Body {
+    /// The next bytes; `None` after the last. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+        loop {
+            match self.connection.during(self.incoming.frame()).await {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(Trouble::from_hyper(&error)),
+                // Trailers change nothing (RFC 9112 §7.1.2).
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => return Ok(Some(data)),
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    /// The body was taken to its end: the connection may serve the next request. Otherwise dropping this
+    /// closes it.
+    pub(crate) fn recycle(self) {
+        self.exchange.pool.put(self.origin, self.connection);
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+struct Wish<'a> {
+    method: &'a Method,
+    range: Option<&'a str>,
+    if_range: Option<&'a str>,
+}
+
+impl Exchange {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings, pool: Pool::default(), tls: OnceLock::new() }
+    }
+
+    /// Checks what can be checked before any file is touched: that the roots of `--cacert` can be read.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match &self.settings.ca_file {
+            Some(path) => tls::configuration(Some(path), self.settings.insecure).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// One request on one connection, to its head.
+    async fn ask(
+        self: &Arc<Self>,
+        address: &Address,
+        secrets: &Secrets,
+        wish: Wish<'_>,
+    ) -> Result<Reply, Trouble> {
+        let origin = address.origin();
+        if let Some(connection) = self.pool.take(&origin).await {
+            match self.ask_on(connection, address, secrets, wish).await {
+                // The server hung up as the request left (RFC 9112 §9.3.1): nothing was answered, so asking
+                // again on a fresh connection is no second try.
+                Err(Trouble::Broken(_)) => {}
+                answered => return answered,
+            }
+        }
+        let connection = self.connect(address).await?;
+        self.ask_on(connection, address, secrets, wish).await
+    }
+
+    async fn ask_on(
+        self: &Arc<Self>,
+        mut connection: Connection,
+        address: &Address,
+        secrets: &Secrets,
+        wish: Wish<'_>,
+    ) -> Result<Reply, Trouble> {
+        let request = secrets.request(wish.method.clone(), address, wish.range, wish.if_range);
+        let sending = connection.send(request.map_err(Trouble::Fatal)?);
+        let limit = self.settings.first_byte_timeout;
+        let answered = tokio::time::timeout(limit, sending).await;
+        let answered = answered.map_err(|_| {
+            Trouble::Broken(format!("{} did not answer within {} s", address.host(), limit.as_secs_f32()))
+        })?;
+        let (parts, incoming) = answered?.into_parts();
+        Ok(Reply {
+            status: parts.status,
+            headers: parts.headers,
+            address: address.clone(),
+            body: Body { connection, incoming, origin: address.origin(), exchange: self.clone() },
+        })
+    }
+
+    async fn connect(&self, address: &Address) -> Result<Connection, Trouble> {
+        let (origin, limit) = (address.origin(), self.settings.connect_timeout);
+        let stream = connect::connect(&origin.host, origin.port, limit).await?;
+        let stream = if address.is_https() {
+            let shaking = self.handshake(&origin.host, stream);
+            let shaken = tokio::time::timeout(limit, shaking).await;
+            shaken.map_err(|_| {
+                let seconds = limit.as_secs_f32();
+                Trouble::Broken(format!(
+                    "{} did not finish the TLS handshake within {seconds} s",
+                    origin.host
+                ))
+            })??
+        } else {
+            Stream::Plain(stream)
+        };
+        Connection::open(Socket { stream, budget: Budget::default() }).await
+    }
+
+    async fn handshake(&self, host: &str, stream: tokio::net::TcpStream) -> Result<Stream, Trouble> {
+        let made = self.tls.get_or_init(|| {
+            tls::configuration(self.settings.ca_file.as_deref(), self.settings.insecure)
+                .map(|configuration| TlsConnector::from(Arc::new(configuration)))
+                .map_err(|error| error.to_string())
+        });
+        let connector =
+            made.as_ref().map_err(|error| Trouble::Fatal(Error::new(Kind::Tls, error.clone())))?;
+        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = rustls::pki_types::ServerName::try_from(bare).map_err(|_| {
+            Trouble::Fatal(Error::new(Kind::Tls, format!("{host} is no name a certificate can have")))
+        })?;
+        let shaken = connector.connect(name, stream).await;
+        shaken.map(|stream| Stream::Tls(Box::new(stream))).map_err(|error| Trouble::handshake(host, &error))
+    }
+}
+
+/// Statuses with which a redirect target says that its time is over.
+const EXPIRED: [StatusCode; 4] =
+    [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::GONE];
+
+impl Requester {
+    /// Asks for a range with GET and waits for the head of the final answer.
+    ///
+    /// Cancel-safe in that dropping the future closes the connection it was using.
+    pub(crate) async fn get(&self, range: Option<&str>, if_range: Option<&str>) -> Result<Reply, Trouble> {
+        self.fetch(Wish { method: &Method::GET, range, if_range }).await
+    }
+
+    /// Asks what a GET would answer, without its body. Advice, never the truth (RFC 9110 §9.3.2).
+    pub(crate) async fn head(&self) -> Result<Reply, Trouble> {
+        self.fetch(Wish { method: &Method::HEAD, range: None, if_range: None }).await
+    }
+
+    async fn fetch(&self, wish: Wish<'_>) -> Result<Reply, Trouble> {
+        let mut went_back = false;
+        loop {
+            match self.route.way().await {
+                Way::Known { address, redirected } => {
+                    let answered = self.follow(address.clone(), wish).await;
+                    let expired = match &answered {
+                        Ok(reply) => EXPIRED.contains(&reply.status),
+                        Err(trouble) => matches!(trouble, Trouble::Broken(_)),
+                    };
+                    if redirected && expired {
+                        // One finds the way anew for all; a target that is merely out of reach now is asked
+                        // for again by the next attempt.
+                        self.route.expired(&address);
+                        if answered.is_ok() && !std::mem::replace(&mut went_back, true) {
+                            continue;
+                        }
+                    }
+                    return answered;
+                }
+                Way::Find(guard) => {
+                    let reply = self.follow(self.route.original().clone(), wish).await?;
+                    if reply.status.is_success() || reply.status == StatusCode::RANGE_NOT_SATISFIABLE {
+                        self.route.found(&reply.address);
+                    }
+                    drop(guard);
+                    return Ok(reply);
+                }
+            }
+        }
+    }
+
+    async fn follow(&self, mut address: Address, wish: Wish<'_>) -> Result<Reply, Trouble> {
+        let mut seen = vec![address.clone()];
+        loop {
+            let reply = self.exchange.ask(&address, &self.secrets, wish).await?;
+            if !matches!(reply.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(reply);
+            }
+            let next = self.location(&address, &reply.headers)?;
+            if seen.len() > self.exchange.settings.max_redirects {
+                return Err(refused_redirect(Kind::Http, &format!("more than {} redirects", seen.len() - 1)));
+            }
+            if seen.contains(&next) {
+                return Err(refused_redirect(Kind::Http, "the redirects lead round in a circle"));
+            }
+            seen.push(next.clone());
+            address = next;
+        }
+    }
+
+    fn location(&self, from: &Address, headers: &HeaderMap) -> Result<Address, Trouble> {
+        let location =
+            headers.get(header::LOCATION).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        let Some(location) = location.filter(|location| !location.is_empty()) else {
+            return Err(refused_redirect(Kind::Http, "a redirect that does not say where to"));
+        };
+        if location.len() > 16 << 10 {
+            return Err(refused_redirect(Kind::Http, "a redirect to a URL of more than 16 KiB"));
+        }
+        let next = from.join(location).map_err(|error| match error {
+            AddressError::Malformed(why) => {
+                refused_redirect(Kind::Http, &format!("a redirect to no usable URL: {why}"))
+            }
+            refused => {
+                refused_redirect(Kind::Unsafe, &format!("a redirect that haul does not follow: {refused}"))
+            }
+        })?;
+        if from.is_https() && !next.is_https() && !self.exchange.settings.allow_downgrade {
+            let why = format!("a redirect from https to plain http: {next}");
+            return Err(match refused_redirect(Kind::Unsafe, &why) {
+                Trouble::Fatal(error) => Trouble::Fatal(error.with_hint("--allow-downgrade follows it")),
+                other => other,
+            });
+        }
+        Ok(next)
+    }
+}
+
+fn refused_redirect(kind: Kind, why: &str) -> Trouble {
+    Trouble::Fatal(Error::new(kind, why))
+}

@@ -1,0 +1,32 @@
+//! Sockets: connecting, TLS, redirects, credentials, and one request at a time on a connection.
+//!
+//! hyper owns the protocol of one request; what an answer *means* is decided by the plan.
+
+mod clearance;
+mod connect;
+mod connection;
+mod exchange;
+mod pool;
+mod route;
+mod socket;
+mod tls;
+mod trouble;
+
+pub(crate) use clearance::{Credentials, Secrets};
+pub(crate) use exchange::{Body, Exchange, Reply, Requester};
+pub(crate) use route::Route;
+pub(crate) use trouble::Trouble;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How connections are made. One for all files of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) first_byte_timeout: Duration,
+    pub(crate) max_redirects: usize,
+    pub(crate) allow_downgrade: bool,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) insecure: bool,
+}

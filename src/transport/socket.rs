@@ -1,0 +1,99 @@
+//! A connected byte stream, plain or TLS, that bounds how long the head of an answer may be.
+
+use hyper::rt::ReadBufCursor;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+/// How many bytes may come before the head of an answer is complete, informational answers included.
+const HEAD_BYTES: u64 = 1 << 20;
+
+/// How many bytes may still be read. Unlimited while a body is taken; hyper has no limit for an endless row
+/// of informational answers, so this is it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Budget(Arc<AtomicU64>);
+
+impl Budget {
+    pub(super) fn for_head(&self) {
+        self.0.store(HEAD_BYTES, Ordering::Relaxed);
+    }
+
+    pub(super) fn for_body(&self) {
+        self.0.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    fn spend(&self, bytes: u64) -> io::Result<()> {
+        let left = self.0.load(Ordering::Relaxed);
+        if left == u64::MAX {
+            return Ok(());
+        }
+        if bytes > left {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the head of the answer is too large"));
+        }
+        self.0.store(left - bytes, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) stream: Stream,
+    pub(super) budget: Budget,
+}
+
+impl hyper::rt::Read for Socket {
+    #[expect(
+        unsafe_code,
+        reason = "hyper's cursor is filled by the reader it is handed to; no crate offers it safely"
+    )]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        // SAFETY: the slice is only handed to a `ReadBuf`, which never reads or de-initialises it.
+        let mut buffer = ReadBuf::uninit(unsafe { cursor.as_mut() });
+        ready!(match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+        })?;
+        let read = buffer.filled().len();
+        // SAFETY: `filled()` says that the first `read` bytes are initialised.
+        unsafe { cursor.advance(read) };
+        Poll::Ready(self.budget.spend(read as u64))
+    }
+}
+
+impl hyper::rt::Write for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Digests, and the hashing that follows the front of a download.
+
+mod digest;
+mod frontier;
+
+pub(crate) use digest::Hasher;
+pub use digest::{Algorithm, Digest, Encoding, ParseDigestError};
+pub(crate) use frontier::{Frontier, hash_file};
+
+impl From<ParseDigestError> for crate::error::Error {
+    fn from(error: ParseDigestError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
