@@ -1,0 +1,106 @@
+//! Several files in one run.
+
+use crate::support::*;
+
+const A: Payload = Payload::mib(101, 2);
+const B: Payload = Payload::mib(102, 2);
+const C: Payload = Payload::new(103, 12_345);
+
+fn shelf() -> Server {
+    Server::serve(C)
+        .file("/a", A)
+        .file("/b", B)
+        .file("/c", C)
+        .behave(|request, _| match request.path() {
+            "/a" | "/b" | "/c" => Reply::Normal,
+            "/secret" => Reply::Status(403),
+            _ => Reply::Status(404),
+        })
+        .start()
+}
+
+#[test]
+fn several_files_come_at_once() {
+    let server = shelf();
+    let sandbox = Sandbox::new();
+    for jobs in ["1", "3"] {
+        let urls = ["/a", "/b", "/c"].map(|path| server.url(path));
+        sandbox.haul().args(["-j", jobs, "-d", jobs]).args(&urls).run().assert_ok();
+        A.assert_file_is(&sandbox.path(jobs).join("a"));
+        B.assert_file_is(&sandbox.path(jobs).join("b"));
+        C.assert_file_is(&sandbox.path(jobs).join("c"));
+    }
+}
+
+#[test]
+fn a_file_that_fails_does_not_stop_the_others() {
+    let server = shelf();
+    for jobs in ["1", "2"] {
+        let sandbox = Sandbox::new();
+        let urls = ["/a", "/gone", "/b"].map(|path| server.url(path));
+        let outcome = sandbox.haul().args(["-j", jobs]).args(&urls).run();
+        outcome.assert_failed(3);
+        sandbox.assert_ok_file(&A, "a");
+        sandbox.assert_ok_file(&B, "b");
+        assert_eq!(sandbox.entries(), ["a", "b"]);
+    }
+}
+
+#[test]
+fn files_that_fail_differently_give_the_general_code() {
+    let server = shelf();
+    let sandbox = Sandbox::new();
+    let outcome =
+        sandbox.haul().args(["-j", "2"]).args(["/gone", "/secret", "/c"].map(|path| server.url(path))).run();
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    sandbox.assert_ok_file(&C, "c");
+}
+
+#[test]
+fn two_urls_with_the_same_name_do_not_overwrite_each_other() {
+    let server = Server::serve(A).file("/one/x", A).file("/two/x", B).start();
+    let sandbox = Sandbox::new();
+    let outcome =
+        sandbox.haul().args(["-j", "2"]).args(["/one/x", "/two/x"].map(|path| server.url(path))).run();
+    if outcome.code == Some(0) {
+        assert_eq!(sandbox.entries().len(), 2, "{:?}", sandbox.entries());
+    } else {
+        assert!([1, 2, 10, 11].contains(&outcome.code.unwrap()), "{outcome}");
+        let kept = sandbox.path("x");
+        let bytes = std::fs::read(kept).unwrap_or_default();
+        assert!(bytes.is_empty() || A.compare(&bytes[..]).is_ok() || B.compare(&bytes[..]).is_ok());
+    }
+}
+
+#[test]
+fn the_limit_on_jobs_is_kept() {
+    let gate = Gate::shut();
+    let server = Server::serve(A).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let urls: Vec<String> = (0..4).map(|n| server.url(&format!("/f{n}"))).collect();
+    let running = sandbox.haul().args(["-j", "2", "-x", "1"]).args(&urls).spawn();
+    gate.wait_for_waiting(2);
+    let names: std::collections::HashSet<String> =
+        server.gets().iter().map(|get| get.target.clone()).collect();
+    assert_eq!(names.len(), 2, "{}", server.describe());
+    gate.open();
+    running.wait().assert_ok();
+    (0..4).for_each(|n| sandbox.assert_ok_file(&A, &format!("f{n}")));
+}
+
+#[test]
+fn a_list_cannot_point_outside_the_directory() {
+    let server = shelf();
+    let sandbox = Sandbox::new();
+    let list = format!("{}\n  out=../../escaped\n", server.url("/a"));
+    sandbox.haul().args(["-i", "-"]).stdin(list).run();
+    assert!(sandbox.outside().is_empty(), "{:?}", sandbox.outside());
+}
+
+#[test]
+fn an_empty_list_is_said_to_be_empty() {
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(["-i", "-"]).stdin("# nothing\n").run();
+    assert!(matches!(outcome.code, Some(0 | 2)), "{outcome}");
+    sandbox.assert_empty();
+}

@@ -1,0 +1,136 @@
+//! `info`, `status`, `verify`, `resume`, `rm`, `completions`, `man`.
+
+use crate::resume::killed_after;
+use crate::support::*;
+
+const PAYLOAD: Payload = Payload::mib(151, 8);
+const FOUR: &[&str] = &["-x", "4", "-k", "1M"];
+
+#[test]
+fn info_tells_about_a_url_and_writes_nothing() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().arg("info").arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    let said = outcome.stdout_text();
+    assert!(said.contains("8388608") || said.contains("8.0") || said.contains("8 MiB"), "no size: {outcome}");
+    assert!(said.contains("v1"), "no validator: {outcome}");
+    sandbox.assert_empty();
+    server.assert_cost(MIB);
+    let missing = Server::serve(PAYLOAD).behave(|_, _| Reply::Status(404)).start();
+    sandbox.haul().arg("info").arg(missing.url("/file.bin")).run().assert_failed(3);
+}
+
+#[test]
+fn status_tells_how_far_a_download_is() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    killed_after(&sandbox, &server, 4 * MIB, FOUR);
+    let before = sandbox.read("file.bin.haul");
+    for path in ["file.bin", "file.bin.part", "file.bin.haul"] {
+        let outcome = sandbox.haul().args(["status", path]).run();
+        outcome.assert_ok();
+        outcome.assert_says(&server.url("/file.bin"));
+        outcome.assert_says("%");
+    }
+    assert!(sandbox.read("file.bin.haul") == before, "looking at it changed it");
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn status_of_nothing_is_a_failure() {
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(["status", "nothing"]).run();
+    assert!(outcome.code != Some(0), "{outcome}");
+    assert_eq!(outcome.cause_lines().len(), 1, "{outcome}");
+}
+
+#[test]
+fn verify_compares_a_file_with_a_digest() {
+    let sandbox = Sandbox::new();
+    sandbox.write("file.bin", PAYLOAD.all());
+    let digest = PAYLOAD.sha256_hex();
+    sandbox.haul().args(["verify", "file.bin", "--sha256", &digest]).run().assert_ok();
+    let outcome = sandbox.haul().args(["verify", "file.bin", "--sha256", &"0".repeat(64)]).run();
+    outcome.assert_failed(12);
+    outcome.assert_says(&digest);
+    PAYLOAD.assert_file_is(&sandbox.path("file.bin"));
+    let missing = sandbox.haul().args(["verify", "missing", "--sha256", &digest]).run();
+    assert!(!matches!(missing.code, Some(0 | 12)), "{missing}");
+}
+
+#[test]
+fn resume_goes_on_without_the_url_being_said_again() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let kept = killed_after(&sandbox, &server, 4 * MIB, FOUR);
+    sandbox.haul().arg("resume").run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    server.assert_cost(PAYLOAD.len - kept + 4 * MIB);
+}
+
+#[test]
+fn resume_takes_a_directory() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    killed_after(&sandbox, &server, 4 * MIB, FOUR);
+    let elsewhere = sandbox.haul().in_dir(sandbox.home()).arg("resume").arg(sandbox.work()).run();
+    elsewhere.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+#[test]
+fn resume_in_an_empty_directory_has_nothing_to_do() {
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().arg("resume").run();
+    assert!(matches!(outcome.code, Some(0..=3)), "{outcome}");
+    sandbox.assert_empty();
+}
+
+#[test]
+fn rm_removes_what_is_unfinished_and_nothing_else() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    killed_after(&sandbox, &server, 4 * MIB, FOUR);
+    sandbox.write("other.bin", "other");
+    sandbox.haul().args(["rm", "file.bin"]).run().assert_ok();
+    assert_eq!(sandbox.entries(), ["other.bin"]);
+}
+
+#[test]
+fn rm_never_removes_a_finished_file_or_one_that_is_not_ours() {
+    let sandbox = Sandbox::new();
+    sandbox.write("mine.bin", "mine");
+    sandbox.write("foreign.bin.part", "somebody's");
+    for name in ["mine.bin", "foreign.bin", "nothing.bin"] {
+        sandbox.haul().args(["rm", name]).run();
+    }
+    assert_eq!(sandbox.entries(), ["foreign.bin.part", "mine.bin"]);
+}
+
+#[test]
+fn rm_keeps_its_hands_off_a_running_download() {
+    let gate = Gate::after(2 * MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().arg("--json").arg(server.url("/file.bin")).spawn();
+    running.wait_for_durable(MIB);
+    sandbox.haul().args(["rm", "file.bin"]).run().assert_failed(11);
+    gate.open();
+    running.wait().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+#[test]
+fn completions_and_a_manual_page_are_written_to_stdout() {
+    let sandbox = Sandbox::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let outcome = sandbox.haul().args(["completions", shell]).run();
+        outcome.assert_ok();
+        assert!(outcome.stdout_text().contains("haul"), "{shell}");
+    }
+    let outcome = sandbox.haul().arg("man").run();
+    outcome.assert_ok();
+    assert!(outcome.stdout_text().contains(".TH haul"), "{outcome}");
+    sandbox.assert_empty();
+}

@@ -1,0 +1,98 @@
+//! Disks that are full, read-only or not there.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::*;
+
+const PAYLOAD: Payload = Payload::mib(181, 8);
+
+// T098
+#[test]
+fn a_limit_on_the_file_size_is_an_error_and_not_a_death() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    // In units of 512 bytes: 4 MiB.
+    let outcome = sandbox
+        .haul()
+        .under(["/bin/sh", "-c", "ulimit -f 8192; exec \"$0\" \"$@\""])
+        .arg(server.url("/file.bin"))
+        .run();
+    outcome.assert_failed(9);
+    outcome.assert_says("too large");
+    sandbox.assert_absent("file.bin");
+    server.assert_cost(4 * MIB);
+}
+
+// T099
+#[test]
+fn a_directory_that_may_not_be_written_to_is_found_before_any_request_for_payload() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("closed")).unwrap();
+    fs::set_permissions(sandbox.path("closed"), fs::Permissions::from_mode(0o555)).unwrap();
+    let everybody_may = fs::write(sandbox.path("closed/probe"), "").is_ok();
+    if !everybody_may {
+        let outcome = sandbox.haul().args(["-d", "closed"]).arg(server.url("/file.bin")).run();
+        outcome.assert_failed(9);
+        server.assert_cost(0);
+    }
+    let outcome = sandbox.haul().args(["-d", "/proc/nowhere"]).arg(server.url("/file.bin")).run();
+    outcome.assert_failed(9);
+    server.assert_cost(0);
+}
+
+// T099
+#[test]
+fn an_output_below_a_file_is_a_disk_failure() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    sandbox.write("plain", "file");
+    let outcome = sandbox.haul().args(["-o", "plain/x"]).arg(server.url("/file.bin")).run();
+    outcome.assert_failed_as_one_of(&[2, 9]);
+    server.assert_cost(0);
+    assert_eq!(sandbox.read("plain"), b"file");
+}
+
+// T099
+#[test]
+fn a_directory_that_disappears_half_way_is_no_panic() {
+    let gate = Gate::after(2 * MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().args(["--json", "-d", "gone"]).arg(server.url("/file.bin")).spawn();
+    running.wait_for_durable(MIB);
+    fs::remove_dir_all(sandbox.path("gone")).unwrap();
+    gate.open();
+    running.wait().assert_failed_as_one_of(&[8, 9]);
+}
+
+// T091
+#[test]
+fn a_file_that_cannot_fit_is_known_before_it_is_fetched() {
+    // More than any disk has; the server claims it and need never send it.
+    let server = Server::serve(Payload::new(182, 1 << 60)).gate(&Gate::after(MIB)).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().arg(server.url("/file.bin")).run();
+    outcome.assert_failed(9);
+    assert!(outcome.elapsed.as_secs() < 5, "{outcome}");
+    server.assert_cost(2 * MIB);
+    sandbox.assert_empty();
+}
+
+#[test]
+fn a_part_file_that_was_replaced_meanwhile_is_not_published() {
+    let server = Server::serve(PAYLOAD).start();
+    let gate = Gate::after(4 * MIB);
+    server.set_gate(Some(&gate));
+    let sandbox = Sandbox::new();
+    let sha256 = PAYLOAD.sha256_hex();
+    let running = sandbox.haul().args(["-x", "4", "--sha256", &sha256]).arg(server.url("/file.bin")).spawn();
+    server.wait_for_body_bytes(4 * MIB);
+    sandbox.write("foreign", "somebody's");
+    fs::rename(sandbox.path("foreign"), sandbox.path("file.bin.part")).unwrap();
+    gate.open();
+    running.wait().assert_failed(13);
+    sandbox.assert_absent("file.bin");
+    assert_eq!(fs::read(sandbox.path("file.bin.part")).unwrap(), b"somebody's");
+}

@@ -1,0 +1,66 @@
+//! The floors: a module uses only what lies on a lower one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each top module may use. Floor 2 has an order of its own; transport stands beside it.
+const MAY_USE: [(&str, &[&str]); 9] = [
+    ("error", &["formats"]),
+    ("formats", &[]),
+    ("plan", &["error", "formats"]),
+    ("storage", &["error", "formats", "plan"]),
+    ("verify", &["error", "storage"]),
+    ("manifest", &["error", "plan", "storage", "verify"]),
+    ("transport", &["error", "plan"]),
+    ("engine", &["error", "formats", "manifest", "plan", "storage", "transport", "verify", "Kind"]),
+    ("cli", &["error", "formats"]),
+];
+
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The names that follow `crate::` in a line of code.
+fn used(line: &str) -> impl Iterator<Item = &str> {
+    let code = line.split("//").next().unwrap_or_default();
+    code.split("crate::").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        &rest[..end]
+    })
+}
+
+#[test]
+fn a_module_uses_only_what_lies_on_a_lower_floor() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut wrong = Vec::new();
+    for file in files {
+        let inside = file.strip_prefix(&src).unwrap();
+        let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+        let module = first.trim_end_matches(".rs");
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
+            continue;
+        };
+        let text = fs::read_to_string(&file).unwrap();
+        // The tests of a module may look anywhere.
+        let tests = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
+        for (number, line) in text[..tests].lines().enumerate() {
+            for name in used(line) {
+                // What the root re-exports has a capital, or is a function of the public face.
+                let public = module == "cli" && !MAY_USE.iter().any(|(other, _)| *other == name);
+                if name != module && !public && !allowed.contains(&name) {
+                    wrong.push(format!("{}:{}: {}", inside.display(), number + 1, line.trim()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,263 @@
+//! Is it still the same file? Versions, validators, mirrors.
+
+use std::time::{Duration, SystemTime};
+
+use crate::resume::killed_after;
+use crate::support::server::rfc850_date;
+use crate::support::*;
+
+const V1: Payload = Payload::mib(21, 16);
+const V2: Payload = Payload::mib(22, 16);
+const FOUR: &[&str] = &["-x", "4", "-k", "1M"];
+
+fn v2() -> Resource {
+    Resource::of(V2).etag("\"v2\"")
+}
+
+// T014
+#[test]
+fn a_file_that_changed_between_two_runs_is_announced_and_fetched_anew() {
+    for changed in [V2, Payload::mib(23, 12)] {
+        let server = Server::serve(V1).start();
+        let sandbox = Sandbox::new();
+        killed_after(&sandbox, &server, 10 * MIB, FOUR);
+        server.replace(Resource::of(changed).etag("\"v2\""));
+        let outcome = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run();
+        outcome.assert_ok();
+        outcome.assert_says("changed");
+        sandbox.assert_ok_file(&changed, "file.bin");
+        server.assert_cost(changed.len + 4 * MIB);
+    }
+}
+
+// T014
+#[test]
+fn with_no_restart_a_changed_file_fails_and_nothing_is_touched() {
+    let server = Server::serve(V1).start();
+    let sandbox = Sandbox::new();
+    killed_after(&sandbox, &server, 10 * MIB, FOUR);
+    let before = (sandbox.read("file.bin.part"), sandbox.read("file.bin.haul"));
+    server.replace(v2());
+    let outcome = sandbox.haul().arg("--no-restart").args(FOUR).arg(server.url("/file.bin")).run();
+    outcome.assert_failed(8);
+    sandbox.assert_absent("file.bin");
+    let after = (sandbox.read("file.bin.part"), sandbox.read("file.bin.haul"));
+    assert!(before == after, "the part file or the manifest was touched");
+}
+
+#[test]
+fn a_restart_is_a_notice_among_the_events() {
+    let server = Server::serve(V1).start();
+    let sandbox = Sandbox::new();
+    killed_after(&sandbox, &server, 10 * MIB, FOUR);
+    server.replace(v2());
+    let outcome = sandbox.haul().arg("--json").args(FOUR).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    let notices = outcome.events_named("notice");
+    assert!(
+        notices.iter().any(|notice| notice["message"].as_str().unwrap().contains("changed")),
+        "{notices:?}"
+    );
+}
+
+// T015
+#[test]
+fn a_file_that_changes_while_it_is_fetched_is_fetched_anew_once() {
+    let gate = Gate::after(8 * MIB);
+    let server = Server::serve(V1).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).spawn();
+    server.wait_for_body_bytes(8 * MIB);
+    server.replace(v2());
+    server.hang_up();
+    gate.open();
+    let outcome = running.wait();
+    outcome.assert_ok();
+    outcome.assert_says("changed");
+    sandbox.assert_ok_file(&V2, "file.bin");
+    server.assert_cost(V1.len * 17 / 10 + 2 * MIB);
+}
+
+#[test]
+fn a_file_that_changes_twice_in_one_run_is_given_up() {
+    let server = Server::serve(V1).start();
+    let gate = Gate::after(4 * MIB);
+    server.set_gate(Some(&gate));
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).spawn();
+    server.wait_for_body_bytes(4 * MIB);
+    server.replace(v2());
+    server.hang_up();
+    gate.allow(4 * MIB);
+    // What the hung-up connections held back still counts for the gate.
+    server.wait_for_body_bytes(7 * MIB);
+    server.replace(Resource::of(Payload::mib(24, 16)).etag("\"v3\""));
+    server.hang_up();
+    gate.open();
+    running.wait().assert_failed(8);
+    sandbox.assert_absent("file.bin");
+}
+
+// T017
+#[test]
+fn a_silent_change_is_found_by_the_digest_and_healed_by_the_next_run() {
+    let resource = Resource::of(V1);
+    let server = Server::serve(resource.clone()).start();
+    let sandbox = Sandbox::new();
+    killed_after(&sandbox, &server, 10 * MIB, FOUR);
+    server.replace(resource.with_payload(V2));
+    let run = || {
+        server.forget();
+        sandbox.haul().args(FOUR).args(["--sha256", &V2.sha256_hex()]).arg(server.url("/file.bin")).run()
+    };
+    run().assert_failed(12);
+    sandbox.assert_absent("file.bin");
+    run().assert_ok();
+    sandbox.assert_ok_file(&V2, "file.bin");
+    server.assert_cost(V2.len + MIB);
+}
+
+// T018
+#[test]
+fn a_weak_tag_allows_one_connection_and_no_if_range() {
+    let server = Server::serve(Resource::of(V1).etag("W/\"1\"")).start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&V1, "file.bin");
+    assert!(server.requests().iter().all(|record| !record.has("if-range")));
+    // The probe asks for a range and learns that ranges must not be joined; then one answer serves everything.
+    // What the server had put into the socket for the probe by then is all that is lost.
+    let gets = server.gets();
+    assert!(gets.len() <= 2, "{}", server.describe());
+    assert_eq!(
+        gets.last().map(|get| (get.has("range"), get.body)),
+        Some((false, V1.len)),
+        "{}",
+        server.describe()
+    );
+    server.assert_cost(V1.len + MIB);
+}
+
+// T018
+#[test]
+fn what_was_kept_under_a_weak_tag_is_begun_again_with_a_reason() {
+    let server = Server::serve(Resource::of(V1).etag("W/\"1\"")).start();
+    let sandbox = Sandbox::new();
+    killed_after(&sandbox, &server, 10 * MIB, &["-x", "1"]);
+    let outcome = sandbox.haul().arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    outcome.assert_says("validator");
+    sandbox.assert_ok_file(&V1, "file.bin");
+    assert!(server.gets().iter().all(|get| !get.has("if-range")), "{}", server.describe());
+    assert!(server.body_bytes() >= V1.len, "two answers were joined: {}", server.describe());
+}
+
+// T018
+#[test]
+fn a_digest_makes_a_weak_tag_good_enough() {
+    let server = Server::serve(Resource::of(V1).etag("W/\"1\"")).rate(8 * MIB).start();
+    let sandbox = Sandbox::new();
+    let outcome =
+        sandbox.haul().args(FOUR).args(["--sha256", &V1.sha256_hex()]).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&V1, "file.bin");
+    assert!(server.log().most_in_flight > 1, "{}", server.describe());
+    assert!(server.requests().iter().all(|record| !record.has("if-range")));
+}
+
+// T020
+#[test]
+fn a_date_that_may_hide_a_change_is_no_validator() {
+    let server = Server::serve(Resource::of(V1).no_etag().modified(Modified::SameAsDate)).start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&V1, "file.bin");
+    assert!(server.requests().iter().all(|record| !record.has("if-range")));
+    assert_eq!(server.log().most_in_flight, 1, "{}", server.describe());
+}
+
+// T020
+#[test]
+fn a_date_is_echoed_byte_for_byte_as_the_server_wrote_it() {
+    let date = rfc850_date(SystemTime::now() - Duration::from_secs(3601));
+    let server = Server::serve(Resource::of(V1).no_etag().modified(Modified::Text(date.clone()))).start();
+    let sandbox = Sandbox::new();
+    let kept = killed_after(&sandbox, &server, 10 * MIB, FOUR);
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&V1, "file.bin");
+    assert!(server.gets().iter().all(|get| get.header("if-range") == Some(&date)), "{}", server.describe());
+    server.assert_cost(V1.len - kept + MIB);
+}
+
+#[test]
+fn without_any_validator_there_is_one_connection_and_a_right_file() {
+    let server = Server::serve(Resource::of(V1).no_validator()).start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&V1, "file.bin");
+    assert_eq!(server.log().most_in_flight, 1, "{}", server.describe());
+}
+
+/// Sends every other request to `/n1` and `/n2` of the nodes.
+fn balancing(nodes: &Server) -> Server {
+    let urls = [nodes.url("/n1"), nodes.url("/n2")];
+    Server::serve(V1).behave(move |_, n| Reply::Redirect(302, urls[n % 2].clone())).start()
+}
+
+// T022
+#[test]
+fn nodes_that_disagree_about_the_tag_alone_cost_little() {
+    let nodes = Server::serve(V1)
+        .file("/n1", Resource::of(V1).etag("\"n1\""))
+        .file("/n2", Resource::of(V1).etag("\"n2\""))
+        .start();
+    let origin = balancing(&nodes);
+    let sandbox = Sandbox::new();
+    sandbox.haul().args(FOUR).arg(origin.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&V1, "file.bin");
+    nodes.assert_cost(V1.len * 5 / 4);
+}
+
+// T022
+#[test]
+fn nodes_that_hold_different_files_are_never_mixed() {
+    let nodes = Server::serve(V1).file("/n1", V1).file("/n2", v2()).start();
+    let origin = balancing(&nodes);
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(FOUR).arg(origin.url("/file.bin")).run();
+    if outcome.code == Some(0) {
+        let bytes = sandbox.read("file.bin");
+        assert!(V1.compare(&bytes[..]).is_ok() || V2.compare(&bytes[..]).is_ok(), "the file is a mixture");
+    } else {
+        outcome.assert_failed(8);
+        sandbox.assert_absent("file.bin");
+    }
+}
+
+#[test]
+fn a_server_that_dislikes_if_range_is_asked_without_it() {
+    let server = Server::serve(V1)
+        .behave(|request, _| if request.has("if-range") { Reply::Everything } else { Reply::Normal })
+        .start();
+    let sandbox = Sandbox::new();
+    let kept = killed_after(&sandbox, &server, 10 * MIB, FOUR);
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&V1, "file.bin");
+    server.assert_cost(V1.len - kept + 6 * MIB);
+}
+
+#[test]
+fn a_login_page_in_place_of_the_file_keeps_what_was_there() {
+    let server = Server::serve(V1).start();
+    let sandbox = Sandbox::new();
+    let kept = killed_after(&sandbox, &server, 10 * MIB, FOUR);
+    server.handle_with(|_, exchange| exchange.send(&Answer::text(200, "<html>please log in</html>")));
+    let outcome = sandbox.haul().args(FOUR).args(["--retry", "1"]).arg(server.url("/file.bin")).run();
+    outcome.assert_failed_as_one_of(&[5, 8]);
+    sandbox.assert_kept("file.bin");
+    server.recover();
+    server.forget();
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&V1, "file.bin");
+    server.assert_cost(V1.len - kept + MIB);
+}

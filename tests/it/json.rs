@@ -1,0 +1,160 @@
+//! The events that scripts live on.
+
+use serde_json::Value;
+
+use crate::support::*;
+
+const PAYLOAD: Payload = Payload::mib(91, 8);
+
+#[track_caller]
+fn assert_fields(event: &Value, fields: &[&str]) {
+    for field in fields {
+        assert!(event.get(field).is_some(), "{field} is missing in {event}");
+    }
+    assert_eq!(event["v"], 1, "{event}");
+}
+
+#[test]
+fn a_download_is_told_from_start_to_summary() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(["--json", "-x", "4", "-k", "1M"]).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    let events = outcome.events();
+    events.iter().for_each(|event| assert_fields(event, &["event"]));
+    let (start, done, summary) = (outcome.start_event(), outcome.done_event(), outcome.summary());
+    assert_fields(&start, &["id", "url", "path", "size", "resumed", "connections"]);
+    assert_fields(&done, &["id", "path", "size", "fetched", "elapsed", "digests", "sources"]);
+    assert_eq!(start["size"].as_u64(), Some(PAYLOAD.len));
+    assert_eq!(start["resumed"].as_u64(), Some(0));
+    assert_eq!(start["id"], done["id"]);
+    assert_eq!(start["url"].as_str(), Some(server.url("/file.bin").as_str()));
+    assert!(done["path"].as_str().unwrap().ends_with("file.bin"), "{done}");
+    assert_eq!(done["size"].as_u64(), Some(PAYLOAD.len));
+    assert!((PAYLOAD.len..PAYLOAD.len + 4 * MIB).contains(&done["fetched"].as_u64().unwrap()), "{done}");
+    assert!(done["elapsed"].as_f64().is_some(), "{done}");
+    assert_eq!(events.last(), Some(&summary));
+    assert!(outcome.events_named("error").is_empty());
+}
+
+#[test]
+fn a_failure_is_one_error_event_and_a_summary() {
+    for (reply, code, kind) in [
+        (Reply::Status(404), 3, "not_found"),
+        (Reply::Status(403), 4, "auth"),
+        (Reply::Status(400), 5, "http"),
+        (Reply::Hangup, 6, "network"),
+    ] {
+        let server = Server::serve(PAYLOAD).behave(move |_, _| reply.clone()).start();
+        let sandbox = Sandbox::new();
+        let outcome = sandbox.haul().args(["--json", "--retry", "0"]).arg(server.url("/file.bin")).run();
+        outcome.assert_failed(code);
+        let error = outcome.error_event();
+        assert_fields(&error, &["id", "code", "kind", "message", "resumable", "hint"]);
+        assert_eq!(error["code"].as_i64(), Some(i64::from(code)), "{error}");
+        assert_eq!(error["kind"], kind, "{error}");
+        assert_eq!(error["resumable"], false, "{error}");
+        assert!(outcome.events_named("done").is_empty());
+        outcome.summary();
+    }
+}
+
+#[test]
+fn progress_counts_up_and_stays_within_the_size() {
+    let gate = Gate::after(4 * MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().args(["--json", "-x", "4", "-k", "1M"]).arg(server.url("/file.bin")).spawn();
+    running.wait_for_durable(2 * MIB);
+    gate.open();
+    let outcome = running.wait();
+    outcome.assert_ok();
+    let progress = outcome.events_named("progress");
+    assert!(!progress.is_empty());
+    let mut last = 0;
+    for event in &progress {
+        assert_fields(
+            event,
+            &["id", "received", "durable", "verified", "size", "rate", "eta", "connections"],
+        );
+        let durable = event["durable"].as_u64().unwrap();
+        assert!(durable >= last && durable <= PAYLOAD.len, "{event}");
+        assert_eq!(event["size"].as_u64(), Some(PAYLOAD.len));
+        last = durable;
+    }
+    let seconds = outcome.elapsed.as_secs() as usize + 2;
+    assert!(progress.len() <= seconds, "{} progress events in {:?}", progress.len(), outcome.elapsed);
+}
+
+#[test]
+fn a_retry_is_told_with_its_cause() {
+    let server = Server::serve(PAYLOAD)
+        .handler(|request, exchange| {
+            if request.n < 2 {
+                let mut answer = Answer::text(503, "busy");
+                answer.set("Retry-After", "1");
+                return exchange.send(&answer);
+            }
+            exchange.serve();
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().arg("--json").arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    let retries = outcome.events_named("retry");
+    assert!(!retries.is_empty(), "{outcome}");
+    for retry in &retries {
+        assert_fields(retry, &["id", "cause", "status", "wait", "attempt"]);
+        assert_eq!(retry["status"].as_u64(), Some(503), "{retry}");
+    }
+}
+
+#[test]
+fn a_size_nobody_stated_is_null() {
+    let payload = Payload::new(92, 500_000);
+    let server = Server::serve(payload)
+        .handler(move |request, exchange| {
+            exchange.send_head(200, &[("Connection", "close")]);
+            if request.is_get() {
+                exchange.send_payload(0..payload.len);
+            }
+            exchange.close();
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let digest = payload.sha256_hex();
+    let outcome = sandbox.haul().args(["--json", "--sha256", &digest]).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    assert!(outcome.start_event()["size"].is_null(), "{outcome}");
+    assert_eq!(outcome.done_event()["size"].as_u64(), Some(payload.len));
+}
+
+#[test]
+fn every_file_has_an_id_and_exactly_one_end() {
+    let server = Server::serve(PAYLOAD)
+        .file("/a", Payload::new(93, 100_000))
+        .file("/b", Payload::new(94, 200_000))
+        .behave(|request, _| if request.path() == "/gone" { Reply::Status(404) } else { Reply::Normal })
+        .start();
+    let sandbox = Sandbox::new();
+    let urls = ["/a", "/gone", "/b"].map(|path| server.url(path));
+    let outcome = sandbox.haul().args(["--json", "-j", "3"]).args(&urls).run();
+    assert_eq!(outcome.code, Some(3), "{outcome}");
+    let events = outcome.events();
+    let ends: Vec<&Value> =
+        events.iter().filter(|event| event["event"] == "done" || event["event"] == "error").collect();
+    let mut ids: Vec<String> = ends.iter().map(|event| event["id"].to_string()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ends.len(), ids.len()), (3, 3), "{outcome}");
+    outcome.summary();
+}
+
+#[test]
+fn a_usage_error_is_an_event_too_or_at_least_one_line() {
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(["--json", "--sha256", "abc", "http://127.0.0.1:1/x"]).run();
+    outcome.assert_failed(2);
+    assert!(outcome.events().iter().all(|event| event["event"] != "done"));
+}

@@ -1,0 +1,31 @@
+//! Black-box tests: the real program against a server that does what the test says.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    reason = "a test panics where it fails, and the floors are a matter of the program, not of its tests"
+)]
+
+mod answers;
+mod batch;
+mod commands;
+mod crash;
+mod digest;
+mod disk;
+mod download;
+mod exits;
+mod floors;
+mod identity;
+mod json;
+mod lock;
+mod names;
+mod redirects;
+mod resume;
+mod server_checks;
+mod signals;
+mod slow;
+mod stdout;
+mod support;
+mod tls;

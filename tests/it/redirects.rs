@@ -1,0 +1,322 @@
+//! Where a redirect may lead, and what may go with it.
+
+use std::net::TcpListener;
+
+use crate::support::*;
+
+const PAYLOAD: Payload = Payload::mib(131, 4);
+const FOUR: &[&str] = &["-x", "4", "-k", "1M"];
+
+type Answerer = Box<dyn Fn(&Request) -> Reply + Send + Sync>;
+
+fn redirecting_to(status: u16, location: &str) -> Server {
+    let location = location.to_owned();
+    Server::serve(PAYLOAD).behave(move |_, _| Reply::Redirect(status, location.clone())).start()
+}
+
+#[track_caller]
+fn assert_never_seen(server: &Server, secrets: &[&str]) {
+    for record in server.requests() {
+        for secret in secrets {
+            assert!(!record.contains(secret), "{secret} went to {}: {}", server.origin(), record.target);
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_redirect_is_followed() {
+    for status in [301, 302, 303, 307, 308] {
+        let target = Server::serve(PAYLOAD).start();
+        let origin = redirecting_to(status, &target.url("/real"));
+        let sandbox = Sandbox::new();
+        sandbox.haul().args(FOUR).arg(origin.url("/file.bin")).run().assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        assert!(target.requests().iter().all(|record| ["GET", "HEAD"].contains(&record.method.as_str())));
+    }
+}
+
+// T061
+#[test]
+fn ten_redirects_are_followed_and_the_fragment_stays_at_home() {
+    let server = Server::serve(PAYLOAD)
+        .behave(|request, _| match request.path().trim_start_matches("/dir/").parse::<u32>() {
+            Ok(0) => Reply::Normal,
+            Ok(1) => Reply::Redirect(302, "0#fragment".into()),
+            Ok(n) => Reply::Redirect(302, format!("./x/../{}", n - 1)),
+            Err(_) => Reply::Status(404),
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().args(FOUR).args(["-o", "file.bin"]).arg(server.url("/dir/10#mine")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert!(server.requests().iter().all(|record| !record.target.contains('#')));
+}
+
+// T061
+#[test]
+fn a_redirect_that_leads_nowhere_is_an_http_failure() {
+    let table: Vec<Answerer> = vec![
+        Box::new(|_| Reply::Redirect(302, "/file.bin".into())),
+        Box::new(|request| {
+            Reply::Redirect(302, if request.path() == "/a" { "/b".into() } else { "/a".into() })
+        }),
+        Box::new(|request| Reply::Redirect(302, format!("{}x", request.target))),
+        Box::new(|_| Reply::Status(302)),
+        Box::new(|_| Reply::Redirect(302, String::new())),
+        Box::new(|_| Reply::Redirect(302, format!("/{}", "y".repeat(100_000)))),
+        Box::new(|_| Reply::Redirect(302, "http://[::1/".into())),
+        Box::new(|_| Reply::Redirect(302, "http://".into())),
+    ];
+    for reply in table {
+        let server = Server::serve(PAYLOAD).behave(move |request, _| reply(request)).start();
+        let sandbox = Sandbox::new();
+        let outcome = sandbox.haul().args(["--retry", "0"]).arg(server.url("/file.bin")).run();
+        outcome.assert_failed_as_one_of(&[5, 13]);
+        sandbox.assert_empty();
+        assert!(server.requests().len() <= 23, "{}", server.describe());
+    }
+}
+
+#[test]
+fn the_number_of_redirects_is_a_flag() {
+    let server = Server::serve(PAYLOAD)
+        .behave(|request, _| match request.path() {
+            "/file.bin" => Reply::Redirect(302, "/two".into()),
+            "/two" => Reply::Redirect(302, "/three".into()),
+            _ => Reply::Normal,
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().args(["--max-redirs", "1"]).arg(server.url("/file.bin")).run().assert_failed(5);
+    sandbox.haul().args(["--max-redirs", "2"]).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+// T055, T056
+#[test]
+fn secrets_for_one_origin_never_reach_another() {
+    for status in [301, 302, 303, 307, 308] {
+        let other = Server::serve(PAYLOAD).start();
+        let origin = redirecting_to(status, &other.url("/real"));
+        let sandbox = Sandbox::new();
+        let with_user = origin.url("/file.bin").replace("http://", "http://user:S3CR1@");
+        let outcome = sandbox
+            .haul()
+            .args([
+                "-vvv",
+                "-H",
+                "X-Api-Key: S3CR2",
+                "-H",
+                "Cookie: session=S3CR3",
+                "-H",
+                "Accept: application/zip",
+            ])
+            .args(["-A", "my-agent/1", "-o", "file.bin"])
+            .arg(with_user)
+            .run();
+        outcome.assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        let basic = "dXNlcjpTM0NSMQ==";
+        assert_never_seen(&other, &["S3CR", basic, "Authorization", "authorization", "Cookie", "cookie"]);
+        assert!(other.requests().iter().all(|record| record.header("user-agent") == Some("my-agent/1")));
+        for record in origin.requests() {
+            assert!(
+                record.header("authorization").is_some_and(|value| value.contains(basic)),
+                "{}",
+                origin.describe()
+            );
+            assert_eq!(record.header("x-api-key"), Some("S3CR2"));
+            assert_eq!(record.header("cookie"), Some("session=S3CR3"));
+        }
+        assert!(!outcome.said().contains("S3CR") && !outcome.said().contains(basic), "{outcome}");
+    }
+}
+
+#[test]
+fn a_secret_stays_when_the_origin_stays() {
+    let server = Server::serve(PAYLOAD)
+        .behave(|request, _| match request.path() {
+            _ if request.header("authorization") != Some("Bearer S3CR") => Reply::Status(401),
+            "/file.bin" => Reply::Redirect(302, "/real".into()),
+            _ => Reply::Normal,
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let token = sandbox.root().join("token");
+    std::fs::write(&token, "S3CR\n").unwrap();
+    let outcome =
+        sandbox.haul().args(FOUR).arg("--bearer-file").arg(token).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+#[test]
+fn a_redirect_back_home_does_not_bring_the_secret_into_strange_hands() {
+    let other = Server::serve(PAYLOAD).start();
+    let origin = Server::serve(PAYLOAD).start();
+    let (to_origin, to_other) = (origin.url("/back"), other.url("/real"));
+    other.behave_with(move |request, _| match request.path() {
+        "/real" => Reply::Redirect(302, to_origin.clone()),
+        _ => Reply::Normal,
+    });
+    origin.behave_with(move |request, _| match request.path() {
+        "/file.bin" => Reply::Redirect(302, to_other.clone()),
+        _ => Reply::Normal,
+    });
+    let sandbox = Sandbox::new();
+    sandbox.haul().args(["-H", "X-Api-Key: S3CR"]).arg(origin.url("/file.bin")).run().assert_ok();
+    assert_never_seen(&other, &["S3CR"]);
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+// T063
+#[test]
+fn a_password_in_the_url_is_written_nowhere() {
+    let gate = Gate::after(2 * MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let url = server.url("/file.bin").replace("http://", "http://user:S3CR@");
+    let running = sandbox.haul().args(["--json", "-vvv"]).arg(&url).spawn();
+    running.wait_for_durable(MIB);
+    let manifest = String::from_utf8_lossy(&sandbox.read("file.bin.haul")).into_owned();
+    assert!(!manifest.contains("S3CR") && !manifest.contains("dXNlcjpTM0NS"), "{manifest}");
+    gate.open();
+    let outcome = running.wait();
+    outcome.assert_ok();
+    assert!(!outcome.said().contains("S3CR") && !outcome.said().contains("dXNlcjpTM0NS"), "{outcome}");
+    assert!(
+        server.requests().iter().all(|record| record.header("authorization") == Some("Basic dXNlcjpTM0NS"))
+    );
+}
+
+#[test]
+fn a_signature_in_the_url_is_not_shown_and_not_stored() {
+    let gate = Gate::after(2 * MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let query = "X-Amz-Signature=S3CR&X-Amz-Credential=S3CR4&sig=S3CR5&token=S3CR6";
+    let running =
+        sandbox.haul().args(["--json", "-vvv"]).arg(server.url(&format!("/file.bin?{query}"))).spawn();
+    running.wait_for_durable(MIB);
+    let manifest = String::from_utf8_lossy(&sandbox.read("file.bin.haul")).into_owned();
+    assert!(!manifest.contains("S3CR"), "{manifest}");
+    gate.open();
+    let outcome = running.wait();
+    outcome.assert_ok();
+    assert!(!outcome.said().contains("S3CR"), "{outcome}");
+    assert!(server.requests().iter().all(|record| record.target.contains(query)), "{}", server.describe());
+}
+
+// T059
+#[test]
+fn a_step_down_from_https_to_http_is_refused_without_a_connection() {
+    let authority = Authority::new();
+    let plain = Server::serve(PAYLOAD).start();
+    let to = plain.url("/real");
+    let origin = Server::serve(PAYLOAD)
+        .tls(authority.config(&["127.0.0.1"]))
+        .behave(move |_, _| Reply::Redirect(302, to.clone()))
+        .start();
+    let sandbox = Sandbox::new();
+    let ca = authority.write_to(&sandbox);
+    let outcome = sandbox.haul().arg("--cacert").arg(&ca).arg(origin.url("/file.bin")).run();
+    outcome.assert_failed(13);
+    outcome.assert_says("--allow-downgrade");
+    assert_eq!(plain.connections(), 0);
+    sandbox.assert_empty();
+    let outcome = sandbox
+        .haul()
+        .args(["--allow-downgrade", "-u", "user:S3CR", "-H", "X-Key: S3CR", "--cacert"])
+        .arg(&ca)
+        .arg(origin.url("/file.bin"))
+        .run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert_never_seen(&plain, &["S3CR", "dXNlcjpTM0NS", "uthorization"]);
+}
+
+// T059
+#[test]
+fn a_step_down_for_one_segment_only_is_refused_as_well() {
+    let authority = Authority::new();
+    let plain = Server::serve(PAYLOAD).start();
+    let to = plain.url("/file.bin");
+    let origin = Server::serve(PAYLOAD)
+        .tls(authority.config(&["127.0.0.1"]))
+        .behave(move |request, _| {
+            if request.start() > 0 {
+                Reply::Redirect(302, to.clone())
+            } else {
+                Reply::Ends(Ending::Close(MIB))
+            }
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let ca = authority.write_to(&sandbox);
+    let outcome = sandbox.haul().args(FOUR).arg("--cacert").arg(&ca).arg(origin.url("/file.bin")).run();
+    outcome.assert_failed(13);
+    assert_eq!(plain.connections(), 0);
+    sandbox.assert_absent("file.bin");
+}
+
+// T060
+#[test]
+fn a_redirect_to_another_scheme_is_refused() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.root().join("secret");
+    std::fs::write(&secret, "S3CR").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let locations = [
+        format!("file://{}", secret.display()),
+        format!("ftp://127.0.0.1:{port}/x"),
+        format!("gopher://127.0.0.1:{port}/x"),
+        "data:text/plain,hello".into(),
+        "javascript:alert(1)".into(),
+    ];
+    for location in locations {
+        let server = redirecting_to(302, &location);
+        let outcome = sandbox.haul().args(["--retry", "0"]).arg(server.url("/file.bin")).run();
+        outcome.assert_failed(13);
+        assert!(!outcome.said().contains("S3CR"), "{outcome}");
+        sandbox.assert_empty();
+    }
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "somebody connected to the port of another scheme");
+}
+
+// T053
+#[test]
+fn an_expired_address_is_renewed_once_for_all_connections() {
+    let payload = Payload::mib(132, 16);
+    let storage = Server::serve(payload).start();
+    let origin = Server::serve(payload).start();
+    let base = storage.origin();
+    origin.behave_with({
+        let issued = std::sync::atomic::AtomicUsize::new(0);
+        move |_, _| {
+            let n = issued.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Reply::Redirect(302, format!("{base}/real?ticket={n}"))
+        }
+    });
+    let gate = Gate::after(6 * MIB);
+    storage.set_gate(Some(&gate));
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().args(FOUR).arg(origin.url("/file.bin")).spawn();
+    storage.wait_for_body_bytes(6 * MIB);
+    let expired: Vec<String> = storage.requests().iter().map(|record| record.target.clone()).collect();
+    let asked_before = origin.requests().len();
+    storage.behave_with(
+        move |request, _| {
+            if expired.contains(&request.target) { Reply::Status(403) } else { Reply::Normal }
+        },
+    );
+    storage.hang_up();
+    gate.open();
+    let outcome = running.wait();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&payload, "file.bin");
+    let renewals = origin.requests().len() - asked_before;
+    assert!((1..=2).contains(&renewals), "{renewals} renewals; {}", origin.describe());
+    storage.assert_cost(payload.len + 4 * MIB);
+}

@@ -1,0 +1,129 @@
+//! Ctrl-C and its relatives.
+
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+
+const PAYLOAD: Payload = Payload::mib(111, 16);
+const FOUR: &[&str] = &["-x", "4", "-k", "1M"];
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+const SIGTERM: i32 = 15;
+
+/// Sends the signals when half of the file is there and the server says no more; the next run has to go on from there.
+#[track_caller]
+fn interrupted_by(names: &[&str], number: i32) {
+    let gate = Gate::after(8 * MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().arg("--json").args(FOUR).arg(server.url("/file.bin")).spawn();
+    server.wait_for_body_bytes(8 * MIB);
+    running.wait_for_event("it has received something", |event| event["received"].as_u64() > Some(6 * MIB));
+    let asked = Instant::now();
+    names.iter().for_each(|name| running.signal(name));
+    let outcome = running.wait();
+    assert!(asked.elapsed() < Duration::from_secs(2), "it took {:?} to stop", asked.elapsed());
+    outcome.assert_signalled(number);
+    sandbox.assert_kept("file.bin");
+    server.recover();
+    server.forget();
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    server.assert_cost(PAYLOAD.len - 6 * MIB + 4 * MIB);
+}
+
+// T077
+#[test]
+fn an_interrupt_saves_what_is_there_and_ends_within_two_seconds() {
+    interrupted_by(&["INT"], SIGINT);
+}
+
+// T078
+#[test]
+fn a_termination_saves_what_is_there() {
+    interrupted_by(&["TERM"], SIGTERM);
+}
+
+// T078
+#[test]
+fn a_hangup_saves_what_is_there() {
+    interrupted_by(&["HUP"], SIGHUP);
+}
+
+// T078
+#[test]
+fn two_interrupts_in_a_row_leave_a_manifest_that_can_be_used() {
+    let gate = Gate::after(8 * MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().arg("--json").args(FOUR).arg(server.url("/file.bin")).spawn();
+    running.wait_for_durable(4 * MIB);
+    running.signal("INT");
+    running.signal("INT");
+    running.wait().assert_signalled(SIGINT);
+    sandbox.assert_kept("file.bin");
+    server.recover();
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+// T077
+#[test]
+fn an_interrupt_while_the_server_is_busy_is_heard_too() {
+    let server = Server::serve(PAYLOAD).rate(MIB).start();
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).spawn();
+    server.wait_for_body_bytes(2 * MIB);
+    let asked = Instant::now();
+    running.signal("INT");
+    let outcome = running.wait();
+    outcome.assert_signalled(SIGINT);
+    assert!(asked.elapsed() < Duration::from_secs(2), "it took {:?} to stop", asked.elapsed());
+    assert!(outcome.stderr.contains("haul "), "no command that resumes was printed: {outcome}");
+    sandbox.assert_kept("file.bin");
+}
+
+#[test]
+fn an_interrupt_before_the_first_answer_leaves_nothing() {
+    let server = Server::serve(PAYLOAD).behave(|_, _| Reply::NoAnswer).start();
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().arg(server.url("/file.bin")).spawn();
+    server.wait_until("a request came", |log| !log.requests.is_empty());
+    running.signal("INT");
+    running.wait().assert_signalled(SIGINT);
+    sandbox.assert_empty();
+}
+
+#[test]
+fn an_interrupt_during_a_wait_for_a_retry_is_heard_at_once() {
+    let server = Server::serve(PAYLOAD)
+        .handler(|_, exchange| {
+            let mut answer = Answer::text(503, "busy");
+            answer.set("Retry-After", "30");
+            exchange.send(&answer);
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().arg("--json").arg(server.url("/file.bin")).spawn();
+    running.wait_for_event("it waits", |event| event["event"] == "retry");
+    let asked = Instant::now();
+    running.signal("INT");
+    running.wait().assert_signalled(SIGINT);
+    assert!(asked.elapsed() < Duration::from_secs(2), "it took {:?} to stop", asked.elapsed());
+}
+
+#[test]
+fn an_interrupt_is_one_error_event_for_each_file_and_a_summary() {
+    let gate = Gate::after(4 * MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().arg("--json").args(FOUR).arg(server.url("/file.bin")).spawn();
+    running.wait_for_durable(2 * MIB);
+    running.signal("INT");
+    let outcome = running.wait();
+    outcome.assert_signalled(SIGINT);
+    let error = outcome.error_event();
+    assert_eq!(error["resumable"], true, "{error}");
+    assert_eq!(error["kind"], "cancelled", "{error}");
+    outcome.summary();
+}

@@ -1,0 +1,218 @@
+//! Servers that stall, crawl, defend themselves.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::support::server::{asctime_date, http_date, rfc850_date};
+use crate::support::*;
+
+const PAYLOAD: Payload = Payload::mib(161, 16);
+const FOUR: &[&str] = &["-x", "4", "-k", "1M"];
+
+fn busy(status: u16, retry_after: &str) -> Answer {
+    let mut answer = Answer::text(status, "busy");
+    answer.set("Retry-After", retry_after);
+    answer
+}
+
+/// Refuses the first GET; what HEAD says is left alone, since nobody has to wait for its sake.
+fn refusing_the_first_get(payload: Payload, refusal: impl Fn() -> Answer + Send + Sync + 'static) -> Server {
+    let refused = AtomicBool::new(false);
+    Server::serve(payload)
+        .behave(move |request, _| {
+            if request.is_get() && !refused.swap(true, Ordering::SeqCst) {
+                Reply::Answer(refusal())
+            } else {
+                Reply::Normal
+            }
+        })
+        .start()
+}
+
+/// From the refusal of the first GET to the next one.
+fn pause_after_the_refusal(server: &Server) -> Duration {
+    let gets = server.gets();
+    gets[1].at - gets[0].answered.unwrap()
+}
+
+// T044
+#[test]
+fn a_connection_that_stalls_is_replaced_and_only_its_rest_is_asked_again() {
+    let server = Server::serve(PAYLOAD)
+        .behave(|request, _| {
+            if request.is_get() && request.start() == 0 {
+                Reply::Ends(Ending::Stall(300_000))
+            } else {
+                Reply::Normal
+            }
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let outcome =
+        sandbox.haul().args(FOUR).args(["--stall-timeout", "1s"]).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert!(outcome.elapsed < Duration::from_secs(12), "{outcome}");
+    server.assert_cost(PAYLOAD.len + 4 * MIB);
+    assert!(server.gets().iter().any(|get| get.start() == 300_000), "{}", server.describe());
+}
+
+#[test]
+fn a_server_that_stalls_on_everything_is_given_up_and_what_came_is_kept() {
+    let server = Server::serve(PAYLOAD)
+        .behave(|request, _| Reply::Ends(Ending::Stall(if request.start() == 0 { 2 * MIB } else { 0 })))
+        .start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox
+        .haul()
+        .args(["-x", "1", "--retry", "1", "--stall-timeout", "500ms", "--first-byte-timeout", "1s"])
+        .arg(server.url("/file.bin"))
+        .run();
+    outcome.assert_failed(6);
+    sandbox.assert_kept("file.bin");
+    server.recover();
+    server.forget();
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    server.assert_cost(PAYLOAD.len - 2 * MIB + MIB);
+}
+
+// T045
+#[test]
+fn a_head_that_crawls_is_given_up_in_time() {
+    let server = Server::serve(PAYLOAD)
+        .handler(|_, exchange| {
+            exchange.throttle(4);
+            exchange.send_crawling(format!("HTTP/1.1 200 OK\r\nX-Long: {}", "a".repeat(1000)).as_bytes());
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox
+        .haul()
+        .args(["--retry", "0", "--first-byte-timeout", "1s"])
+        .arg(server.url("/file.bin"))
+        .run();
+    outcome.assert_failed(6);
+    assert!(outcome.elapsed < Duration::from_secs(10), "{outcome}");
+    sandbox.assert_empty();
+}
+
+// T045
+#[test]
+fn a_body_that_crawls_is_taken_over_by_the_others() {
+    let server =
+        Server::serve(PAYLOAD)
+            .behave(|request, _| {
+                if request.is_get() && request.start() == 0 { Reply::Throttled(2000) } else { Reply::Normal }
+            })
+            .start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    server.assert_cost(PAYLOAD.len + 4 * MIB);
+}
+
+// T049
+#[test]
+fn a_server_that_allows_few_connections_gets_few() {
+    let server = Server::serve(PAYLOAD).rate(4 * MIB).start();
+    let active = AtomicUsize::new(0);
+    server.handle_with(move |_, exchange| {
+        if active.fetch_add(1, Ordering::SeqCst) >= 3 {
+            exchange.send(&busy(503, "1"));
+        } else {
+            exchange.serve();
+        }
+        active.fetch_sub(1, Ordering::SeqCst);
+    });
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(["-x", "8", "-k", "1M"]).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    let refused = server.log().with_status(503);
+    assert!(refused <= 15, "{refused} refusals; {}", server.describe());
+    server.assert_cost(PAYLOAD.len + 4 * MIB);
+}
+
+// T050
+#[test]
+fn a_wait_that_the_server_asks_for_is_kept() {
+    let soon = || SystemTime::now() + Duration::from_secs(2);
+    let forms: Vec<Box<dyn Fn() -> String + Send + Sync>> = vec![
+        Box::new(|| "1".into()),
+        Box::new(move || http_date(soon())),
+        Box::new(move || rfc850_date(soon())),
+        Box::new(move || asctime_date(soon())),
+    ];
+    for (form, status) in forms.into_iter().zip([429, 503, 503, 429]) {
+        let server = refusing_the_first_get(Payload::new(162, 100_000), move || busy(status, &form()));
+        let sandbox = Sandbox::new();
+        sandbox.haul().args(["-x", "1"]).arg(server.url("/file.bin")).run().assert_ok();
+        let waited = pause_after_the_refusal(&server);
+        assert!(waited > Duration::from_millis(900) && waited < Duration::from_millis(3500), "{waited:?}");
+    }
+}
+
+// T050
+#[test]
+fn a_wait_that_makes_no_sense_is_replaced_by_our_own() {
+    for value in ["-1", "abc", "", "1.5", "5, 6"] {
+        let server = refusing_the_first_get(Payload::new(163, 100_000), move || busy(503, value));
+        let sandbox = Sandbox::new();
+        sandbox.haul().args(["-x", "1"]).arg(server.url("/file.bin")).run().assert_ok();
+        let waited = pause_after_the_refusal(&server);
+        assert!(
+            waited >= Duration::from_millis(90) && waited < Duration::from_secs(10),
+            "{value:?}: {waited:?}"
+        );
+    }
+}
+
+// T050
+#[test]
+fn a_wait_beyond_the_cap_is_a_failure_that_names_the_time() {
+    for value in ["86400", "999999999999999999999"] {
+        let server = Server::serve(PAYLOAD).behave(move |_, _| Reply::Answer(busy(503, value))).start();
+        let sandbox = Sandbox::new();
+        let asked = Instant::now();
+        let outcome = sandbox.haul().arg(server.url("/file.bin")).run();
+        outcome.assert_failed(5);
+        assert!(asked.elapsed() < Duration::from_secs(10), "{outcome}");
+        assert!(outcome.stderr.chars().any(|c| c.is_ascii_digit()), "{outcome}");
+    }
+}
+
+// T052
+#[test]
+fn two_failures_of_the_server_are_forgiven() {
+    for status in [500, 502, 503, 504, 408, 429] {
+        let server = Server::serve(Payload::mib(164, 2))
+            .behave(move |_, n| if n < 2 { Reply::Status(status) } else { Reply::Normal })
+            .start();
+        let sandbox = Sandbox::new();
+        sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+        sandbox.assert_ok_file(&Payload::mib(164, 2), "file.bin");
+    }
+}
+
+#[test]
+fn a_limit_on_the_time_for_retries_is_kept() {
+    let server = Server::serve(PAYLOAD).behave(|_, _| Reply::Answer(busy(503, "1"))).start();
+    let sandbox = Sandbox::new();
+    let outcome =
+        sandbox.haul().args(["--retry", "100", "--retry-max-time", "2s"]).arg(server.url("/file.bin")).run();
+    outcome.assert_failed(5);
+    assert!(outcome.elapsed < Duration::from_secs(8), "{outcome}");
+}
+
+#[test]
+fn progress_between_failures_starts_the_count_of_attempts_again() {
+    let payload = Payload::mib(165, 2);
+    let server = Server::serve(payload).behave(|_, _| Reply::Ends(Ending::Close(256 * KIB))).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(["-x", "1", "--retry", "2"]).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&payload, "file.bin");
+    server.assert_cost(payload.len + MIB);
+}

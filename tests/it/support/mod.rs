@@ -1,0 +1,15 @@
+//! What the tests stand on: files whose bytes betray their place, a server that does exactly as it is told, a runner for
+//! the real program, and certificates.
+
+pub(crate) mod haul;
+pub(crate) mod payload;
+pub(crate) mod server;
+pub(crate) mod tls;
+
+pub(crate) use haul::{Outcome, Running, Sandbox};
+pub(crate) use payload::Payload;
+pub(crate) use server::{Answer, Body, Ending, Exchange, Gate, Modified, Reply, Request, Resource, Server};
+pub(crate) use tls::Authority;
+
+pub(crate) const KIB: u64 = 1024;
+pub(crate) const MIB: u64 = 1024 * KIB;

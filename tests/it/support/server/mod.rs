@@ -1,0 +1,385 @@
+//! A loopback HTTP/1.1 server on raw sockets. Left alone it is a model citizen; told otherwise it misbehaves byte for byte.
+//! It keeps every request as it came and counts every payload byte it wrote.
+//!
+//! Three depths of control: [`Resource`] says what is served, [`Builder::behave`] picks a [`Reply`] for each request, and
+//! [`Builder::handler`] gets the [`Exchange`] and may write anything.
+
+mod answer;
+mod dates;
+mod exchange;
+mod gate;
+mod log;
+mod request;
+mod resource;
+mod wire;
+
+pub(crate) use answer::{Answer, Body, Ending, Reply};
+pub(crate) use dates::{asctime_date, http_date, rfc850_date};
+pub(crate) use exchange::Exchange;
+pub(crate) use gate::Gate;
+pub(crate) use log::{Log, Record};
+pub(crate) use request::Request;
+pub(crate) use resource::{Modified, Resource};
+
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use self::wire::{Wire, bound_send_buffer};
+
+const LONGEST_HEAD: usize = 1 << 20;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type Handler = Arc<dyn Fn(&Request, &mut Exchange<'_>) + Send + Sync>;
+type TlsChooser = Arc<dyn Fn(usize) -> Arc<ServerConfig> + Send + Sync>;
+
+pub(crate) struct Builder {
+    resource: Resource,
+    files: Vec<(String, Resource)>,
+    handler: Option<Handler>,
+    gate: Option<Gate>,
+    rate: Option<u64>,
+    tls: Option<TlsChooser>,
+    address: SocketAddr,
+}
+
+impl Builder {
+    /// Serves this path differently; every path that is not named serves the main resource.
+    pub(crate) fn file(mut self, path: &str, resource: impl Into<Resource>) -> Self {
+        self.files.push((path.into(), resource.into()));
+        self
+    }
+
+    /// Answers each request with arbitrary code.
+    pub(crate) fn handler(
+        mut self,
+        handler: impl Fn(&Request, &mut Exchange<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.handler = Some(Arc::new(handler));
+        self
+    }
+
+    /// Answers each request with what the function picks; the number counts requests from 0.
+    pub(crate) fn behave(self, behave: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
+        self.handler(move |request, exchange| exchange.reply(behave(request, request.n)))
+    }
+
+    /// All payload passes this gate.
+    pub(crate) fn gate(mut self, gate: &Gate) -> Self {
+        self.gate = Some(gate.clone());
+        self
+    }
+
+    /// Bytes a second of payload on each connection.
+    pub(crate) fn rate(mut self, bytes_per_second: u64) -> Self {
+        self.rate = Some(bytes_per_second);
+        self
+    }
+
+    pub(crate) fn tls(self, config: Arc<ServerConfig>) -> Self {
+        self.tls_by_connection(move |_| config.clone())
+    }
+
+    pub(crate) fn tls_by_connection(
+        mut self,
+        choose: impl Fn(usize) -> Arc<ServerConfig> + Send + Sync + 'static,
+    ) -> Self {
+        self.tls = Some(Arc::new(choose));
+        self
+    }
+
+    pub(crate) fn start(self) -> Server {
+        let listener = TcpListener::bind(self.address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            log: Mutex::new(Log::default()),
+            changed: Condvar::new(),
+            resource: Mutex::new(self.resource),
+            files: Mutex::new(self.files),
+            handler: Mutex::new(self.handler.unwrap_or_else(|| Arc::new(|_, exchange| exchange.serve()))),
+            gate: Mutex::new(self.gate),
+            rate: self.rate,
+            tls: self.tls,
+            sockets: Mutex::new(Vec::new()),
+            stopping: AtomicBool::new(false),
+        });
+        let accepting = shared.clone();
+        thread::spawn(move || accept_connections(&listener, &accepting));
+        Server { address, shared }
+    }
+}
+
+/// Runs until it is dropped; then every connection is closed.
+pub(crate) struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    log: Mutex<Log>,
+    changed: Condvar,
+    resource: Mutex<Resource>,
+    files: Mutex<Vec<(String, Resource)>>,
+    handler: Mutex<Handler>,
+    gate: Mutex<Option<Gate>>,
+    rate: Option<u64>,
+    tls: Option<TlsChooser>,
+    sockets: Mutex<Vec<(usize, TcpStream)>>,
+    stopping: AtomicBool,
+}
+
+impl Server {
+    pub(crate) fn serve(resource: impl Into<Resource>) -> Builder {
+        Builder {
+            resource: resource.into(),
+            files: Vec::new(),
+            handler: None,
+            gate: None,
+            rate: None,
+            tls: None,
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub(crate) fn origin(&self) -> String {
+        self.origin_as(&match self.address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        })
+    }
+
+    /// The same server under another host name.
+    pub(crate) fn origin_as(&self, host: &str) -> String {
+        let scheme = if self.shared.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{host}:{}", self.port())
+    }
+
+    /// `path` starts with a slash.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.origin())
+    }
+
+    /// From now on the main resource is this one.
+    pub(crate) fn replace(&self, resource: impl Into<Resource>) {
+        *self.shared.resource.lock().unwrap() = resource.into();
+    }
+
+    pub(crate) fn handle_with(&self, handler: impl Fn(&Request, &mut Exchange<'_>) + Send + Sync + 'static) {
+        *self.shared.handler.lock().unwrap() = Arc::new(handler);
+    }
+
+    pub(crate) fn behave_with(&self, behave: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) {
+        self.handle_with(move |request, exchange| exchange.reply(behave(request, request.n)));
+    }
+
+    /// From now on a model citizen.
+    pub(crate) fn recover(&self) {
+        self.handle_with(|_, exchange| exchange.serve());
+        self.set_gate(None);
+    }
+
+    /// Puts another gate (or none) before the payload; whoever stands before the old one gives up.
+    pub(crate) fn set_gate(&self, gate: Option<&Gate>) {
+        *self.shared.gate.lock().unwrap() = gate.cloned();
+    }
+
+    /// Closes every connection there is, wherever it stands.
+    pub(crate) fn hang_up(&self) {
+        for (_, socket) in self.shared.sockets.lock().unwrap().iter() {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Empties the log: what was begun before is not counted any more.
+    pub(crate) fn forget(&self) {
+        let mut log = self.shared.log.lock().unwrap();
+        log.requests.clear();
+        log.closed.clear();
+        log.connections = 0;
+        log.most_in_flight = log.in_flight;
+        log.generation += 1;
+    }
+
+    pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
+        self.shared.log.lock().unwrap()
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Record> {
+        self.log().requests.clone()
+    }
+
+    pub(crate) fn gets(&self) -> Vec<Record> {
+        self.log().gets().cloned().collect()
+    }
+
+    pub(crate) fn heads(&self) -> Vec<Record> {
+        self.log().requests.iter().filter(|record| record.is_head()).cloned().collect()
+    }
+
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.log().body_bytes()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.log().connections
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        self.log().summary()
+    }
+
+    /// Blocks until the log fulfils the condition.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, what: &str, condition: impl Fn(&Log) -> bool) {
+        let log = self.log();
+        let (log, timeout) =
+            self.shared.changed.wait_timeout_while(log, PATIENCE, |log| !condition(log)).unwrap();
+        assert!(!timeout.timed_out(), "waited in vain until {what}; {}", log.summary());
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_body_bytes(&self, bytes: u64) {
+        self.wait_until(&format!("{bytes} payload bytes were served"), |log| log.body_bytes() >= bytes);
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_cost(&self, limit: u64) {
+        let served = self.body_bytes();
+        assert!(
+            served <= limit,
+            "{served} payload bytes were served, more than {limit}; {}",
+            self.describe()
+        );
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        for (_, socket) in self.shared.sockets.lock().unwrap().drain(..) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        // Wakes the accepting thread, which then sees that it is over.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn accept_connections(listener: &TcpListener, shared: &Arc<Shared>) {
+    for (id, socket) in listener.incoming().enumerate() {
+        let Ok(socket) = socket else { continue };
+        if shared.stopping.load(Ordering::SeqCst) {
+            return;
+        }
+        let _ = socket.set_nodelay(true);
+        bound_send_buffer(&socket);
+        shared.sockets.lock().unwrap().push((id, socket.try_clone().unwrap()));
+        {
+            let mut log = shared.log.lock().unwrap();
+            log.connections += 1;
+            shared.changed.notify_all();
+        }
+        let shared = shared.clone();
+        thread::spawn(move || {
+            serve_connection(&shared, id, socket);
+            shared.sockets.lock().unwrap().retain(|(other, _)| *other != id);
+            shared.log.lock().unwrap().closed.push(id);
+            shared.changed.notify_all();
+        });
+    }
+}
+
+fn serve_connection(shared: &Arc<Shared>, id: usize, socket: TcpStream) {
+    let mut wire = match &shared.tls {
+        None => Wire::Plain(socket),
+        Some(choose) => {
+            let connection = ServerConnection::new(choose(id)).unwrap();
+            Wire::Tls(Box::new(StreamOwned::new(connection, socket)))
+        }
+    };
+    let mut unread = Vec::new();
+    for nth in 0.. {
+        let Some(raw) = read_head(&mut wire, &mut unread) else {
+            break;
+        };
+        let (request, record, generation) = shared.begin(raw, id, nth);
+        let mut exchange = Exchange::new(shared, &mut wire, request.clone(), record, generation);
+        let handler = shared.handler.lock().unwrap().clone();
+        handler(&request, &mut exchange);
+        let (over, with_reset) = (exchange.over, exchange.with_reset);
+        shared.end(record, generation);
+        if with_reset {
+            // The only descriptor left; dropping it with linger zero sends the RST.
+            return;
+        }
+        if over || request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
+            break;
+        }
+    }
+    wire.close();
+}
+
+fn read_head(wire: &mut Wire, unread: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let mut buffer = [0; 8192];
+    loop {
+        if let Some(at) = unread.windows(4).position(|window| window == b"\r\n\r\n") {
+            let rest = unread.split_off(at + 4);
+            return Some(std::mem::replace(unread, rest));
+        }
+        if unread.len() > LONGEST_HEAD {
+            return None;
+        }
+        match wire.read(&mut buffer) {
+            Ok(0) | Err(_) => return None,
+            Ok(n) => unread.extend_from_slice(&buffer[..n]),
+        }
+    }
+}
+
+impl Shared {
+    fn begin(&self, raw: Vec<u8>, connection: usize, nth: usize) -> (Arc<Request>, usize, usize) {
+        let mut log = self.log.lock().unwrap();
+        let request = Arc::new(Request::parse(raw, log.total_requests, connection, nth));
+        log.total_requests += 1;
+        log.in_flight += 1;
+        log.most_in_flight = log.most_in_flight.max(log.in_flight);
+        log.requests.push(Record {
+            request: request.clone(),
+            status: None,
+            answered: None,
+            body: 0,
+            ended: None,
+        });
+        self.changed.notify_all();
+        (request, log.requests.len() - 1, log.generation)
+    }
+
+    fn end(&self, record: usize, generation: usize) {
+        self.log.lock().unwrap().in_flight -= 1;
+        self.note(record, generation, |record| record.ended = Some(Instant::now()));
+    }
+
+    fn note(&self, record: usize, generation: usize, change: impl FnOnce(&mut Record)) {
+        let mut log = self.log.lock().unwrap();
+        if log.generation == generation {
+            change(&mut log.requests[record]);
+        }
+        self.changed.notify_all();
+    }
+
+    fn resource_at(&self, path: &str) -> Resource {
+        let files = self.files.lock().unwrap();
+        match files.iter().find(|(name, _)| name == path) {
+            Some((_, resource)) => resource.clone(),
+            None => self.resource.lock().unwrap().clone(),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! HTTPS: who is trusted, and who never gets a request.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::support::tls::{common_name_only, expired, for_clients_only, not_yet_valid, self_signed};
+use crate::support::*;
+
+const PAYLOAD: Payload = Payload::mib(121, 8);
+const HERE: &[&str] = &["127.0.0.1", "localhost"];
+
+#[test]
+fn a_certificate_of_a_named_authority_is_accepted() {
+    let authority = Authority::new();
+    let server = Server::serve(PAYLOAD).tls(authority.config(HERE)).start();
+    let sandbox = Sandbox::new();
+    let ca = authority.write_to(&sandbox);
+    let outcome =
+        sandbox.haul().args(["-x", "4", "-k", "1M", "--cacert"]).arg(ca).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+#[test]
+fn a_certificate_of_an_unknown_authority_is_refused_before_any_request() {
+    let server = Server::serve(PAYLOAD).tls(Authority::new().config(HERE)).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().arg(server.url("/file.bin")).run();
+    outcome.assert_failed(7);
+    assert!(outcome.elapsed.as_secs() < 10, "a bad certificate is not worth retrying: {outcome}");
+    sandbox.assert_empty();
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn insecure_works_and_is_loud() {
+    let server = Server::serve(PAYLOAD).tls(self_signed(HERE)).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().arg("--insecure").arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    let warning = outcome.stderr.to_lowercase();
+    assert!(warning.contains("insecure") || warning.contains("certificate"), "no warning: {outcome}");
+}
+
+#[test]
+fn insecure_is_not_remembered_by_the_next_run() {
+    let server = Server::serve(PAYLOAD).tls(self_signed(HERE)).start();
+    let sandbox = Sandbox::new();
+    let gate = Gate::after(4 * MIB);
+    server.set_gate(Some(&gate));
+    let running = sandbox.haul().args(["--json", "--insecure"]).arg(server.url("/file.bin")).spawn();
+    running.wait_for_durable(MIB);
+    running.kill();
+    server.recover();
+    server.forget();
+    sandbox.haul().arg(server.url("/file.bin")).run().assert_failed(7);
+    assert!(server.requests().is_empty());
+    sandbox.assert_kept("file.bin");
+}
+
+// T065
+#[test]
+fn every_bad_certificate_is_refused_before_any_request() {
+    let authority = Authority::new();
+    let table: Vec<(&str, Arc<ServerConfig>)> = vec![
+        ("self-signed", self_signed(HERE)),
+        ("expired", authority.config_with(HERE, expired)),
+        ("not yet valid", authority.config_with(HERE, not_yet_valid)),
+        ("another host", authority.config(&["example.org", "10.0.0.1"])),
+        ("name in the subject only", authority.config_with(&[], common_name_only)),
+        ("for clients only", authority.config_with(HERE, for_clients_only)),
+        ("wide wildcard", authority.config(&["*.com", "*"])),
+    ];
+    let sandbox = Sandbox::new();
+    let ca = authority.write_to(&sandbox);
+    for (what, config) in table {
+        let server = Server::serve(PAYLOAD).tls(config).start();
+        let outcome =
+            sandbox.haul().args(["--retry", "0", "--cacert"]).arg(&ca).arg(server.url("/file.bin")).run();
+        assert_eq!(outcome.code, Some(7), "{what}: {outcome}");
+        assert!(server.requests().is_empty(), "{what}: a request was sent");
+        sandbox.assert_empty();
+    }
+}
+
+// T065
+#[test]
+fn every_connection_is_checked_not_only_the_first() {
+    let authority = Authority::new();
+    let good = authority.config(HERE);
+    let bad = authority.config(&["example.org"]);
+    let server = Server::serve(PAYLOAD)
+        .rate(4 * MIB)
+        .tls_by_connection(move |connection| if connection == 0 { good.clone() } else { bad.clone() })
+        .start();
+    let sandbox = Sandbox::new();
+    let ca = authority.write_to(&sandbox);
+    let outcome = sandbox
+        .haul()
+        .args(["-x", "4", "-k", "1M", "--retry", "1", "--cacert"])
+        .arg(ca)
+        .arg(server.url("/file.bin"))
+        .run();
+    if outcome.code == Some(0) {
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    } else {
+        outcome.assert_failed(7);
+        sandbox.assert_absent("file.bin");
+    }
+    assert!(server.requests().iter().all(|record| record.connection == 0), "{}", server.describe());
+}
+
+#[test]
+fn a_plain_http_server_behind_an_https_url_is_a_tls_failure() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let url = server.url("/file.bin").replace("http:", "https:");
+    let outcome = sandbox
+        .haul()
+        .args(["--retry", "0", "--connect-timeout", "1s", "--first-byte-timeout", "1s"])
+        .arg(url)
+        .run();
+    outcome.assert_failed_as_one_of(&[6, 7]);
+    sandbox.assert_empty();
+}
+
+#[test]
+fn a_body_cut_without_the_end_of_tls_is_incomplete() {
+    let authority = Authority::new();
+    let payload = Payload::mib(122, 2);
+    let server = Server::serve(payload)
+        .tls(authority.config(HERE))
+        .handler(move |request, exchange| {
+            exchange.send_head(200, &[("Content-Length", &payload.len.to_string()), ("ETag", "\"v1\"")]);
+            if request.is_get() {
+                exchange.send_payload(0..payload.len / 2);
+            }
+            exchange.reset();
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let ca = authority.write_to(&sandbox);
+    let outcome =
+        sandbox.haul().args(["--retry", "1", "--cacert"]).arg(ca).arg(server.url("/file.bin")).run();
+    outcome.assert_failed(6);
+    sandbox.assert_absent("file.bin");
+}
+
+#[test]
+fn the_committed_fixture_is_a_usable_authority_and_server() {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tls");
+    let certificate = CertificateDer::from_pem_file(format!("{fixtures}/server.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(format!("{fixtures}/server-key.pem")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let payload = Payload::new(123, 100_000);
+    let server = Server::serve(payload).tls(Arc::new(config)).start();
+    let sandbox = Sandbox::new();
+    let ca = format!("{fixtures}/ca.pem");
+    for host in ["127.0.0.1", "localhost"] {
+        let url = format!("{}/{host}", server.origin_as(host));
+        sandbox.haul().args(["--cacert", &ca]).arg(url).run().assert_ok();
+        sandbox.assert_ok_file(&payload, host);
+    }
+}

@@ -1,0 +1,65 @@
+//! `kill -9` half-way, with the download standing still, after haul said how much of it is safe.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Starts haul, waits until it reports at least this many durable bytes, and kills it.
+pub(crate) fn kill_when_durable(command: &mut Command, durable: u64) {
+    let mut child = start(command);
+    let lines = lines(child.stdout.take().expect("it is piped"));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut last = String::from("no event at all");
+    let reached = loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) if durable_of(&line) >= durable => break true,
+            Ok(line) => last = line,
+            Err(_) => break false,
+        }
+    };
+    kill(child);
+    assert!(reached, "haul never reported {durable} durable bytes; the last it said: {last}");
+}
+
+/// Starts haul, waits until it received something, and kills it.
+pub(crate) fn kill_when_held(command: &mut Command, held: impl Fn() -> bool) {
+    let child = start(command);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // The relay holds the download for good once it is held, so looking now and then misses nothing.
+    while !held() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    kill(child);
+    assert!(held(), "the download never came half-way");
+}
+
+fn start(command: &mut Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("haul starts")
+}
+
+fn kill(mut child: Child) {
+    child.kill().expect("a child of ours can be killed");
+    let status = child.wait().expect("a child of ours can be waited for");
+    assert!(!status.success(), "haul ended before it was killed");
+}
+
+/// The lines as they come; the thread ends with the process that writes them.
+fn lines(stdout: ChildStdout) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+fn durable_of(line: &str) -> u64 {
+    let event = serde_json::from_str::<Value>(line).unwrap_or_default();
+    if event["event"] == "progress" { event["durable"].as_u64().unwrap_or(0) } else { 0 }
+}
