@@ -1,0 +1,97 @@
+//! The bare loop: a few blocking threads, each with one connection, `recv` into 1 MiB and `pwrite`. No
+//! retries, no validators, no checkpoints, no digest. What a download costs at the least on this machine.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use crate::Outcome;
+
+const BUFFER: usize = 1 << 20;
+
+/// One run of the loop.
+pub(crate) struct Floor {
+    pub(crate) address: String,
+    pub(crate) path: String,
+    pub(crate) size: u64,
+    pub(crate) connections: u64,
+    pub(crate) output: PathBuf,
+}
+
+impl Floor {
+    /// The hidden argument that makes this program be the loop.
+    pub(crate) const FLAG: &str = "--floor";
+
+    /// The arguments from which [`crate::options::parse`] makes this again.
+    pub(crate) fn args(&self) -> Vec<String> {
+        vec![
+            Self::FLAG.to_owned(),
+            self.address.clone(),
+            self.path.clone(),
+            self.size.to_string(),
+            self.connections.to_string(),
+            self.output.display().to_string(),
+        ]
+    }
+}
+
+/// Downloads the file in equal ranges, one a thread.
+pub(crate) fn run(floor: &Floor) -> Outcome<()> {
+    let file = File::create(&floor.output)?;
+    file.set_len(floor.size)?;
+    let share = floor.size.div_ceil(floor.connections);
+    let ended: Vec<io::Result<()>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..floor.connections)
+            .map(|nth| (nth * share, floor.size.min((nth + 1) * share)))
+            .map(|(from, to)| {
+                let file = &file;
+                scope.spawn(move || fetch(floor, file, from, to))
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("a worker returns its errors")).collect()
+    });
+    ended.into_iter().collect::<io::Result<()>>()?;
+    Ok(())
+}
+
+fn fetch(floor: &Floor, file: &File, from: u64, to: u64) -> io::Result<()> {
+    let mut stream = TcpStream::connect(&floor.address)?;
+    let (path, host, last) = (&floor.path, &floor.address, to - 1);
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nRange: bytes={from}-{last}\r\n\r\n")?;
+    // The head is read through a small buffer; what of the body comes with it is written first.
+    let mut head = BufReader::with_capacity(4096, stream);
+    skip_head(&mut head)?;
+    let early = head.buffer().to_vec();
+    file.write_all_at(&early, from)?;
+    drain(head.into_inner(), file, from + early.len() as u64, to)
+}
+
+fn skip_head(head: &mut impl BufRead) -> io::Result<()> {
+    let mut line = String::new();
+    head.read_line(&mut line)?;
+    if !line.starts_with("HTTP/1.1 206 ") {
+        return Err(io::Error::other(format!("not a 206: {}", line.trim_end())));
+    }
+    while line != "\r\n" {
+        line.clear();
+        if head.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}
+
+fn drain(mut stream: TcpStream, file: &File, mut at: u64, to: u64) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    while at < to {
+        let received = stream.read(&mut buffer)?;
+        if received == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.write_all_at(&buffer[..received], at)?;
+        at += received as u64;
+    }
+    Ok(())
+}

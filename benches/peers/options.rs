@@ -1,0 +1,125 @@
+//! What the person asked for on the command line.
+
+use std::path::PathBuf;
+
+use crate::floor::Floor;
+
+/// The text of `--help`.
+pub(crate) const USAGE: &str = "\
+cargo bench --bench peers -- [OPTIONS]
+
+  --rounds N   interleaved rounds of each race (default 5)
+  --row NAME   only this row: raw, verified, capped, kill (may be given more than once)
+  --quick      one round with small files: shows that everything works, the ratios mean little
+  --seed N     seed of the payload, the order of the arms and the moments of the kills (default 1)
+  --write      also write the table to benches/RESULTS.md
+  --strict     a missed bound makes the exit code non-zero, as a wrong file always does";
+
+/// One of the four comparisons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RowName {
+    Raw,
+    Verified,
+    Capped,
+    Kill,
+}
+
+impl RowName {
+    pub(crate) const ALL: [Self; 4] = [Self::Raw, Self::Verified, Self::Capped, Self::Kill];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "raw" => Ok(Self::Raw),
+            "verified" => Ok(Self::Verified),
+            "capped" => Ok(Self::Capped),
+            "kill" => Ok(Self::Kill),
+            other => Err(format!("--row {other}: there is raw, verified, capped, kill")),
+        }
+    }
+}
+
+/// How the comparison is run.
+pub(crate) struct Options {
+    pub(crate) rounds: usize,
+    pub(crate) rows: Vec<RowName>,
+    pub(crate) quick: bool,
+    pub(crate) seed: u64,
+    pub(crate) write: bool,
+    pub(crate) strict: bool,
+}
+
+impl Options {
+    /// Size of the payload of the raw, verified and kill rows.
+    pub(crate) const fn payload_size(&self) -> u64 {
+        if self.quick { 128 << 20 } else { 1 << 30 }
+    }
+
+    /// Size of the capped row's payload: a multiple of 80 MB, so that it is five seconds' worth (quick: one).
+    pub(crate) const fn capped_size(&self) -> u64 {
+        if self.quick { 80_000_000 } else { 400_000_000 }
+    }
+
+    pub(crate) const fn kills(&self) -> usize {
+        if self.quick { 2 } else { 10 }
+    }
+}
+
+/// What this process is to do.
+pub(crate) enum Request {
+    Compare(Options),
+    /// Be the bare loop: the bench runs itself, so that the loop is measured as a process like the others.
+    Floor(Floor),
+    Say(String),
+}
+
+/// Reads the arguments after the program's name.
+pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, String> {
+    let mut options =
+        Options { rounds: 5, rows: Vec::new(), quick: false, seed: 1, write: false, strict: false };
+    let mut rounds = None;
+    let mut under_cargo_bench = false;
+    while let Some(arg) = args.next() {
+        let mut value = |flag: &str| args.next().ok_or(format!("{flag} wants a value"));
+        match arg.as_str() {
+            "--bench" => under_cargo_bench = true,
+            "--quick" => options.quick = true,
+            "--write" => options.write = true,
+            "--strict" => options.strict = true,
+            "--rounds" => rounds = Some(number(&arg, &value(&arg)?)?),
+            "--seed" => options.seed = number(&arg, &value(&arg)?)?,
+            "--row" => options.rows.push(RowName::parse(&value(&arg)?)?),
+            "--help" | "-h" => return Ok(Request::Say(USAGE.to_owned())),
+            Floor::FLAG => return floor(args).map(Request::Floor),
+            other => return Err(format!("unknown argument {other}")),
+        }
+    }
+    if !under_cargo_bench {
+        // `cargo test --all-targets` runs benches too, and must not take minutes for it.
+        return Ok(Request::Say("peers: not run; use `cargo bench --bench peers`".to_owned()));
+    }
+    options.rounds = match rounds {
+        Some(0) => return Err("--rounds wants at least 1".to_owned()),
+        Some(given) => given,
+        None if options.quick => 1,
+        None => options.rounds,
+    };
+    if options.rows.is_empty() {
+        options.rows = RowName::ALL.to_vec();
+    }
+    Ok(Request::Compare(options))
+}
+
+fn number<T: std::str::FromStr>(flag: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("{flag} {text}: not a number"))
+}
+
+fn floor(mut args: impl Iterator<Item = String>) -> Result<Floor, String> {
+    let mut next = |what: &str| args.next().ok_or(format!("{} wants {what}", Floor::FLAG));
+    Ok(Floor {
+        address: next("an address")?,
+        path: next("a path")?,
+        size: number("size", &next("a size")?)?,
+        connections: number("connections", &next("a number of connections")?)?,
+        output: PathBuf::from(next("an output")?),
+    })
+}

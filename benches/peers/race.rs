@@ -1,0 +1,155 @@
+//! Several arms on one errand, in interleaved rounds: what disturbs the machine for a while disturbs them
+//! all.
+
+use std::fs::{self, File};
+use std::process::{Command, Stdio};
+
+use crate::Outcome;
+use crate::arm::{Arm, Errand};
+use crate::options::Options;
+use crate::payload::Random;
+use crate::stopwatch::{self, Cost};
+use crate::tools::Tools;
+use crate::workshop::Workshop;
+
+/// All runs of one arm.
+pub(crate) struct Laps {
+    pub(crate) arm: Arm,
+    pub(crate) costs: Vec<Cost>,
+}
+
+impl Laps {
+    pub(crate) fn wall(&self) -> f64 {
+        median(self.walls())
+    }
+
+    pub(crate) fn cpu(&self) -> f64 {
+        median(self.costs.iter().map(|cost| cost.cpu.as_secs_f64()))
+    }
+
+    /// The largest peak of any run, in bytes: a bound on memory is a bound on every run.
+    pub(crate) fn peak(&self) -> f64 {
+        self.costs.iter().map(|cost| cost.peak).max().unwrap_or(0) as f64
+    }
+
+    /// A line of the Markdown table.
+    pub(crate) fn line(&self, reference: Option<f64>) -> String {
+        let (name, wall, cpu) = (self.arm.name(), self.wall(), self.cpu());
+        let fastest = self.walls().fold(f64::INFINITY, f64::min);
+        let slowest = self.walls().fold(0.0, f64::max);
+        let peak = self.peak() / 1_048_576.0;
+        let ratio = reference.map_or_else(String::new, |of| format!("{:.2}", wall / of));
+        format!("| {name} | {wall:.3} | {fastest:.3}–{slowest:.3} | {cpu:.3} | {peak:.1} | {ratio} |")
+    }
+
+    fn walls(&self) -> impl Iterator<Item = f64> {
+        self.costs.iter().map(|cost| cost.wall.as_secs_f64())
+    }
+}
+
+/// What a race gave.
+pub(crate) struct Standings {
+    pub(crate) laps: Vec<Laps>,
+    /// Runs that failed or saved a wrong file.
+    pub(crate) wrong: Vec<String>,
+}
+
+impl Standings {
+    /// The runs of this arm, if any of them counts.
+    pub(crate) fn of(&self, arm: Arm) -> Option<&Laps> {
+        self.laps.iter().find(|laps| laps.arm == arm && !laps.costs.is_empty())
+    }
+
+    /// The table of all arms, with wall times as multiples of the first arm's.
+    pub(crate) fn table(&self) -> Vec<String> {
+        let run: Vec<_> = self.laps.iter().filter(|laps| !laps.costs.is_empty()).collect();
+        let reference = run.first().map(|laps| laps.wall());
+        let mut lines = vec![
+            "| client | wall s, median | fastest–slowest | CPU s | peak MiB | ÷ first |".to_owned(),
+            "|---|---:|---:|---:|---:|---:|".to_owned(),
+        ];
+        lines.extend(run.iter().map(|laps| laps.line(reference)));
+        lines
+    }
+}
+
+/// Where and with what the arms run.
+pub(crate) struct Track<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) tools: &'a Tools,
+    pub(crate) workshop: &'a Workshop,
+}
+
+impl Track<'_> {
+    /// Runs the arms that are installed.
+    pub(crate) fn race(&self, arms: &[Arm], errand: &Errand<'_>) -> Outcome<Standings> {
+        let there = arms.iter().filter(|arm| arm.is_there(self.tools));
+        let mut standings = Standings {
+            laps: there.map(|&arm| Laps { arm, costs: Vec::new() }).collect(),
+            wrong: Vec::new(),
+        };
+        let mut random = Random::new(self.options.seed);
+        for round in 1..=self.options.rounds {
+            for nth in shuffled(standings.laps.len(), &mut random) {
+                let arm = standings.laps[nth].arm;
+                eprintln!("round {round} of {}: {}", self.options.rounds, arm.name());
+                match self.lap(arm, errand)? {
+                    Ok(cost) => standings.laps[nth].costs.push(cost),
+                    Err(why) => standings.wrong.push(format!("{}, round {round}: {why}", arm.name())),
+                }
+            }
+        }
+        Ok(standings)
+    }
+
+    /// One run; the inner error is the arm's own failure, which does not end the race.
+    fn lap(&self, arm: Arm, errand: &Errand<'_>) -> Outcome<Result<Cost, String>> {
+        let directory = self.workshop.fresh("output")?;
+        let output = directory.join("file.bin");
+        let mut total = Cost::default();
+        for mut command in arm.commands(self.tools, errand, &output)? {
+            match self.time(&mut command)? {
+                Ok(cost) => total = total.then(cost),
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        let difference = errand.payload.difference(&output);
+        fs::remove_dir_all(&directory)?;
+        Ok(difference.map_or(Ok(total), Err))
+    }
+
+    fn time(&self, command: &mut Command) -> Outcome<Result<Cost, String>> {
+        let complaints = self.workshop.root().join("stderr");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&complaints)?);
+        let (status, cost) = stopwatch::time(command)?;
+        if status.success() {
+            return Ok(Ok(cost));
+        }
+        let said = fs::read_to_string(&complaints).unwrap_or_default();
+        let line = said.lines().last().unwrap_or("no message");
+        Ok(Err(format!("{status}: {line}")))
+    }
+}
+
+/// 0, 1, … in a new order each time, so that no arm always follows the same other one.
+fn shuffled(count: usize, random: &mut Random) -> Vec<usize> {
+    let mut order: Vec<_> = (0..count).map(|nth| (random.next(), nth)).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, nth)| nth).collect()
+}
+
+/// The middle one, or the mean of the two in the middle.
+fn median(numbers: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<_> = numbers.collect();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => sorted[odd / 2],
+        even => f64::midpoint(sorted[even / 2 - 1], sorted[even / 2]),
+    }
+}
+
+/// Megabytes (10⁶) a second.
+pub(crate) fn megabytes_a_second(bytes: u64, seconds: f64) -> f64 {
+    bytes as f64 / seconds / 1e6
+}

@@ -1,0 +1,66 @@
+//! What is printed at the end, as Markdown, and what the exit code says about it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::Outcome;
+use crate::machine;
+use crate::options::Options;
+use crate::rows::Row;
+use crate::tools::Tools;
+use crate::workshop::Workshop;
+
+/// The whole text.
+pub(crate) fn render(options: &Options, tools: &Tools, workshop: &Workshop, rows: &[Row]) -> String {
+    let mut lines = preface(options);
+    for row in rows {
+        lines.push(format!("\n## {}\n", row.title));
+        lines.extend(row.table.iter().cloned());
+        if !row.checks.is_empty() {
+            lines.push("\n| promised | measured | bound | |\n|---|---:|---:|---|".to_owned());
+            lines.extend(row.checks.iter().map(crate::check::Check::line));
+        }
+        lines.extend(row.notes.iter().map(|note| format!("\n{note}")));
+        lines.extend(row.wrong.iter().map(|wrong| format!("\n**WRONG**: {wrong}")));
+    }
+    lines.push("\n## Measured on\n".to_owned());
+    let facts = [machine::describe(), tools.versions(), tools.missing()].concat();
+    lines.extend(facts.iter().map(|fact| format!("- {fact}")));
+    lines.push(format!("- payload and outputs {}", place(workshop)));
+    lines.join("\n") + "\n"
+}
+
+fn preface(options: &Options) -> Vec<String> {
+    let rounds = options.rounds;
+    let mut lines = vec![
+        "# haul and its peers\n".to_owned(),
+        "Written by `cargo bench --bench peers -- --write`. nginx on loopback, every client in a process of"
+            .to_owned(),
+        format!(
+            "its own, {rounds} interleaved rounds, medians, each file's digest checked outside the measured time."
+        ),
+    ];
+    if options.quick {
+        lines.push("\n**A `--quick` run**: small files, the ratios mean little.".to_owned());
+    }
+    lines
+}
+
+const fn place(workshop: &Workshop) -> &'static str {
+    if workshop.in_memory() { "on tmpfs" } else { "on disk: there was no room in memory" }
+}
+
+/// Writes the text to where the repository keeps it.
+pub(crate) fn save(text: &str) -> Outcome<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md");
+    std::fs::write(&path, text)?;
+    eprintln!("written: {}", path.display());
+    Ok(())
+}
+
+/// A wrong file always fails; a missed bound only when asked to.
+pub(crate) fn verdict(options: &Options, rows: &[Row]) -> ExitCode {
+    let wrong = rows.iter().any(|row| !row.wrong.is_empty());
+    let missed = rows.iter().flat_map(|row| &row.checks).any(|check| !check.holds());
+    if wrong || (options.strict && missed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

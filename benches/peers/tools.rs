@@ -1,0 +1,89 @@
+//! The programs that take part: where they are, which version, and what to do about one that is missing.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Outcome;
+
+const DIRECTORIES: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// Every program of the comparison.
+pub(crate) struct Tools {
+    pub(crate) nginx: PathBuf,
+    pub(crate) curl: Option<PathBuf>,
+    pub(crate) aria2: Option<PathBuf>,
+    pub(crate) openssl: Option<PathBuf>,
+}
+
+impl Tools {
+    pub(crate) const HAUL: &str = env!("CARGO_BIN_EXE_haul");
+
+    /// Looks for them. Without nginx there is nothing to measure; a missing client only loses its arm.
+    pub(crate) fn find() -> Outcome<Self> {
+        let tools = Self {
+            nginx: find("nginx").ok_or("nginx is not installed: apt-get install nginx-light")?,
+            curl: find("curl"),
+            aria2: find("aria2c"),
+            openssl: find("openssl"),
+        };
+        for line in tools.missing() {
+            eprintln!("notice: {line}");
+        }
+        Ok(tools)
+    }
+
+    /// One line for each client that cannot take part.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        let clients = [
+            (&self.curl, "curl", "curl"),
+            (&self.aria2, "aria2c", "aria2"),
+            (&self.openssl, "openssl", "openssl"),
+        ];
+        clients
+            .iter()
+            .filter(|(found, ..)| found.is_none())
+            .map(|(_, name, package)| {
+                format!("{name} is not installed, its arms are left out: apt-get install {package}")
+            })
+            .collect()
+    }
+
+    /// What each one calls itself.
+    pub(crate) fn versions(&self) -> Vec<String> {
+        let mut lines = vec![said(Path::new(Self::HAUL), "--version"), said(&self.nginx, "-v")];
+        let clients = [(&self.curl, "--version"), (&self.aria2, "--version"), (&self.openssl, "version")];
+        for (path, flag) in clients {
+            lines.extend(path.as_deref().map(|path| said(path, flag)));
+        }
+        lines
+    }
+}
+
+/// A command that inherits nothing of the person's settings: no proxy, no home, no `HAUL_*`, no language.
+pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", DIRECTORIES.join(":")).env("LC_ALL", "C").env("HOME", "/nonexistent");
+    command
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&own)
+        .chain(DIRECTORIES.iter().map(PathBuf::from))
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_file())
+}
+
+/// The first line the program says about itself; nginx says it on stderr.
+fn said(program: &Path, flag: &str) -> String {
+    let Ok(output) = clean(program).arg(flag).output() else {
+        return format!("{}: did not run", program.display());
+    };
+    let both = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&both);
+    let line = text.lines().next().unwrap_or("(no version)");
+    // What follows in brackets are the versions of everything it was linked with.
+    line.split(" (").next().unwrap_or(line).to_owned()
+}

@@ -1,0 +1,86 @@
+//! The directory in which everything happens: payload, server, outputs. In memory where that is possible, so
+//! that no disk is measured; removed at the end.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::Outcome;
+
+const MEMORY: &str = "/dev/shm";
+const NAME: &str = "haul-peers-";
+
+/// A temporary directory of this process.
+pub(crate) struct Workshop {
+    root: PathBuf,
+    in_memory: bool,
+}
+
+impl Workshop {
+    /// Opens one where `needed` bytes are free.
+    pub(crate) fn open(needed: u64) -> Outcome<Self> {
+        let in_memory = room(Path::new(MEMORY)) >= needed;
+        let parent = if in_memory {
+            PathBuf::from(MEMORY)
+        } else {
+            eprintln!(
+                "notice: {MEMORY} has no {needed} free bytes: the files are on disk, which is measured too"
+            );
+            std::env::temp_dir()
+        };
+        if room(&parent) < needed {
+            return Err(format!("{} has no {needed} free bytes", parent.display()).into());
+        }
+        remove_left_over(&parent);
+        let root = parent.join(format!("{NAME}{}", std::process::id()));
+        fs::create_dir(&root)?;
+        // nginx's workers give up root and still have to read the payload.
+        fs::set_permissions(&root, Permissions::from_mode(0o755))?;
+        Ok(Self { root, in_memory })
+    }
+
+    pub(crate) const fn in_memory(&self) -> bool {
+        self.in_memory
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// An empty directory of this name; what it held before is gone.
+    pub(crate) fn fresh(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.root.join(name);
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::create_dir(&path)?,
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        // Nothing can be done about a failure here; the next run removes what is left over.
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+fn room(path: &Path) -> u64 {
+    rustix::fs::statvfs(path).map_or(0, |stat| stat.f_bavail * stat.f_frsize)
+}
+
+/// Removes the directories of runs that were interrupted: gigabytes of memory would stay taken otherwise.
+fn remove_left_over(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(NAME));
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

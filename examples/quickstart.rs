@@ -1,0 +1,440 @@
+//! Shows in some twenty seconds, and without any other server, what haul is for:
+//!
+//! ```text
+//! cargo run --release --example quickstart
+//! ```
+//!
+//! It serves a file to itself over real sockets, from a server that limits each connection. haul's own command
+//! line, in a process of its own, downloads it over several connections, is killed half-way with SIGKILL, is
+//! started again with the same words, goes on from what it had, and verifies the digest. Then the same file
+//! comes over one connection, for comparison.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to the person who runs it")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "an example has no floors: it reads the clock and opens files itself"
+)]
+
+use sha2::{Digest as _, Sha256};
+use std::error::Error;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const MIB: u64 = 1 << 20;
+/// The file that is served.
+const SIZE: u64 = 48 * MIB;
+const NAME: &str = "disk.img";
+const ETAG: &str = "\"quickstart-1\"";
+/// What the server gives to one connection, in bytes a second.
+const LIMIT: u64 = 3 * MIB;
+const CONNECTIONS: u64 = 8;
+/// The first word of this program's arguments when it is to be haul.
+const AS_HAUL: &str = "--as-haul";
+/// Longer than any step takes on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == AS_HAUL) {
+        return haul::cli::run_with(std::iter::once(OsString::from("haul")).chain(arguments));
+    }
+    match show() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quickstart: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+// ---- the story ---------------------------------------------------------------------------------------------
+
+fn show() -> Outcome<()> {
+    let place = tempfile::Builder::new().prefix("haul-quickstart-").tempdir()?;
+    let expected = hex_digest(payload())?;
+    let server = Server::start()?;
+    println!("A server on this machine gives {} a second to each connection.\n", mib(LIMIT));
+
+    let stage = Stage { directory: place.path(), address: server.address, digest: &expected };
+    let began = Instant::now();
+    let interrupted = interrupt(&stage, &server.desk)?;
+    let second = stage.haul(NAME, CONNECTIONS)?.wait()?;
+    let parallel = began.elapsed();
+    let sent_again = server.desk.next_run(u64::MAX);
+    if !second {
+        return Err("the second run failed".into());
+    }
+    check(&place.path().join(NAME), &expected)?;
+    if interrupted.kept == 0 || sent_again >= SIZE {
+        return Err("the second run kept nothing of the first".into());
+    }
+
+    println!("\nFor comparison, over one connection:");
+    let began = Instant::now();
+    if !stage.haul("one-connection.img", 1)?.wait()? {
+        return Err("the run over one connection failed".into());
+    }
+    let single = began.elapsed();
+    check(&place.path().join("one-connection.img"), &expected)?;
+    place.close()?;
+
+    let twice = (interrupted.sent + sent_again).saturating_sub(SIZE);
+    println!("\nWhat happened");
+    println!("  interrupted    kill -9 after the server had sent {} of {}", mib(interrupted.sent), mib(SIZE));
+    println!("  kept           {}", mib(interrupted.kept));
+    println!("  fetched again  {}", mib(twice));
+    println!("  verified       sha256:{expected}");
+    println!(
+        "  time           {:.1} s over {CONNECTIONS} connections in two runs, {:.1} s over one: {:.1} times as fast",
+        parallel.as_secs_f64(),
+        single.as_secs_f64(),
+        single.as_secs_f64() / parallel.as_secs_f64(),
+    );
+    Ok(())
+}
+
+/// What the first run had come to.
+struct Interrupted {
+    sent: u64,
+    kept: u64,
+}
+
+/// Starts a download and kills it once half of the file was sent and haul has recorded some of it. The server
+/// sends no more than three quarters until then, so that the download cannot be over before.
+fn interrupt(stage: &Stage<'_>, desk: &Desk) -> Outcome<Interrupted> {
+    desk.next_run(SIZE / 4 * 3);
+    let target = stage.directory.join(NAME);
+    let mut running = stage.haul(NAME, CONNECTIONS)?;
+    let began = Instant::now();
+    while !(desk.wait_until_sent(SIZE / 2) && durable(&target) > 0) {
+        if running.has_ended()? {
+            return Err("the first run ended before it could be interrupted".into());
+        }
+        if began.elapsed() > PATIENCE {
+            return Err("the first run recorded nothing that could be kept".into());
+        }
+    }
+    running.kill()?;
+    let sent = desk.next_run(u64::MAX);
+    println!("\nkill -9. The same command again:");
+    Ok(Interrupted { sent, kept: durable(&target) })
+}
+
+fn durable(target: &Path) -> u64 {
+    haul::inspect(target).map_or(0, |left| left.durable)
+}
+
+/// The file must be the one that was served; this does not take haul's word for it.
+fn check(path: &Path, expected: &str) -> Outcome<()> {
+    let found = hex_digest(File::open(path)?)?;
+    if found == expected { Ok(()) } else { Err(format!("{} has the digest {found}", path.display()).into()) }
+}
+
+fn hex_digest(mut bytes: impl io::Read) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match bytes.read(&mut buffer)? {
+            0 => {
+                return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+            }
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / MIB as f64)
+}
+
+// ---- haul, in a process of its own -------------------------------------------------------------------------
+
+/// Where haul runs, and what it is told each time.
+struct Stage<'a> {
+    directory: &'a Path,
+    address: SocketAddr,
+    digest: &'a str,
+}
+
+impl Stage<'_> {
+    fn haul(&self, output: &str, connections: u64) -> io::Result<Running> {
+        let url = format!("http://{}/{NAME}", self.address);
+        println!("$ haul {url} -o {output} -x {connections} --sha256 {}", self.digest);
+        let mut command = Command::new(this_program()?);
+        command.arg(AS_HAUL).arg(url);
+        command.args(["-o", output, "-x", &connections.to_string()]);
+        command.args(["--sha256", self.digest]);
+        // What a person has set for their own downloads stays out of this one.
+        command.arg("--no-config");
+        let own = |name: &OsString| name.to_string_lossy().starts_with("HAUL_");
+        for name in std::env::vars_os().map(|(name, _)| name).filter(own) {
+            command.env_remove(name);
+        }
+        command.current_dir(self.directory);
+        command.spawn().map(Running)
+    }
+}
+
+fn this_program() -> io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
+/// A child that does not outlive this program's interest in it.
+struct Running(Child);
+
+impl Running {
+    fn has_ended(&mut self) -> io::Result<bool> {
+        self.0.try_wait().map(|status| status.is_some())
+    }
+
+    /// SIGKILL: it gets no chance to save anything.
+    fn kill(mut self) -> io::Result<()> {
+        self.0.kill()?;
+        self.0.wait().map(|_| ())
+    }
+
+    fn wait(mut self) -> io::Result<bool> {
+        self.0.wait().map(|status| status.success())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+// ---- the file ----------------------------------------------------------------------------------------------
+
+/// The eight bytes at `index * 8`: splitmix64 maps each index to another word, so no two places are alike and
+/// the file need not be held anywhere.
+fn word(index: u64) -> [u8; 8] {
+    let mut value = index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (value ^ (value >> 31)).to_le_bytes()
+}
+
+/// Fills `buffer` with what the file holds at `offset`.
+fn fill(offset: u64, buffer: &mut [u8]) {
+    let mut rest = buffer;
+    let mut position = offset;
+    while !rest.is_empty() {
+        let skipped = (position % 8) as usize;
+        let length = (8 - skipped).min(rest.len());
+        let (now, later) = rest.split_at_mut(length);
+        now.copy_from_slice(&word(position / 8)[skipped..skipped + length]);
+        position += length as u64;
+        rest = later;
+    }
+}
+
+/// The whole file, as something to read.
+fn payload() -> impl io::Read {
+    struct Payload(u64);
+    impl io::Read for Payload {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = buffer.len().min((SIZE - self.0) as usize);
+            fill(self.0, &mut buffer[..length]);
+            self.0 += length as u64;
+            Ok(length)
+        }
+    }
+    Payload(0)
+}
+
+// ---- the server --------------------------------------------------------------------------------------------
+
+struct Server {
+    address: SocketAddr,
+    desk: Arc<Desk>,
+}
+
+/// What the connections share: how much was sent in this run, and how much may be.
+#[derive(Default)]
+struct Desk {
+    books: Mutex<Books>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Books {
+    run: u64,
+    sent: u64,
+    ceiling: u64,
+}
+
+impl Desk {
+    fn books(&self) -> MutexGuard<'_, Books> {
+        // Plain numbers: a panic elsewhere cannot leave them half changed.
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the books of a run, and says what was sent in it. Its connections send nothing more.
+    fn next_run(&self, ceiling: u64) -> u64 {
+        let mut books = self.books();
+        let sent = books.sent;
+        *books = Books { run: books.run + 1, sent: 0, ceiling };
+        self.changed.notify_all();
+        sent
+    }
+
+    /// Waits for its turn to send `bytes`; `false` if the run is over.
+    fn may_send(&self, run: u64, bytes: u64) -> bool {
+        let waits = |books: &mut Books| books.run == run && books.sent >= books.ceiling;
+        let held = self.changed.wait_while(self.books(), waits);
+        let mut books = held.unwrap_or_else(PoisonError::into_inner);
+        if books.run != run {
+            return false;
+        }
+        books.sent += bytes;
+        self.changed.notify_all();
+        true
+    }
+
+    /// Waits until so much was sent, but never long, so that the caller can look at other things.
+    fn wait_until_sent(&self, bytes: u64) -> bool {
+        let sent = |books: &mut Books| books.sent < bytes;
+        let waited = self.changed.wait_timeout_while(self.books(), Duration::from_millis(20), sent);
+        waited.unwrap_or_else(PoisonError::into_inner).0.sent >= bytes
+    }
+}
+
+impl Server {
+    fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let server = Self { address: listener.local_addr()?, desk: Arc::default() };
+        let desk = server.desk.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let desk = desk.clone();
+                // A client that hangs up, or is killed, ends its own connection and nothing else.
+                thread::spawn(move || serve(&stream, &desk));
+            }
+        });
+        Ok(server)
+    }
+}
+
+/// One connection: requests one after the other, all within the connection's limit.
+fn serve(stream: &TcpStream, desk: &Desk) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let run = desk.books().run;
+    let mut requests = BufReader::new(stream);
+    let mut pace = Pace { next: Instant::now() };
+    while let Some(request) = Request::read(&mut requests)? {
+        let Some((first, end)) = request.answer(stream)? else {
+            continue;
+        };
+        let mut buffer = [0; 32 << 10];
+        let mut position = first;
+        while position < end {
+            let length = buffer.len().min((end - position) as usize);
+            if !desk.may_send(run, length as u64) {
+                return Ok(());
+            }
+            fill(position, &mut buffer[..length]);
+            (&*stream).write_all(&buffer[..length])?;
+            position += length as u64;
+            pace.keep(length as u64);
+        }
+    }
+    Ok(())
+}
+
+/// The limit of one connection. The sleep is the limit; nothing waits for it to have happened.
+struct Pace {
+    next: Instant,
+}
+
+impl Pace {
+    fn keep(&mut self, sent: u64) {
+        let now = Instant::now();
+        self.next = self.next.max(now - Duration::from_millis(50))
+            + Duration::from_secs_f64(sent as f64 / LIMIT as f64);
+        thread::sleep(self.next.saturating_duration_since(now));
+    }
+}
+
+/// As much of a request as matters here.
+#[derive(Default)]
+struct Request {
+    method: String,
+    path: String,
+    range: Option<String>,
+    if_range: Option<String>,
+}
+
+impl Request {
+    /// Reads a head; `None` where the client has hung up.
+    fn read(from: &mut BufReader<&TcpStream>) -> io::Result<Option<Self>> {
+        let mut head = from.take(16 << 10);
+        let mut line = String::new();
+        if head.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let mut request = Self {
+            method: words.next().unwrap_or_default(),
+            path: words.next().unwrap_or_default(),
+            ..Self::default()
+        };
+        loop {
+            line.clear();
+            if head.read_line(&mut line)? == 0 {
+                return Ok(None);
+            }
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                return Ok(Some(request));
+            };
+            match name.to_ascii_lowercase().as_str() {
+                "range" => request.range = Some(value.trim().to_owned()),
+                "if-range" => request.if_range = Some(value.trim().to_owned()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Writes the head of the answer; the range of the file that is to follow, where one is.
+    fn answer(&self, mut to: &TcpStream) -> io::Result<Option<(u64, u64)>> {
+        if self.path != format!("/{NAME}") {
+            to.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?;
+            return Ok(None);
+        }
+        let same = self.if_range.as_deref().is_none_or(|tag| tag == ETAG);
+        let range = self.range.as_deref().filter(|_| same).and_then(parse_range);
+        let status = match range {
+            Some((first, end)) => {
+                format!("206 Partial Content\r\nContent-Range: bytes {first}-{}/{SIZE}", end - 1)
+            }
+            None => "200 OK".to_owned(),
+        };
+        let (first, end) = range.unwrap_or((0, SIZE));
+        let length = end - first;
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nContent-Type: application/octet-stream\r\n\
+             Accept-Ranges: bytes\r\nETag: {ETAG}\r\n\r\n"
+        );
+        to.write_all(head.as_bytes())?;
+        Ok((self.method != "HEAD").then_some((first, end)))
+    }
+}
+
+/// `bytes=FIRST-LAST` or `bytes=FIRST-` as a half-open range within the file; anything else is ignored, which
+/// RFC 9110 §14.2 allows.
+fn parse_range(text: &str) -> Option<(u64, u64)> {
+    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let first = first.parse().ok()?;
+    let end = if last.is_empty() { SIZE } else { last.parse::<u64>().ok()?.checked_add(1)?.min(SIZE) };
+    (first < end).then_some((first, end))
+}
