@@ -27,7 +27,7 @@ impl Deref for Record {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
     pub(crate) requests: Vec<Record>,
     /// Connections accepted.

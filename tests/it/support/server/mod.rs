@@ -209,38 +209,43 @@ impl Server {
         log.generation += 1;
     }
 
-    pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
+    /// The log as it is now. A copy: an assertion that describes the server while it holds the lock would wait for itself.
+    pub(crate) fn log(&self) -> Log {
+        self.locked_log().clone()
+    }
+
+    fn locked_log(&self) -> MutexGuard<'_, Log> {
         self.shared.log.lock().unwrap()
     }
 
     pub(crate) fn requests(&self) -> Vec<Record> {
-        self.log().requests.clone()
+        self.log().requests
     }
 
     pub(crate) fn gets(&self) -> Vec<Record> {
-        self.log().gets().cloned().collect()
+        self.locked_log().gets().cloned().collect()
     }
 
     pub(crate) fn heads(&self) -> Vec<Record> {
-        self.log().requests.iter().filter(|record| record.is_head()).cloned().collect()
+        self.locked_log().requests.iter().filter(|record| record.is_head()).cloned().collect()
     }
 
     pub(crate) fn body_bytes(&self) -> u64 {
-        self.log().body_bytes()
+        self.locked_log().body_bytes()
     }
 
     pub(crate) fn connections(&self) -> usize {
-        self.log().connections
+        self.locked_log().connections
     }
 
     pub(crate) fn describe(&self) -> String {
-        self.log().summary()
+        self.locked_log().summary()
     }
 
     /// Blocks until the log fulfils the condition.
     #[track_caller]
     pub(crate) fn wait_until(&self, what: &str, condition: impl Fn(&Log) -> bool) {
-        let log = self.log();
+        let log = self.locked_log();
         let (log, timeout) =
             self.shared.changed.wait_timeout_while(log, PATIENCE, |log| !condition(log)).unwrap();
         assert!(!timeout.timed_out(), "waited in vain until {what}; {}", log.summary());
