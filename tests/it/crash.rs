@@ -4,7 +4,7 @@ use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(171, 4);
 
-fn strace_works() -> bool {
+pub(crate) fn strace_works() -> bool {
     let tried = std::process::Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
     let works = tried.is_ok_and(|status| status.success());
     if !works {

@@ -16,6 +16,7 @@ mod digest;
 mod disk;
 mod download;
 mod exits;
+mod faults;
 mod floors;
 mod identity;
 mod json;

@@ -6,7 +6,7 @@ pub(crate) mod payload;
 pub(crate) mod server;
 pub(crate) mod tls;
 
-pub(crate) use haul::{Outcome, Running, Sandbox};
+pub(crate) use haul::{Haul, Outcome, Running, Sandbox};
 pub(crate) use payload::Payload;
 pub(crate) use server::{Answer, Body, Ending, Exchange, Gate, Modified, Reply, Request, Resource, Server};
 pub(crate) use tls::Authority;
