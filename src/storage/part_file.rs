@@ -34,6 +34,8 @@ pub(crate) enum Opened {
 pub(crate) enum Allocation {
     /// Reserved: later writes will not fail for lack of space.
     Reserved,
+    /// There is room, and it is memory: to reserve it would be to fill it, see [`PartFile::allocate`].
+    Memory,
     /// The file system cannot reserve; only the size is set.
     Sparse,
 }
@@ -179,6 +181,12 @@ impl PartFile {
         if length == 0 {
             return self.resize(0).map(|()| Allocation::Reserved);
         }
+        // A reservation on tmpfs makes and clears every page there and then: a quarter of a second for each GiB
+        // in which nothing can be written. The room is counted instead.
+        if self.is_in_memory() {
+            self.enough_space(length, before)?;
+            return self.resize(length).map(|()| Allocation::Memory);
+        }
         let reserved = rustix::io::retry_on_intr(|| {
             rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, length)
         });
@@ -202,8 +210,15 @@ impl PartFile {
         Some(space.f_bavail.saturating_mul(space.f_frsize))
     }
 
+    fn is_in_memory(&self) -> bool {
+        const TMPFS_MAGIC: u64 = 0x0102_1994;
+        rustix::fs::fstatfs(&self.file).is_ok_and(|system| system.f_type as u64 == TMPFS_MAGIC)
+    }
+
+    /// Whether what the file does not have yet is free.
     fn enough_space(&self, length: u64, before: u64) -> Result<(), Error> {
-        if self.free().is_some_and(|free| free < length) {
+        let has = self.metadata()?.blocks().saturating_mul(512);
+        if self.free().is_some_and(|free| free < length.saturating_sub(has)) {
             Err(self.too_small(length, before))
         } else {
             Ok(())

@@ -85,6 +85,7 @@ impl Driver {
     /// Lets a worker take its body, unless it is given up or the resource is empty.
     fn let_flow(&mut self, permitted: Permitted) {
         let Permitted { id, offset, until, reply } = permitted;
+        self.transfer.handle_flowing(id, self.clock.now());
         let wanted = self.transfer.lane_of(id);
         let permit =
             self.work.sink().filter(|_| !wanted.is_empty()).map(|sink| Permit { offset, until, sink });

@@ -34,6 +34,17 @@ impl Transfer {
         ruling
     }
 
+    /// The body of an attempt that was ruled usable is taken from now on. How long it was kept waiting, for the
+    /// file to be made, is not the server's doing and does not count as its latency or its silence.
+    pub(crate) fn handle_flowing(&mut self, id: AttemptId, now: Moment) {
+        if let Some(attempt) = self.attempts.get_mut(&id)
+            && let Some(answered) = attempt.flowing.replace(now)
+        {
+            attempt.started += now.saturating_sub(answered);
+            attempt.last_bytes = now;
+        }
+    }
+
     /// The error that an answer amounts to which refuses everything.
     pub(crate) fn refusal_of(mut self, answer: &Answer) -> Error {
         let Command::Start { id, .. } = self.start(ByteRange::new(0, 1), true, Moment::ZERO) else {

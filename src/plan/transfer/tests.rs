@@ -532,3 +532,16 @@ fn lost_ranges_are_fetched_again() {
     finish(&mut simulation);
     assert_eq!(simulation.log.assigned - simulation.log.returned - before, lost.len());
 }
+
+#[test]
+fn how_long_the_file_takes_to_be_made_is_not_the_servers_latency() {
+    let mut transfer = Transfer::new(Policy { digest_expected: true, in_order: true, ..policy(4) });
+    let millis = Duration::from_millis;
+    let (id, _) = started(&mut transfer, Moment::ZERO);
+    let first = [("content-range", "bytes 0-4194303/1073741824"), ("etag", "\"v1\"")];
+    let ruling = transfer.handle_answer(id, &answer(206, &first), millis(2));
+    assert!(matches!(ruling, Ruling::Begin { .. }), "{ruling:?}");
+    transfer.handle_flowing(id, millis(500));
+    transfer.handle_progress(id, MIB, millis(501));
+    assert_eq!(transfer.latency(), millis(3));
+}
