@@ -40,7 +40,7 @@ pub mod cli;
 
 pub use engine::{
     Client, ClientSettings, ConnectionView, Connections, Download, Event, IfExists, Notice, Output, Phase,
-    Plan, Progress, Report, Request, Slowness,
+    Plan, Progress, Proxy, Report, Request, Slowness,
 };
 pub use engine::{audit, discard, verify_file};
 pub use error::{Error, Kind};

@@ -147,6 +147,14 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE", conflicts_with = "user", help_heading = "Request")]
     pub(super) bearer_file: Option<PathBuf>,
 
+    /// Go through this proxy: http, https, socks5 or socks5h; @FILE reads its URL from a file. Without the flag
+    /// HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY count; an empty URL means no proxy at all
+    #[arg(long, value_name = "URL", help_heading = "Request")]
+    pub(super) proxy: Option<String>,
+    /// Hosts to reach without a proxy, separated by commas
+    #[arg(long, value_name = "LIST", help_heading = "Request")]
+    pub(super) noproxy: Option<String>,
+
     /// Trust the certificates of this PEM file as well
     #[arg(long, value_name = "FILE", env = "HAUL_CACERT", help_heading = "Safety")]
     pub(super) cacert: Option<PathBuf>,
@@ -240,7 +248,7 @@ pub(super) fn connections(text: &str) -> Result<crate::Connections, String> {
         Ok(count @ 1..=MOST_CONNECTIONS) => Ok(crate::Connections::AtMost(count)),
         Ok(_) => Err(format!("from 1 to {MOST_CONNECTIONS} connections are possible")),
         Err(_) if text.contains("://") => {
-            Err("-x is the number of connections; haul has no flag for proxies yet".to_owned())
+            Err("-x is the number of connections; a proxy is given with --proxy".to_owned())
         }
         Err(_) => Err("a number or auto is wanted".to_owned()),
     }
@@ -279,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_foreign_meaning_of_a_flag_is_explained() {
-        assert!(connections("http://proxy:3128").unwrap_err().contains("proxies"));
+        assert!(connections("http://proxy:3128").unwrap_err().contains("--proxy"));
         assert!(split_size("https://host/f").unwrap_err().contains("--insecure"));
         assert!(connections("0").is_err() && connections("65").is_err());
     }

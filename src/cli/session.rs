@@ -3,7 +3,7 @@
 use super::args::{Digests, Options, Style};
 use super::render::Screen;
 use crate::error::Error;
-use crate::{Algorithm, Client, ClientSettings, Digest, Request};
+use crate::{Algorithm, Client, ClientSettings, Digest, Proxy, Request};
 use std::io::IsTerminal as _;
 use std::path::Path;
 
@@ -25,8 +25,21 @@ pub(super) fn client(options: &Options) -> Result<Client, Error> {
     settings.allow_downgrade = options.allow_downgrade;
     settings.ca_file.clone_from(&options.cacert);
     settings.insecure = options.insecure;
+    settings.proxy = proxy(options)?;
+    settings.no_proxy = options.noproxy.clone().unwrap_or_default();
     settings.user_agent = options.user_agent.clone().unwrap_or(settings.user_agent);
     Client::new(settings)
+}
+
+fn proxy(options: &Options) -> Result<Proxy, Error> {
+    Ok(match options.proxy.as_deref() {
+        None => Proxy::Environment,
+        Some("") => Proxy::Direct,
+        Some(url) => Proxy::Through(match url.strip_prefix('@') {
+            Some(path) => secret(Path::new(path))?,
+            None => url.to_owned(),
+        }),
+    })
 }
 
 /// The request for one URL.

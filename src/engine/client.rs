@@ -40,7 +40,7 @@ impl Client {
     /// Makes a client.
     ///
     /// # Errors
-    /// `Usage` where the CA file cannot be read.
+    /// `Usage` where the CA file cannot be read or the proxy makes no sense.
     pub fn new(settings: ClientSettings) -> Result<Self, Error> {
         let exchange = Exchange::new(Settings {
             connect_timeout: settings.connect_timeout,
@@ -49,7 +49,9 @@ impl Client {
             allow_downgrade: settings.allow_downgrade,
             ca_file: settings.ca_file.clone(),
             insecure: settings.insecure,
-        });
+            proxy: settings.proxy.clone(),
+            no_proxy: settings.no_proxy.clone(),
+        })?;
         exchange.check()?;
         let turns = Arc::new(Semaphore::new(settings.jobs.clamp(1, Semaphore::MAX_PERMITS)));
         Ok(Self { inner: Arc::new(Inner { settings, exchange: Arc::new(exchange), turns }) })

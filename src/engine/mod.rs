@@ -20,6 +20,7 @@ mod work;
 mod worker;
 mod workplace;
 
+pub use crate::transport::Proxy;
 pub use client::Client;
 pub use download::Download;
 pub use event::{Event, Notice};

@@ -1,5 +1,6 @@
 //! What all downloads of a client have in common.
 
+use crate::transport::Proxy;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +57,11 @@ pub struct ClientSettings {
     pub ca_file: Option<PathBuf>,
     /// Accept any certificate: nobody knows then who answers.
     pub insecure: bool,
+    /// Which proxy to use. Default none.
+    pub proxy: Proxy,
+    /// Servers that are reached without it: names, which stand for what is below them too, addresses and
+    /// networks, separated by commas.
+    pub no_proxy: String,
     /// The `User-Agent`.
     pub user_agent: String,
     /// Write on the runtime's own threads. Faster where the runtime belongs to haul alone; a slow disk then
@@ -77,6 +83,8 @@ impl Default for ClientSettings {
             allow_downgrade: false,
             ca_file: None,
             insecure: false,
+            proxy: Proxy::Direct,
+            no_proxy: String::new(),
             user_agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),
             inline_writes: false,
         }

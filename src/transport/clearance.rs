@@ -1,5 +1,6 @@
 //! What a request to an origin may carry. This is the only place that builds a request.
 
+use super::connection::Forwarded;
 use crate::error::Error;
 use crate::plan::{Address, Origin};
 use base64::Engine as _;
@@ -43,7 +44,7 @@ pub(crate) struct Secrets {
 }
 
 /// Fields that haul writes itself, because what it does depends on them.
-const RESERVED: [HeaderName; 9] = [
+const RESERVED: [HeaderName; 10] = [
     header::RANGE,
     header::IF_RANGE,
     header::HOST,
@@ -53,6 +54,7 @@ const RESERVED: [HeaderName; 9] = [
     header::CONTENT_LENGTH,
     header::TE,
     header::UPGRADE,
+    header::PROXY_AUTHORIZATION,
 ];
 
 impl Secrets {
@@ -84,20 +86,28 @@ impl Secrets {
         Ok(bound)
     }
 
-    /// Builds the request to `address`. To any other origin than the one the secrets are bound to, it
+    /// Builds the request to `address`; `forwarded` where a proxy is to make it. To any other origin than the one the secrets are bound to, it
     /// carries none of them: only Accept and User-Agent follow.
-    pub(crate) fn request(
+    pub(super) fn request(
         &self,
         method: Method,
         address: &Address,
+        forwarded: Option<&Forwarded>,
         range: Option<&str>,
         if_range: Option<&str>,
     ) -> Result<Request<Empty<Bytes>>, Error> {
+        let target = match forwarded {
+            Some(_) => format!("http://{}{}", address.authority(), address.request_target()),
+            None => address.request_target(),
+        };
         let mut request = Request::builder()
             .method(method)
-            .uri(address.request_target())
+            .uri(target)
             .header(header::HOST, address.authority())
             .header(header::USER_AGENT, &self.user_agent);
+        if let Some(authorization) = forwarded.and_then(|forwarded| forwarded.authorization.as_ref()) {
+            request = request.header(header::PROXY_AUTHORIZATION, authorization);
+        }
         let home = address.origin() == self.origin;
         let mut accepts = false;
         for (name, value) in &self.headers {
@@ -177,7 +187,7 @@ mod tests {
 
     fn sent(to: &str) -> http::HeaderMap {
         secrets()
-            .request(Method::GET, &address(to), Some("bytes=0-1"), Some("\"v1\""))
+            .request(Method::GET, &address(to), None, Some("bytes=0-1"), Some("\"v1\""))
             .unwrap()
             .headers()
             .clone()

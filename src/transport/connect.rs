@@ -14,10 +14,9 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// until one answers (RFC 8305). Dropping the future gives up all of them.
 pub(super) async fn connect(host: &str, port: u16, timeout: Duration) -> Result<TcpStream, Trouble> {
     let connecting = async {
-        let name = host.trim_start_matches('[').trim_end_matches(']');
-        let found = tokio::net::lookup_host((name, port)).await;
-        let addresses: Vec<_> = found.map_err(|error| unresolved(host, &error))?.collect();
-        race(interleaved(addresses)).await.map_err(|error| Trouble::connecting(host, &error))
+        race(interleaved(addresses(host, port).await?))
+            .await
+            .map_err(|error| Trouble::connecting(host, &error))
     };
     match tokio::time::timeout(timeout, connecting).await {
         Ok(connected) => connected,
@@ -25,6 +24,13 @@ pub(super) async fn connect(host: &str, port: u16, timeout: Duration) -> Result<
             Err(Trouble::Broken(format!("cannot connect to {host} within {} s", timeout.as_secs_f32())))
         }
     }
+}
+
+/// The addresses of `host`, in the order in which the resolver wants them to be tried.
+pub(super) async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let found = tokio::net::lookup_host((name, port)).await;
+    Ok(found.map_err(|error| unresolved(host, &error))?.collect())
 }
 
 fn unresolved(host: &str, error: &io::Error) -> Trouble {

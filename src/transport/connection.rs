@@ -3,7 +3,7 @@
 use super::Trouble;
 use super::socket::{Budget, Socket};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -28,10 +28,19 @@ pub(super) struct Connection {
     budget: Budget,
     /// Whether it has served a request before.
     pub(super) reused: bool,
+    /// Set where a proxy makes the requests that are sent on it.
+    pub(super) forwarded: Option<Forwarded>,
+}
+
+/// Requests on such a connection go to a proxy, which is told the whole URL and, where it wants them, its own
+/// credentials.
+#[derive(Clone, Debug)]
+pub(super) struct Forwarded {
+    pub(super) authorization: Option<HeaderValue>,
 }
 
 impl Connection {
-    pub(super) async fn open(socket: Socket) -> Result<Self, Trouble> {
+    pub(super) async fn open(socket: Socket, forwarded: Option<Forwarded>) -> Result<Self, Trouble> {
         let budget = socket.budget.clone();
         let size = match socket.stream {
             super::socket::Stream::Plain(_) => READ_BYTES,
@@ -43,7 +52,7 @@ impl Connection {
             .handshake(socket)
             .await
             .map_err(|error| Trouble::from_hyper(&error))?;
-        Ok(Self { sender, machine: Box::pin(machine), closed: false, budget, reused: false })
+        Ok(Self { sender, machine: Box::pin(machine), closed: false, budget, reused: false, forwarded })
     }
 
     /// Sends a request and waits for the head of its answer.

@@ -1,10 +1,11 @@
 //! One request and its answer, redirects followed by hand.
 
 use super::clearance::Secrets;
-use super::connection::Connection;
+use super::connection::{Connection, Forwarded};
 use super::pool::Pool;
+use super::proxy::{Hop, Proxies};
 use super::route::{Route, Way};
-use super::socket::{Budget, Socket, Stream};
+use super::socket::{Budget, Line, Socket, Stream};
 use super::{Settings, Trouble, connect, tls};
 use crate::error::{Error, Kind};
 use crate::plan::{Address, AddressError, Origin};
@@ -12,15 +13,24 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Makes requests; shared by all files of a run.
 pub(crate) struct Exchange {
     settings: Settings,
     pool: Pool,
-    tls: OnceLock<Result<TlsConnector, String>>,
+    proxies: Proxies,
+    tls: Connector,
+    /// Sessions with a proxy are kept apart from those with servers.
+    proxy_tls: Connector,
 }
+
+/// Made when TLS is first needed; a failure is kept in words.
+type Connector = OnceLock<Result<TlsConnector, String>>;
 
 /// What one file's requests have in common.
 #[derive(Clone)]
@@ -79,8 +89,12 @@ struct Wish<'a> {
 }
 
 impl Exchange {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, pool: Pool::default(), tls: OnceLock::new() }
+    /// # Errors
+    /// `Usage` for a proxy that makes no sense.
+    pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
+        let proxies = Proxies::new(&settings.proxy, &settings.no_proxy)?;
+        let (pool, tls, proxy_tls) = (Pool::default(), OnceLock::new(), OnceLock::new());
+        Ok(Self { settings, pool, proxies, tls, proxy_tls })
     }
 
     /// Checks what can be checked before any file is touched: that the roots of `--cacert` can be read.
@@ -118,7 +132,8 @@ impl Exchange {
         secrets: &Secrets,
         wish: Wish<'_>,
     ) -> Result<Reply, Trouble> {
-        let request = secrets.request(wish.method.clone(), address, wish.range, wish.if_range);
+        let forwarded = connection.forwarded.as_ref();
+        let request = secrets.request(wish.method.clone(), address, forwarded, wish.range, wish.if_range);
         let sending = connection.send(request.map_err(Trouble::Fatal)?);
         let limit = self.settings.first_byte_timeout;
         let answered = tokio::time::timeout(limit, sending).await;
@@ -134,27 +149,46 @@ impl Exchange {
         })
     }
 
+    /// A connection to the server of `address`, straight or through the proxy that stands before it.
     async fn connect(&self, address: &Address) -> Result<Connection, Trouble> {
         let (origin, limit) = (address.origin(), self.settings.connect_timeout);
-        let stream = connect::connect(&origin.host, origin.port, limit).await?;
-        let stream = if address.is_https() {
-            let shaking = self.handshake(&origin.host, stream);
-            let shaken = tokio::time::timeout(limit, shaking).await;
-            shaken.map_err(|_| {
-                let seconds = limit.as_secs_f32();
-                Trouble::Broken(format!(
-                    "{} did not finish the TLS handshake within {seconds} s",
-                    origin.host
-                ))
-            })??
-        } else {
-            Stream::Plain(stream)
+        let hop = self.proxies.hop(&origin).map_err(Trouble::Fatal)?;
+        let line = match &hop {
+            None => Line::Tcp(connect::connect(&origin.host, origin.port, limit).await?),
+            Some(hop) => self.reach(hop).await?,
         };
-        Connection::open(Socket { stream, budget: Budget::default() }).await
+        let forwarding = hop.as_ref().filter(|hop| hop.forwards(address));
+        let line = match &hop {
+            Some(hop) if forwarding.is_none() => {
+                self.in_time(hop.host(), "connect on", hop.tunnel(line, &origin)).await?
+            }
+            _ => line,
+        };
+        let stream = if address.is_https() {
+            Stream::Tls(Box::new(self.handshake(&origin.host, &self.tls, line).await?))
+        } else {
+            Stream::Plain(line)
+        };
+        let forwarded = forwarding.map(|hop| Forwarded { authorization: hop.authorization().cloned() });
+        Connection::open(Socket { stream, budget: Budget::default() }, forwarded).await
     }
 
-    async fn handshake(&self, host: &str, stream: tokio::net::TcpStream) -> Result<Stream, Trouble> {
-        let made = self.tls.get_or_init(|| {
+    /// The line to a proxy.
+    async fn reach(&self, hop: &Hop) -> Result<Line, Trouble> {
+        let stream = hop.connect(self.settings.connect_timeout).await?;
+        if !hop.is_https() {
+            return Ok(Line::Tcp(stream));
+        }
+        Ok(Line::Tls(Box::new(self.handshake(hop.host(), &self.proxy_tls, stream).await?)))
+    }
+
+    async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        host: &str,
+        connector: &Connector,
+        stream: S,
+    ) -> Result<TlsStream<S>, Trouble> {
+        let made = connector.get_or_init(|| {
             tls::configuration(self.settings.ca_file.as_deref(), self.settings.insecure)
                 .map(|configuration| TlsConnector::from(Arc::new(configuration)))
                 .map_err(|error| error.to_string())
@@ -165,8 +199,22 @@ impl Exchange {
         let name = rustls::pki_types::ServerName::try_from(bare).map_err(|_| {
             Trouble::Fatal(Error::new(Kind::Tls, format!("{host} is no name a certificate can have")))
         })?;
-        let shaken = connector.connect(name, stream).await;
-        shaken.map(|stream| Stream::Tls(Box::new(stream))).map_err(|error| Trouble::handshake(host, &error))
+        let shaking =
+            async { connector.connect(name, stream).await.map_err(|error| Trouble::handshake(host, &error)) };
+        self.in_time(host, "finish the TLS handshake", shaking).await
+    }
+
+    /// What a peer does while a connection is made may take no longer than connecting may.
+    async fn in_time<T>(
+        &self,
+        host: &str,
+        what: &str,
+        doing: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        let limit = self.settings.connect_timeout;
+        tokio::time::timeout(limit, doing).await.unwrap_or_else(|_| {
+            Err(Trouble::Broken(format!("{host} did not {what} within {} s", limit.as_secs_f32())))
+        })
     }
 }
 

@@ -7,6 +7,7 @@ mod connect;
 mod connection;
 mod exchange;
 mod pool;
+mod proxy;
 mod route;
 mod socket;
 mod tls;
@@ -14,6 +15,7 @@ mod trouble;
 
 pub(crate) use clearance::{Credentials, Secrets};
 pub(crate) use exchange::{Body, Exchange, Reply, Requester};
+pub use proxy::Proxy;
 pub(crate) use route::Route;
 pub(crate) use trouble::Trouble;
 
@@ -29,4 +31,7 @@ pub(crate) struct Settings {
     pub(crate) allow_downgrade: bool,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) insecure: bool,
+    pub(crate) proxy: Proxy,
+    /// Servers that are reached without it, as in `NO_PROXY`.
+    pub(crate) no_proxy: String,
 }

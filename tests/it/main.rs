@@ -22,6 +22,7 @@ mod identity;
 mod json;
 mod lock;
 mod names;
+mod proxies;
 mod redirects;
 mod resume;
 mod server_checks;

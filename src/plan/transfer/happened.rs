@@ -182,6 +182,10 @@ impl Transfer {
                     format!("the server says there is no such file ({status})"),
                 ));
             }
+            Refusal::Denied(407) => self.fail(
+                Error::new(Kind::Auth, "the proxy wants other credentials (407)")
+                    .with_hint("write them into the URL of the proxy: http://USER:PASSWORD@HOST:PORT"),
+            ),
             Refusal::Denied(status) => self.fail(
                 Error::new(Kind::Auth, format!("the server refuses access ({status})"))
                     .with_hint("give credentials with -u, --bearer-file or -H"),

@@ -3,6 +3,7 @@
 
 pub(crate) mod haul;
 pub(crate) mod payload;
+pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod tls;
 
