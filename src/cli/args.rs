@@ -147,6 +147,9 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE", conflicts_with = "user", help_heading = "Request")]
     pub(super) bearer_file: Option<PathBuf>,
 
+    /// Run CMD in a shell when the server refuses the URL, and go on with the URL that it prints
+    #[arg(long, value_name = "CMD", help_heading = "Request")]
+    pub(super) refresh_cmd: Option<String>,
     /// Go through this proxy: http, https, socks5 or socks5h; @FILE reads its URL from a file. Without the flag
     /// HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY count; an empty URL means no proxy at all
     #[arg(long, value_name = "URL", help_heading = "Request")]

@@ -67,7 +67,26 @@ pub(super) fn request(url: &str, options: &Options) -> Result<Request, Error> {
     for digest in digests(&options.digests)? {
         request = request.digest(digest);
     }
+    if let Some(command) = options.refresh_cmd.clone() {
+        request = request.renewed_by(move || printed_by(&command));
+    }
     with_secrets(request, options)
+}
+
+/// The first line that a shell command prints.
+fn printed_by(command: &str) -> Result<String, String> {
+    let output = std::process::Command::new("/bin/sh")
+        .args(["-c", command])
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|error| format!("--refresh-cmd cannot be run: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("--refresh-cmd failed ({})", output.status));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().find(|line| !line.trim().is_empty());
+    line.map(str::to_owned).ok_or_else(|| "--refresh-cmd printed nothing".to_owned())
 }
 
 fn with_secrets(mut request: Request, options: &Options) -> Result<Request, Error> {

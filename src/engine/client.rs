@@ -117,7 +117,7 @@ impl Client {
         )?;
         Ok(Requester {
             exchange: self.inner.exchange.clone(),
-            route: Arc::new(Route::new(request.address.clone())),
+            route: Arc::new(Route::new(request.address.clone(), request.renewal.clone())),
             secrets: Arc::new(secrets),
         })
     }

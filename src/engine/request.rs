@@ -3,11 +3,12 @@
 use super::settings::Connections;
 use crate::error::{Error, Kind};
 use crate::plan::{Address, AddressError};
-use crate::transport::Credentials;
+use crate::transport::{Credentials, Renewal};
 use crate::verify::Digest;
 use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What to do when the target exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +73,7 @@ pub struct Request {
     pub(crate) may_restart: bool,
     pub(crate) content_disposition: bool,
     pub(crate) remote_time: bool,
+    pub(crate) renewal: Option<Renewal>,
 }
 
 impl Request {
@@ -103,6 +105,7 @@ impl Request {
             may_restart: true,
             content_disposition: false,
             remote_time: false,
+            renewal: None,
         })
     }
 
@@ -200,6 +203,28 @@ impl Request {
     #[must_use]
     pub fn content_disposition(mut self, accept: bool) -> Self {
         self.content_disposition = accept;
+        self
+    }
+
+    /// Where a fresh URL comes from when the server refuses this one (401, 403, 404, 410): signed URLs expire
+    /// before a large file is complete. It is called on a thread that may block, once for all connections, and
+    /// waited for at most 60 seconds; what it says must lead to the same version. Credentials and headers do
+    /// not follow to another origin.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), haul::Error> {
+    /// let request = haul::Request::new("https://example.org/disk.img?sig=old")?
+    ///     .renewed_by(|| Ok("https://example.org/disk.img?sig=new".to_owned()));
+    /// # let _ = request;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn renewed_by(
+        mut self,
+        renewal: impl Fn() -> Result<String, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.renewal = Some(Renewal(Arc::new(renewal)));
         self
     }
 

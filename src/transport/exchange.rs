@@ -236,7 +236,7 @@ impl Requester {
     }
 
     async fn fetch(&self, wish: Wish<'_>) -> Result<Reply, Trouble> {
-        let mut went_back = false;
+        let (mut went_back, mut renewed) = (false, false);
         loop {
             match self.route.way().await {
                 Way::Known { address, redirected } => {
@@ -253,10 +253,23 @@ impl Requester {
                             continue;
                         }
                     }
+                    let refused = answered.is_ok() && expired && !redirected;
+                    if refused && !std::mem::replace(&mut renewed, true) && self.route.renew(&address).await?
+                    {
+                        continue;
+                    }
                     return answered;
                 }
                 Way::Find(guard) => {
-                    let reply = self.follow(self.route.original().clone(), wish).await?;
+                    let original = self.route.original();
+                    let reply = self.follow(original.clone(), wish).await?;
+                    let refused = EXPIRED.contains(&reply.status);
+                    if refused
+                        && !std::mem::replace(&mut renewed, true)
+                        && self.route.renew(&original).await?
+                    {
+                        continue;
+                    }
                     if reply.status.is_success() || reply.status == StatusCode::RANGE_NOT_SATISFIABLE {
                         self.route.found(&reply.address);
                     }

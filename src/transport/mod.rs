@@ -16,7 +16,7 @@ mod trouble;
 pub(crate) use clearance::{Credentials, Secrets};
 pub(crate) use exchange::{Body, Exchange, Reply, Requester};
 pub use proxy::Proxy;
-pub(crate) use route::Route;
+pub(crate) use route::{Renewal, Route};
 pub(crate) use trouble::Trouble;
 
 use std::path::PathBuf;

@@ -13,6 +13,7 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use std::fmt;
 use std::future::{Ready, ready};
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tower_service::Service;
@@ -210,8 +211,10 @@ impl Hop {
 }
 
 async fn looked_up(to: &Origin) -> Result<String, Trouble> {
-    let address = connect::addresses(&to.host, to.port).await?.into_iter().next();
-    let ip = address.map(|address| address.ip());
+    let addresses = connect::addresses(&to.host, to.port).await?;
+    // Only one can be named, and more proxies reach IPv4 than IPv6.
+    let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+    let ip = address.map(SocketAddr::ip);
     let ip = ip.ok_or_else(|| Trouble::Broken(format!("{} has no address", to.host)))?;
     Ok(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() })
 }

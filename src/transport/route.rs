@@ -1,8 +1,25 @@
 //! Where a URL leads, remembered for all workers of a file.
 
+use super::Trouble;
+use crate::error::{Error, Kind};
 use crate::plan::Address;
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+
+/// How long finding a fresh URL may take.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Says a fresh URL for a resource whose URL has expired. Blocking.
+#[derive(Clone)]
+pub(crate) struct Renewal(pub(crate) Arc<dyn Fn() -> Result<String, String> + Send + Sync>);
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Renewal")
+    }
+}
 
 /// The user's URL and, once that is known, what it redirects to.
 ///
@@ -10,9 +27,11 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 /// signed URL expires) is forgotten once, and found anew by one.
 #[derive(Debug)]
 pub(crate) struct Route {
-    original: Address,
+    original: Mutex<Address>,
     state: Mutex<State>,
     finding: AsyncMutex<()>,
+    renewal: Option<Renewal>,
+    renewing: AsyncMutex<()>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,12 +53,47 @@ pub(super) enum Way<'a> {
 }
 
 impl Route {
-    pub(crate) fn new(original: Address) -> Self {
-        Self { original, state: Mutex::new(State::Unknown), finding: AsyncMutex::new(()) }
+    pub(crate) fn new(original: Address, renewal: Option<Renewal>) -> Self {
+        Self {
+            original: Mutex::new(original),
+            state: Mutex::new(State::Unknown),
+            finding: AsyncMutex::new(()),
+            renewal,
+            renewing: AsyncMutex::new(()),
+        }
     }
 
-    pub(crate) fn original(&self) -> &Address {
-        &self.original
+    /// The URL that everything begins from: the user's, or the one that took its place.
+    pub(super) fn original(&self) -> Address {
+        self.original.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts a fresh URL in the place of `stale`, which is refused; one worker does it for all. False where
+    /// there is no way to get one.
+    pub(super) async fn renew(&self, stale: &Address) -> Result<bool, Trouble> {
+        let Some(Renewal(renewal)) = self.renewal.clone() else {
+            return Ok(false);
+        };
+        let _one_for_all = self.renewing.lock().await;
+        if self.original() != *stale {
+            return Ok(true);
+        }
+        let asking = tokio::task::spawn_blocking(move || renewal());
+        let said = match tokio::time::timeout(RENEWAL_PATIENCE, asking).await {
+            Ok(Ok(said)) => said.map_err(|why| no_renewal(&why))?,
+            Ok(Err(error)) => return Err(no_renewal(&error.to_string())),
+            Err(_) => {
+                return Err(no_renewal(&format!("nothing came within {} s", RENEWAL_PATIENCE.as_secs())));
+            }
+        };
+        let (fresh, userinfo) =
+            Address::parse(said.trim()).map_err(|error| no_renewal(&error.to_string()))?;
+        if userinfo.is_some() {
+            return Err(no_renewal("it carries a user name; credentials are given with -u"));
+        }
+        *self.original.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Unknown;
+        Ok(true)
     }
 
     pub(super) async fn way(&self) -> Way<'_> {
@@ -53,7 +107,7 @@ impl Route {
     fn known(&self) -> Option<Way<'static>> {
         match self.state() {
             State::Unknown => None,
-            State::Direct => Some(Way::Known { address: self.original.clone(), redirected: false }),
+            State::Direct => Some(Way::Known { address: self.original(), redirected: false }),
             State::Leads(address) => Some(Way::Known { address, redirected: true }),
         }
     }
@@ -64,7 +118,7 @@ impl Route {
 
     /// The URL led to `address`.
     pub(super) fn found(&self, address: &Address) {
-        let found = if *address == self.original { State::Direct } else { State::Leads(address.clone()) };
+        let found = if *address == self.original() { State::Direct } else { State::Leads(address.clone()) };
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
@@ -75,4 +129,11 @@ impl Route {
             *state = State::Unknown;
         }
     }
+}
+
+fn no_renewal(why: &str) -> Trouble {
+    let cause = format!("the URL is refused, and there is no fresh one: {why}");
+    Trouble::Fatal(
+        Error::new(Kind::Auth, cause).with_hint("run the same command with a URL that is valid now"),
+    )
 }

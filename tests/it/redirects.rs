@@ -320,3 +320,78 @@ fn an_expired_address_is_renewed_once_for_all_connections() {
     assert!((1..=2).contains(&renewals), "{renewals} renewals; {}", origin.describe());
     storage.assert_cost(payload.len + 4 * MIB);
 }
+
+/// Serves only what carries a ticket of which nobody has said that it is over.
+fn ticketed(payload: Payload) -> (Server, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    let valid = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let asked = valid.clone();
+    let server = Server::serve(payload)
+        .behave(move |request, _| {
+            let ticket = format!("sig={}", asked.load(std::sync::atomic::Ordering::SeqCst));
+            if request.target.ends_with(&ticket) { Reply::Normal } else { Reply::Status(403) }
+        })
+        .start();
+    (server, valid)
+}
+
+#[test]
+fn a_url_that_expires_is_replaced_by_the_one_that_a_command_prints() {
+    let payload = Payload::mib(133, 16);
+    let (server, valid) = ticketed(payload);
+    let gate = Gate::after(6 * MIB);
+    server.set_gate(Some(&gate));
+    let sandbox = Sandbox::new();
+    let command = format!("echo x >> ../renewals; echo '{}'", server.url("/file.bin?sig=1"));
+    let running = sandbox
+        .haul()
+        .args(["--refresh-cmd", &command, "-o", "file.bin"])
+        .args(FOUR)
+        .arg(server.url("/file.bin?sig=0"))
+        .spawn();
+    server.wait_for_body_bytes(6 * MIB);
+    valid.store(1, std::sync::atomic::Ordering::SeqCst);
+    server.hang_up();
+    gate.open();
+    running.wait().assert_ok();
+    sandbox.assert_ok_file(&payload, "file.bin");
+    assert_eq!(std::fs::read_to_string(sandbox.root().join("renewals")).unwrap(), "x\n");
+    server.assert_cost(payload.len + 4 * MIB);
+}
+
+#[test]
+fn a_command_that_prints_no_usable_url_ends_it_and_says_why() {
+    let payload = Payload::mib(134, 4);
+    let (server, _) = ticketed(payload);
+    let stale = server.url("/file.bin?sig=9");
+    for (command, said) in [
+        ("false", "--refresh-cmd failed"),
+        ("true", "printed nothing"),
+        ("echo file:///etc/passwd", "http and https"),
+        ("echo http://me:S3CR@h/", "user name"),
+    ] {
+        let sandbox = Sandbox::new();
+        let outcome = sandbox.haul().args(["--refresh-cmd", command]).arg(&stale).run();
+        outcome.assert_failed(4).assert_says(said);
+        assert!(!outcome.said().contains("S3CR"), "{outcome}");
+        sandbox.assert_empty();
+    }
+    // One that is refused as well is not replaced again and again.
+    let sandbox = Sandbox::new();
+    sandbox.haul().args(["--refresh-cmd", &format!("echo '{stale}'")]).arg(&stale).run().assert_failed(4);
+    assert!(server.requests().len() < 20, "{}", server.describe());
+}
+
+#[test]
+fn a_fresh_url_of_another_origin_gets_no_secrets() {
+    let payload = Payload::mib(135, 4);
+    let elsewhere = Server::serve(payload).start();
+    let origin = Server::serve(payload).behave(|_, _| Reply::Status(403)).start();
+    let sandbox = Sandbox::new();
+    let command = format!("echo '{}'", elsewhere.url("/file.bin"));
+    let haul = sandbox.haul().args(["--refresh-cmd", &command, "-u", "me:S3CR", "-H", "X-Key: S3CR"]);
+    haul.arg(origin.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&payload, "file.bin");
+    for request in elsewhere.requests() {
+        assert!(!request.has("authorization") && !request.has("x-key"), "{}", elsewhere.describe());
+    }
+}
