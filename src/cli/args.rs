@@ -43,8 +43,11 @@ pub(super) enum Command {
     Verify {
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Fetch what is damaged in an unfinished file again, and the rest with it
+        #[arg(long)]
+        repair: bool,
         #[command(flatten)]
-        digests: Digests,
+        options: Box<Options>,
     },
     /// Go on with every unfinished download in a directory
     Resume {

@@ -44,7 +44,9 @@ pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => commands::fetch::run(cli.options, &cli.urls, &args),
         Some(Command::Info { urls, options }) => commands::info::run(*options, &urls),
         Some(Command::Status { paths, json }) => commands::status::run(&paths, json),
-        Some(Command::Verify { file, digests }) => commands::verify::run(&file, &digests),
+        Some(Command::Verify { file, repair, options }) => {
+            commands::verify::run(&file, repair, *options, &args)
+        }
         Some(Command::Resume { directory, options }) => commands::resume::run(*options, &directory, &args),
         Some(Command::Rm { files }) => commands::rm::run(&files),
         Some(Command::Completions { shell }) => commands::generate::completions(shell),

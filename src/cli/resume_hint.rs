@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 /// Flags whose values may be secrets.
-const SECRET_FLAGS: [&str; 4] = ["-u", "--user", "-H", "--header"];
+const SECRET_FLAGS: [&str; 6] = ["-u", "--user", "-H", "--header", "--proxy", "--refresh-cmd"];
 
 /// The command line as it was typed, quoted; `None` where it holds what should not be shown.
 pub(super) fn command(args: &[OsString]) -> Option<String> {

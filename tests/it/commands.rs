@@ -134,3 +134,29 @@ fn completions_and_a_manual_page_are_written_to_stdout() {
     assert!(outcome.stdout_text().contains(".TH haul"), "{outcome}");
     sandbox.assert_empty();
 }
+
+#[test]
+fn verify_names_the_damaged_ranges_and_repair_fetches_them_again() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let kept = killed_after(&sandbox, &server, 4 * MIB, &["-x", "1"]);
+    sandbox.haul().args(["verify", "file.bin"]).run().assert_ok().assert_says("intact");
+    let part = std::fs::OpenOptions::new().write(true).open(sandbox.part("file.bin")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&part, b"not what was written", 100).unwrap();
+    let outcome = sandbox.haul().args(["verify", "file.bin"]).run();
+    outcome.assert_failed(12).assert_says("damaged at bytes 0-");
+    outcome.assert_says("--repair");
+    assert!(server.requests().is_empty());
+    sandbox.haul().args(["verify", "--repair", "file.bin"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    server.assert_cost(PAYLOAD.len - kept + 2 * MIB);
+}
+
+#[test]
+fn of_a_finished_file_nothing_can_be_repaired_and_it_is_left_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.write("file.bin", "finished");
+    let outcome = sandbox.haul().args(["verify", "--repair", "file.bin"]).run();
+    outcome.assert_failed(2).assert_says("--if-exists overwrite");
+    assert_eq!(sandbox.read("file.bin"), b"finished");
+}

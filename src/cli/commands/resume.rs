@@ -46,7 +46,8 @@ pub(in super::super) fn run(
     Ok(if failed { ExitCode::FAILURE } else { ended })
 }
 
-fn request(left: &Inspection, options: &Options) -> Result<Request, Error> {
+/// The request that goes on with what was left.
+pub(super) fn request(left: &Inspection, options: &Options) -> Result<Request, Error> {
     if !left.url_is_whole {
         let cause =
             format!("{} was begun from a signed URL, which is not kept: {}", left.path.display(), left.url);

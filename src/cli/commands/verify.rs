@@ -1,17 +1,29 @@
 //! `haul verify FILE`
 
-use super::super::args::Digests;
-use super::super::session;
+use super::super::args::Options;
+use super::super::{config, session};
+use super::{fetch, resume};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
+use crate::{ByteRange, inspect};
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-pub(in super::super) fn run(file: &Path, digests: &Digests) -> Result<ExitCode, Error> {
-    let digests = session::digests(digests)?;
+pub(in super::super) fn run(
+    file: &Path,
+    repair: bool,
+    options: Options,
+    args: &[OsString],
+) -> Result<ExitCode, Error> {
+    let digests = session::digests(&options.digests)?;
     let shown = escape::for_terminal(&file.to_string_lossy()).into_owned();
+    if repair {
+        return mend(file, &shown, options, args);
+    }
     if digests.is_empty() {
-        return unfinished(file, &shown);
+        let damaged = unfinished(file, &shown)?;
+        return intact(&damaged, &shown).map(|()| ExitCode::SUCCESS);
     }
     for digest in crate::verify_file(file, &digests)? {
         println!("{shown}: {digest}");
@@ -20,18 +32,43 @@ pub(in super::super) fn run(file: &Path, digests: &Digests) -> Result<ExitCode, 
 }
 
 /// Without a digest, only an unfinished file has something to be held against.
-fn unfinished(file: &Path, shown: &str) -> Result<ExitCode, Error> {
-    let damaged = crate::audit(file).map_err(|error| match error.kind() {
+fn unfinished(file: &Path, shown: &str) -> Result<Vec<ByteRange>, Error> {
+    crate::audit(file).map_err(|error| match error.kind() {
         Kind::NotFound => Error::usage(format!("there is nothing to hold {shown} against"))
             .with_hint("give the published digest with --sha256 HEX or --checksum SPEC"),
         _ => error,
-    })?;
+    })
+}
+
+fn intact(damaged: &[ByteRange], shown: &str) -> Result<(), Error> {
     if damaged.is_empty() {
         println!("{shown}: every recorded piece is intact");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
+    Err(Error::new(Kind::Checksum, format!("{shown}: damaged at bytes {}", listed(damaged)))
+        .with_hint("haul verify --repair fetches what is damaged or missing, and nothing else"))
+}
+
+fn listed(ranges: &[ByteRange]) -> String {
     let ranges: Vec<_> =
-        damaged.iter().map(|range| format!("{}-{}", range.start(), range.end() - 1)).collect();
-    Err(Error::new(Kind::Checksum, format!("{shown}: damaged at bytes {}", ranges.join(", ")))
-        .with_hint("run the download again: only what is damaged or missing is fetched"))
+        ranges.iter().map(|range| format!("{}-{}", range.start(), range.end() - 1)).collect();
+    ranges.join(", ")
+}
+
+/// Goes on with the download, which finds the damage itself and fetches only those pieces and what is missing.
+fn mend(file: &Path, shown: &str, options: Options, args: &[OsString]) -> Result<ExitCode, Error> {
+    let damaged = match unfinished(file, shown) {
+        Err(error) if error.kind() == Kind::Usage => {
+            return Err(Error::usage(format!("of {shown} no pieces are known, so none can be repaired"))
+                .with_hint("fetch it again: haul URL --if-exists overwrite"));
+        }
+        looked => looked?,
+    };
+    if damaged.is_empty() {
+        return intact(&damaged, shown).map(|()| ExitCode::SUCCESS);
+    }
+    eprintln!("haul: note: {shown}: damaged at bytes {}", listed(&damaged));
+    let options = config::fill(options)?;
+    let request = resume::request(&inspect(file)?, &options)?;
+    fetch::fetch(&options, &session::client(&options)?, vec![request], args)
 }
