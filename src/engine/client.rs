@@ -3,6 +3,7 @@
 use super::clock::Clock;
 use super::download::Download;
 use super::driver;
+use super::hosts::Hosts;
 use super::progress::Progress;
 use super::request::{Output, Request};
 use super::settings::ClientSettings;
@@ -28,6 +29,7 @@ pub(super) struct Inner {
     pub(super) settings: ClientSettings,
     pub(super) exchange: Arc<Exchange>,
     pub(super) turns: Arc<Semaphore>,
+    pub(super) hosts: Hosts,
 }
 
 impl std::fmt::Debug for Client {
@@ -54,7 +56,9 @@ impl Client {
         })?;
         exchange.check()?;
         let turns = Arc::new(Semaphore::new(settings.jobs.clamp(1, Semaphore::MAX_PERMITS)));
-        Ok(Self { inner: Arc::new(Inner { settings, exchange: Arc::new(exchange), turns }) })
+        Ok(Self {
+            inner: Arc::new(Inner { settings, exchange: Arc::new(exchange), turns, hosts: Hosts::new() }),
+        })
     }
 
     /// Starts a download, or queues it where as many run as may. Returns at once.

@@ -1,6 +1,7 @@
 //! The one task that owns a transfer: it carries out the plan's commands and tells it what happened.
 use super::clock::Clock;
 use super::event::{Event, Notice};
+use super::hosts::Host;
 use super::lane::Lane;
 use super::preparation::Order;
 use super::progress::Phase;
@@ -46,6 +47,7 @@ struct Wants {
     /// The mode of the file that will be replaced, where one may be.
     replaces: Option<u32>,
     connections: usize,
+    host: Host,
 }
 
 struct Driver {
@@ -67,6 +69,8 @@ struct Driver {
     crashed: Option<Error>,
     /// Whether damage was found and mended once already.
     mended: bool,
+    /// The round of trying again that was last taken out of the host's budget.
+    paid_for: u32,
 }
 
 /// What became of the making of the file.
@@ -151,7 +155,10 @@ impl Driver {
                     }
                 }
                 Command::Discard { why } => self.discard(why, teller).await?,
-                Command::Announce(announcement) => announce(teller, announcement),
+                Command::Announce(announcement) => {
+                    self.pay(&announcement);
+                    announce(teller, announcement);
+                }
                 Command::Fail(error) => return Err(error),
                 Command::Finish => {
                     if let Some(report) = self.finish(teller).await? {
@@ -161,6 +168,20 @@ impl Driver {
             }
         }
         Ok(None)
+    }
+
+    /// Each round of trying again comes out of what the host puts up with from all files together.
+    fn pay(&mut self, announcement: &Announcement) {
+        let Announcement::Retry { cause, status, attempt, .. } = announcement else {
+            return;
+        };
+        let round = std::mem::replace(&mut self.paid_for, *attempt);
+        if *attempt == 0 || *attempt == round || self.wants.host.may_retry() {
+            return;
+        }
+        let kind = if status.is_some() { Kind::Http } else { Kind::Network };
+        let cause = format!("{cause}, and this host has failed too often lately to be asked again");
+        self.transfer.fail(Error::new(kind, cause).with_hint("run the same command again later"));
     }
 
     async fn discard(&mut self, why: String, teller: &mut Teller) -> Result<(), Error> {
@@ -249,6 +270,7 @@ impl Driver {
             }
             Work::Nothing => {}
         }
+        self.wants.host.served(self.shared.received.load(Ordering::Relaxed));
         let phase = if self.transfer.has_begun() { Phase::Transferring } else { Phase::Starting };
         self.show(teller, phase, false);
     }

@@ -6,6 +6,7 @@ mod clock;
 mod download;
 mod driver;
 mod event;
+mod hosts;
 mod lane;
 mod preparation;
 mod progress;

@@ -6,6 +6,7 @@
 
 mod address;
 pub(crate) mod answer;
+pub(crate) mod budget;
 pub(crate) mod byte_range;
 pub(crate) mod concurrency;
 pub(crate) mod meter;

@@ -104,3 +104,20 @@ fn an_empty_list_is_said_to_be_empty() {
     assert!(matches!(outcome.code, Some(0 | 2)), "{outcome}");
     sandbox.assert_empty();
 }
+
+#[test]
+fn many_files_together_do_not_storm_a_server_that_is_down() {
+    for failure in [Reply::Status(503), Reply::Hangup] {
+        let server = Server::serve(C).behave(move |_, _| failure.clone()).start();
+        let sandbox = Sandbox::new();
+        let urls: Vec<_> = (0..24).map(|n| server.url(&format!("/{n}"))).collect();
+        let outcome = sandbox.haul().args(["-j", "24", "--retry", "1000"]).args(&urls).run();
+        assert!(matches!(outcome.code, Some(5 | 6)), "{outcome}");
+        assert_eq!(outcome.cause_lines().len(), urls.len(), "{outcome}");
+        outcome.assert_says("too often");
+        // Each file asks once, and all of them together ask again a bounded number of times.
+        let asked = server.requests().len();
+        assert!(asked <= 2 * (urls.len() + 32 + 4), "{asked} requests");
+        sandbox.assert_empty();
+    }
+}

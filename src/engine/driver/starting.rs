@@ -72,7 +72,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
     let requester = client.requester(&request)?;
     let policy = policy(client, &request);
     let Request { address, directory, digests, if_exists, restart, create_directory, .. } = request;
-    let may_restart = request.may_restart;
+    let (may_restart, origin) = (request.may_restart, address.origin());
     let order = Order { address, digests, if_exists, restart, may_restart, create_directory };
     let mut wants = Wants {
         order,
@@ -80,6 +80,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         remote_time: request.remote_time,
         replaces: None,
         connections: policy.connections,
+        host: client.inner.hosts.of(origin),
     };
     let target = match request.output {
         Output::Stream(out) => {
@@ -201,6 +202,7 @@ impl Driver {
             cancelled: watch::channel(false).1,
             crashed: None,
             mended: false,
+            paid_for: 0,
         }
     }
 
