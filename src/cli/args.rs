@@ -102,6 +102,9 @@ pub(super) struct Options {
 
     #[command(flatten)]
     pub(super) digests: Digests,
+    /// Another source of the same file; may be repeated. Needs a digest
+    #[arg(long, value_name = "URL", help_heading = "Transfer")]
+    pub(super) mirror: Vec<String>,
 
     /// Connections for each file: a number, or auto [default: auto]
     #[arg(short = 'x', long, value_name = "N", value_parser = connections, env = "HAUL_CONNECTIONS", help_heading = "Transfer")]

@@ -67,6 +67,9 @@ pub(super) fn request(url: &str, options: &Options) -> Result<Request, Error> {
     for digest in digests(&options.digests)? {
         request = request.digest(digest);
     }
+    for mirror in &options.mirror {
+        request = request.mirror(mirror)?;
+    }
     if let Some(command) = options.refresh_cmd.clone() {
         request = request.renewed_by(move || printed_by(&command));
     }

@@ -11,6 +11,7 @@ use super::survey::{Plan, survey};
 use super::teller::Teller;
 use crate::error::Error;
 use crate::manifest::inspect;
+use crate::plan::Address;
 use crate::storage::Target;
 use crate::transport::{Exchange, Requester, Route, Secrets, Settings};
 use std::sync::Arc;
@@ -82,8 +83,8 @@ impl Client {
     /// # Errors
     /// Those of a download that fails at its first answer.
     pub async fn plan(&self, request: &Request) -> Result<Plan, Error> {
-        let requester = self.requester(request)?;
-        let found = survey(&requester, true).await.map_err(|error| error.with_url(&request.address))?;
+        let requesters = self.requesters(request)?;
+        let found = survey(&requesters[0], true).await.map_err(|error| error.with_url(&request.address))?;
         let path = self.planned_path(request, found.suggested_name());
         let kept = path.as_deref().and_then(|path| inspect(path).ok()).map_or(0, |left| left.durable);
         let validators = &found.representation.validators;
@@ -112,17 +113,30 @@ impl Client {
         target.ok().map(|target| target.path())
     }
 
-    pub(super) fn requester(&self, request: &Request) -> Result<Requester, Error> {
-        let secrets = Secrets::new(
-            &request.address,
-            &self.inner.settings.user_agent,
-            request.credentials.as_ref(),
-            &request.headers,
-        )?;
-        Ok(Requester {
+    /// One requester for each source. All go by the same rule: a secret reaches the origin it was given for. So
+    /// a mirror gets what was given for the URL only where it has the same origin.
+    pub(super) fn requesters(&self, request: &Request) -> Result<Vec<Requester>, Error> {
+        if !request.mirrors.is_empty() {
+            request.check_mirrors()?;
+        }
+        let agent = &self.inner.settings.user_agent;
+        let bound = |address, credentials, headers: &[_]| {
+            Secrets::new(address, agent, credentials, headers).map(Arc::new)
+        };
+        let secrets = bound(&request.address, request.credentials.as_ref(), &request.headers)?;
+        let via = |address: &Address, renewal, secrets| Requester {
             exchange: self.inner.exchange.clone(),
-            route: Arc::new(Route::new(request.address.clone(), request.renewal.clone())),
-            secrets: Arc::new(secrets),
-        })
+            route: Arc::new(Route::new(address.clone(), renewal)),
+            secrets,
+        };
+        let mut requesters = vec![via(&request.address, request.renewal.clone(), secrets.clone())];
+        for (address, credentials) in &request.mirrors {
+            let secrets = match credentials {
+                Some(credentials) => bound(address, Some(credentials), &[])?,
+                None => secrets.clone(),
+            };
+            requesters.push(via(address, None, secrets));
+        }
+        Ok(requesters)
     }
 }

@@ -48,6 +48,8 @@ struct Wants {
     replaces: Option<u32>,
     connections: usize,
     host: Host,
+    /// The URL and the mirrors, redacted.
+    sources: Vec<String>,
 }
 
 struct Driver {
@@ -157,7 +159,7 @@ impl Driver {
                 Command::Discard { why } => self.discard(why, teller).await?,
                 Command::Announce(announcement) => {
                     self.pay(&announcement);
-                    announce(teller, announcement);
+                    announce(teller, announcement, &self.wants.sources);
                 }
                 Command::Fail(error) => return Err(error),
                 Command::Finish => {
@@ -287,7 +289,7 @@ impl Driver {
     }
 }
 
-fn announce(teller: &mut Teller, announcement: Announcement) {
+fn announce(teller: &mut Teller, announcement: Announcement, sources: &[String]) {
     match announcement {
         Announcement::Retry { cause, status, wait, attempt } => {
             teller.tell(Event::Retry { cause, status, wait, attempt });
@@ -296,6 +298,10 @@ fn announce(teller: &mut Teller, announcement: Announcement) {
             teller.notice(Notice::SingleConnection, format!("one connection: {why}"));
         }
         Announcement::Stalled => teller.notice(Notice::Stalled, "a connection fell silent and is replaced"),
+        Announcement::SourceDropped { source, why } => {
+            let url = sources.get(source).cloned().unwrap_or_default();
+            teller.tell(Event::Source { url, cause: why });
+        }
     }
 }
 

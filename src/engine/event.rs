@@ -31,6 +31,13 @@ pub enum Event {
         /// Rounds of failure in a row, this one included.
         attempt: u32,
     },
+    /// A source of the file is not asked any more; the others go on.
+    Source {
+        /// Its URL, redacted.
+        url: String,
+        /// Why.
+        cause: String,
+    },
     /// Something a person should read.
     Notice(Notice, String),
 }

@@ -20,6 +20,8 @@ pub struct Report {
     pub resumed: u64,
     /// Since the download was started.
     pub elapsed: Duration,
+    /// Where bytes came from in this run: the URL and those of the mirrors that helped, redacted.
+    pub sources: Vec<String>,
     /// The digests that were checked.
     pub digests: Vec<Digest>,
     /// The most connections in use at once.

@@ -74,6 +74,7 @@ pub struct Request {
     pub(crate) content_disposition: bool,
     pub(crate) remote_time: bool,
     pub(crate) renewal: Option<Renewal>,
+    pub(crate) mirrors: Vec<(Address, Option<Credentials>)>,
 }
 
 impl Request {
@@ -83,16 +84,10 @@ impl Request {
     /// # Errors
     /// `Usage` for anything that is no such URL.
     pub fn new(url: &str) -> Result<Self, Error> {
-        let (address, userinfo) = Address::parse(url).map_err(|error| match error {
-            AddressError::Scheme(_) | AddressError::Malformed(_) | AddressError::Userinfo => Error::new(
-                Kind::Usage,
-                format!("{}: {error}", crate::formats::escape::clip(&without_userinfo(url), 200)),
-            ),
-        })?;
+        let (address, credentials) = parse(url)?;
         Ok(Self {
             address,
-            credentials: userinfo
-                .map(|userinfo| Credentials::Basic { user: userinfo.user, password: userinfo.password }),
+            credentials,
             headers: Vec::new(),
             directory: PathBuf::from("."),
             create_directory: false,
@@ -106,6 +101,7 @@ impl Request {
             content_disposition: false,
             remote_time: false,
             renewal: None,
+            mirrors: Vec::new(),
         })
     }
 
@@ -206,6 +202,38 @@ impl Request {
         self
     }
 
+    /// Adds a source that is said to hold the same bytes. Ranges are fetched from all of them; one that does not
+    /// agree, or keeps failing, is dropped with an event. Nothing but a digest shows that two servers hold the same
+    /// bytes, so [`Self::digest`] must be given as well, and the bytes must go into a file. A user name and password
+    /// in the URL are for this mirror; the credentials and headers of the request are for the origin of its own URL.
+    ///
+    /// # Errors
+    /// `Usage` for anything that is no http or https URL.
+    pub fn mirror(mut self, url: &str) -> Result<Self, Error> {
+        self.mirrors.push(parse(url)?);
+        Ok(self)
+    }
+
+    pub(crate) fn check_mirrors(&self) -> Result<(), Error> {
+        if !self.digests.iter().any(|digest| digest.algorithm().is_collision_resistant()) {
+            return Err(Error::usage(
+                "mirrors need a digest: nothing else shows that two servers hold the same file",
+            )
+            .with_hint("give the published digest with --sha256 HEX or --checksum SPEC"));
+        }
+        if matches!(self.output, Output::Stream(_)) {
+            return Err(Error::usage(
+                "mirrors and -o - do not go together: what a wrong mirror gave could not be taken back",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The URL and its mirrors.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Address> {
+        std::iter::once(&self.address).chain(self.mirrors.iter().map(|(address, _)| address))
+    }
+
     /// Where a fresh URL comes from when the server refuses this one (401, 403, 404, 410): signed URLs expire
     /// before a large file is complete. It is called on a thread that may block, once for all connections, and
     /// waited for at most 60 seconds; what it says must lead to the same version. Credentials and headers do
@@ -234,6 +262,19 @@ impl Request {
         self.remote_time = keep;
         self
     }
+}
+
+/// A URL that a user gave, its credentials apart.
+fn parse(url: &str) -> Result<(Address, Option<Credentials>), Error> {
+    let (address, userinfo) = Address::parse(url).map_err(|error| match error {
+        AddressError::Scheme(_) | AddressError::Malformed(_) | AddressError::Userinfo => Error::new(
+            Kind::Usage,
+            format!("{}: {error}", crate::formats::escape::clip(&without_userinfo(url), 200)),
+        ),
+    })?;
+    let credentials =
+        userinfo.map(|userinfo| Credentials::Basic { user: userinfo.user, password: userinfo.password });
+    Ok((address, credentials))
 }
 
 /// A text that was meant as a URL, without what may be a password in it.

@@ -101,6 +101,7 @@ fn refusal(answer: &Answer) -> Error {
         in_order: false,
         window: None,
         may_restart: false,
+        sources: 1,
         seed: 0,
     };
     Transfer::new(policy).refusal_of(answer)

@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// What all workers of a file share.
 pub(crate) struct Shared {
-    pub(crate) requester: Requester,
+    /// One for each source, by its number.
+    pub(crate) requesters: Vec<Requester>,
     pub(crate) questions: mpsc::Sender<Question>,
     /// Payload taken off the network, wanted or not.
     pub(crate) received: AtomicU64,
@@ -78,7 +79,7 @@ async fn open(
 ) -> Result<Option<(Body, Permit, Option<u64>)>, Trouble> {
     let range = if ask.ranged { ask.wanted.to_header() } else { None };
     let Reply { status, headers, body, .. } =
-        shared.requester.get(range.as_deref(), ask.if_range.as_deref()).await?;
+        shared.requesters[ask.source].get(range.as_deref(), ask.if_range.as_deref()).await?;
     let answer = Answer::read(status, &headers, Clock::date());
     let body_length = answer.content_length;
     let (reply, ruling) = oneshot::channel();

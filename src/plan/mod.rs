@@ -14,6 +14,7 @@ mod range_set;
 pub(crate) mod representation;
 pub(crate) mod retry;
 pub(crate) mod segment;
+mod source;
 pub(crate) mod transfer;
 pub(crate) mod verdict;
 

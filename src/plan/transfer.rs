@@ -10,6 +10,7 @@ use super::meter::Meter;
 use super::representation::Representation;
 use super::retry::{Decision, Retry, RetryPolicy, Setback};
 use super::segment::{self, Prey, Situation};
+use super::source::Sources;
 use super::verdict::{Asked, Refusal, Verdict, judge};
 use super::{ByteRange, Moment, RangeSet};
 use crate::error::{Error, Kind};
@@ -37,6 +38,8 @@ pub(crate) struct Policy {
     pub(crate) window: Option<u64>,
     /// Whether a changed resource is started over, once.
     pub(crate) may_restart: bool,
+    /// The URL of the file and its mirrors, counted.
+    pub(crate) sources: usize,
     /// Seed of the jitter.
     pub(crate) seed: u64,
 }
@@ -48,6 +51,8 @@ pub(crate) struct AttemptId(u64);
 /// What an attempt asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ask {
+    /// Of whom, by number; 0 is the URL of the file.
+    pub(crate) source: usize,
     /// The positions wanted; for a request without `Range`, everything from 0.
     pub(crate) wanted: ByteRange,
     /// Whether the request carries `Range`.
@@ -100,6 +105,11 @@ pub(crate) enum Announcement {
     },
     /// A connection that delivered nothing was replaced.
     Stalled,
+    /// A source is not asked any more, and why.
+    SourceDropped {
+        source: usize,
+        why: String,
+    },
 }
 
 /// What to do with the body of an answer.
@@ -192,7 +202,7 @@ pub(crate) struct Transfer {
     first_latency: Option<Duration>,
     /// Smoothed rate of one connection.
     connection_rate: Option<f64>,
-    if_range_useful: bool,
+    sources: Sources,
     range_worked: bool,
     restarted: bool,
     announcements: VecDeque<Announcement>,
@@ -237,7 +247,7 @@ impl Transfer {
             latency: None,
             first_latency: None,
             connection_rate: None,
-            if_range_useful: true,
+            sources: Sources::new(policy.sources),
             range_worked: false,
             restarted: false,
             announcements: VecDeque::new(),
@@ -253,6 +263,9 @@ impl Transfer {
     /// A transfer that goes on from what an earlier run left: all of `have` is written and of version `known`.
     pub(crate) fn resume(policy: Policy, known: Representation, have: RangeSet) -> Self {
         let mut transfer = Self { known: Some(known), begun: true, written: have, ..Self::new(policy) };
+        if let Some(known) = &transfer.known {
+            transfer.sources.answered(0, known);
+        }
         let ranged = transfer.joinable() && transfer.length().is_some();
         transfer.stage = if ranged { Stage::Ranged } else { Stage::Stream };
         if !ranged {
@@ -268,6 +281,11 @@ impl Transfer {
     /// What is written, of this run and of earlier ones.
     pub(crate) fn written(&self) -> &RangeSet {
         &self.written
+    }
+
+    /// Who has given bytes in this run, by number.
+    pub(crate) fn contributors(&self) -> Vec<usize> {
+        self.sources.contributors()
     }
 
     /// Whether a usable answer has come, in this run or an earlier one.

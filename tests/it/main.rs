@@ -21,6 +21,7 @@ mod floors;
 mod identity;
 mod json;
 mod lock;
+mod mirrors;
 mod names;
 mod proxies;
 mod redirects;

@@ -47,6 +47,9 @@ fn refuse_contradictions(options: &Options, urls: usize) -> Result<(), Error> {
     if urls > 1 && !digests.is_empty() {
         return Err(Error::usage("a digest belongs to one file, but there are several URLs"));
     }
+    if urls > 1 && !options.mirror.is_empty() {
+        return Err(Error::usage("a mirror belongs to one file, but there are several URLs"));
+    }
     if streams(options) {
         let wants_file =
             options.dir.is_some() || options.content_disposition || options.remote_time || options.restart;

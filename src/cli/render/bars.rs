@@ -2,7 +2,7 @@
 
 use super::{FileView, Render, Summary, line, view};
 use crate::error::Error;
-use crate::{Event, Notice, Phase, Report};
+use crate::{Event, Phase, Report};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -60,10 +60,6 @@ impl Render for Bars {
             self.say(&text);
         }
     }
-
-    fn retry(&mut self, _: usize, _: &FileView, _: &Event) {}
-
-    fn notice(&mut self, _: usize, _: &FileView, _: Notice, _: &str) {}
 
     fn tick(&mut self, files: &[FileView], _: Duration) {
         let (width, ascii) = (width() - 1, self.ascii);

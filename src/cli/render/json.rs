@@ -54,7 +54,7 @@ impl Render for Json {
         }
     }
 
-    fn retry(&mut self, id: usize, _: &FileView, event: &Event) {
+    fn retry(&mut self, id: usize, event: &Event) {
         if let Event::Retry { cause, status, wait, attempt } = event {
             let object = json!({
                 "cause": cause, "status": status, "wait": wait.as_secs_f64(), "attempt": attempt,
@@ -63,8 +63,14 @@ impl Render for Json {
         }
     }
 
-    fn notice(&mut self, id: usize, _: &FileView, notice: Notice, text: &str) {
+    fn notice(&mut self, id: usize, notice: Notice, text: &str) {
         emit(json!({ "kind": notice.name(), "message": text }), "notice", Some(id));
+    }
+
+    fn source(&mut self, id: usize, event: &Event) {
+        if let Event::Source { url, cause } = event {
+            emit(json!({ "url": url, "state": "dropped", "cause": cause }), "source", Some(id));
+        }
     }
 
     fn tick(&mut self, files: &[FileView], elapsed: Duration) {
@@ -93,7 +99,7 @@ impl Render for Json {
             "resumed": report.resumed,
             "elapsed": report.elapsed.as_secs_f64(),
             "digests": digests,
-            "sources": [report.url],
+            "sources": report.sources,
             "connections": report.connections,
             "retries": report.retries,
         });

@@ -46,8 +46,9 @@ pub(super) struct Summary {
 /// A way to show progress. Texts it is given are not escaped yet.
 trait Render {
     fn started(&mut self, id: usize, file: &FileView, event: &Event);
-    fn retry(&mut self, id: usize, file: &FileView, event: &Event);
-    fn notice(&mut self, id: usize, file: &FileView, notice: Notice, text: &str);
+    fn retry(&mut self, _id: usize, _event: &Event) {}
+    fn notice(&mut self, _id: usize, _notice: Notice, _text: &str) {}
+    fn source(&mut self, _id: usize, _event: &Event) {}
     fn tick(&mut self, files: &[FileView], elapsed: Duration);
     fn done(&mut self, id: usize, file: &FileView, report: &Report);
     fn error(&mut self, id: usize, file: &FileView, error: &Error);
@@ -79,7 +80,7 @@ impl Reporter {
         match event {
             Event::Started { .. } => self.render.started(id, file, event),
             Event::Retry { cause, wait, attempt, .. } => {
-                self.render.retry(id, file, event);
+                self.render.retry(id, event);
                 if self.screen.verbose > 0 {
                     let cause = escape::for_terminal(cause);
                     let wait = wait.as_secs_f32();
@@ -89,8 +90,14 @@ impl Reporter {
                     ));
                 }
             }
+            Event::Source { url, cause } => {
+                self.render.source(id, event);
+                let (url, cause) = (escape::for_terminal(url), escape::for_terminal(cause));
+                self.render
+                    .say(&format!("haul: warning: {}: {url} is not used any more: {cause}", file.name));
+            }
             Event::Notice(notice, text) => {
-                self.render.notice(id, file, *notice, text);
+                self.render.notice(id, *notice, text);
                 let quietly = self.screen.quiet || (*notice == Notice::Stalled && self.screen.verbose == 0);
                 if !quietly {
                     let text = escape::for_terminal(text);

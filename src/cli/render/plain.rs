@@ -3,7 +3,7 @@
 use super::{FileView, Render, Summary, line};
 use crate::error::Error;
 use crate::formats::size::{format_bytes, format_duration};
-use crate::{Event, Notice, Report};
+use crate::{Event, Report};
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -33,10 +33,6 @@ impl Render for Plain {
             self.tell(&text);
         }
     }
-
-    fn retry(&mut self, _: usize, _: &FileView, _: &Event) {}
-
-    fn notice(&mut self, _: usize, _: &FileView, _: Notice, _: &str) {}
 
     fn tick(&mut self, files: &[FileView], elapsed: Duration) {
         if elapsed < self.next {

@@ -8,8 +8,8 @@ use crate::engine::teller::Teller;
 use crate::engine::work::{FileWork, Work, blocking};
 use crate::engine::workplace::Workplace;
 use crate::error::{Error, Kind};
-use crate::manifest::Record;
-use crate::plan::ByteRange;
+use crate::manifest::{Record, piece_size};
+use crate::plan::{ByteRange, RangeSet};
 use crate::storage::{Publication, publish};
 use crate::verify::Digest;
 use std::future::Future;
@@ -57,6 +57,7 @@ impl Driver {
             url: self.wants.order.address.to_string(),
             path,
             size: length,
+            sources: self.contributors(),
             fetched: self.shared.received.load(Ordering::Relaxed),
             resumed: teller.resumed,
             elapsed: teller.clock.now(),
@@ -96,6 +97,9 @@ impl Driver {
         let Err(mismatch) = compare(&self.wants.order.digests, &actual) else {
             return Ok(Some(actual));
         };
+        if self.blame(work, length, teller).await? {
+            return Ok(None);
+        }
         let damaged = unless_cancelled(cancelled, work.audit_all()).await?;
         if !damaged.is_empty() && !self.mended {
             return self.mend(work, damaged, teller).await;
@@ -121,6 +125,36 @@ impl Driver {
         work.checkpoint.withdraw(damaged).await?;
         work.follow();
         Ok(None)
+    }
+
+    /// Sends back what came from mirrors, when the digest says that somebody gave wrong bytes. False where all of
+    /// it came from one source.
+    async fn blame(&mut self, work: &mut FileWork, length: u64, teller: &mut Teller) -> Result<bool, Error> {
+        let blamed = self.transfer.handle_mismatch();
+        if blamed.is_empty() {
+            return Ok(false);
+        }
+        // By whole pieces: a claim of the manifest is withdrawn as a whole, and none crosses a piece's end.
+        let piece = piece_size(Some(length));
+        let whole = |range: ByteRange| {
+            let end = range.end().next_multiple_of(piece).min(length);
+            ByteRange::new(range.start() / piece * piece, end)
+        };
+        let ranges: RangeSet = blamed.iter().map(whole).collect();
+        let text =
+            format!("{} bytes that came from mirrors are fetched again, from one server", ranges.len());
+        teller.notice(Notice::Repairing, text);
+        let ranges: Vec<_> = ranges.iter().collect();
+        self.transfer.handle_lost(&ranges);
+        work.checkpoint.withdraw(ranges).await?;
+        work.follow();
+        Ok(true)
+    }
+
+    /// The URLs that gave bytes.
+    fn contributors(&self) -> Vec<String> {
+        let url = |source: usize| self.wants.sources.get(source).cloned();
+        self.transfer.contributors().into_iter().filter_map(url).collect()
     }
 
     fn publication(&self, place: &Workplace) -> Result<Publication, Error> {

@@ -69,8 +69,9 @@ async fn take_turn(
 }
 
 async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Result<Prepared, Error> {
-    let requester = client.requester(&request)?;
+    let requesters = client.requesters(&request)?;
     let policy = policy(client, &request);
+    let sources = request.sources().map(ToString::to_string).collect();
     let Request { address, directory, digests, if_exists, restart, create_directory, .. } = request;
     let (may_restart, origin) = (request.may_restart, address.origin());
     let order = Order { address, digests, if_exists, restart, may_restart, create_directory };
@@ -81,11 +82,12 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         replaces: None,
         connections: policy.connections,
         host: client.inner.hosts.of(origin),
+        sources,
     };
     let target = match request.output {
         Output::Stream(out) => {
             return Ok(Prepared::Ready(Box::new(Driver::into_pipe(
-                requester,
+                requesters,
                 policy,
                 wants,
                 out,
@@ -94,7 +96,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         }
         Output::File(path) => Target::from_path(&directory, &path)?,
         Output::Named if request.content_disposition => {
-            let suggested = survey(&requester, false).await?.suggested_name();
+            let suggested = survey(&requesters[0], false).await?.suggested_name();
             match suggested {
                 Some(name) => Target::new(directory, name.into())?,
                 None => Target::from_address(&directory, &wants.order.address)?,
@@ -112,7 +114,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
             return Ok(Prepared::Satisfied(satisfied(teller, &wants.order.address, &target, size, digests)));
         }
         Standing::Sealed { target, seal } => {
-            let now = survey(&requester, false).await?.representation;
+            let now = survey(&requesters[0], false).await?.representation;
             let same =
                 now.complete_length == Some(seal.size) && now.validators.strongly_equal(&seal.validators);
             if !same {
@@ -130,7 +132,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
     };
     let order = wants.order.clone();
     let ground = blocking(move || preparation::open(target, &order)).await?;
-    Ok(Prepared::Ready(Box::new(Driver::into_file(requester, policy, wants, ground, teller))))
+    Ok(Prepared::Ready(Box::new(Driver::into_file(requesters, policy, wants, ground, teller))))
 }
 
 fn satisfied(
@@ -146,6 +148,7 @@ fn satisfied(
         url: address.to_string(),
         path: Some(path),
         size,
+        sources: Vec::new(),
         fetched: 0,
         resumed: size,
         elapsed: teller.clock.now(),
@@ -172,20 +175,21 @@ fn policy(client: &Client, request: &Request) -> Policy {
         window: streamed.then_some(PIPE_WINDOW),
         // What has left through a pipe cannot be taken back.
         may_restart: request.may_restart && !streamed,
+        sources: 1 + request.mirrors.len(),
         seed: Clock::seed(),
     }
 }
 
 impl Driver {
     fn new(
-        requester: Requester,
+        requesters: Vec<Requester>,
         path: std::path::PathBuf,
         wants: Wants,
         transfer: Transfer,
         clock: Clock,
     ) -> Self {
         let (sender, questions) = mpsc::channel(64);
-        let shared = Shared { requester, questions: sender, received: AtomicU64::new(0), path };
+        let shared = Shared { requesters, questions: sender, received: AtomicU64::new(0), path };
         Self {
             wants,
             transfer,
@@ -207,20 +211,20 @@ impl Driver {
     }
 
     fn into_pipe(
-        requester: Requester,
+        requesters: Vec<Requester>,
         policy: Policy,
         wants: Wants,
         out: Box<dyn Write + Send>,
         clock: Clock,
     ) -> Self {
         let work = PipeWork::new(out, PIPE_WINDOW, &wants.order.digests);
-        let mut driver = Self::new(requester, "the output".into(), wants, Transfer::new(policy), clock);
+        let mut driver = Self::new(requesters, "the output".into(), wants, Transfer::new(policy), clock);
         driver.work = Work::Pipe(work);
         driver
     }
 
     fn into_file(
-        requester: Requester,
+        requesters: Vec<Requester>,
         policy: Policy,
         wants: Wants,
         ground: Ground,
@@ -232,7 +236,7 @@ impl Driver {
                     teller.notice(Notice::Restarting, format!("starting over: {why}"));
                 }
                 let path = workplace.part.path().to_owned();
-                let mut driver = Self::new(requester, path, wants, Transfer::new(policy), teller.clock);
+                let mut driver = Self::new(requesters, path, wants, Transfer::new(policy), teller.clock);
                 driver.vacant = Some(workplace);
                 driver
             }
@@ -251,7 +255,7 @@ impl Driver {
                 // A digest proves the whole file; without one, what an earlier run left is read back.
                 let audit = wants.order.digests.is_empty();
                 let (digests, inline, now) = (wants.order.digests.clone(), wants.inline, teller.clock.now());
-                let mut driver = Self::new(requester, path, wants, transfer, teller.clock);
+                let mut driver = Self::new(requesters, path, wants, transfer, teller.clock);
                 driver.work =
                     Work::File(Box::new(FileWork::new(workplace, *journal, &digests, inline, audit, now)));
                 driver.tell_started(teller);

@@ -27,7 +27,7 @@ impl Transfer {
                 return Some(Command::Finish);
             }
         }
-        if self.failure.is_some() || self.discard.is_some() || now < self.retry.not_before() {
+        if self.failure.is_some() || self.discard.is_some() {
             return None;
         }
         self.next_attempt(now)
@@ -57,7 +57,7 @@ impl Transfer {
         self.known = None;
         self.begun = false;
         self.written = RangeSet::new();
-        self.if_range_useful = true;
+        self.sources.forget();
         Command::Discard { why }
     }
 
@@ -67,19 +67,28 @@ impl Transfer {
 
     fn next_attempt(&mut self, now: Moment) -> Option<Command> {
         let limit = self.concurrency.limit(now);
-        if self.attempts.len() >= limit {
+        let attempts = |source: usize| {
+            self.attempts
+                .values()
+                .filter(|attempt| attempt.ask.source == source && !attempt.abandoned)
+                .count()
+        };
+        let lead_rests = now < self.retry.not_before();
+        let source = self.sources.pick(now, lead_rests, attempts)?;
+        if self.attempts.len() >= limit || (lead_rests && self.stage != Stage::Ranged) {
             return None;
         }
+        let lead = self.sources.lead();
         match self.stage {
             Stage::Probing { ranged } => {
                 let wanted = if ranged { self.probe_range() } else { ByteRange::new(0, u64::MAX) };
-                self.attempts.is_empty().then(|| self.start(wanted, ranged, now))
+                self.attempts.is_empty().then(|| self.start(lead, wanted, ranged, now))
             }
             Stage::Stream => {
                 let end = self.length().unwrap_or(u64::MAX);
-                self.attempts.is_empty().then(|| self.start(ByteRange::new(0, end), false, now))
+                self.attempts.is_empty().then(|| self.start(lead, ByteRange::new(0, end), false, now))
             }
-            Stage::Ranged => self.next_segment(limit, now),
+            Stage::Ranged => self.next_segment(source, limit, now),
         }
     }
 
@@ -88,7 +97,7 @@ impl Transfer {
         ByteRange::new(0, segment::PROBE_SEGMENT.min(most))
     }
 
-    fn next_segment(&mut self, limit: usize, now: Moment) -> Option<Command> {
+    fn next_segment(&mut self, source: usize, limit: usize, now: Moment) -> Option<Command> {
         let length = self.length()?;
         let reach = self.policy.window.map_or(length, |window| (self.drained + window).min(length));
         let assigned = self.assigned();
@@ -100,7 +109,7 @@ impl Transfer {
                 return None;
             }
             let wanted = segment::next(gap, &self.situation(unassigned, limit));
-            return Some(self.start(wanted, true, now));
+            return Some(self.start(source, wanted, true, now));
         }
         // Within a window most connections wait for the reader and only look slow.
         self.steal(now, reach < length)
@@ -151,14 +160,11 @@ impl Transfer {
         Some(Command::Shorten { id, end })
     }
 
-    pub(super) fn start(&mut self, wanted: ByteRange, ranged: bool, now: Moment) -> Command {
+    pub(super) fn start(&mut self, source: usize, wanted: ByteRange, ranged: bool, now: Moment) -> Command {
         let id = AttemptId(self.next_id);
         self.next_id += 1;
-        let if_range = match &self.known {
-            Some(known) if ranged && self.if_range_useful => known.validators.strong().map(str::to_owned),
-            _ => None,
-        };
-        let ask = Ask { wanted, ranged, if_range };
+        let if_range = self.sources.if_range(source).filter(|_| ranged && self.known.is_some());
+        let ask = Ask { source, wanted, ranged, if_range };
         self.attempts.insert(
             id,
             Attempt {

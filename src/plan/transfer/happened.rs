@@ -16,7 +16,16 @@ impl Transfer {
             if_range: ask.if_range.is_some(),
             digest_expected: self.policy.digest_expected,
         };
-        let ruling = match judge(&asked, self.known.as_ref(), answer) {
+        let known = self.sources.known(ask.source, self.known.as_ref());
+        let helps = ask.source != self.sources.lead();
+        let ruling = match judge(&asked, known.as_ref(), answer) {
+            Verdict::Refused(refusal) if helps => self.helper_refused(&ask, refusal, now),
+            Verdict::Partial { stated, representation } if helps => {
+                self.helped(id, &ask, stated, &representation)
+            }
+            Verdict::Whole { .. } | Verdict::Empty { .. } if helps => {
+                self.without_source(ask.source, "it does not serve ranges of this file")
+            }
             Verdict::Partial { stated, representation } => self.partial(id, stated, representation),
             Verdict::Whole { representation, same } => self.whole(id, representation, same),
             Verdict::Empty { representation } => self.empty(id, representation),
@@ -47,7 +56,7 @@ impl Transfer {
 
     /// The error that an answer amounts to which refuses everything.
     pub(crate) fn refusal_of(mut self, answer: &Answer) -> Error {
-        let Command::Start { id, .. } = self.start(ByteRange::new(0, 1), true, Moment::ZERO) else {
+        let Command::Start { id, .. } = self.start(0, ByteRange::new(0, 1), true, Moment::ZERO) else {
             return Error::new(Kind::Other, "the server refused");
         };
         self.stage = Stage::Ranged;
@@ -76,10 +85,11 @@ impl Transfer {
             self.ask_for_everything("the server does not say how long the file is");
             return Ruling::Leave;
         };
-        self.known = Some(representation.clone());
+        self.learned(&representation);
         let complete = stated.start() == 0 && stated.end() == length;
         if !complete && !self.joinable() {
             self.known = None;
+            self.sources.forget();
             self.ask_for_everything("the server gives no strong validator, so ranges must not be joined");
             return Ruling::Leave;
         }
@@ -92,6 +102,12 @@ impl Transfer {
             self.serve_alone(id, ByteRange::new(0, length));
         }
         Ruling::Begin { offset: stated.start(), until: stated.end(), representation }
+    }
+
+    /// What the lead says the file is, it is.
+    fn learned(&mut self, representation: &Representation) {
+        self.known = Some(representation.clone());
+        self.sources.answered(self.sources.lead(), representation);
     }
 
     /// Once the length is known, the probe keeps its share only.
@@ -120,7 +136,7 @@ impl Transfer {
         }
         let first = !std::mem::replace(&mut self.begun, true);
         if first {
-            self.known = Some(representation.clone());
+            self.learned(&representation);
         }
         self.serve_alone(id, ByteRange::new(0, self.length().unwrap_or(u64::MAX)));
         if first {
@@ -152,7 +168,7 @@ impl Transfer {
             // What comes with a 416 is never a byte of the file.
             attempt.end = attempt.position;
         }
-        self.known = Some(representation.clone());
+        self.learned(&representation);
         if std::mem::replace(&mut self.begun, true) {
             return Ruling::Leave;
         }
@@ -163,7 +179,7 @@ impl Transfer {
         let probing = matches!(self.stage, Stage::Probing { ranged: true });
         match refusal {
             Refusal::Changed(what) => self.changed(&what),
-            Refusal::IfRangeIgnored => self.if_range_useful = false,
+            Refusal::IfRangeIgnored => self.sources.ask_without_if_range(ask.source),
             Refusal::RangeRefused(why) | Refusal::Unusable(why) if probing => self.ask_for_everything(&why),
             Refusal::Unusable(why) if ask.ranged && !self.range_worked && self.joinable() => {
                 self.single_stream(&why);
@@ -176,27 +192,94 @@ impl Transfer {
                 self.setback(id, Setback::Unusable, why, None, failure, now);
             }
             Refusal::Busy { status, retry_after } => self.busy(id, status, retry_after, now),
-            Refusal::NotFound(status) => {
-                self.fail(Error::new(
-                    Kind::NotFound,
-                    format!("the server says there is no such file ({status})"),
-                ));
-            }
-            Refusal::Denied(407) => self.fail(
-                Error::new(Kind::Auth, "the proxy wants other credentials (407)")
-                    .with_hint("write them into the URL of the proxy: http://USER:PASSWORD@HOST:PORT"),
-            ),
-            Refusal::Denied(status) => self.fail(
-                Error::new(Kind::Auth, format!("the server refuses access ({status})"))
-                    .with_hint("give credentials with -u, --bearer-file or -H"),
-            ),
-            Refusal::Impostor(why) => self.fail(Error::new(Kind::Http, why)),
-            Refusal::Coded(coding) => self.fail(Error::new(
-                Kind::Http,
-                format!("the server sends the file encoded as {coding} although it was asked not to"),
-            )),
+            final_one => self.source_failed(ask.source, refused_for_good(final_one)),
         }
     }
+
+    // ---- sources beside the lead ---------------------------------------------------------------------
+
+    /// A mirror's answer holds what was asked for.
+    fn helped(
+        &mut self,
+        id: AttemptId,
+        ask: &Ask,
+        stated: ByteRange,
+        representation: &Representation,
+    ) -> Ruling {
+        let early = |attempt: &Attempt| wanted_early(attempt, stated) > EARLY.max(attempt.rest().len());
+        if self.attempts.get(&id).is_some_and(early) {
+            return self.without_source(ask.source, "it begins its answers far before what is asked for");
+        }
+        self.sources.answered(ask.source, representation);
+        Ruling::Take { offset: stated.start(), until: stated.end() }
+    }
+
+    fn helper_refused(&mut self, ask: &Ask, refusal: Refusal, now: Moment) -> Ruling {
+        match refusal {
+            Refusal::IfRangeIgnored => self.sources.ask_without_if_range(ask.source),
+            Refusal::Busy { status, retry_after } => {
+                let why = format!("the server is too busy ({status})");
+                self.helper_stumbled(ask.source, why, Some(status), retry_after.unwrap_or_default(), now);
+            }
+            final_one => {
+                let why = refused_for_good(final_one).to_string();
+                self.without_source(ask.source, &why);
+            }
+        }
+        Ruling::Leave
+    }
+
+    /// A mirror failed in a way that may pass: the others go on, and it is asked again after a while.
+    fn helper_stumbled(
+        &mut self,
+        source: usize,
+        cause: String,
+        status: Option<u16>,
+        wait: Duration,
+        now: Moment,
+    ) {
+        if self.sources.stumbled(source, wait, now) {
+            self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt: 0 });
+        } else {
+            self.without_source(source, &cause);
+        }
+    }
+
+    /// Goes on without a source. Its attempts are given up; what it gave stays, for the digest to judge.
+    fn without_source(&mut self, source: usize, why: &str) -> Ruling {
+        if self.sources.drop(source) {
+            self.announcements.push_back(Announcement::SourceDropped { source, why: why.to_owned() });
+            for attempt in self.attempts.values_mut() {
+                attempt.abandoned |= attempt.ask.source == source;
+            }
+        }
+        Ruling::Leave
+    }
+
+    /// A failure that ends its source; the last one ends the transfer.
+    fn source_failed(&mut self, source: usize, error: Error) {
+        let led = source == self.sources.lead();
+        self.without_source(source, &error.to_string());
+        if source == self.sources.lead() {
+            self.fail(error);
+        } else if led {
+            // Whoever leads now has a clean record.
+            self.retry = Retry::new(self.policy.retry.clone(), self.policy.seed);
+            self.concurrency.served();
+        }
+    }
+
+    /// The file has another digest than the one expected. What did not come from the lead may be to blame: those
+    /// sources are dropped. Says what they gave, to be reported back with [`Self::handle_lost`].
+    pub(crate) fn handle_mismatch(&mut self) -> RangeSet {
+        let (others, ranges) = self.sources.not_from_the_lead();
+        for source in others {
+            self.without_source(source, "the file that it helped with has another digest");
+        }
+        ranges
+    }
+
+    // ---- failures of the lead ------------------------------------------------------------------------
 
     fn busy(&mut self, id: AttemptId, status: u16, retry_after: Option<Duration>, now: Moment) {
         let serving = self.serving(id);
@@ -246,11 +329,11 @@ impl Transfer {
                 let attempt = self.retry.rounds();
                 self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt });
             }
-            Decision::Exhausted => self.fail(failure),
-            Decision::TooLong(asked) => self.fail(Error::new(
-                failure.kind(),
-                format!("{cause} and asks to wait {} s, longer than haul waits", asked.as_secs()),
-            )),
+            Decision::Exhausted => self.source_failed(self.sources.lead(), failure),
+            Decision::TooLong(asked) => {
+                let cause = format!("{cause} and asks to wait {} s, longer than haul waits", asked.as_secs());
+                self.source_failed(self.sources.lead(), Error::new(failure.kind(), cause));
+            }
         }
     }
 
@@ -266,7 +349,7 @@ impl Transfer {
             return;
         };
         attempt.meter.sample(now, position);
-        let (before, started) = (attempt.position, attempt.started);
+        let (before, started, source) = (attempt.position, attempt.started, attempt.ask.source);
         if position >= attempt.last_position + TRICKLE || held_back {
             (attempt.last_bytes, attempt.last_position) = (now, position);
         }
@@ -274,7 +357,9 @@ impl Transfer {
         attempt.stalled = now.saturating_sub(attempt.last_bytes) >= patience;
         let rate = attempt.meter.rate().filter(|rate| *rate > 0.0);
         if position > before {
-            let fresh = self.written.insert(ByteRange::new(before, position));
+            let range = ByteRange::new(before, position);
+            let fresh = self.written.insert(range);
+            self.sources.wrote(source, range);
             self.retry.progressed(fresh);
             self.concurrency.served();
             if before == self.attempts[&id].ask.wanted.start() {
@@ -339,7 +424,7 @@ impl Transfer {
             return;
         };
         let rest = attempt.rest();
-        let abandoned = attempt.abandoned;
+        let (abandoned, source) = (attempt.abandoned, attempt.ask.source);
         let streaming = self.stage == Stage::Stream && !abandoned;
         let little = attempt.position - attempt.ask.wanted.start() < LITTLE;
         match end {
@@ -358,7 +443,9 @@ impl Transfer {
             End::Nonsense(cause) => {
                 self.torn(id, Setback::Unusable, Kind::Http, cause, now);
             }
-            End::Fatal(error) => self.fail(error),
+            // A disk fails whatever the source.
+            End::Fatal(error) if matches!(error.kind(), Kind::Disk | Kind::Other) => self.fail(error),
+            End::Fatal(error) => self.source_failed(source, error),
         }
         self.attempts.remove(&id);
     }
@@ -369,6 +456,10 @@ impl Transfer {
 
     /// An attempt's connection is of no more use.
     fn torn(&mut self, id: AttemptId, setback: Setback, kind: Kind, cause: String, now: Moment) {
+        let source = self.attempts.get(&id).map_or(self.sources.lead(), |attempt| attempt.ask.source);
+        if source != self.sources.lead() {
+            return self.helper_stumbled(source, cause, None, Duration::ZERO, now);
+        }
         let unserved =
             self.attempts.get(&id).is_some_and(|attempt| attempt.position == attempt.ask.wanted.start());
         let serving = self.serving(id);
@@ -450,6 +541,7 @@ impl Transfer {
     pub(crate) fn handle_lost(&mut self, ranges: &[ByteRange]) {
         for range in ranges {
             self.written.remove(*range);
+            self.sources.lost(*range);
         }
         self.finished = false;
     }
@@ -466,6 +558,29 @@ impl Transfer {
         for attempt in self.attempts.values_mut() {
             attempt.abandoned = true;
         }
+    }
+}
+
+/// What a refusal amounts to that asking again cannot mend.
+fn refused_for_good(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::NotFound(status) => {
+            Error::new(Kind::NotFound, format!("the server says there is no such file ({status})"))
+        }
+        Refusal::Denied(407) => Error::new(Kind::Auth, "the proxy wants other credentials (407)")
+            .with_hint("write them into the URL of the proxy: http://USER:PASSWORD@HOST:PORT"),
+        Refusal::Denied(status) => Error::new(Kind::Auth, format!("the server refuses access ({status})"))
+            .with_hint("give credentials with -u, --bearer-file or -H"),
+        Refusal::Coded(coding) => Error::new(
+            Kind::Http,
+            format!("the server sends the file encoded as {coding} although it was asked not to"),
+        ),
+        Refusal::Changed(what) => Error::new(Kind::Changed, format!("it holds another file: {what}")),
+        Refusal::Impostor(why) | Refusal::Unusable(why) | Refusal::RangeRefused(why) => {
+            Error::new(Kind::Http, why)
+        }
+        Refusal::IfRangeIgnored => Error::new(Kind::Http, "the server takes If-Range amiss"),
+        Refusal::Busy { status, .. } => Error::new(Kind::Http, format!("the server is too busy ({status})")),
     }
 }
 

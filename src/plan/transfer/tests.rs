@@ -20,6 +20,7 @@ fn policy(connections: usize) -> Policy {
         in_order: false,
         window: None,
         may_restart: true,
+        sources: 1,
         seed: 7,
     }
 }

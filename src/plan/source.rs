@@ -1,0 +1,223 @@
+//! The sources of one file: its URL, and the mirrors that are said to hold the same bytes.
+//!
+//! One source leads: what it says the file is, the file is. The others only help. Nothing but a digest shows that
+//! two servers hold the same bytes, so there are others only where one is expected (RFC 6249 §7.1).
+
+use super::representation::{Representation, Validators};
+use super::{ByteRange, Moment, RangeSet};
+use std::time::Duration;
+
+/// A mirror that fails this often in a row without giving a byte is not asked again.
+const FAILURES: u32 = 3;
+/// How long one is left alone after it failed, the first time.
+const FIRST_REST: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+struct Source {
+    /// What its first usable answer said. Validators of different servers are not comparable, so each is held
+    /// against its own.
+    seen: Option<Representation>,
+    if_range_useful: bool,
+    failures: u32,
+    not_before: Moment,
+    dropped: bool,
+    /// What of the file came from it in this run.
+    wrote: RangeSet,
+}
+
+impl Source {
+    fn new() -> Self {
+        Self {
+            seen: None,
+            if_range_useful: true,
+            failures: 0,
+            not_before: Moment::ZERO,
+            dropped: false,
+            wrote: RangeSet::new(),
+        }
+    }
+}
+
+/// All sources of a file, by number: 0 is its URL.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    all: Vec<Source>,
+    lead: usize,
+}
+
+impl Sources {
+    pub(crate) fn new(count: usize) -> Self {
+        Self { all: (0..count.max(1)).map(|_| Source::new()).collect(), lead: 0 }
+    }
+
+    pub(crate) fn lead(&self) -> usize {
+        self.lead
+    }
+
+    /// The source for the next attempt: of those that may be asked now the one with the least to do.
+    pub(crate) fn pick(
+        &self,
+        now: Moment,
+        lead_rests: bool,
+        attempts: impl Fn(usize) -> usize,
+    ) -> Option<usize> {
+        let may = |number: &usize| {
+            let source = &self.all[*number];
+            !source.dropped && now >= source.not_before && !(lead_rests && *number == self.lead)
+        };
+        (0..self.all.len())
+            .filter(may)
+            .min_by_key(|number| (attempts(*number), *number != self.lead, *number))
+    }
+
+    /// What an answer of this source is held against, where `file` is what is known of the file.
+    pub(crate) fn known(&self, source: usize, file: Option<&Representation>) -> Option<Representation> {
+        let file = file?;
+        Some(match &self.all[source].seen {
+            Some(seen) => Representation { complete_length: file.complete_length, ..seen.clone() },
+            None => Representation { validators: Validators::default(), ..file.clone() },
+        })
+    }
+
+    /// The source has given a usable answer. Only the first one says what later ones must agree with.
+    pub(crate) fn answered(&mut self, source: usize, seen: &Representation) {
+        self.all[source].seen.get_or_insert_with(|| seen.clone());
+    }
+
+    /// The `If-Range` value for the next request to the source.
+    pub(crate) fn if_range(&self, source: usize) -> Option<String> {
+        let source = &self.all[source];
+        let seen = source.seen.as_ref().filter(|_| source.if_range_useful)?;
+        seen.validators.strong().map(str::to_owned)
+    }
+
+    /// The source takes `If-Range` amiss.
+    pub(crate) fn ask_without_if_range(&mut self, source: usize) {
+        self.all[source].if_range_useful = false;
+    }
+
+    /// New bytes of the file came from the source.
+    pub(crate) fn wrote(&mut self, source: usize, range: ByteRange) {
+        let source = &mut self.all[source];
+        source.wrote.insert(range);
+        source.failures = 0;
+    }
+
+    /// The source failed in a way that may pass. It is left alone for a while, which doubles each time; false
+    /// once that has been tried often enough.
+    pub(crate) fn stumbled(&mut self, source: usize, wait: Duration, now: Moment) -> bool {
+        let source = &mut self.all[source];
+        source.failures += 1;
+        source.not_before = now + wait.max(FIRST_REST * (1 << source.failures.min(6)) / 2);
+        source.failures < FAILURES
+    }
+
+    /// The source is not asked again. If it led, another takes over; false where there is none, or it is gone
+    /// already.
+    pub(crate) fn drop(&mut self, source: usize) -> bool {
+        if self.all[source].dropped {
+            return false;
+        }
+        let left = |number: &usize| *number != source && !self.all[*number].dropped;
+        let Some(next) = (0..self.all.len()).find(left) else {
+            return false;
+        };
+        self.all[source].dropped = true;
+        if self.lead == source {
+            self.lead = next;
+        }
+        true
+    }
+
+    /// What came from others than the lead in this run, and who they are.
+    pub(crate) fn not_from_the_lead(&self) -> (Vec<usize>, RangeSet) {
+        let mut ranges = RangeSet::new();
+        let mut others = Vec::new();
+        for (number, source) in self.all.iter().enumerate() {
+            if number != self.lead && !source.wrote.is_empty() {
+                for range in source.wrote.iter() {
+                    ranges.insert(range);
+                }
+                others.push(number);
+            }
+        }
+        (others, ranges)
+    }
+
+    /// These bytes are wanted again, whoever they came from.
+    pub(crate) fn lost(&mut self, range: ByteRange) {
+        self.all.iter_mut().for_each(|source| source.wrote.remove(range));
+    }
+
+    /// Who has given bytes in this run.
+    pub(crate) fn contributors(&self) -> Vec<usize> {
+        (0..self.all.len()).filter(|number| !self.all[*number].wrote.is_empty()).collect()
+    }
+
+    /// Nothing is known any more of what the sources hold.
+    pub(crate) fn forget(&mut self) {
+        for source in &mut self.all {
+            (source.seen, source.if_range_useful, source.wrote) = (None, true, RangeSet::new());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::representation::EntityTag;
+    use super::*;
+
+    fn representation(etag: &str) -> Representation {
+        Representation {
+            complete_length: Some(100),
+            validators: Validators { etag: EntityTag::parse(etag), ..Validators::default() },
+            media_type: None,
+        }
+    }
+
+    #[test]
+    fn the_source_with_the_least_to_do_is_asked_and_the_lead_first() {
+        let sources = Sources::new(3);
+        assert_eq!(sources.pick(Moment::ZERO, false, |_| 0), Some(0));
+        assert_eq!(sources.pick(Moment::ZERO, false, |number| [2, 1, 1][number]), Some(1));
+        assert_eq!(sources.pick(Moment::ZERO, true, |_| 0), Some(1));
+    }
+
+    // T024
+    #[test]
+    fn each_source_is_held_against_its_own_validators_and_the_length_of_the_file() {
+        let mut sources = Sources::new(2);
+        let file = representation("\"a\"");
+        sources.answered(0, &file);
+        assert_eq!(sources.known(0, Some(&file)), Some(file.clone()));
+        let other = sources.known(1, Some(&file)).unwrap();
+        assert_eq!((other.complete_length, &other.validators), (Some(100), &Validators::default()));
+        assert_eq!(sources.if_range(1), None);
+        sources.answered(1, &representation("\"b\""));
+        sources.answered(1, &representation("\"c\""));
+        assert_eq!(sources.if_range(1).as_deref(), Some("\"b\""));
+    }
+
+    #[test]
+    fn a_source_that_keeps_failing_is_given_up_and_one_that_gives_is_not() {
+        let mut sources = Sources::new(2);
+        assert!(sources.stumbled(1, Duration::ZERO, Moment::ZERO));
+        assert_eq!(sources.pick(Moment::ZERO, true, |_| 0), None);
+        assert_eq!(sources.pick(Moment::from_secs(1), true, |_| 0), Some(1));
+        sources.wrote(1, ByteRange::new(0, 10));
+        assert!(sources.stumbled(1, Duration::ZERO, Moment::ZERO));
+        assert!(sources.stumbled(1, Duration::ZERO, Moment::ZERO));
+        assert!(!sources.stumbled(1, Duration::ZERO, Moment::ZERO));
+    }
+
+    #[test]
+    fn another_takes_over_from_a_lead_that_is_gone_and_the_last_one_stays() {
+        let mut sources = Sources::new(2);
+        sources.wrote(0, ByteRange::new(0, 10));
+        assert!(sources.drop(0));
+        assert_eq!((sources.lead(), sources.pick(Moment::ZERO, false, |_| 0)), (1, Some(1)));
+        let (others, ranges) = sources.not_from_the_lead();
+        assert_eq!((others, ranges.len()), (vec![0], 10));
+        assert!(!sources.drop(1));
+    }
+}

@@ -1,0 +1,159 @@
+//! Several sources of one file: they help, and none of them can spoil it.
+
+use crate::resume::killed_after;
+use crate::support::*;
+
+const PAYLOAD: Payload = Payload::mib(211, 16);
+const FOUR: &[&str] = &["-x", "4", "-k", "1M"];
+
+fn with_mirrors<'a>(
+    sandbox: &Sandbox,
+    server: &Server,
+    mirrors: impl IntoIterator<Item = &'a Server>,
+) -> Haul {
+    let mut haul = sandbox.haul().arg("--json").args(FOUR).args(["--sha256", &PAYLOAD.sha256_hex()]);
+    for mirror in mirrors {
+        haul = haul.args(["--mirror", &mirror.url("/copy")]);
+    }
+    haul.arg(server.url("/file.bin"))
+}
+
+/// The ports of the sources that were dropped, with what was said.
+fn dropped(outcome: &Outcome) -> Vec<(String, String)> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    outcome.events_named("source").iter().map(|event| (text(&event["url"]), text(&event["cause"]))).collect()
+}
+
+#[test]
+fn a_mirror_helps_and_is_named_among_the_sources() {
+    let mirror = Server::serve(Resource::of(PAYLOAD).etag("\"another\"")).rate(20 * MIB).start();
+    let server = Server::serve(PAYLOAD).rate(20 * MIB).start();
+    let sandbox = Sandbox::new();
+    let outcome = with_mirrors(&sandbox, &server, [&mirror]).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert!(mirror.body_bytes() >= 2 * MIB, "{}", mirror.describe());
+    assert!(server.body_bytes() + mirror.body_bytes() <= PAYLOAD.len + MIB);
+    assert_eq!(outcome.done_event()["sources"].as_array().map(Vec::len), Some(2));
+    assert!(dropped(&outcome).is_empty(), "{outcome}");
+    // What one server calls its version says nothing to another.
+    let foreign = |get: &server::Record| get.header("if-range").is_some_and(|tag| tag != "\"another\"");
+    assert!(!mirror.gets().iter().any(foreign), "{}", mirror.describe());
+}
+
+// T024
+#[test]
+fn mirrors_that_hold_something_else_are_dropped_by_name_and_leave_no_byte() {
+    let longer = Server::serve(Payload::new(211, PAYLOAD.len + 1)).start();
+    let other = Server::serve(Resource::of(Payload::mib(212, 16)).etag("\"other\"")).start();
+    let server = Server::serve(PAYLOAD).rate(20 * MIB).start();
+    let sandbox = Sandbox::new();
+    let outcome = with_mirrors(&sandbox, &server, [&longer, &other]).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    let dropped = dropped(&outcome);
+    for bad in [&longer, &other] {
+        let named = dropped.iter().filter(|(url, _)| *url == bad.url("/copy")).count();
+        assert_eq!(named, 1, "{}: {outcome}", bad.url("/copy"));
+        outcome.assert_says(&format!("warning: file.bin: {} is not used any more", bad.url("/copy")));
+    }
+    assert_eq!(longer.log().with_status(200), 0);
+}
+
+// T086
+#[test]
+fn a_mirror_that_is_added_to_a_resumed_download_gives_only_what_is_missing() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let kept = killed_after(&sandbox, &server, 8 * MIB, FOUR);
+    let mirror = Server::serve(PAYLOAD).start();
+    with_mirrors(&sandbox, &server, [&mirror]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    let served = server.body_bytes() + mirror.body_bytes();
+    assert!(served <= PAYLOAD.len - kept + 4 * MIB, "{served} after {kept} were kept");
+}
+
+#[test]
+fn mirrors_that_fail_cost_little_and_the_file_comes_all_the_same() {
+    for failure in
+        [Reply::Status(404), Reply::Status(403), Reply::Status(503), Reply::Hangup, Reply::Everything]
+    {
+        let mirror = {
+            let failure = failure.clone();
+            Server::serve(PAYLOAD).behave(move |_, _| failure.clone()).start()
+        };
+        let server = Server::serve(PAYLOAD).rate(20 * MIB).start();
+        let sandbox = Sandbox::new();
+        let outcome = with_mirrors(&sandbox, &server, [&mirror]).run();
+        outcome.assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        assert!(mirror.requests().len() <= 12, "{failure:?}: {}", mirror.describe());
+        assert!(server.body_bytes() <= PAYLOAD.len + 2 * MIB, "{failure:?}");
+    }
+}
+
+#[test]
+fn a_mirror_takes_over_when_the_url_itself_is_gone_from_the_start_or_half_way() {
+    let mirror = Server::serve(PAYLOAD).start();
+    let gone = Server::serve(PAYLOAD).behave(|_, _| Reply::Status(404)).start();
+    let sandbox = Sandbox::new();
+    let outcome = with_mirrors(&sandbox, &gone, [&mirror]).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert_eq!(dropped(&outcome).len(), 1, "{outcome}");
+
+    let server = Server::serve(PAYLOAD).start();
+    let gate = Gate::after(4 * MIB);
+    server.set_gate(Some(&gate));
+    let sandbox = Sandbox::new();
+    let slow = Server::serve(PAYLOAD).rate(4 * MIB).start();
+    let running = with_mirrors(&sandbox, &server, [&slow]).spawn();
+    server.wait_for_body_bytes(4 * MIB);
+    server.behave_with(|_, _| Reply::Status(410));
+    server.hang_up();
+    gate.open();
+    running.wait().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+#[test]
+fn when_every_source_is_gone_it_fails_as_the_last_one_did() {
+    let gone = || Server::serve(PAYLOAD).behave(|_, _| Reply::Status(404)).start();
+    let (server, mirror) = (gone(), gone());
+    let sandbox = Sandbox::new();
+    with_mirrors(&sandbox, &server, [&mirror]).run().assert_failed(3);
+    sandbox.assert_empty();
+}
+
+#[test]
+fn secrets_for_the_url_do_not_reach_its_mirrors_and_a_mirror_may_have_its_own() {
+    let mirror = Server::serve(PAYLOAD).rate(20 * MIB).start();
+    let server = Server::serve(PAYLOAD).rate(20 * MIB).start();
+    let sandbox = Sandbox::new();
+    let own = mirror.url("/copy").replace("http://", "http://m:pw@");
+    let haul = sandbox.haul().args(FOUR).args(["--sha256", &PAYLOAD.sha256_hex(), "--mirror", &own]);
+    let haul = haul.args(["-u", "me:S3CR", "-H", "X-Key: S3CR"]);
+    haul.arg(server.url("/file.bin")).run().assert_ok();
+    assert!(!mirror.gets().is_empty());
+    for get in mirror.gets() {
+        assert_eq!(get.header("authorization"), Some("Basic bTpwdw=="), "{}", mirror.describe());
+        assert!(!get.has("x-key"));
+    }
+    assert!(server.gets().iter().all(|get| get.has("x-key")));
+}
+
+#[test]
+fn mirrors_without_a_proof_are_a_usage_error() {
+    let (server, mirror) = (Server::serve(PAYLOAD).start(), Server::serve(PAYLOAD).start());
+    let sandbox = Sandbox::new();
+    let (url, copy, sha256) = (server.url("/file.bin"), mirror.url("/copy"), PAYLOAD.sha256_hex());
+    let refused = |args: &[&str], said: &str| {
+        sandbox.haul().args(["--mirror", &copy]).args(args).run().assert_failed(2).assert_says(said);
+    };
+    refused(&[&url], "digest");
+    refused(&[&url, "--checksum", "md5:d41d8cd98f00b204e9800998ecf8427e"], "digest");
+    refused(&[&url, "--sha256", &sha256, "-o", "-"], "-o -");
+    refused(&[&url, &copy], "one file");
+    assert!(server.requests().is_empty() && mirror.requests().is_empty());
+    sandbox.assert_empty();
+}
