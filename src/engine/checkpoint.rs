@@ -4,7 +4,8 @@
 use crate::error::Error;
 use crate::manifest::{Journal, Record, Run};
 use crate::plan::{ByteRange, Moment, RangeSet};
-use crate::storage::{PartFile, Storage as _};
+use crate::storage::Storage;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -19,7 +20,9 @@ type Saved = (Journal, Result<Vec<Run>, Error>);
 
 /// Turns written runs into durable ones, in the background, one batch after the other.
 pub(crate) struct Checkpoint {
-    part: Arc<PartFile>,
+    part: Arc<dyn Storage>,
+    /// For the text of an error.
+    path: PathBuf,
     /// `None` while a batch is being saved, and for good after a failure.
     journal: Option<Journal>,
     saving: Option<JoinHandle<Saved>>,
@@ -30,10 +33,11 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub(crate) fn new(part: Arc<PartFile>, journal: Journal, now: Moment) -> Self {
+    pub(crate) fn new(part: Arc<dyn Storage>, path: PathBuf, journal: Journal, now: Moment) -> Self {
         let durable = journal.runs().iter().map(|run| run.range).collect();
         Self {
             part,
+            path,
             journal: Some(journal),
             saving: None,
             pending: Vec::new(),
@@ -67,8 +71,8 @@ impl Checkpoint {
         let runs = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         self.last = now;
-        let part = self.part.clone();
-        self.saving = Some(tokio::task::spawn_blocking(move || save(&part, journal, runs)));
+        let (part, path) = (self.part.clone(), self.path.clone());
+        self.saving = Some(tokio::task::spawn_blocking(move || save(part.as_ref(), &path, journal, runs)));
     }
 
     /// Waits for the batch that is being saved; for ever if there is none. Cancel-safe.
@@ -153,14 +157,168 @@ impl Checkpoint {
 }
 
 /// The order that makes the claims true. Blocking.
-fn save(part: &PartFile, mut journal: Journal, runs: Vec<Run>) -> Saved {
+fn save(part: &dyn Storage, path: &Path, mut journal: Journal, runs: Vec<Run>) -> Saved {
     let saved = part
         .sync()
-        .map_err(|error| Error::disk("cannot save", part.path(), &error))
+        .map_err(|error| Error::disk("cannot save", path, &error))
         .and_then(|()| {
             let appended = journal.append(&[], &runs);
             appended.map_err(|error| Error::disk("cannot write", journal.path(), &error))
         })
         .map(|()| runs);
     (journal, saved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{FileRecord, Raw};
+    use crate::plan::representation::Representation;
+    use crate::plan::transfer::mix;
+    use crate::storage::Identity;
+    use crate::storage::crash::{CrashDisk, CrashFile};
+    use proptest::prelude::*;
+
+    const LENGTH: usize = 40_000;
+
+    /// No byte is like the one a sector away, and none is like what is there before.
+    fn byte_at(position: u64) -> u8 {
+        (mix(position) as u8).max(1)
+    }
+
+    fn record() -> FileRecord {
+        FileRecord {
+            url: "http://h/f".to_owned(),
+            representation: Representation {
+                complete_length: Some(LENGTH as u64),
+                ..Representation::default()
+            },
+            digests: vec![],
+            part: Identity { device: 1, inode: 2 },
+        }
+    }
+
+    /// A part file and its manifest on one disk, and the writer that follows the crash order.
+    struct Bench {
+        disk: CrashDisk,
+        part: CrashFile,
+        manifest: CrashFile,
+        checkpoint: Checkpoint,
+        written: RangeSet,
+        /// What was durable when it was last heard of.
+        promised: RangeSet,
+    }
+
+    impl Bench {
+        fn new(seed: u64) -> Self {
+            let disk = CrashDisk::new(seed);
+            let (part, manifest) = (disk.file(LENGTH), disk.file(0));
+            let journal = Journal::over(Box::new(manifest.clone()), record()).unwrap();
+            let checkpoint = Checkpoint::new(Arc::new(part.clone()), PathBuf::new(), journal, Moment::ZERO);
+            Self { disk, part, manifest, checkpoint, written: RangeSet::new(), promised: RangeSet::new() }
+        }
+
+        /// Writes and checkpoints as a download does, by chance; ends at the first failure. Says how that was.
+        async fn download(&mut self, mut seed: u64) -> Result<(), Error> {
+            for _ in 0..24 {
+                for _ in 0..seed % 4 {
+                    seed = mix(seed);
+                    let from = seed % LENGTH as u64;
+                    let Some(gap) = self.written.first_gap(ByteRange::new(from, LENGTH as u64)) else {
+                        continue;
+                    };
+                    let length = (1 + (seed >> 20) % 3000).min(gap.len());
+                    let range = ByteRange::new(gap.start(), gap.start() + length);
+                    self.written.insert(range);
+                    let bytes: Vec<u8> = (range.start()..range.end()).map(byte_at).collect();
+                    let written = self.part.write_at(range.start(), &bytes);
+                    written.map_err(|error| Error::disk("cannot write", Path::new(""), &error))?;
+                    self.checkpoint.add(vec![Run { range, crc: crc32c::crc32c(&bytes) }]);
+                }
+                seed = mix(seed);
+                match seed % 8 {
+                    0 => {
+                        let first = self.checkpoint.durable().iter().next();
+                        if let Some(range) = first {
+                            self.promised.remove(range);
+                            self.written.remove(range);
+                            self.checkpoint.withdraw(vec![range]).await?;
+                        }
+                    }
+                    1..5 => {
+                        self.checkpoint.begin(Moment::ZERO);
+                        // What is written while the batch is being saved belongs to the next one.
+                        self.checkpoint.flush(Moment::ZERO).await?;
+                    }
+                    _ => {}
+                }
+                self.promised = self.checkpoint.durable().clone();
+            }
+            self.checkpoint.flush(Moment::ZERO).await?;
+            self.promised = self.checkpoint.durable().clone();
+            Ok(())
+        }
+
+        /// After the power is back: every claim is true, and nothing that was promised is missing.
+        fn check(&self) {
+            let raw = Raw::parse(&self.disk.image(&self.manifest)).unwrap();
+            let image = self.disk.image(&self.part);
+            let mut claimed = RangeSet::new();
+            for run in &raw.runs {
+                let bytes = &image[run.range.start() as usize..run.range.end() as usize];
+                let right = (run.range.start()..run.range.end()).map(byte_at).eq(bytes.iter().copied());
+                assert!(right, "{:?} is claimed and is not there", run.range);
+                assert_eq!(run.crc, crc32c::crc32c(bytes));
+                claimed.insert(run.range);
+            }
+            let missing = self.promised.iter().find(|range| !claimed.covers(*range));
+            assert_eq!(missing, None, "promised to be durable, and not claimed");
+        }
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().build().unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        // T088
+        #[test]
+        fn whenever_the_power_goes_every_claim_is_true(seed: u64) {
+            let runtime = runtime();
+            let whole = {
+                let mut bench = Bench::new(seed);
+                runtime.block_on(bench.download(seed)).unwrap();
+                bench.check();
+                bench.disk.operations()
+            };
+            for operation in 1..=whole {
+                let mut bench = Bench::new(mix(seed ^ operation as u64));
+                bench.disk.crash_at(operation);
+                let _ = runtime.block_on(bench.download(seed));
+                bench.check();
+            }
+        }
+
+        // T095
+        #[test]
+        fn after_a_failed_sync_nothing_more_is_claimed(seed: u64, nth in 1_usize..20) {
+            let runtime = runtime();
+            let mut bench = Bench::new(seed);
+            bench.disk.fail_sync(nth);
+            let ended = runtime.block_on(bench.download(seed));
+            bench.check();
+            if ended.is_err() {
+                let before = Raw::parse(&bench.disk.image(&bench.manifest)).unwrap().runs;
+                // Whatever is tried afterwards, the disk says that all is well, and nothing is claimed.
+                runtime.block_on(async {
+                    bench.checkpoint.begin(Moment::ZERO);
+                    let _ = bench.checkpoint.flush(Moment::ZERO).await;
+                    assert!(bench.checkpoint.withdraw(vec![]).await.is_err());
+                });
+                prop_assert_eq!(Raw::parse(&bench.disk.image(&bench.manifest)).unwrap().runs, before);
+            }
+        }
+    }
 }

@@ -57,7 +57,7 @@ impl FileWork {
         let claims = journal.runs().to_vec();
         let mut work = Self {
             sink: Sink::file(place.part.clone(), inline),
-            checkpoint: Checkpoint::new(place.part.clone(), journal, now),
+            checkpoint: Checkpoint::new(place.part.clone(), place.part.path().to_owned(), journal, now),
             place,
             digests: digests.to_vec(),
             following: None,

@@ -3,7 +3,7 @@
 use super::raw::Raw;
 use super::record::{FileRecord, Record, VERSION};
 use super::run::{Run, melted, piece_size};
-use crate::storage::{remove_own, sync_directory};
+use crate::storage::{Storage, remove_own, sync_directory};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -11,9 +11,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 /// An open manifest.
-#[derive(Debug)]
 pub(crate) struct Journal {
-    file: File,
+    file: Box<dyn Storage>,
     path: PathBuf,
     record: FileRecord,
     /// Every claim, for the next time the journal is written anew.
@@ -32,18 +31,29 @@ impl Journal {
     pub(crate) fn create(path: PathBuf, record: FileRecord, runs: Vec<Run>) -> io::Result<Self> {
         let runs = melted(runs, piece_size(record.representation.complete_length));
         let (file, length) = write_anew(&path, &record, &runs)?;
-        Ok(Self { file, path, record, runs, length, compact_length: length })
+        Ok(Self { file: Box::new(file), path, record, runs, length, compact_length: length })
+    }
+
+    /// A first manifest in a file that is empty. For disks that are not there: a crash is one.
+    #[cfg(test)]
+    pub(crate) fn over(file: Box<dyn Storage>, record: FileRecord) -> io::Result<Self> {
+        let text = head(&record);
+        file.write_at(0, text.as_bytes())?;
+        file.sync()?;
+        let length = text.len() as u64;
+        Ok(Self { file, path: PathBuf::new(), record, runs: vec![], length, compact_length: length })
     }
 
     /// Goes on with the manifest at `path` as `raw` was read from it: nothing is written unless its tail was
     /// torn off, which is then cut away.
     pub(crate) fn reopen(path: PathBuf, raw: &Raw, runs: Vec<Run>) -> io::Result<Self> {
-        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::open(&path, flags, Mode::empty())?);
         if raw.torn {
             file.set_len(raw.sound)?;
             file.sync_all()?;
         }
+        let file = Box::new(file);
         Ok(Self { file, path, record: raw.file.clone(), runs, length: raw.sound, compact_length: raw.sound })
     }
 
@@ -67,8 +77,8 @@ impl Journal {
 
     fn write(&mut self, lines: impl Iterator<Item = String>) -> io::Result<()> {
         let text: String = lines.collect();
-        self.file.write_all(text.as_bytes())?;
-        self.file.sync_data()?;
+        self.file.write_at(self.length, text.as_bytes())?;
+        self.file.sync()?;
         self.length += text.len() as u64;
         Ok(())
     }
@@ -110,17 +120,20 @@ fn write_anew(path: &Path, record: &FileRecord, runs: &[Run]) -> io::Result<(Fil
 
 fn write_temporary(path: &Path, record: &FileRecord, runs: &[Run]) -> io::Result<(File, u64)> {
     let mut file = create_exclusively(path)?;
-    let head = [Record::Haul(VERSION), Record::File(Box::new(record.clone()))];
-    let mut text: String = head.iter().map(Record::to_line).collect();
+    let mut text = head(record);
     text.extend(runs.iter().map(|run| Record::from(*run).to_line()));
     file.write_all(text.as_bytes())?;
     file.sync_data()?;
     Ok((file, text.len() as u64))
 }
 
+/// The first two lines.
+fn head(record: &FileRecord) -> String {
+    [Record::Haul(VERSION), Record::File(Box::new(record.clone()))].iter().map(Record::to_line).collect()
+}
+
 fn create_exclusively(path: &Path) -> io::Result<File> {
-    let flags =
-        OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
         // Left by a run that died here. The part file's lock says that nobody else is at it; unlinking takes
         // away a planted link, not what it points to.

@@ -1,5 +1,7 @@
 //! Where bytes go: the part file beside the target, or a pipe.
 
+#[cfg(test)]
+pub(crate) mod crash;
 mod directory;
 mod part_file;
 mod pipe;
@@ -14,7 +16,9 @@ pub(crate) use publish::{Publication, publish, umask};
 pub(crate) use read_only::ReadOnly;
 pub(crate) use target::{Present, Seal, Target};
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 
 /// A file as the engine sees it. A crash is an implementation of this.
 pub(crate) trait Storage: Send + Sync {
@@ -30,4 +34,27 @@ pub(crate) trait Storage: Send + Sync {
     /// After it returns, everything written before it was called is on disk. An error is final: what was
     /// not yet on disk may be lost although a second call would succeed.
     fn sync(&self) -> io::Result<()>;
+}
+
+impl Storage for File {
+    fn len(&self) -> io::Result<u64> {
+        self.metadata().map(|metadata| metadata.len())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match std::os::unix::fs::FileExt::read_at(self, buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
 }

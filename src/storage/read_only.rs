@@ -3,7 +3,6 @@
 use super::Storage;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 /// A file that is only read; writing to it is refused.
@@ -18,7 +17,7 @@ impl ReadOnly {
 
 impl Storage for ReadOnly {
     fn len(&self) -> io::Result<u64> {
-        self.0.metadata().map(|metadata| metadata.len())
+        self.0.len()
     }
 
     fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
@@ -26,7 +25,7 @@ impl Storage for ReadOnly {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(buffer, offset)
+        Storage::read_at(&self.0, offset, buffer)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -113,7 +113,7 @@ fn a_manifest_that_cannot_be_added_to_keeps_what_it_said() {
     if !strace_works() {
         return;
     }
-    for (calls, error) in [("write", "ENOSPC"), ("write", "EIO"), ("fdatasync", "EIO")] {
+    for (calls, error) in [("write,pwrite64", "ENOSPC"), ("write,pwrite64", "EIO"), ("fdatasync", "EIO")] {
         let server = Server::serve(PAYLOAD).start();
         let sandbox = Sandbox::new();
         killed_after(&sandbox, &server, 8 * MIB, FOUR);
