@@ -3,11 +3,12 @@
 use super::request::IfExists;
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
-use crate::manifest::{Distrust, Expectation, Journal, Raw, ReadError, Trusted};
+use crate::manifest::{self, Distrust, Expectation, Journal, Raw, ReadError, Trusted};
 use crate::plan::Address;
 use crate::storage::{self, Opened, Present, Seal, Storage as _, Target};
 use crate::verify::{Digest, hash_file};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// What is wanted, as far as the disk is concerned.
 #[derive(Clone, Debug)]
@@ -121,20 +122,26 @@ pub(crate) fn open(target: Target, order: &Order) -> Result<Ground, Error> {
     if order.restart {
         return discard(workplace, "--restart".to_owned());
     }
-    build(workplace, &raw, order)
+    build(workplace, &raw, order, false)
 }
 
-fn build(workplace: Workplace, raw: &Raw, order: &Order) -> Result<Ground, Error> {
+fn build(workplace: Workplace, raw: &Raw, order: &Order, proven: bool) -> Result<Ground, Error> {
     let path = workplace.part.path().to_owned();
+    let foreign = |why: String| {
+        Error::new(Kind::Changed, format!("{}: {why}", path.display()))
+            .with_hint("--restart discards it; -o saves under another name")
+    };
     let expected = Expectation {
         address: &order.address,
         digests: &order.digests,
         part: workplace.part.identity()?,
         part_length: workplace.part.len().map_err(|error| Error::disk("cannot look at", &path, &error))?,
+        proven,
     };
     match Trusted::check(raw.clone(), &expected) {
-        Err(Distrust::Foreign(why)) => Err(Error::new(Kind::Changed, format!("{}: {why}", path.display()))
-            .with_hint("--restart discards it; -o saves under another name")),
+        Err(Distrust::Foreign(why)) => Err(foreign(why)),
+        Err(Distrust::Moved) if is_a_copy(&workplace, raw)? => build(workplace, raw, order, true),
+        Err(Distrust::Moved) => Err(foreign("the manifest belongs to another part file".to_owned())),
         Err(Distrust::StartOver(why)) if order.may_restart => discard(workplace, why),
         Err(Distrust::StartOver(why)) => Err(Error::new(Kind::Changed, format!("{}: {why}", path.display()))
             .with_hint("--restart discards it and starts over")),
@@ -144,6 +151,14 @@ fn build(workplace: Workplace, raw: &Raw, order: &Order) -> Result<Ground, Error
             Ok(Ground::Built { workplace, trusted, journal: Box::new(journal), torn })
         }
     }
+}
+
+/// Whether a part file that the manifest was not written for holds all the same every byte that it claims: then it
+/// was copied, or brought here from another disk, and may be built upon.
+fn is_a_copy(workplace: &Workplace, raw: &Raw) -> Result<bool, Error> {
+    let damaged = manifest::audit(workplace.part.as_ref(), &raw.runs, &AtomicBool::new(false))
+        .map_err(|error| Error::disk("cannot read back", workplace.part.path(), &error))?;
+    Ok(damaged.is_empty() && !raw.runs.is_empty())
 }
 
 fn discard(workplace: Workplace, why: String) -> Result<Ground, Error> {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::haul::names_in;
+use crate::support::loop_disk::LoopDisk;
 use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(181, 8);
@@ -78,6 +80,23 @@ fn a_file_that_cannot_fit_is_known_before_it_is_fetched() {
     assert!(outcome.elapsed.as_secs() < 5, "{outcome}");
     server.assert_cost(2 * MIB);
     sandbox.assert_empty();
+}
+
+// T091
+#[test]
+fn a_small_disk_is_named_with_what_is_needed_and_what_is_free() {
+    let payload = Payload::mib(183, 64);
+    let Some(disk) = LoopDisk::make("ext4", 10) else {
+        return;
+    };
+    let server = Server::serve(payload).start();
+    let before = names_in(&disk.root());
+    let outcome = disk.haul().arg(server.url("/file.bin")).run();
+    outcome.assert_failed(9).assert_says("67108864 bytes needed");
+    outcome.assert_says(" free");
+    assert!(outcome.elapsed.as_secs() < 2, "{outcome}");
+    server.assert_cost(MIB);
+    assert_eq!(names_in(&disk.root()), before);
 }
 
 #[test]

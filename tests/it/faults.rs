@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::crash::strace_works;
 use crate::resume::killed_after;
+use crate::support::claims::{claimed, claims};
 use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(191, 16);
@@ -26,21 +27,6 @@ fn with_faults(sandbox: &Sandbox, only: Option<&str>, faults: &[&str]) -> Haul {
         wrapper.extend(["-e", fault]);
     }
     sandbox.haul().under(wrapper)
-}
-
-/// The ranges that a manifest claims.
-fn claims(manifest: &[u8]) -> Vec<std::ops::Range<u64>> {
-    let text = String::from_utf8_lossy(manifest);
-    let records = text.lines().filter_map(|line| serde_json::from_str(line.get(9..)?).ok());
-    let claimed = |record: serde_json::Value| {
-        let have = record.get("have")?;
-        Some(have[0].as_u64()?..have[1].as_u64()?)
-    };
-    records.filter_map(claimed).collect()
-}
-
-fn claimed(manifest: &[u8]) -> u64 {
-    claims(manifest).iter().map(|range| range.end - range.start).sum()
 }
 
 /// The same command on a healthy disk and server: the right file, and nothing fetched that was kept.

@@ -159,6 +159,36 @@ fn a_part_file_without_a_manifest_is_neither_used_nor_deleted() {
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
 }
 
+// T084
+#[test]
+fn an_unfinished_download_that_was_copied_to_another_place_is_gone_on_with() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let kept = killed_after(&sandbox, &server, 10 * MIB, FOUR);
+    fs::create_dir(sandbox.path("copy")).unwrap();
+    for name in ["file.bin.part", "file.bin.haul"] {
+        fs::copy(sandbox.path(name), sandbox.path("copy").join(name)).unwrap();
+    }
+    let haul = || sandbox.haul().in_dir(sandbox.path("copy")).args(FOUR).arg(server.url("/file.bin"));
+    haul().run().assert_ok();
+    PAYLOAD.assert_file_is(&sandbox.path("copy").join("file.bin"));
+    server.assert_cost(PAYLOAD.len - kept + MIB);
+}
+
+// T084
+#[test]
+fn another_file_in_the_place_of_the_part_file_is_refused_and_left_alone() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    killed_after(&sandbox, &server, 10 * MIB, FOUR);
+    let foreign = Payload::mib(12, 16).all();
+    fs::rename(sandbox.write("foreign", &foreign), sandbox.part("file.bin")).unwrap();
+    let manifest = sandbox.read("file.bin.haul");
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_failed(8);
+    assert!(sandbox.read("file.bin.part") == foreign && sandbox.read("file.bin.haul") == manifest);
+    sandbox.assert_absent("file.bin");
+}
+
 #[test]
 fn restart_throws_away_what_was_kept() {
     let server = Server::serve(PAYLOAD).start();

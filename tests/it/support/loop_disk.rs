@@ -1,0 +1,74 @@
+//! A file system of its own in a file: it can be small, and it can be copied as it stands, which is what is left of it
+//! after a power cut. Needs root, loop devices and the programs that make file systems.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::haul::Haul;
+
+/// A mounted file system; unmounted when dropped.
+pub(crate) struct LoopDisk {
+    kind: &'static str,
+    directory: TempDir,
+}
+
+impl LoopDisk {
+    /// `None`, with a word about it, where this cannot be had.
+    pub(crate) fn make(kind: &'static str, mib: u64) -> Option<Self> {
+        let disk = Self { kind, directory: tempfile::Builder::new().prefix("haul-disk-").tempdir().unwrap() };
+        let image = disk.image();
+        std::fs::File::create(&image).unwrap().set_len(mib << 20).unwrap();
+        let made = done(Command::new(format!("mkfs.{kind}")).arg("-q").arg(&image));
+        if !made || !disk.mount() {
+            eprintln!("skipped: no {kind} can be made and mounted here");
+            return None;
+        }
+        Some(disk)
+    }
+
+    fn image(&self) -> PathBuf {
+        self.directory.path().join("image")
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.directory.path().join("root")
+    }
+
+    fn mount(&self) -> bool {
+        std::fs::create_dir_all(self.root()).unwrap();
+        // Two copies of one XFS are mounted at once, and it minds.
+        let options = if self.kind == "xfs" { "loop,nouuid" } else { "loop" };
+        done(Command::new("mount").args(["-t", self.kind, "-o", options]).arg(self.image()).arg(self.root()))
+    }
+
+    /// What would be on the disk if the power went now, mounted again, its journal replayed.
+    pub(crate) fn after_a_power_cut(&self) -> Self {
+        let directory = tempfile::Builder::new().prefix("haul-disk-").tempdir().unwrap();
+        let copy = Self { kind: self.kind, directory };
+        assert!(done(Command::new("cp").arg("--sparse=always").arg(self.image()).arg(copy.image())));
+        assert!(copy.mount(), "the copy cannot be mounted");
+        copy
+    }
+
+    /// The program, at work on this disk.
+    pub(crate) fn haul(&self) -> Haul {
+        Haul::new(&self.root()).env("HOME", self.directory.path())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root().join(name)
+    }
+}
+
+impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        done(Command::new("umount").arg("-l").arg(self.root()));
+    }
+}
+
+fn done(command: &mut Command) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    command.env("PATH", path).output().is_ok_and(|output| output.status.success())
+}
