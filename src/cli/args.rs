@@ -81,6 +81,9 @@ pub(super) struct Digests {
 
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Options {
+    /// Download what FILE lists: URLs, JSON objects, or a list of aria2's; - reads the standard input
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(super) input_file: Option<PathBuf>,
     /// Save to FILE; - writes to the standard output, in order
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) output: Option<PathBuf>,

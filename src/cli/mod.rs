@@ -14,6 +14,7 @@ mod config;
 mod exit;
 mod failure;
 mod foreign;
+mod list;
 mod render;
 mod resume_hint;
 mod session;

@@ -116,9 +116,7 @@ impl Client {
     /// One requester for each source. All go by the same rule: a secret reaches the origin it was given for. So
     /// a mirror gets what was given for the URL only where it has the same origin.
     pub(super) fn requesters(&self, request: &Request) -> Result<Vec<Requester>, Error> {
-        if !request.mirrors.is_empty() {
-            request.check_mirrors()?;
-        }
+        request.check_mirrors()?;
         let agent = &self.inner.settings.user_agent;
         let bound = |address, credentials, headers: &[_]| {
             Secrets::new(address, agent, credentials, headers).map(Arc::new)

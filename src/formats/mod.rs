@@ -7,6 +7,8 @@
 pub(crate) mod content_disposition;
 pub(crate) mod escape;
 pub(crate) mod file_name;
+#[cfg(feature = "cli")]
+pub(crate) mod input_list;
 pub(crate) mod retry_after;
 #[cfg(feature = "cli")]
 pub(crate) mod size;

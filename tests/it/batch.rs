@@ -92,16 +92,62 @@ fn the_limit_on_jobs_is_kept() {
 fn a_list_cannot_point_outside_the_directory() {
     let server = shelf();
     let sandbox = Sandbox::new();
-    let list = format!("{}\n  out=../../escaped\n", server.url("/a"));
-    sandbox.haul().args(["-i", "-"]).stdin(list).run();
+    for list in [
+        format!("{}\n  out=../../escaped\n", server.url("/a")),
+        format!("{}\n  dir=/tmp\n", server.url("/a")),
+        serde_json::json!({ "url": server.url("/a"), "output": "../escaped" }).to_string(),
+    ] {
+        let outcome = sandbox.haul().args(["-i", "-"]).stdin(list).run();
+        outcome.assert_failed(2).assert_says("line");
+    }
     assert!(sandbox.outside().is_empty(), "{:?}", sandbox.outside());
+    sandbox.assert_empty();
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_list_may_hold_urls_json_and_what_aria2_writes() {
+    let server = shelf();
+    let sandbox = Sandbox::new();
+    let json = serde_json::json!({ "url": server.url("/b"), "output": "in/b.bin", "sha256": B.sha256_hex() });
+    let list = format!(
+        "# three files\n{}\n{json}\n{}\n  out=c.bin\n  checksum=sha-256={}\n  split=5\n",
+        server.url("/a"),
+        server.url("/c"),
+        C.sha256_hex()
+    );
+    sandbox.write("list", &list);
+    let outcome = sandbox.haul().args(["-i", "list", "-d", "got"]).run();
+    outcome.assert_ok().assert_says("the option split is left out");
+    A.assert_file_is(&sandbox.path("got/a"));
+    B.assert_file_is(&sandbox.path("got/in/b.bin"));
+    C.assert_file_is(&sandbox.path("got/c.bin"));
+}
+
+#[test]
+fn a_mistake_in_a_list_is_named_with_its_line_before_anything_is_asked() {
+    let server = shelf();
+    let sandbox = Sandbox::new();
+    let good = server.url("/a");
+    for (bad, said) in [
+        ("ftp://h/x".to_owned(), "http and https"),
+        ("{\"url\":1}".to_owned(), "JSON"),
+        (format!("{good}\n  checksum=sha-256=12"), "line"),
+        (format!("{good}\t{good}"), "digest"),
+        (format!("{good}\n  header=@/etc/passwd"), "Name: value"),
+    ] {
+        let outcome = sandbox.haul().args(["-i", "-"]).stdin(format!("{good}\n{bad}\n")).run();
+        outcome.assert_failed(2).assert_says(said);
+    }
+    assert!(server.requests().is_empty());
+    sandbox.haul().args(["-i", "missing"]).run().assert_failed(2);
+    sandbox.assert_empty();
 }
 
 #[test]
 fn an_empty_list_is_said_to_be_empty() {
     let sandbox = Sandbox::new();
-    let outcome = sandbox.haul().args(["-i", "-"]).stdin("# nothing\n").run();
-    assert!(matches!(outcome.code, Some(0 | 2)), "{outcome}");
+    sandbox.haul().args(["-i", "-"]).stdin("# nothing\n").run().assert_ok().assert_says("names nothing");
     sandbox.assert_empty();
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::args::{Options, Style};
 use super::super::render::{FileView, Reporter, Summary};
-use super::super::{config, exit, resume_hint, session, signals};
+use super::super::{config, exit, list, resume_hint, session, signals};
 use super::{info, runtime};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
@@ -20,11 +20,20 @@ const FRAME: Duration = Duration::from_millis(100);
 
 pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]) -> Result<ExitCode, Error> {
     let options = config::fill(options)?;
-    if urls.is_empty() {
-        return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));
+    let mut requests =
+        urls.iter().map(|url| session::request(url, &options)).collect::<Result<Vec<_>, _>>()?;
+    match &options.input_file {
+        Some(path) => requests.extend(list::requests(path, &options)?),
+        None if urls.is_empty() => {
+            return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));
+        }
+        None => {}
     }
-    refuse_contradictions(&options, urls.len())?;
-    let requests = urls.iter().map(|url| session::request(url, &options)).collect::<Result<Vec<_>, _>>()?;
+    if requests.is_empty() {
+        eprintln!("haul: note: the list names nothing to download");
+        return Ok(ExitCode::SUCCESS);
+    }
+    refuse_contradictions(&options, requests.len())?;
     let client = session::client(&options)?;
     if options.dry_run {
         return info::plans(&client, &requests, options.json);

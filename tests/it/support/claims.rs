@@ -35,7 +35,7 @@ pub(crate) fn untrue_claims(target: &Path, payload: &super::Payload) -> u64 {
         let read = part
             .as_ref()
             .map(|part| std::os::unix::fs::FileExt::read_exact_at(part, &mut bytes, range.start));
-        !read.is_some_and(|read| read.is_ok()) || bytes != payload.bytes(range.clone())
+        read.is_none_or(|read| read.is_err()) || bytes != payload.bytes(range.clone())
     };
     claims(&manifest).iter().filter(|range| differs(range)).map(|range| range.end - range.start).sum()
 }

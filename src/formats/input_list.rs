@@ -1,0 +1,219 @@
+//! Lists of what to download: plain URLs, JSON lines, and the lists that aria2 reads.
+//!
+//! A list may come from somebody else, so it says what is wanted and nothing about how: of aria2's options a few are
+//! taken, and no name in it leads out of the directory.
+
+use serde::Deserialize;
+use std::fmt;
+use std::path::{Component, Path};
+
+/// One file of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Where it stands, counted from 1.
+    pub(crate) line: usize,
+    pub(crate) url: String,
+    pub(crate) mirrors: Vec<String>,
+    /// A file name, or a path below the directory.
+    pub(crate) output: Option<String>,
+    /// A directory below the directory.
+    pub(crate) directory: Option<String>,
+    /// As `--checksum` takes them.
+    pub(crate) checksums: Vec<String>,
+    /// As `--header` takes them.
+    pub(crate) headers: Vec<String>,
+}
+
+/// What a list holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InputList {
+    pub(crate) entries: Vec<Entry>,
+    /// Options that are left out, with their lines.
+    pub(crate) left_out: Vec<(usize, String)>,
+}
+
+/// Why a list is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListError {
+    pub(crate) line: usize,
+    pub(crate) why: String,
+}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.why)
+    }
+}
+
+/// A line of JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Object {
+    url: String,
+    #[serde(default)]
+    mirrors: Vec<String>,
+    output: Option<String>,
+    dir: Option<String>,
+    sha256: Option<String>,
+    #[serde(default)]
+    checksum: Checksums,
+    #[serde(default)]
+    headers: Vec<String>,
+}
+
+/// One digest, or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Checksums {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Default for Checksums {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+/// Reads a list. Empty lines and lines that begin with `#` say nothing.
+pub(crate) fn parse(text: &str) -> Result<InputList, ListError> {
+    let mut list = InputList::default();
+    for (at, line) in text.lines().enumerate() {
+        let number = at + 1;
+        let told = line.trim();
+        if told.is_empty() || told.starts_with('#') {
+            continue;
+        }
+        let taken = if line.starts_with([' ', '\t']) {
+            option(&mut list, number, told)
+        } else if told.starts_with('{') {
+            object(told).map(|entry| list.entries.push(Entry { line: number, ..entry }))
+        } else {
+            // aria2 separates the sources of one file with tabs.
+            let mut urls = told.split('\t').map(|url| url.trim().to_owned()).filter(|url| !url.is_empty());
+            let url = urls.next().unwrap_or_default();
+            list.entries.push(Entry { line: number, url, mirrors: urls.collect(), ..Entry::default() });
+            Ok(())
+        };
+        taken.map_err(|why| ListError { line: number, why })?;
+    }
+    Ok(list)
+}
+
+fn object(text: &str) -> Result<Entry, String> {
+    let object: Object = serde_json::from_str(text).map_err(|error| format!("not usable JSON: {error}"))?;
+    let mut checksums = match object.checksum {
+        Checksums::One(one) => vec![one],
+        Checksums::Several(several) => several,
+    };
+    checksums.extend(object.sha256.map(|hex| format!("sha256:{hex}")));
+    Ok(Entry {
+        line: 0,
+        url: object.url,
+        mirrors: object.mirrors,
+        output: object.output.map(below).transpose()?,
+        directory: object.dir.map(below).transpose()?,
+        checksums,
+        headers: object.headers,
+    })
+}
+
+/// An indented line, as aria2 writes the options of the entry above.
+fn option(list: &mut InputList, line: usize, text: &str) -> Result<(), String> {
+    let Some(entry) = list.entries.last_mut() else {
+        return Err("an indented line is an option of the URL above it, and there is none".to_owned());
+    };
+    let Some((name, value)) = text.split_once('=') else {
+        return Err("an indented line is an option of the URL above it, written as name=value".to_owned());
+    };
+    let value = value.trim().to_owned();
+    match name.trim() {
+        "out" => entry.output = Some(below(value)?),
+        "dir" => entry.directory = Some(below(value)?),
+        "checksum" => entry.checksums.push(value),
+        "header" => entry.headers.push(value),
+        other => list.left_out.push((line, other.to_owned())),
+    }
+    Ok(())
+}
+
+/// A path that stays below where it starts.
+fn below(path: String) -> Result<String, String> {
+    let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+    let usable = !path.is_empty() && !path.contains('\0') && Path::new(&path).components().all(inside);
+    if usable { Ok(path) } else { Err("a name in a list may not lead out of the directory".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entries(text: &str) -> Vec<Entry> {
+        parse(text).unwrap().entries
+    }
+
+    fn urls(text: &str) -> Vec<String> {
+        entries(text).into_iter().map(|entry| entry.url).collect()
+    }
+
+    #[test]
+    fn plain_lists_are_urls_and_remarks() {
+        assert_eq!(
+            urls("# two\nhttp://h/a\n\n  # indented\r\nhttp://h/b  \r\n"),
+            ["http://h/a", "http://h/b"]
+        );
+        assert!(urls("").is_empty() && urls("\n#\n").is_empty());
+    }
+
+    #[test]
+    fn a_line_of_json_says_all_there_is_to_say() {
+        let line = r#"{"url":"http://h/a","output":"b/c","mirrors":["http://m/a"],"sha256":"00","checksum":"md5:11"}"#;
+        let entry = entries(line).remove(0);
+        assert_eq!((entry.url.as_str(), entry.output.as_deref()), ("http://h/a", Some("b/c")));
+        assert_eq!(
+            (entry.mirrors, entry.checksums),
+            (vec!["http://m/a".to_owned()], vec!["md5:11".into(), "sha256:00".into()])
+        );
+        let typo = parse("http://h/a\n{\"url\":\"http://h/b\",\"outptu\":\"x\"}").unwrap_err();
+        assert_eq!(typo.line, 2);
+    }
+
+    #[test]
+    fn the_lists_of_aria2_keep_what_is_about_the_file() {
+        let text = "http://h/a\thttp://m/a\n  out=b\n  checksum=sha-256=00\n\tsplit=4\nhttp://h/c\n dir=d\n";
+        let list = parse(text).unwrap();
+        let [first, second] = &list.entries[..] else { panic!("{list:?}") };
+        assert_eq!(
+            (first.output.as_deref(), &first.mirrors[..]),
+            (Some("b"), &["http://m/a".to_owned()][..])
+        );
+        assert_eq!(first.checksums, ["sha-256=00"]);
+        assert_eq!((second.url.as_str(), second.directory.as_deref()), ("http://h/c", Some("d")));
+        assert_eq!(list.left_out, [(4, "split".to_owned())]);
+    }
+
+    // T067
+    #[test]
+    fn no_name_in_a_list_leads_out_of_the_directory() {
+        for name in ["../x", "/etc/x", "a/../../x", "..", "", "a\0b"] {
+            let option = format!("http://h/a\n out={name}\n");
+            assert_eq!(parse(&option).unwrap_err().line, 2, "{name:?}");
+            let object = serde_json::json!({ "url": "http://h/a", "dir": name }).to_string();
+            assert_eq!(parse(&object).unwrap_err().line, 1, "{name:?}");
+        }
+        assert_eq!(parse(" out=x\n").unwrap_err().line, 1);
+        assert_eq!(parse("http://h/a\n out\n").unwrap_err().line, 2);
+    }
+
+    proptest! {
+        #[test]
+        fn reading_a_list_never_panics(text in "(\\PC|[\\n\\t ={}#\"])*") {
+            if let Ok(list) = parse(&text) {
+                for entry in list.entries {
+                    prop_assert!(entry.output.is_none_or(|path| !path.contains("..") || Path::new(&path).is_relative()));
+                }
+            }
+        }
+    }
+}
