@@ -29,6 +29,9 @@
 mod engine;
 mod error;
 mod formats;
+#[cfg(all(feature = "cli", any(test, feature = "fuzzing")))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod manifest;
 mod plan;
 mod storage;

@@ -1,0 +1,351 @@
+//! What must hold for any text from outside, as functions that panic where it does not. Fuzzers call them with bytes
+//! that were bred to break them (`fuzz/`), and a test on stable Rust with mutations of the corpora in
+//! `fixtures/corpora`.
+
+use crate::formats::{content_disposition, escape, file_name, input_list, retry_after};
+use crate::manifest::Raw;
+use crate::plan::answer::Answer;
+use crate::plan::byte_range::ContentRange;
+use crate::plan::representation::{EntityTag, Representation, Validators};
+use crate::plan::verdict::{Asked, Verdict, judge};
+use crate::plan::{Address, ByteRange, RangeSet};
+use crate::verify::Digest;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use std::time::{Duration, SystemTime};
+
+/// A property that holds for all bytes.
+pub type Target = fn(&[u8]);
+
+/// All of them, by the names of their corpora.
+pub const TARGETS: [(&str, Target); 10] = [
+    ("content_range", content_range),
+    ("content_disposition", disposition),
+    ("digest", digest),
+    ("retry_after", wait),
+    ("validators", validators),
+    ("manifest", manifest),
+    ("input_list", list),
+    ("url_name", url_name),
+    ("redirect", redirect),
+    ("verdict", verdict),
+];
+
+/// `Content-Range`: what is accepted is a range that can be.
+pub fn content_range(bytes: &[u8]) {
+    match ContentRange::parse(bytes) {
+        Ok(ContentRange::Satisfied { range, complete_length }) => {
+            assert!(!range.is_empty() && complete_length.is_none_or(|length| range.end() <= length));
+        }
+        Ok(ContentRange::Unsatisfied { .. }) => {
+            assert!(bytes.windows(2).any(|pair| pair == b"*/"));
+        }
+        Err(why) => assert!(!why.is_empty()),
+    }
+}
+
+/// `Content-Disposition`: whatever it says, the name is one new name in the directory.
+pub fn disposition(bytes: &[u8]) {
+    let raw = content_disposition::file_name(bytes);
+    if let Some(name) = raw.and_then(|raw| file_name::sanitize_server_name(&raw)) {
+        assert_harmless(&name);
+    }
+}
+
+fn assert_harmless(name: &str) {
+    assert!(!name.is_empty() && name != "." && name != "..", "{name:?}");
+    assert!(!name.contains(['/', '\\', '\0']) && !name.starts_with(['.', '-']), "{name:?}");
+    assert!(!name.chars().any(escape::is_unprintable), "{name:?}");
+    assert!(name.len() + ".haul.tmp".len() <= 255, "{name:?}");
+    assert!(!name.ends_with(".part") && !name.ends_with(".haul"), "{name:?}");
+}
+
+/// Digests: what is read is written as it was meant.
+pub fn digest(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    match text.parse::<Digest>() {
+        Ok(digest) => assert_eq!(digest.to_string().parse::<Digest>().as_ref(), Ok(&digest)),
+        Err(error) => assert!(!error.to_string().chars().any(char::is_control), "{error:?}"),
+    }
+}
+
+/// `Retry-After` and dates: any wait can be added to any moment once it is capped.
+pub fn wait(bytes: &[u8]) {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    if let Some(wait) = retry_after::parse(bytes, now) {
+        assert!(now.checked_add(wait.min(Duration::from_secs(300))).is_some());
+    }
+}
+
+/// `ETag`, `Last-Modified` and `Date`, on lines of their own: a strong validator is one that can be echoed.
+pub fn validators(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines();
+    let mut next = || lines.next().filter(|line| !line.is_empty()).map(str::to_owned);
+    let validators = Validators {
+        etag: next().as_deref().and_then(EntityTag::parse),
+        last_modified: next(),
+        date: next(),
+    };
+    if let Some(strong) = validators.strong() {
+        assert!(!strong.starts_with("W/"));
+        assert!(validators.strongly_equal(&validators) && validators.contradicted_by(&validators).is_none());
+    }
+}
+
+/// Manifests: what is believed are disjoint ranges from lines that are whole, and a cut changes nothing before it.
+pub fn manifest(bytes: &[u8]) {
+    let Ok(raw) = Raw::parse(bytes) else {
+        return;
+    };
+    assert!(raw.sound <= bytes.len() as u64 && raw.torn == (raw.sound < bytes.len() as u64));
+    let mut claimed = RangeSet::new();
+    for run in &raw.runs {
+        assert_eq!(claimed.insert(run.range), run.range.len(), "{raw:?}");
+    }
+    let again = Raw::parse(&bytes[..raw.sound as usize]);
+    assert!(again.is_ok_and(|again| again.runs == raw.runs && again.file == raw.file && !again.torn));
+}
+
+/// Input lists: no name leads out of the directory.
+pub fn list(bytes: &[u8]) {
+    if let Ok(list) = input_list::parse(&String::from_utf8_lossy(bytes)) {
+        for entry in list.entries {
+            for path in [entry.output, entry.directory].into_iter().flatten() {
+                let path = std::path::Path::new(&path);
+                let down = |part| !matches!(part, std::path::Component::ParentDir);
+                assert!(!path.is_absolute() && path.components().all(down), "{path:?}");
+            }
+        }
+    }
+}
+
+/// A URL that a user gave: its file has a harmless name, and nothing that is shown holds its secrets.
+pub fn url_name(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok((address, userinfo)) = Address::parse(&text) else {
+        return;
+    };
+    if let Some(name) = file_name::from_url_path(address.path()) {
+        assert_harmless(&name);
+    }
+    assert!(address.matches_record(&address.to_record()), "{address}");
+    if let Some(userinfo) = userinfo.filter(|userinfo| userinfo.password.len() > 7) {
+        let elsewhere = format!("{}{}", address.authority(), address.request_target());
+        let hidden =
+            elsewhere.contains(&userinfo.password) || !address.to_string().contains(&userinfo.password);
+        assert!(hidden, "{address}");
+    }
+}
+
+/// A `Location`: what is followed is http or https, and carries no user name.
+pub fn redirect(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (from, _) = Address::parse("https://host/dir/file?query").unwrap_or_else(|_| unreachable!());
+    if let Ok(next) = from.join(&text) {
+        let shown = next.to_string();
+        assert!(shown.starts_with("http://") || shown.starts_with("https://"), "{shown}");
+        assert!(!next.authority().contains('@') && !next.host().is_empty(), "{shown}");
+        assert!(!next.request_target().contains(['\r', '\n', ' ']), "{shown}");
+    }
+}
+
+/// A whole response head against what is known: what is taken is what was asked for, of the version that is known.
+///
+/// The first byte says what was asked and what is known; then come the status and the fields, a line each.
+pub fn verdict(bytes: &[u8]) {
+    let Some((&choice, head)) = bytes.split_first() else {
+        return;
+    };
+    let Some(answer) = answer(head) else {
+        return;
+    };
+    let known = (choice & 1 != 0).then(|| Representation {
+        complete_length: (choice & 2 != 0).then_some(1000),
+        validators: Validators {
+            etag: EntityTag::parse(if choice & 4 != 0 { "\"v1\"" } else { "W/\"v1\"" }),
+            ..Validators::default()
+        },
+        media_type: Some("application/octet-stream".to_owned()),
+    });
+    let asked = Asked {
+        range: (choice & 8 != 0).then(|| ByteRange::new(100, 200)),
+        if_range: choice & 16 != 0,
+        digest_expected: choice & 32 != 0,
+    };
+    match judge(&asked, known.as_ref(), &answer) {
+        Verdict::Partial { stated, representation } => {
+            assert_eq!(answer.status, StatusCode::PARTIAL_CONTENT);
+            assert!(asked.range.is_some_and(|wanted| stated.contains(wanted.start())));
+            assert!(representation.complete_length.is_none_or(|length| stated.end() <= length));
+            assert!(answer.coding.is_none() && !answer.is_multipart());
+            assert_same(known.as_ref(), &representation);
+        }
+        Verdict::Whole { representation, .. } => {
+            assert_eq!(answer.status, StatusCode::OK);
+            assert!(answer.coding.is_none());
+            assert_same(known.as_ref(), &representation);
+        }
+        Verdict::Empty { representation } => {
+            assert_eq!((answer.status.as_u16(), representation.complete_length), (416, Some(0)));
+        }
+        Verdict::Refused(_) => {}
+    }
+}
+
+/// Nothing that was taken contradicts what was known.
+fn assert_same(known: Option<&Representation>, seen: &Representation) {
+    if let Some(known) = known {
+        assert_eq!(known.contradicted_by(seen), None);
+    }
+}
+
+/// A status line and fields, as far as hyper would let them through.
+fn answer(head: &[u8]) -> Option<Answer> {
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let status = StatusCode::from_bytes(lines.next()?).ok()?;
+    let mut headers = HeaderMap::new();
+    for line in lines.take(100) {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?;
+        headers.append(name, value);
+    }
+    Some(Answer::read(status, &headers, SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::transfer::mix;
+    use std::path::Path;
+    use std::time::Instant;
+
+    /// The corpus of a target, each text by its file.
+    fn corpus(name: &str) -> Vec<Vec<u8>> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/corpora").join(name);
+        let mut paths: Vec<_> =
+            std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        assert!(!paths.is_empty(), "{name} has no corpus");
+        paths.into_iter().map(|path| std::fs::read(path).unwrap()).collect()
+    }
+
+    /// Bytes that mean something somewhere.
+    const WORDS: [&str; 28] = [
+        "*",
+        "/",
+        "-",
+        "0",
+        "18446744073709551615",
+        "99999999999999999999",
+        "bytes ",
+        "\"",
+        "W/",
+        "..",
+        "%2e",
+        "%2F",
+        "\r",
+        "\n",
+        "\t",
+        " ",
+        "=",
+        ";",
+        "filename*=UTF-8''",
+        "@",
+        ":",
+        "[",
+        "\\",
+        "\u{202e}",
+        "\u{1b}[0m",
+        "://",
+        "#",
+        "?",
+    ];
+
+    /// One change: bytes flipped, removed, doubled, a word put in, or the tail of another text taken over.
+    fn mutated(text: &[u8], other: &[u8], mut dice: u64) -> Vec<u8> {
+        let mut text = text.to_vec();
+        for _ in 0..=dice % 3 {
+            dice = mix(dice);
+            let at = dice as usize % (text.len() + 1);
+            let until = (at + (dice >> 32) as usize % 8).min(text.len());
+            match (dice >> 16) % 6 {
+                0 if at < text.len() => text[at] ^= 1 << (dice >> 40 & 7),
+                1 => drop(text.drain(at..until)),
+                2 => {
+                    let doubled = text[at..until].to_vec();
+                    text.splice(at..at, doubled);
+                }
+                3 => drop(text.splice(at..at, WORDS[(dice >> 24) as usize % WORDS.len()].bytes())),
+                4 => {
+                    let from = (dice >> 24) as usize % (other.len() + 1);
+                    text.truncate(at);
+                    text.extend_from_slice(&other[from..]);
+                }
+                _ if at < text.len() => text[at] = (dice >> 48) as u8,
+                _ => {}
+            }
+        }
+        text
+    }
+
+    /// The corpus, then mutations of it: so many, or for so long as `HAUL_FUZZ_SECONDS` says.
+    #[expect(clippy::disallowed_methods, reason = "a test that runs for a while needs a clock")]
+    fn fuzz(name: &str) {
+        let (_, target) = TARGETS.into_iter().find(|(other, _)| *other == name).unwrap();
+        let mut pool = corpus(name);
+        pool.iter().for_each(|text| target(text));
+        let seconds = std::env::var("HAUL_FUZZ_SECONDS").ok().map(|text| text.parse().unwrap());
+        let began = Instant::now();
+        let over = |round: u64| match seconds {
+            Some(seconds) => began.elapsed() >= Duration::from_secs_f64(seconds),
+            None => round >= 20_000,
+        };
+        let mut dice = name.bytes().map(u64::from).fold(7, |seed, byte| mix(seed ^ byte));
+        for round in 0.. {
+            if over(round) {
+                break;
+            }
+            dice = mix(dice);
+            let (one, other) = (dice as usize % pool.len(), (dice >> 32) as usize % pool.len());
+            let text = mutated(&pool[one], &pool[other], dice);
+            target(&text);
+            // Some mutations are mutated further, so that changes add up.
+            if dice >> 60 == 0 && text.len() < 4096 && pool.len() < 512 {
+                pool.push(text);
+            }
+        }
+    }
+
+    macro_rules! fuzzed {
+        ($($test:ident: $name:literal,)*) => {$(
+            #[test]
+            fn $test() {
+                fuzz($name);
+            }
+        )*};
+    }
+
+    fuzzed! {
+        any_content_range_is_refused_or_makes_sense: "content_range",
+        any_content_disposition_gives_a_harmless_name: "content_disposition",
+        any_digest_is_refused_or_read_as_meant: "digest",
+        any_retry_after_is_a_wait_that_can_be_waited: "retry_after",
+        any_strong_validator_can_be_echoed: "validators",
+        any_manifest_is_believed_up_to_its_first_damage: "manifest",
+        no_list_leads_out_of_the_directory: "input_list",
+        any_url_gives_a_harmless_name: "url_name",
+        no_redirect_leads_to_another_scheme: "redirect",
+        any_answer_that_is_taken_is_what_was_asked_for: "verdict",
+    }
+
+    #[test]
+    fn every_target_has_a_corpus_and_a_program() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for (name, _) in TARGETS {
+            assert!(!corpus(name).is_empty());
+            let program = root.join("fuzz/fuzz_targets").join(format!("{name}.rs"));
+            assert!(program.exists(), "{} is missing", program.display());
+        }
+    }
+}
