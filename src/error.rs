@@ -71,6 +71,8 @@ struct Facts {
     cause: String,
     url: Option<String>,
     kept: Option<u64>,
+    /// Whether the same request goes on from what was kept.
+    continues: bool,
     hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -83,6 +85,7 @@ impl Error {
                 cause: cause.into(),
                 url: None,
                 kept: None,
+                continues: false,
                 hint: None,
                 source: None,
             }),
@@ -123,8 +126,9 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_kept(mut self, bytes: u64) -> Self {
-        self.facts.kept = Some(bytes);
+    /// So many bytes stay on disk; `continues` where the same request, made again, goes on from them.
+    pub(crate) fn with_kept(mut self, bytes: u64, continues: bool) -> Self {
+        (self.facts.kept, self.facts.continues) = (Some(bytes), continues);
         self
     }
 
@@ -159,7 +163,7 @@ impl Error {
     /// Whether the same request, made again, goes on from what was kept.
     #[must_use]
     pub fn is_resumable(&self) -> bool {
-        self.facts.kept.is_some_and(|bytes| bytes > 0)
+        self.facts.continues && self.facts.kept.is_some_and(|bytes| bytes > 0)
     }
 
     /// What to do next, where that is known.

@@ -124,7 +124,7 @@ pub(super) struct Options {
     /// If the file changed on the server: fail, and keep what is there, instead of starting over
     #[arg(long, help_heading = "Transfer")]
     pub(super) no_restart: bool,
-    /// Failures in a row, without new bytes in between, before giving up [default: 8]
+    /// Failures in a row, with less than 64 KiB of new bytes in between, before giving up [default: 8]
     #[arg(long, value_name = "N", env = "HAUL_RETRY", help_heading = "Transfer")]
     pub(super) retry: Option<u32>,
     /// How long failures in a row are put up with, such as 90s or 10m

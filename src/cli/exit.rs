@@ -19,7 +19,7 @@ Exit codes:
   11  another process is working on the target
   12  checksum mismatch
   13  refused as unsafe
- 130  interrupted (143: terminated); what came is kept";
+ 130  interrupted (143: terminated, 129: hung up); what came is kept";
 
 /// The exit code of a failure.
 pub(super) const fn code(kind: Kind) -> u8 {

@@ -10,9 +10,9 @@ pub(super) fn lines(error: &Error) -> Vec<String> {
         Some(url) => format!("haul: {error}: {}", escape::for_terminal(url)),
         None => format!("haul: {error}"),
     }];
-    if error.is_resumable() {
-        let kept = error.kept().unwrap_or_default();
-        lines.push(format!("  kept: {} on disk; the same command resumes from there", format_bytes(kept)));
+    if let Some(kept) = error.kept().filter(|kept| *kept > 0) {
+        let then = if error.is_resumable() { "; the same command resumes from there" } else { "" };
+        lines.push(format!("  kept: {} on disk{then}", format_bytes(kept)));
     }
     if let Some(hint) = error.hint() {
         lines.push(format!("  next: {}", escape::for_terminal(hint)));

@@ -138,6 +138,7 @@ impl Driver {
                 Command::Start { id, ask } => {
                     let lane = Arc::new(Lane::new(ask.wanted));
                     self.lanes.insert(id, lane.clone());
+                    teller.most_connections = teller.most_connections.max(self.lanes.len());
                     self.workers.spawn(worker::attempt(self.shared.clone(), id, ask, lane));
                 }
                 Command::Shorten { id, end } => {
@@ -156,7 +157,7 @@ impl Driver {
                         lane.abandon();
                     }
                 }
-                Command::Discard { why } => self.discard(why, teller).await?,
+                Command::Discard { why, lost } => self.discard(why, lost, teller).await?,
                 Command::Announce(announcement) => {
                     self.pay(&announcement);
                     announce(teller, announcement, &self.wants.sources);
@@ -186,11 +187,17 @@ impl Driver {
         self.transfer.fail(Error::new(kind, cause).with_hint("run the same command again later"));
     }
 
-    async fn discard(&mut self, why: String, teller: &mut Teller) -> Result<(), Error> {
+    /// Forgets what is there, and says so where that is anything.
+    async fn discard(&mut self, why: String, lost: u64, teller: &mut Teller) -> Result<(), Error> {
         self.settle(teller).await;
+        let announce = |teller: &mut Teller| {
+            if lost > 0 {
+                teller.notice(Notice::Restarting, format!("starting over: {why}"));
+            }
+        };
         match std::mem::replace(&mut self.work, Work::Nothing) {
             Work::File(work) => {
-                teller.notice(Notice::Restarting, format!("starting over: {why}"));
+                announce(teller);
                 self.vacant = Some(work.clear().await?);
                 teller.resumed = 0;
                 Ok(())
@@ -202,7 +209,7 @@ impl Driver {
             }
             work => {
                 self.work = work;
-                teller.notice(Notice::Restarting, format!("starting over: {why}"));
+                announce(teller);
                 Ok(())
             }
         }

@@ -27,6 +27,8 @@ pub(crate) enum Standing {
     Free { target: Target, mode: Option<u32> },
     /// It is what is wanted; `digests` were checked.
     Satisfied { target: Target, size: u64, digests: Vec<Digest> },
+    /// It is there, and that is enough.
+    Skipped { target: Target, size: u64 },
     /// It was this version when haul saved it; ask the server whether it still is.
     Sealed { target: Target, seal: Seal },
 }
@@ -48,7 +50,7 @@ pub(crate) fn look(target: Target, order: &Order) -> Result<Standing, Error> {
         return Err(Error::new(Kind::Unsafe, cause).with_hint("choose another name with -o"));
     }
     match order.if_exists {
-        IfExists::Skip => Ok(Standing::Satisfied { size: present.len(), target, digests: Vec::new() }),
+        IfExists::Skip => Ok(Standing::Skipped { size: present.len(), target }),
         IfExists::Overwrite => Ok(Standing::Free { mode: Some(present.mode() & 0o666), target }),
         IfExists::Error | IfExists::Rename => Err(exists(&target, "")),
         IfExists::Auto => compare(target, &present, order),

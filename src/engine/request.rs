@@ -3,6 +3,8 @@
 use super::settings::Connections;
 use crate::error::{Error, Kind};
 use crate::plan::{Address, AddressError};
+#[cfg(feature = "cli")]
+use crate::storage::Target;
 use crate::transport::{Credentials, Renewal};
 use crate::verify::Digest;
 use std::fmt;
@@ -231,6 +233,18 @@ impl Request {
             ));
         }
         Ok(())
+    }
+
+    /// Where the file will be, as far as that is known before the server was asked.
+    #[cfg(feature = "cli")]
+    pub(crate) fn planned_path(&self) -> Option<PathBuf> {
+        let target = match &self.output {
+            Output::Stream(_) => return None,
+            Output::Named if self.content_disposition => return None,
+            Output::File(path) => Target::from_path(&self.directory, path),
+            Output::Named => Target::from_address(&self.directory, &self.address),
+        };
+        target.ok().map(|target| target.path())
     }
 
     /// The URL and its mirrors.

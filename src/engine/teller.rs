@@ -77,7 +77,6 @@ impl Teller {
         }
         self.last_frame = Some(now);
         let attempts = transfer.attempts();
-        self.most_connections = self.most_connections.max(attempts.len());
         let size = transfer.representation().and_then(|known| known.complete_length);
         let written = transfer.written();
         let rate = self.meter.rate();

@@ -35,6 +35,8 @@ pub(crate) enum Distrust {
 pub(crate) struct Trusted {
     pub(crate) representation: Representation,
     pub(crate) runs: Vec<Run>,
+    /// How many bytes are claimed beyond the end of the part.
+    pub(crate) void: u64,
 }
 
 impl Trusted {
@@ -70,7 +72,8 @@ impl Trusted {
                 "the server gave no strong validator, so what is on disk must not be continued".to_owned(),
             ));
         }
-        Ok(Self { representation: raw.file.representation, runs })
+        let claimed: u64 = raw.runs.iter().map(|run| run.range.len()).sum();
+        Ok(Self { representation: raw.file.representation, runs, void: claimed - have.len() })
     }
 
     pub(crate) fn have(&self) -> RangeSet {

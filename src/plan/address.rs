@@ -205,7 +205,9 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// Query parameters that only say who may fetch and until when; they change with each signing.
-const SIGNING_PARAMETERS: [&str; 19] = [
+const SIGNING_PARAMETERS: [&str; 23] = [
+    "access_token",
+    "auth",
     "awsaccesskeyid",
     "expires",
     "hdnea",
@@ -225,6 +227,8 @@ const SIGNING_PARAMETERS: [&str; 19] = [
     "sktid",
     "skv",
     "spr",
+    "st",
+    "token",
 ];
 
 /// A recorded URL without its signing parameters. What is left still tells two resources apart: a parameter

@@ -82,6 +82,8 @@ pub(crate) enum Command {
     /// Nothing is under way: forget what is on disk, for it cannot be continued.
     Discard {
         why: String,
+        /// How many bytes that costs.
+        lost: u64,
     },
     Announce(Announcement),
     /// Every byte is written.
@@ -158,6 +160,8 @@ struct Attempt {
     position: u64,
     /// Where it is to stop.
     end: u64,
+    /// How much of it was not written before.
+    fresh: u64,
     last_bytes: Moment,
     /// Where it was then.
     last_position: u64,
@@ -315,7 +319,7 @@ impl Transfer {
     }
 
     /// Whether the file can be continued after an interruption, as far as the answers have shown.
-    fn joinable(&self) -> bool {
+    pub(crate) fn joinable(&self) -> bool {
         self.policy.digest_expected
             || self.known.as_ref().is_some_and(|known| known.validators.strong().is_some())
     }

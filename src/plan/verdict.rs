@@ -39,6 +39,9 @@ pub(crate) enum Verdict {
 pub(crate) enum Refusal {
     /// The server has another version than the one that was expected.
     Changed(String),
+    /// What the answer says cannot be of the same version, although its strong validator says that it is: one of
+    /// the two is a lie, and nothing that is known is worth giving up for it.
+    Contradiction(String),
     /// A 200 for the same strong entity tag: the server dislikes `If-Range`; ask again without.
     IfRangeIgnored,
     /// The range was refused although the resource may well exist: ask without a range.
@@ -96,11 +99,16 @@ fn partial(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Re
     if !stated.contains(wanted.start()) {
         return Err(unusable("a 206 for another range than the one asked for"));
     }
+    // `/*` leaves the length open, and what is known of it still holds.
+    let end = complete_length.or_else(|| known.and_then(|known| known.complete_length));
+    if end.is_some_and(|end| stated.end() > end) {
+        return Err(unusable("a 206 for a range that goes on beyond the end of the file"));
+    }
     if answer.content_length.is_some_and(|length| length != stated.len()) {
         return Err(unusable("a 206 whose Content-Length contradicts its Content-Range"));
     }
     let seen = Representation {
-        complete_length: complete_length.or_else(|| known.and_then(|known| known.complete_length)),
+        complete_length: end,
         validators: answer.validators.clone(),
         media_type: answer.media_type.clone(),
     };
@@ -182,6 +190,9 @@ fn refuse_contradiction(
     let Some(difference) = known.contradicted_by(seen) else {
         return Ok(());
     };
+    if known.validators.strongly_equal(&seen.validators) {
+        return Err(Refusal::Contradiction(difference));
+    }
     let html = |media: Option<&str>| media == Some("text/html");
     if html(answer.media_type.as_deref()) && known.media_type.is_some() && !html(known.media_type.as_deref())
     {
@@ -241,6 +252,7 @@ mod tests {
             ("bytes 0-149/1000", Some((0, 150))),
             ("bytes 50-999/1000", Some((50, 1000))),
             ("bytes 100-199/*", Some((100, 200))),
+            ("bytes 0-3982/*", None),
             ("bytes 101-199/1000", None),
             ("bytes 0-99/1000", None),
             ("bytes 100-199/1001", None),
@@ -273,6 +285,10 @@ mod tests {
         assert!(matches!(refusal(judged(206, &[range, ("etag", "W/\"v1\"")])), Refusal::Changed(_)));
         let longer = ("content-range", "bytes 100-199/1001");
         assert!(matches!(refusal(judged(206, &[longer])), Refusal::Changed(_)));
+        let lying = refusal(judged(206, &[longer, ("etag", "\"v1\"")]));
+        assert!(matches!(lying, Refusal::Contradiction(_)));
+        let shorter = refusal(judged(200, &[("content-length", "500"), ("etag", "\"v1\"")]));
+        assert!(matches!(shorter, Refusal::Contradiction(_)));
         assert!(matches!(refusal(judged(200, &[("etag", "\"v2\"")])), Refusal::Changed(_)));
     }
 

@@ -55,6 +55,7 @@ pub(crate) fn open(target: &Target) -> Result<Opened, Error> {
                 Ok(file) => (file, false),
                 Err(Errno::NOENT) => continue,
                 Err(Errno::LOOP) => return Err(planted(&path, "a symbolic link")),
+                Err(Errno::ISDIR) => return Err(planted(&path, "a directory")),
                 Err(error) => return Err(Error::disk("cannot open", &path, &error.into())),
             },
             Err(error) => return Err(creating(target, error)),
@@ -163,6 +164,11 @@ impl PartFile {
         Ok(self)
     }
 
+    /// How many bytes of disk the file has.
+    pub(crate) fn allocated(&self) -> Result<u64, Error> {
+        Ok(self.metadata()?.blocks().saturating_mul(512))
+    }
+
     /// Whether not one byte was ever written to it. Only used to see that nothing is lost by starting over,
     /// never as evidence of progress.
     pub(crate) fn holds_nothing(&self) -> bool {
@@ -217,7 +223,7 @@ impl PartFile {
 
     /// Whether what the file does not have yet is free.
     fn enough_space(&self, length: u64, before: u64) -> Result<(), Error> {
-        let has = self.metadata()?.blocks().saturating_mul(512);
+        let has = self.allocated()?;
         if self.free().is_some_and(|free| free < length.saturating_sub(has)) {
             Err(self.too_small(length, before))
         } else {

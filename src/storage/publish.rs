@@ -68,7 +68,7 @@ fn rename(part: &PartFile, target: &Target, replace: bool) -> Result<(), Error> 
     };
     renamed.map_err(|error| match error {
         Errno::EXIST => Error::new(Kind::Exists, format!("{} appeared meanwhile", to.display()))
-            .with_hint("--if-exists overwrite replaces it; the download itself is complete and kept"),
+            .with_hint("the download is complete and kept: move that file away, or replace it with --if-exists overwrite"),
         error => Error::disk("cannot give the final name to", from, &error.into()),
     })
 }

@@ -77,6 +77,11 @@ impl Secrets {
         };
         for (name, value) in headers {
             let (name, value) = field(name, value)?;
+            if name == header::AUTHORIZATION && credentials.is_some() {
+                return Err(Error::usage(
+                    "credentials are given twice: in an Authorization header, and in the URL or by a flag",
+                ));
+            }
             if name == header::USER_AGENT {
                 bound.user_agent = value;
             } else {

@@ -639,3 +639,33 @@ fn a_few_interim_answers_do_no_harm() {
     sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
     sandbox.assert_ok_file(&payload, "file.bin");
 }
+
+#[test]
+fn an_answer_that_always_ends_before_what_is_missing_is_not_taken_again_and_again() {
+    let payload = Payload::mib(39, 16);
+    let server = Server::serve(payload)
+        .handler(|request, exchange| {
+            if request.range().is_some() && request.start() < 8 * MIB {
+                return exchange.serve();
+            }
+            // From here on everything, with no length, up to three quarters.
+            exchange.send_head(200, &[("ETag", "\"v1\""), ("Connection", "close")]);
+            exchange.send_payload(0..12 * MIB);
+            exchange.close();
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(["-x", "2", "-k", "1M"]).arg(server.url("/file.bin")).run();
+    outcome.assert_failed_as_one_of(&[5, 6]);
+    sandbox.assert_absent("file.bin");
+    server.assert_cost(5 * payload.len);
+}
+
+#[test]
+fn an_empty_file_is_no_reason_to_speak_of_ranges() {
+    let server = Server::serve(Payload::new(40, 0)).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().arg(server.url("/empty")).run();
+    outcome.assert_ok();
+    assert!(!outcome.stderr.contains("ranges"), "{outcome}");
+}

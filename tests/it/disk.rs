@@ -115,3 +115,37 @@ fn a_part_file_that_was_replaced_meanwhile_is_not_published() {
     sandbox.assert_absent("file.bin");
     assert_eq!(fs::read(sandbox.path("file.bin.part")).unwrap(), b"somebody's");
 }
+
+#[test]
+fn a_part_file_that_somebody_cuts_meanwhile_is_not_published_with_a_hole() {
+    let server = Server::serve(PAYLOAD).start();
+    let gate = Gate::after(4 * MIB);
+    server.set_gate(Some(&gate));
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().args(["--json", "-x", "1"]).arg(server.url("/file.bin")).spawn();
+    running.wait_for_durable(3 * MIB);
+    fs::OpenOptions::new().write(true).open(sandbox.part("file.bin")).unwrap().set_len(0).unwrap();
+    gate.open();
+    let outcome = running.wait();
+    if outcome.code == Some(0) {
+        PAYLOAD.assert_file_is(&sandbox.path("file.bin"));
+        outcome.assert_says("damaged");
+    } else {
+        outcome.assert_failed_as_one_of(&[9]);
+        sandbox.assert_absent("file.bin");
+    }
+}
+
+#[test]
+fn few_open_files_mean_few_connections_and_not_a_failure() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox
+        .haul()
+        .under(["/bin/sh", "-c", "ulimit -n 48; exec \"$0\" \"$@\""])
+        .args(["-x", "64", "-k", "64K"])
+        .arg(server.url("/file.bin"))
+        .run();
+    outcome.assert_ok().assert_says("files may be open");
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}

@@ -288,3 +288,34 @@ fn a_flag_beats_the_environment_which_beats_the_configuration() {
     assert_eq!(run("c", Some("from-env"), &["-A", "from-flag"]), "from-flag");
     assert!(run("d", None, &["--no-config"]).starts_with("haul"));
 }
+
+#[test]
+fn two_urls_for_one_file_are_refused_before_anything_is_asked() {
+    let server = Server::serve(Payload::mib(99, 1)).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args([server.url("/x/file.bin"), server.url("/y/file.bin")]).run();
+    outcome.assert_failed(2).assert_says("file.bin");
+    assert!(server.requests().is_empty());
+    sandbox.assert_empty();
+}
+
+#[test]
+fn credentials_that_are_given_twice_are_refused() {
+    let server = Server::serve(Payload::mib(99, 1)).start();
+    let sandbox = Sandbox::new();
+    let header = ["-H", "Authorization: Bearer q"];
+    sandbox.haul().args(["-u", "a:b"]).args(header).arg(server.url("/f")).run().assert_failed(2);
+    let with_userinfo = server.url("/f").replace("http://", "http://a:b@");
+    sandbox.haul().args(header).arg(with_userinfo).run().assert_failed(2);
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_file_that_is_skipped_is_not_called_complete() {
+    let server = Server::serve(Payload::mib(99, 1)).start();
+    let sandbox = Sandbox::new();
+    sandbox.write("file.bin", "mine");
+    let outcome = sandbox.haul().args(["--if-exists", "skip"]).arg(server.url("/file.bin")).run();
+    outcome.assert_ok().assert_says("left as it is");
+    assert!(!outcome.stderr.contains("complete"), "{outcome}");
+}

@@ -266,3 +266,47 @@ fn a_login_page_in_place_of_the_file_keeps_what_was_there() {
     sandbox.assert_ok_file(&V1, "file.bin");
     server.assert_cost(V1.len - kept + MIB);
 }
+
+#[test]
+fn a_server_that_gives_one_tag_to_two_lengths_is_not_believed_and_nothing_is_given_up() {
+    let server = Server::serve(V1).start();
+    let sandbox = Sandbox::new();
+    let kept = killed_after(&sandbox, &server, 10 * MIB, FOUR);
+    let before = (sandbox.read("file.bin.part"), sandbox.read("file.bin.haul"));
+    server.replace(Resource::of(Payload::mib(21, 8)).ignoring_ranges());
+    let outcome = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run();
+    outcome.assert_failed(8).assert_says("contradicts itself");
+    sandbox.assert_absent("file.bin");
+    assert!(before == (sandbox.read("file.bin.part"), sandbox.read("file.bin.haul")), "{outcome}");
+    server.replace(V1);
+    server.forget();
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+    server.assert_cost(V1.len - kept + MIB);
+}
+
+#[test]
+fn what_cannot_be_continued_is_not_said_to_be() {
+    for resource in [Resource::of(V1).etag("W/\"1\""), Resource::of(V1).no_validator()] {
+        let server = Server::serve(resource).start();
+        let gate = Gate::after(8 * MIB);
+        server.set_gate(Some(&gate));
+        let sandbox = Sandbox::new();
+        let running = sandbox.haul().arg("--json").arg(server.url("/file.bin")).spawn();
+        running.wait_for_durable(MIB);
+        running.signal("INT");
+        let outcome = running.wait();
+        assert!(!outcome.stderr.contains("resumes from there"), "{outcome}");
+        outcome.assert_says("starts over");
+        assert_eq!(outcome.error_event()["resumable"], false);
+    }
+}
+
+#[test]
+fn a_finished_file_without_a_validator_is_not_said_to_have_changed() {
+    let server = Server::serve(Resource::of(V1).no_validator()).start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
+    let outcome = sandbox.haul().arg(server.url("/file.bin")).run();
+    outcome.assert_failed(10).assert_says("nothing shows");
+    assert!(!outcome.stderr.contains("another version"), "{outcome}");
+}

@@ -350,3 +350,30 @@ fn a_refusal_in_the_middle_keeps_what_is_there() {
         server.assert_cost(PAYLOAD.len - 5 * MIB + 4 * MIB);
     }
 }
+
+#[test]
+fn what_is_no_longer_in_the_part_file_is_announced() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    killed_after(&sandbox, &server, 10 * MIB, FOUR);
+    fs::OpenOptions::new().write(true).open(sandbox.part("file.bin")).unwrap().set_len(MIB).unwrap();
+    let outcome = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run();
+    outcome.assert_ok().assert_says("not in the part file any more");
+}
+
+#[test]
+fn a_token_that_was_renewed_names_the_same_file() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let gate = Gate::after(8 * MIB);
+    server.set_gate(Some(&gate));
+    let running =
+        sandbox.haul().args(["--json", "-o", "file.bin"]).args(FOUR).arg(server.url("/f?token=a")).spawn();
+    running.wait_for_durable(4 * MIB);
+    let kept = running.kill().durable();
+    server.recover();
+    server.forget();
+    sandbox.haul().args(["-o", "file.bin"]).args(FOUR).arg(server.url("/f?token=b")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    server.assert_cost(PAYLOAD.len - kept + MIB);
+}

@@ -7,6 +7,7 @@ use super::{info, runtime};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::{Client, Download, Event, Output, Report, Request};
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd as _;
@@ -34,12 +35,59 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
         return Ok(ExitCode::SUCCESS);
     }
     refuse_contradictions(&options, requests.len())?;
+    refuse_one_name_for_two(&requests)?;
+    let requests = bounded_by_files(options.jobs, requests);
     let client = session::client(&options)?;
     if options.dry_run {
         return info::plans(&client, &requests, options.json);
     }
     let requests = if streams(&options) { with_output(requests)? } else { requests };
-    fetch(&options, &client, requests, args)
+    fetch(&options, &client, requests, Vec::new(), args)
+}
+
+/// Two downloads of one run to one file would only find each other in the way.
+fn refuse_one_name_for_two(requests: &[Request]) -> Result<(), Error> {
+    let mut seen = HashSet::new();
+    match requests.iter().filter_map(Request::planned_path).find(|path| !seen.insert(path.clone())) {
+        Some(path) => Err(Error::usage(format!(
+            "two of the URLs would be saved as {}",
+            escape::for_terminal(&path.to_string_lossy())
+        ))
+        .with_hint("give them names or directories of their own, in a list (-i) or in runs of their own")),
+        None => Ok(()),
+    }
+}
+
+/// Files that a run needs beside those of its downloads, and those of one download beside its connections.
+const OWN_FILES: u64 = 32;
+const FILES_EACH: u64 = 4;
+
+/// Raises the limit of open files as far as it goes, and lowers the number of connections where that is not enough.
+fn bounded_by_files(jobs: Option<u16>, requests: Vec<Request>) -> Vec<Request> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let may = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let Some(may) = may else {
+        return requests;
+    };
+    let jobs = jobs.map_or(4, u64::from).min(requests.len() as u64).max(1);
+    let most = (may.saturating_sub(OWN_FILES) / jobs).saturating_sub(FILES_EACH).max(1);
+    if requests.iter().all(|request| request.connections.count() as u64 <= most) {
+        return requests;
+    }
+    eprintln!(
+        "haul: warning: {may} files may be open at once, so each download has {most} connections at most"
+    );
+    let lowered = |request: Request| {
+        // Not more than what was asked for, so it fits.
+        let count = (request.connections.count() as u64).min(most) as usize;
+        request.connections(crate::Connections::AtMost(count))
+    };
+    requests.into_iter().map(lowered).collect()
 }
 
 fn streams(options: &Options) -> bool {
@@ -89,15 +137,17 @@ fn with_output(requests: Vec<Request>) -> Result<Vec<Request>, Error> {
         .collect()
 }
 
-/// Downloads everything, shows it, and ends with the right code, or of the signal that interrupted it.
+/// Downloads everything, shows it, and ends; `earlier` are failures from before that count as well. Ends with the right code, or of the signal that interrupted it.
 pub(super) fn fetch(
     options: &Options,
     client: &Client,
     requests: Vec<Request>,
+    earlier: Vec<Kind>,
     args: &[OsString],
 ) -> Result<ExitCode, Error> {
     let runtime = runtime()?;
-    let outcome = runtime.block_on(async { Batch::start(options, client, requests)?.run(args).await });
+    let outcome =
+        runtime.block_on(async { Batch::start(options, client, requests, earlier)?.run(args).await });
     // A thread that is stuck writing to a pipe nobody reads must not keep the process.
     runtime.shutdown_background();
     let (code, signal) = outcome?;
@@ -129,7 +179,12 @@ struct Batch {
 
 impl Batch {
     #[expect(clippy::disallowed_methods, reason = "the screen has its own clock")]
-    fn start(options: &Options, client: &Client, requests: Vec<Request>) -> Result<Self, Error> {
+    fn start(
+        options: &Options,
+        client: &Client,
+        requests: Vec<Request>,
+        failures: Vec<Kind>,
+    ) -> Result<Self, Error> {
         let signals = signals::Signals::listen()?;
         let (sender, messages) = mpsc::channel(256);
         let mut watchers = JoinSet::new();
@@ -154,7 +209,7 @@ impl Batch {
             signals,
             started: Instant::now(),
             ok: 0,
-            failures: Vec::new(),
+            failures,
             fetched: 0,
             signal: None,
         })

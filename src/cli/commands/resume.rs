@@ -1,7 +1,7 @@
 //! `haul resume [DIR]`
 
 use super::super::args::Options;
-use super::super::{config, failure, session};
+use super::super::{config, exit, failure, session};
 use super::{fetch, status};
 use crate::error::{Error, Kind};
 use crate::{Inspection, Request, inspect};
@@ -21,29 +21,27 @@ pub(in super::super) fn run(
         ));
     }
     let mut requests = Vec::new();
-    let mut failed = false;
+    let mut failures = Vec::new();
     for manifest in status::manifests(directory)? {
         match inspect(&manifest).and_then(|left| request(&left, &options)) {
             Ok(request) => requests.push(request),
             Err(error) => {
-                failed = true;
+                failures.push(error.kind());
                 failure::lines(&error).iter().for_each(|line| eprintln!("{line}"));
             }
         }
     }
-    if requests.is_empty() && !failed {
+    if requests.is_empty() && failures.is_empty() {
         eprintln!("haul: note: there is nothing to resume in {}", directory.display());
         return Ok(ExitCode::SUCCESS);
     }
     if options.dry_run {
         return super::info::plans(&session::client(&options)?, &requests, options.json);
     }
-    let ended = if requests.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        fetch::fetch(&options, &session::client(&options)?, requests, args)?
-    };
-    Ok(if failed { ExitCode::FAILURE } else { ended })
+    if requests.is_empty() {
+        return Ok(exit::combined(&failures).into());
+    }
+    fetch::fetch(&options, &session::client(&options)?, requests, failures, args)
 }
 
 /// The request that goes on with what was left.

@@ -34,6 +34,9 @@ pub(in super::super) fn run(
 /// Without a digest, only an unfinished file has something to be held against.
 fn unfinished(file: &Path, shown: &str) -> Result<Vec<ByteRange>, Error> {
     crate::audit(file).map_err(|error| match error.kind() {
+        Kind::NotFound if !file.exists() => {
+            Error::new(Kind::Disk, format!("there is no {shown}, and no unfinished download to it"))
+        }
         Kind::NotFound => Error::usage(format!("there is nothing to hold {shown} against"))
             .with_hint("give the published digest with --sha256 HEX or --checksum SPEC"),
         _ => error,
@@ -70,5 +73,5 @@ fn mend(file: &Path, shown: &str, options: Options, args: &[OsString]) -> Result
     eprintln!("haul: note: {shown}: damaged at bytes {}", listed(&damaged));
     let options = config::fill(options)?;
     let request = resume::request(&inspect(file)?, &options)?;
-    fetch::fetch(&options, &session::client(&options)?, vec![request], args)
+    fetch::fetch(&options, &session::client(&options)?, vec![request], Vec::new(), args)
 }

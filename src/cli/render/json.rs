@@ -5,6 +5,7 @@ use crate::cli::exit;
 use crate::error::Error;
 use crate::{Event, Notice, Progress, Report};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub(super) struct Json {
     /// When each file's progress was last told.
     last: Vec<Option<Duration>>,
+    /// Those that have started: nothing is told of a file before that.
+    started: HashSet<usize>,
 }
 
 fn emit(mut object: Value, name: &str, id: Option<usize>) {
@@ -45,6 +48,7 @@ fn progress_object(progress: &Progress) -> Value {
 
 impl Render for Json {
     fn started(&mut self, id: usize, _: &FileView, event: &Event) {
+        self.started.insert(id);
         if let Event::Started { url, path, size, resumed, connections } = event {
             let path = path.as_ref().map(|path| path.to_string_lossy());
             let object = json!({
@@ -80,6 +84,7 @@ impl Render for Json {
             let progress = file.progress.borrow().clone();
             if file.ended
                 || fresh
+                || !self.started.contains(&id)
                 || !matches!(progress.phase, crate::Phase::Transferring | crate::Phase::Verifying)
             {
                 continue;

@@ -89,14 +89,27 @@ impl Driver {
             blocking(move || place.length()).await?
         };
         if on_disk != length {
-            let cause =
-                format!("{} has {on_disk} bytes instead of {length}", work.place.part.path().display());
-            return Err(Error::new(Kind::Disk, cause).with_hint("something else has changed it"));
+            return Err(changed_beneath(work));
         }
         let actual = unless_cancelled(cancelled.clone(), work.digests(length)).await?;
+        if actual.is_empty() && self.has_holes(work, length).await? {
+            // Every byte was written, so somebody has cut it: what the checksums say of it counts.
+            let damaged = unless_cancelled(cancelled, work.audit_all()).await?;
+            if damaged.is_empty() {
+                return Ok(Some(actual));
+            }
+            if self.mended {
+                return Err(changed_beneath(work));
+            }
+            return self.mend(work, damaged, teller).await;
+        }
         let Err(mismatch) = compare(&self.wants.order.digests, &actual) else {
             return Ok(Some(actual));
         };
+        let mismatch = mismatch.with_hint(
+            "compare the digest with the one that was published; running again starts over, \
+             unless the digest given then is the one the file has",
+        );
         if self.blame(work, length, teller).await? {
             return Ok(None);
         }
@@ -107,6 +120,13 @@ impl Driver {
         let actual = actual.iter().map(ToString::to_string).collect();
         work.checkpoint.record(Record::Rejected(actual)).await?;
         Err(mismatch)
+    }
+
+    /// Whether less is on disk than a file without holes has: cheap to see, and no proof of anything. File
+    /// systems that compress look like that, too.
+    async fn has_holes(&self, work: &FileWork, length: u64) -> Result<bool, Error> {
+        let place = work.place.clone();
+        Ok(blocking(move || place.part.allocated()).await? < length)
     }
 
     /// Sends damaged ranges back to be fetched again, once.
@@ -202,7 +222,7 @@ impl Driver {
                 if kept == 0 && work.place.created {
                     work.place.remove();
                 }
-                error.with_kept(kept)
+                self.told_what_stays(error, kept)
             }
             Work::Pipe(work) => {
                 work.close();
@@ -215,6 +235,19 @@ impl Driver {
                 error
             }
         }
+    }
+
+    /// Says what is kept, and whether the next run may build upon it.
+    fn told_what_stays(&self, error: Error, kept: u64) -> Error {
+        let refused = matches!(error.kind(), Kind::Checksum | Kind::Exists);
+        let joinable = self.transfer.joinable();
+        let error = error.with_kept(kept, joinable && !refused);
+        if kept == 0 || joinable || refused {
+            return error;
+        }
+        error.with_hint(
+            "the server gives no strong validator, so the next run starts over; with a digest (--sha256) it goes on",
+        )
     }
 
     /// Whoever spawns, joins: no worker writes after this.
@@ -247,6 +280,12 @@ async fn unless_cancelled<T>(
     }
 }
 
+/// The part file is not what was written.
+fn changed_beneath(work: &FileWork) -> Error {
+    let cause = format!("something else has changed {}", work.place.part.path().display());
+    Error::new(Kind::Disk, cause).with_hint("run the download again; haul rm discards what is there")
+}
+
 /// Something that cannot be. It is told instead of trusted.
 fn defect(what: &str) -> Error {
     Error::new(Kind::Other, format!("a defect of haul: {what}"))
@@ -260,10 +299,6 @@ fn compare(expected: &[Digest], actual: &[Digest]) -> Result<(), Error> {
     }
     let wrong = expected.iter().zip(actual).find(|(expected, actual)| expected != actual);
     wrong.map_or(Ok(()), |(expected, actual)| {
-        Err(Error::new(Kind::Checksum, format!("checksum mismatch: expected {expected}, got {actual}"))
-            .with_hint(
-                "compare the digest with the one that was published; running again starts over, \
-             unless the digest given then is the one the file has",
-            ))
+        Err(Error::new(Kind::Checksum, format!("checksum mismatch: expected {expected}, got {actual}")))
     })
 }

@@ -110,6 +110,17 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
             wants.replaces = mode;
             target
         }
+        Standing::Skipped { target, size } => {
+            let text = format!("{} exists and is left as it is", target.path().display());
+            teller.notice(Notice::AlreadyComplete, text);
+            return Ok(Prepared::Satisfied(nothing_to_do(
+                teller,
+                &wants.order.address,
+                &target,
+                size,
+                vec![],
+            )));
+        }
         Standing::Satisfied { target, size, digests } => {
             return Ok(Prepared::Satisfied(satisfied(teller, &wants.order.address, &target, size, digests)));
         }
@@ -118,7 +129,15 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
             let same =
                 now.complete_length == Some(seal.size) && now.validators.strongly_equal(&seal.validators);
             if !same {
-                return Err(preparation::exists(&target, ", and the server has another version now"));
+                let told = now.validators.strong().is_some() && seal.validators.strong().is_some();
+                return Err(preparation::exists(
+                    &target,
+                    if told {
+                        ", and the server has another version now"
+                    } else {
+                        ", and nothing shows whether the server has the same version still"
+                    },
+                ));
             }
             preparation::clean_up(&target)?;
             return Ok(Prepared::Satisfied(satisfied(
@@ -143,7 +162,23 @@ fn satisfied(
     digests: Vec<Digest>,
 ) -> Report {
     let path = target.path();
-    teller.notice(Notice::AlreadyComplete, format!("{} is complete already", path.display()));
+    let beside = if target.part_path().exists() {
+        "; an unfinished download lies beside it, which haul rm removes"
+    } else {
+        ""
+    };
+    teller.notice(Notice::AlreadyComplete, format!("{} is complete already{beside}", path.display()));
+    nothing_to_do(teller, address, target, size, digests)
+}
+
+fn nothing_to_do(
+    teller: &Teller,
+    address: &Address,
+    target: &Target,
+    size: u64,
+    digests: Vec<Digest>,
+) -> Report {
+    let path = target.path();
     Report {
         url: address.to_string(),
         path: Some(path),
@@ -246,6 +281,13 @@ impl Driver {
                         Notice::Repairing,
                         "the end of the manifest was damaged; what it said is fetched again",
                     );
+                }
+                if trusted.void > 0 {
+                    let text = format!(
+                        "{} bytes that were recorded are not in the part file any more and are fetched again",
+                        trusted.void
+                    );
+                    teller.notice(Notice::Repairing, text);
                 }
                 let Trusted { representation, .. } = &trusted;
                 let have = trusted.have();

@@ -56,9 +56,9 @@ impl Transfer {
         self.stage = Stage::Probing { ranged: self.stage != Stage::Stream };
         self.known = None;
         self.begun = false;
-        self.written = RangeSet::new();
+        let lost = std::mem::take(&mut self.written).len();
         self.sources.forget();
-        Command::Discard { why }
+        Command::Discard { why, lost }
     }
 
     fn is_complete(&self) -> bool {
@@ -173,6 +173,7 @@ impl Transfer {
                 flowing: None,
                 position: wanted.start(),
                 end: wanted.end(),
+                fresh: 0,
                 last_bytes: now,
                 last_position: wanted.start(),
                 meter: Meter::new(RATE_WINDOW),

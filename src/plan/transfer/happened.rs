@@ -132,7 +132,10 @@ impl Transfer {
             return Ruling::Leave;
         }
         if self.stage != Stage::Stream && self.attempts.get(&id).is_some_and(|attempt| attempt.ask.ranged) {
-            self.single_stream("the server does not serve ranges of this file");
+            // An empty file has none.
+            if representation.complete_length != Some(0) {
+                self.single_stream("the server does not serve ranges of this file");
+            }
         }
         let first = !std::mem::replace(&mut self.begun, true);
         if first {
@@ -218,7 +221,7 @@ impl Transfer {
         match refusal {
             Refusal::IfRangeIgnored => self.sources.ask_without_if_range(ask.source),
             Refusal::Busy { status, retry_after } => {
-                let why = format!("the server is too busy ({status})");
+                let why = trouble_of(status);
                 self.helper_stumbled(ask.source, why, Some(status), retry_after.unwrap_or_default(), now);
             }
             final_one => {
@@ -285,7 +288,7 @@ impl Transfer {
         let serving = self.serving(id);
         let wait = retry_after.unwrap_or_default();
         self.refused_one(id, serving, wait, now);
-        let cause = format!("the server is too busy ({status})");
+        let cause = trouble_of(status);
         if serving > 0 {
             // Others are being served: that was one too many, and no failure of the transfer.
             self.retry.pause(wait, now);
@@ -359,6 +362,9 @@ impl Transfer {
         if position > before {
             let range = ByteRange::new(before, position);
             let fresh = self.written.insert(range);
+            if let Some(attempt) = self.attempts.get_mut(&id) {
+                attempt.fresh += fresh;
+            }
             self.sources.wrote(source, range);
             self.retry.progressed(fresh);
             self.concurrency.served();
@@ -477,6 +483,18 @@ impl Transfer {
             return;
         }
         self.setback(id, setback, cause.clone(), None, Error::new(kind, cause), now);
+        let again = self.attempts.get(&id).is_some_and(|attempt| {
+            self.stage == Stage::Stream && attempt.fresh == 0 && attempt.position > EARLY
+        });
+        if again && self.failure.is_none() {
+            // Everything came once more, up to where it had been before.
+            self.fresh_starts += 1;
+            if self.fresh_starts > FRESH_STARTS {
+                let cause =
+                    "the answer always ends before what is missing, and everything comes anew each time";
+                return self.fail(Error::new(Kind::Network, cause));
+            }
+        }
         let must_not_join = self.stage == Stage::Stream && !self.joinable() && !self.written.is_empty();
         if must_not_join && self.failure.is_none() {
             self.fresh_starts += 1;
@@ -510,10 +528,12 @@ impl Transfer {
     fn changed(&mut self, what: &str) {
         let nothing_kept = self.written.is_empty();
         if (self.restarted || !self.policy.may_restart) && !nothing_kept {
-            self.fail(
-                Error::new(Kind::Changed, format!("the file changed on the server: {what}"))
-                    .with_hint("--restart fetches the new version from the beginning"),
-            );
+            let hint = match self.policy.window {
+                Some(_) => "save to a file instead: a pipe cannot start over",
+                None => "--restart fetches the new version from the beginning",
+            };
+            let cause = format!("the file changed on the server: {what}");
+            self.fail(Error::new(Kind::Changed, cause).with_hint(hint));
         } else if self.restarted && nothing_kept {
             self.fail(Error::new(Kind::Changed, format!("the file keeps changing on the server: {what}")));
         } else if self.discard.is_none() {
@@ -576,11 +596,26 @@ fn refused_for_good(refusal: Refusal) -> Error {
             format!("the server sends the file encoded as {coding} although it was asked not to"),
         ),
         Refusal::Changed(what) => Error::new(Kind::Changed, format!("it holds another file: {what}")),
+        Refusal::Contradiction(what) => {
+            let cause = format!("the server contradicts itself about one and the same version: {what}");
+            Error::new(Kind::Changed, cause)
+                .with_hint("try again later; --restart begins anew with what the server says now")
+        }
         Refusal::Impostor(why) | Refusal::Unusable(why) | Refusal::RangeRefused(why) => {
             Error::new(Kind::Http, why)
         }
         Refusal::IfRangeIgnored => Error::new(Kind::Http, "the server takes If-Range amiss"),
-        Refusal::Busy { status, .. } => Error::new(Kind::Http, format!("the server is too busy ({status})")),
+        Refusal::Busy { status, .. } => Error::new(Kind::Http, trouble_of(status)),
+    }
+}
+
+/// A status that may pass, in words.
+fn trouble_of(status: u16) -> String {
+    match status {
+        500 => format!("the server failed ({status})"),
+        502 | 504 => format!("the server reaches none of its own ({status})"),
+        408 => format!("the server waited too long ({status})"),
+        _ => format!("the server is too busy ({status})"),
     }
 }
 

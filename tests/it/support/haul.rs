@@ -381,6 +381,11 @@ impl Running {
 
     /// The high-water mark only grows, so the last look before the end is close to the truth.
     fn look_at_memory(&mut self) {
+        // Until it has become the program, it is this one, with the memory of this one.
+        let exe = |pid: &str| fs::read_link(format!("/proc/{pid}/exe")).ok();
+        if exe(&self.pid().to_string()) == exe("self") {
+            return;
+        }
         let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.pid())) else {
             return;
         };
