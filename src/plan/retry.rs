@@ -87,7 +87,7 @@ impl Retry {
 
     /// New bytes of the file have come.
     pub(crate) fn progressed(&mut self, bytes: u64) {
-        self.new_bytes += bytes;
+        self.new_bytes = self.new_bytes.saturating_add(bytes);
         if self.new_bytes >= PROGRESS {
             self.new_bytes = 0;
             self.rounds = 0;

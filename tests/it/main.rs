@@ -12,6 +12,7 @@ mod answers;
 mod batch;
 mod commands;
 mod crash;
+mod differential;
 mod digest;
 mod disk;
 mod download;

@@ -66,7 +66,8 @@ impl Transfer {
     }
 
     fn partial(&mut self, id: AttemptId, stated: ByteRange, representation: Representation) -> Ruling {
-        self.range_worked = true;
+        // What begins at 0 shows nothing: there are servers that send the first bytes for any range.
+        self.range_worked |= stated.start() > 0;
         if self.begun {
             let early = self
                 .attempts
@@ -432,7 +433,8 @@ impl Transfer {
         let rest = attempt.rest();
         let (abandoned, source) = (attempt.abandoned, attempt.ask.source);
         let streaming = self.stage == Stage::Stream && !abandoned;
-        let little = attempt.position - attempt.ask.wanted.start() < LITTLE;
+        let little =
+            attempt.position - attempt.ask.wanted.start() < LITTLE && !attempt.brought_a_share();
         match end {
             End::Complete | End::Broken(_) | End::Nonsense(_) if abandoned => {}
             End::Complete if streaming && self.length().is_none() && self.is_all_before(position) => {
@@ -481,6 +483,9 @@ impl Transfer {
                 attempt,
             });
             return;
+        }
+        if self.attempts.get(&id).is_some_and(Attempt::brought_a_share) {
+            self.retry.progressed(u64::MAX);
         }
         self.setback(id, setback, cause.clone(), None, Error::new(kind, cause), now);
         let again = self.attempts.get(&id).is_some_and(|attempt| {
