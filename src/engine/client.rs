@@ -49,6 +49,7 @@ impl Client {
             connect_timeout: settings.connect_timeout,
             first_byte_timeout: settings.first_byte_timeout,
             max_redirects: settings.max_redirects,
+            retry_after_cap: settings.retry_after_cap,
             allow_downgrade: settings.allow_downgrade,
             ca_file: settings.ca_file.clone(),
             insecure: settings.insecure,

@@ -13,6 +13,7 @@ use super::worker::{Permit, Question, Shared};
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::Journal;
+use crate::plan::representation::Representation;
 use crate::plan::transfer::{Announcement, AttemptId, Command, End, Transfer};
 use crate::storage::Allocation;
 use std::collections::BTreeMap;
@@ -64,6 +65,8 @@ struct Driver {
     vacant: Option<Workplace>,
     /// The file, while it is being made, and those who wait for it.
     making: Option<JoinHandle<Made>>,
+    /// Nothing more is asked for until it is known that the file fits.
+    fits: bool,
     permitted: Vec<Permitted>,
     clock: Clock,
     cancelled: watch::Receiver<bool>,
@@ -77,6 +80,8 @@ struct Driver {
 
 /// What became of the making of the file.
 enum Made {
+    /// There is room for it; the rest may take long.
+    Room(Workplace, Box<Representation>),
     File(Workplace, Box<Journal>, Allocation),
     /// There is no file to make: the bytes go into a pipe.
     Nothing,
@@ -133,7 +138,9 @@ impl Driver {
 
     /// Carries out what the plan wants, until it wants nothing more for now.
     async fn obey(&mut self, teller: &mut Teller) -> Result<Option<Report>, Error> {
-        while let Some(command) = self.transfer.poll_command(teller.clock.now()) {
+        while self.fits
+            && let Some(command) = self.transfer.poll_command(teller.clock.now())
+        {
             match command {
                 Command::Start { id, ask } => {
                     let lane = Arc::new(Lane::new(ask.wanted));

@@ -21,6 +21,11 @@ impl Workplace {
         Self { target, part: Arc::new(part), created }
     }
 
+    /// Whether the file would fit, as far as can be told without making it.
+    pub(crate) fn has_room_for(&self, representation: &Representation) -> Result<(), Error> {
+        representation.complete_length.map_or(Ok(()), |length| self.part.has_room_for(length))
+    }
+
     /// Makes the file for `representation`: room first, then the size on disk, then the first manifest, so
     /// that no manifest ever refers to a file that is not there yet.
     pub(crate) fn begin(

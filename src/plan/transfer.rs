@@ -181,8 +181,7 @@ impl Attempt {
     /// Whether it brought a quarter of what it was to bring. However little that is, it is progress: a range is
     /// complete after so many attempts as its length has binary digits, a few times over.
     fn brought_a_share(&self) -> bool {
-        let brought = self.position - self.ask.wanted.start();
-        brought > 0 && brought >= (self.end - self.ask.wanted.start()) / 4
+        self.fresh > 0 && self.fresh >= (self.end - self.ask.wanted.start()) / 4
     }
 }
 

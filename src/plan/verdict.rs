@@ -168,6 +168,10 @@ fn unsatisfiable(asked: &Asked, known: Option<&Representation>, answer: &Answer)
                 media_type: None,
             },
         }),
+        // For another version the answer to an If-Range would have been that version (RFC 9110 §13.1.5).
+        (Some(known), Some(now)) if known != now && asked.if_range => Err(Refusal::Contradiction(format!(
+            "it has {known} bytes, and a range within them is refused because it has {now}"
+        ))),
         (Some(known), Some(now)) if known != now => {
             Err(Refusal::Changed(format!("it had {known} bytes and has now {now}")))
         }
@@ -321,7 +325,11 @@ mod tests {
     // T012, T039
     #[test]
     fn a_416_never_means_complete() {
-        assert!(matches!(refusal(judged(416, &[("content-range", "bytes */993")])), Refusal::Changed(_)));
+        let shorter = [("content-range", "bytes */993")];
+        assert!(matches!(refusal(judged(416, &shorter)), Refusal::Contradiction(_)));
+        let plain = Asked { if_range: false, ..asked(100, 200) };
+        let verdict = judge(&plain, Some(&known()), &answer(416, &shorter));
+        assert!(matches!(refusal(verdict), Refusal::Changed(_)));
         assert!(matches!(refusal(judged(416, &[("content-range", "bytes */1000")])), Refusal::Unusable(_)));
         assert!(matches!(refusal(judged(416, &[])), Refusal::Unusable(_)));
         let first = |lines: &[_]| judge(&asked(0, 100), None, &answer(416, lines));

@@ -221,6 +221,11 @@ impl PartFile {
         rustix::fs::fstatfs(&self.file).is_ok_and(|system| system.f_type as u64 == TMPFS_MAGIC)
     }
 
+    /// Whether `length` bytes would fit.
+    pub(crate) fn has_room_for(&self, length: u64) -> Result<(), Error> {
+        self.enough_space(length, self.metadata()?.len())
+    }
+
     /// Whether what the file does not have yet is free.
     fn enough_space(&self, length: u64, before: u64) -> Result<(), Error> {
         let has = self.allocated()?;

@@ -98,6 +98,28 @@ mod tests {
         assert_eq!(order, parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"]));
     }
 
+    // T047
+    #[tokio::test]
+    async fn an_address_that_swallows_everything_does_not_keep_the_next_one_waiting_for_long() {
+        // A listener whose queue is full answers nobody: what a black hole looks like from here.
+        let full = tokio::net::TcpSocket::new_v4().unwrap();
+        full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = full.listen(1).unwrap();
+        let hole = full.local_addr().unwrap();
+        let (mut waiting, mut swallowed) = (Vec::new(), false);
+        while !swallowed && waiting.len() < 64 {
+            match tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(hole)).await {
+                Ok(connected) => waiting.push(connected.unwrap()),
+                Err(_) => swallowed = true,
+            }
+        }
+        assert!(swallowed, "the queue is not full");
+        let live = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let racing = race(vec![hole, live.local_addr().unwrap()]);
+        let stream = tokio::time::timeout(Duration::from_secs(2), racing).await.unwrap().unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), live.local_addr().unwrap());
+    }
+
     #[tokio::test]
     async fn a_dead_address_does_not_keep_the_next_one_waiting() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -294,8 +294,26 @@ impl Requester {
             if seen.contains(&next) {
                 return Err(refused_redirect(Kind::Http, "the redirects lead round in a circle"));
             }
+            self.pause(&reply.headers).await?;
             seen.push(next.clone());
             address = next;
+        }
+    }
+
+    /// A redirect may ask for a pause before it is followed (RFC 9110 §10.2.3).
+    async fn pause(&self, headers: &HeaderMap) -> Result<(), Trouble> {
+        let asked = headers.get(header::RETRY_AFTER).and_then(|value| retry_after(value.as_bytes()));
+        match asked {
+            None => Ok(()),
+            Some(wait) if wait > self.exchange.settings.retry_after_cap => {
+                let why =
+                    format!("a redirect that asks to wait {} s, longer than haul waits", wait.as_secs());
+                Err(refused_redirect(Kind::Http, &why))
+            }
+            Some(wait) => {
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
         }
     }
 
@@ -325,6 +343,11 @@ impl Requester {
         }
         Ok(next)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a date has no other meaning than against the clock")]
+fn retry_after(value: &[u8]) -> Option<std::time::Duration> {
+    crate::formats::retry_after::parse(value, std::time::SystemTime::now())
 }
 
 fn refused_redirect(kind: Kind, why: &str) -> Trouble {

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) first_byte_timeout: Duration,
     pub(crate) max_redirects: usize,
+    /// The longest `Retry-After` of a redirect that is waited for.
+    pub(crate) retry_after_cap: Duration,
     pub(crate) allow_downgrade: bool,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) insecure: bool,

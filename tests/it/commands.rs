@@ -66,7 +66,7 @@ fn resume_goes_on_without_the_url_being_said_again() {
     let kept = killed_after(&sandbox, &server, 4 * MIB, FOUR);
     sandbox.haul().arg("resume").run().assert_ok();
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
-    server.assert_cost(PAYLOAD.len - kept + 4 * MIB);
+    server.assert_cost(PAYLOAD.len - kept + MIB);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn resume_takes_a_directory() {
 fn resume_in_an_empty_directory_has_nothing_to_do() {
     let sandbox = Sandbox::new();
     let outcome = sandbox.haul().arg("resume").run();
-    assert!(matches!(outcome.code, Some(0..=3)), "{outcome}");
+    outcome.assert_ok().assert_says("nothing to resume");
     sandbox.assert_empty();
 }
 
@@ -149,7 +149,7 @@ fn verify_names_the_damaged_ranges_and_repair_fetches_them_again() {
     assert!(server.requests().is_empty());
     sandbox.haul().args(["verify", "--repair", "file.bin"]).run().assert_ok();
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
-    server.assert_cost(PAYLOAD.len - kept + 2 * MIB);
+    server.assert_cost(PAYLOAD.len - kept + MIB + MIB / 2);
 }
 
 #[test]

@@ -39,9 +39,11 @@ fn a_directory_that_may_not_be_written_to_is_found_before_any_request_for_payloa
         outcome.assert_failed(9);
         server.assert_cost(0);
     }
-    let outcome = sandbox.haul().args(["-d", "/proc/nowhere"]).arg(server.url("/file.bin")).run();
-    outcome.assert_failed(9);
-    server.assert_cost(0);
+    for place in [&["-d", "/proc/nowhere"], &["-o", "missing/x"], &["-o", "/sys/x"]] {
+        let outcome = sandbox.haul().args(place).arg(server.url("/file.bin")).run();
+        outcome.assert_failed(9);
+    }
+    assert!(server.requests().is_empty(), "{}", server.describe());
 }
 
 // T099

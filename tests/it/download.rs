@@ -212,12 +212,13 @@ fn a_kept_alive_connection_that_dies_as_the_next_request_arrives_is_no_failure()
         .run()
         .assert_ok();
     sandbox.assert_ok_file(&payload, "file.bin");
+    assert!(server.requests().iter().any(|record| record.nth_on_connection > 0), "{}", server.describe());
 }
 
 // T041
 #[test]
 fn a_file_beyond_four_gibibytes_is_resumed_across_the_32_bit_line() {
-    if std::env::var_os("HAUL_EXHAUSTIVE").is_none() {
+    if !exhaustive() {
         eprintln!("DID NOT RUN: 5 GiB are downloaded with HAUL_EXHAUSTIVE=1 only");
         return;
     }
@@ -234,4 +235,21 @@ fn a_file_beyond_four_gibibytes_is_resumed_across_the_32_bit_line() {
     outcome.assert_ok();
     sandbox.assert_ok_file(&payload, "file.bin");
     server.assert_cost(payload.len - kept + 512 * MIB);
+}
+
+// T041
+#[test]
+fn sizes_around_the_32_bit_line_are_fetched_whole() {
+    if !exhaustive() {
+        eprintln!("DID NOT RUN: files of 4 GiB are downloaded with HAUL_EXHAUSTIVE=1 only");
+        return;
+    }
+    for size in [(1 << 32) - 1, 1 << 32, (1 << 32) + 1] {
+        let payload = Payload::new(9, size);
+        let server = Server::serve(payload).start();
+        let sandbox = Sandbox::new();
+        let haul = sandbox.haul().deadline(Duration::from_secs(600)).args(["-x", "4"]);
+        haul.arg(server.url("/file.bin")).run().assert_ok();
+        sandbox.assert_ok_file(&payload, "file.bin");
+    }
 }

@@ -11,7 +11,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("storage", &["error", "formats", "plan"]),
     ("verify", &["error", "storage"]),
     ("manifest", &["error", "plan", "storage", "verify"]),
-    ("transport", &["error", "plan"]),
+    ("transport", &["error", "formats", "plan"]),
     ("engine", &["error", "formats", "manifest", "plan", "storage", "transport", "verify", "Kind"]),
     ("cli", &["error", "formats"]),
 ];
@@ -27,13 +27,21 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The names that follow `crate::` in a line of code.
-fn used(line: &str) -> impl Iterator<Item = &str> {
+/// The names that follow `crate::` in a line of code, one or several in braces.
+fn used(line: &str) -> Vec<&str> {
     let code = line.split("//").next().unwrap_or_default();
-    code.split("crate::").skip(1).map(|rest| {
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-        &rest[..end]
-    })
+    let word = |text: &'_ str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let mut names = Vec::new();
+    for rest in code.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            Some(several) => {
+                let inside = several.split('}').next().unwrap_or_default();
+                names.extend(inside.split(", ").map(|name| &name[..word(name)]));
+            }
+            None => names.push(&rest[..word(rest)]),
+        }
+    }
+    names
 }
 
 #[test]

@@ -250,6 +250,42 @@ fn a_planted_pipe_or_directory_is_refused_and_nothing_hangs() {
     }
 }
 
+// T072
+#[test]
+fn a_second_name_of_a_planted_file_is_noticed_and_its_other_name_keeps_its_bytes() {
+    for planted in ["file.bin.part", "file.bin.haul"] {
+        let server = Server::serve(PAYLOAD).start();
+        let sandbox = Sandbox::new();
+        let victim = sandbox.root().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        fs::hard_link(&victim, sandbox.path(planted)).unwrap();
+        sandbox.haul().arg(server.url("/file.bin")).run().assert_failed(13);
+        assert_eq!(fs::read(&victim).unwrap(), b"precious", "{planted}");
+        sandbox.assert_absent("file.bin");
+    }
+}
+
+// T072
+#[test]
+fn a_link_in_the_place_of_a_temporary_manifest_or_of_a_file_to_be_replaced_harms_nobody() {
+    for (planted, overwrite) in [("file.bin.haul.tmp", false), ("file.bin", true)] {
+        let server = Server::serve(PAYLOAD).start();
+        let sandbox = Sandbox::new();
+        let victim = sandbox.root().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        symlink(&victim, sandbox.path(planted)).unwrap();
+        let flags: &[&str] = if overwrite { &["--if-exists", "overwrite"] } else { &[] };
+        let outcome = sandbox.haul().args(flags).arg(server.url("/file.bin")).run();
+        assert_eq!(fs::read(&victim).unwrap(), b"precious", "{planted}: {outcome}");
+        if overwrite {
+            outcome.assert_failed(13);
+        } else {
+            outcome.assert_ok();
+            sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        }
+    }
+}
+
 #[track_caller]
 fn assert_refused_for_safety(outcome: &Outcome, what: &str) {
     assert!(outcome.elapsed < Duration::from_secs(5), "{what}: {outcome}");
@@ -281,6 +317,10 @@ fn nothing_a_server_says_controls_the_terminal() {
             exchange.send(&answer);
         },
         |exchange| exchange.redirect(302, &format!("http://{}", "x".repeat(10_000))),
+        |exchange| exchange.send_raw(b"HTTP/1.1 404 N\x9b2J\xc2\x9b31m\r\nContent-Length: 3\r\n\r\n\x9b2J"),
+        |exchange| {
+            exchange.send_raw(b"HTTP/1.1 302 F\r\nLocation: ftp://h/\x9b2J\r\nContent-Length: 0\r\n\r\n")
+        },
     ];
     for answer in table {
         let server = Server::serve(PAYLOAD).handler(move |_, exchange| answer(exchange)).start();

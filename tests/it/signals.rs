@@ -60,11 +60,60 @@ fn two_interrupts_in_a_row_leave_a_manifest_that_can_be_used() {
     running.wait_for_durable(4 * MIB);
     running.signal("INT");
     running.signal("INT");
-    running.wait().assert_signalled(SIGINT);
+    let kept = running.wait().assert_signalled(SIGINT).durable();
     sandbox.assert_kept("file.bin");
     server.recover();
+    server.forget();
     sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    server.assert_cost(PAYLOAD.len - kept + MIB);
+}
+
+// T078
+#[test]
+fn a_termination_while_the_name_is_given_leaves_a_state_that_is_understood() {
+    if !crate::crash::strace_works() {
+        return;
+    }
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let delay = "inject=renameat2:delay_enter=1500000";
+    let strace = ["strace", "-f", "-qq", "-o", "../trace", "-e", "trace=renameat2", "-e", delay];
+    let running =
+        sandbox.haul().under(strace).args(["--json"]).args(FOUR).arg(server.url("/file.bin")).spawn();
+    server.wait_until("everything was sent", |log| log.body_bytes() >= PAYLOAD.len);
+    let program = std::process::Command::new("pkill");
+    let mut program = program;
+    assert!(program.args(["-TERM", "-P", &running.pid().to_string()]).status().unwrap().success());
+    running.wait();
+    server.forget();
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    server.assert_cost(0);
+}
+
+// T077
+#[test]
+fn the_cursor_is_there_again_after_an_interrupt() {
+    let there = std::process::Command::new("script").arg("--version").output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        return crate::support::left_out("script is not installed");
+    }
+    let server = Server::serve(PAYLOAD).rate(MIB).start();
+    let sandbox = Sandbox::new();
+    let on_a_terminal = "exec script -qec \"timeout -s INT 1 $0 $*\" /dev/null";
+    let outcome = sandbox
+        .haul()
+        .env("TERM", "xterm")
+        .under(["/bin/sh", "-c", on_a_terminal])
+        .args(["-x", "2"])
+        .arg(server.url("/file.bin"))
+        .run();
+    let said = outcome.stdout_text();
+    assert!(said.contains('%'), "no bar was shown: {outcome}");
+    let (hidden, shown) = (said.rfind("\u{1b}[?25l"), said.rfind("\u{1b}[?25h"));
+    assert!(hidden.is_none() || shown > hidden, "the cursor stays hidden: {outcome}");
+    sandbox.assert_kept("file.bin");
 }
 
 // T077

@@ -79,8 +79,10 @@ fn every_bad_certificate_is_refused_before_any_request() {
     let ca = authority.write_to(&sandbox);
     for (what, config) in table {
         let server = Server::serve(PAYLOAD).tls(config).start();
-        let outcome =
-            sandbox.haul().args(["--retry", "0", "--cacert"]).arg(&ca).arg(server.url("/file.bin")).run();
+        // A wildcard can only be tried against a name.
+        let origin = if what == "wide wildcard" { server.origin_as("localhost") } else { server.origin() };
+        let url = format!("{origin}/file.bin");
+        let outcome = sandbox.haul().args(["--retry", "0", "--cacert"]).arg(&ca).arg(url).run();
         assert_eq!(outcome.code, Some(7), "{what}: {outcome}");
         assert!(server.requests().is_empty(), "{what}: a request was sent");
         sandbox.assert_empty();
@@ -105,12 +107,9 @@ fn every_connection_is_checked_not_only_the_first() {
         .arg(ca)
         .arg(server.url("/file.bin"))
         .run();
-    if outcome.code == Some(0) {
-        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
-    } else {
-        outcome.assert_failed(7);
-        sandbox.assert_absent("file.bin");
-    }
+    outcome.assert_failed(7);
+    sandbox.assert_absent("file.bin");
+    assert!(server.connections() >= 2, "{}", server.describe());
     assert!(server.requests().iter().all(|record| record.connection == 0), "{}", server.describe());
 }
 

@@ -5,6 +5,7 @@ use crate::engine::event::Notice;
 use crate::engine::teller::Teller;
 use crate::engine::work::{FileWork, Work};
 use crate::engine::worker::{Permit, Question};
+use crate::engine::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::piece_size;
 use crate::plan::RangeSet;
@@ -39,23 +40,35 @@ impl Driver {
         }
     }
 
-    /// Makes the file in the background. Until it is there no byte is taken, but the other connections can
-    /// be opened and asked on, and their answers ruled on.
+    /// Makes the file in the background, after a look whether it fits, which takes next to no time.
     fn make(&mut self, representation: Representation) {
-        let (place, order) = (self.vacant.take(), self.wants.order.clone());
+        let place = self.vacant.take();
+        self.fits = place.is_none();
         self.making = Some(tokio::task::spawn_blocking(move || match place {
-            Some(place) => match place.begin(&representation, &order) {
-                Ok((journal, allocation)) => Made::File(place, Box::new(journal), allocation),
+            Some(place) => match place.has_room_for(&representation) {
+                Ok(()) => Made::Room(place, Box::new(representation)),
                 Err(error) => Made::Failed(place, error),
             },
             None => Made::Nothing,
         }));
     }
 
+    /// Until the file is there no byte is taken, but now that it is known to fit the other connections can be
+    /// opened and asked on, and their answers ruled on.
+    fn make_in(&mut self, place: Workplace, representation: Representation) {
+        let order = self.wants.order.clone();
+        self.making = Some(tokio::task::spawn_blocking(move || match place.begin(&representation, &order) {
+            Ok((journal, allocation)) => Made::File(place, Box::new(journal), allocation),
+            Err(error) => Made::Failed(place, error),
+        }));
+    }
+
     /// The file is made: lets flow what waited for it.
     pub(super) fn made(&mut self, made: Result<Made, tokio::task::JoinError>, teller: &mut Teller) {
         self.making = None;
+        self.fits = true;
         match made {
+            Ok(Made::Room(place, representation)) => return self.make_in(place, *representation),
             Ok(Made::Nothing) => self.tell_started(teller),
             Ok(Made::File(place, journal, allocation)) => {
                 if allocation == Allocation::Sparse {
@@ -112,7 +125,7 @@ impl Driver {
 
     /// Lets the making of the file come to its end, before what it made is given up.
     pub(super) async fn settle(&mut self, teller: &mut Teller) {
-        if self.making.is_some() {
+        while self.making.is_some() {
             let made = Self::being_made(&mut self.making).await;
             self.made(made, teller);
         }

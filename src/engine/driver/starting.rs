@@ -235,6 +235,7 @@ impl Driver {
             work: Work::Nothing,
             vacant: None,
             making: None,
+            fits: true,
             permitted: Vec::new(),
             clock,
             // The handle's own receiver takes its place when the loop begins.

@@ -311,9 +311,9 @@ impl Transfer {
         self.concurrency.refused(limit, now, wait);
     }
 
-    /// How many other attempts have been given bytes.
+    /// How many other attempts have been given an answer that is taken.
     fn serving(&self, id: AttemptId) -> usize {
-        let served = |attempt: &Attempt| !attempt.stalled && attempt.position > attempt.ask.wanted.start();
+        let served = |attempt: &Attempt| !attempt.stalled && !attempt.abandoned && attempt.flowing.is_some();
         self.attempts.iter().filter(|(other, attempt)| **other != id && served(attempt)).count()
     }
 
@@ -433,8 +433,7 @@ impl Transfer {
         let rest = attempt.rest();
         let (abandoned, source) = (attempt.abandoned, attempt.ask.source);
         let streaming = self.stage == Stage::Stream && !abandoned;
-        let little =
-            attempt.position - attempt.ask.wanted.start() < LITTLE && !attempt.brought_a_share();
+        let little = attempt.position - attempt.ask.wanted.start() < LITTLE && !attempt.brought_a_share();
         match end {
             End::Complete | End::Broken(_) | End::Nonsense(_) if abandoned => {}
             End::Complete if streaming && self.length().is_none() && self.is_all_before(position) => {

@@ -22,7 +22,7 @@ impl LoopDisk {
         std::fs::File::create(&image).unwrap().set_len(mib << 20).unwrap();
         let made = done(Command::new(format!("mkfs.{kind}")).arg("-q").arg(&image));
         if !made || !disk.mount() {
-            eprintln!("skipped: no {kind} can be made and mounted here");
+            super::left_out(&format!("no {kind} can be made and mounted here"));
             return None;
         }
         Some(disk)

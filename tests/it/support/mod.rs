@@ -19,5 +19,11 @@ pub(crate) fn exhaustive() -> bool {
     std::env::var_os("HAUL_EXHAUSTIVE").is_some_and(|value| value == "1")
 }
 
+/// Says that a test has nothing to say here; where `HAUL_REQUIRE_TOOLS=1` asks for all of them, that is a failure.
+pub(crate) fn left_out(why: &str) {
+    assert!(std::env::var_os("HAUL_REQUIRE_TOOLS").is_none_or(|value| value != "1"), "{why}");
+    eprintln!("DID NOT RUN: {why}");
+}
+
 pub(crate) const KIB: u64 = 1024;
 pub(crate) const MIB: u64 = 1024 * KIB;
