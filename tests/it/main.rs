@@ -10,6 +10,7 @@
 
 mod answers;
 mod batch;
+mod catalogue;
 mod commands;
 mod crash;
 mod differential;

@@ -319,7 +319,7 @@ fn nothing_a_server_says_controls_the_terminal() {
         |exchange| exchange.redirect(302, &format!("http://{}", "x".repeat(10_000))),
         |exchange| exchange.send_raw(b"HTTP/1.1 404 N\x9b2J\xc2\x9b31m\r\nContent-Length: 3\r\n\r\n\x9b2J"),
         |exchange| {
-            exchange.send_raw(b"HTTP/1.1 302 F\r\nLocation: ftp://h/\x9b2J\r\nContent-Length: 0\r\n\r\n")
+            exchange.send_raw(b"HTTP/1.1 302 F\r\nLocation: ftp://h/\x9b2J\r\nContent-Length: 0\r\n\r\n");
         },
     ];
     for answer in table {
