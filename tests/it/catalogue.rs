@@ -53,10 +53,10 @@ fn every_case_is_covered_and_every_number_is_explained() {
     let mut covered = BTreeMap::new();
     files.iter().for_each(|path| cases_in(path, &mut covered));
     for (case, what) in &explained {
-        println!("{case}  {what}");
-        covered.get(case).into_iter().flatten().for_each(|test| println!("        {test}"));
+        eprintln!("{case}  {what}");
+        covered.get(case).into_iter().flatten().for_each(|test| eprintln!("        {test}"));
     }
-    println!("{} cases", explained.len());
+    eprintln!("{} cases", explained.len());
     let missing: Vec<_> = explained.keys().filter(|case| !covered.contains_key(*case)).collect();
     let unexplained: Vec<_> = covered.keys().filter(|case| !explained.contains_key(*case)).collect();
     assert!(
