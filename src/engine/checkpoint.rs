@@ -1,6 +1,7 @@
 //! The only place that knows the crash order: sync the bytes, then record them, then sync the record.
 //! Only after that is a range *durable*.
 
+use super::clock::Clock;
 use crate::error::Error;
 use crate::manifest::{Journal, Record, Run};
 use crate::plan::{ByteRange, Moment, RangeSet};
@@ -12,11 +13,15 @@ use tokio::task::JoinHandle;
 
 /// A checkpoint is made at least this often while bytes come …
 const PERIOD: Duration = Duration::from_secs(1);
+/// … more often where that costs little, since what came after it is what a kill costs, but not more often than this …
+const SHORTEST: Duration = Duration::from_millis(100);
+/// … nor so often that saving takes more than one part in so many of the time …
+const SHARE: u32 = 20;
 /// … and whenever this much is written but not durable.
 const BYTES: u64 = 64 << 20;
 
-/// The journal comes back with what became of the batch.
-type Saved = (Journal, Result<Vec<Run>, Error>);
+/// The journal comes back with what became of the batch, and how long that took.
+type Saved = (Journal, Result<Vec<Run>, Error>, Duration);
 
 /// Turns written runs into durable ones, in the background, one batch after the other.
 pub(crate) struct Checkpoint {
@@ -30,6 +35,8 @@ pub(crate) struct Checkpoint {
     pending_bytes: u64,
     durable: RangeSet,
     last: Moment,
+    /// How long it took to save the last batch.
+    cost: Duration,
 }
 
 impl Checkpoint {
@@ -44,6 +51,7 @@ impl Checkpoint {
             pending_bytes: 0,
             durable,
             last: now,
+            cost: Duration::ZERO,
         }
     }
 
@@ -59,7 +67,8 @@ impl Checkpoint {
 
     /// Whether it is time for the next batch.
     pub(crate) fn is_due(&self, now: Moment) -> bool {
-        let enough = self.pending_bytes >= BYTES || now.saturating_sub(self.last) >= PERIOD;
+        let pause = (self.cost * SHARE).clamp(SHORTEST, PERIOD);
+        let enough = self.pending_bytes >= BYTES || now.saturating_sub(self.last) >= pause;
         enough && !self.pending.is_empty() && self.journal.is_some()
     }
 
@@ -86,9 +95,10 @@ impl Checkpoint {
         };
         let joined = saving.await;
         self.saving = None;
-        let (journal, saved) = joined
+        let (journal, saved, cost) = joined
             .map_err(|error| Error::new(crate::Kind::Other, "the checkpoint died").with_source(error))?;
         let runs = saved?;
+        self.cost = cost;
         for run in &runs {
             self.durable.insert(run.range);
         }
@@ -158,6 +168,7 @@ impl Checkpoint {
 
 /// The order that makes the claims true. Blocking.
 fn save(part: &dyn Storage, path: &Path, mut journal: Journal, runs: Vec<Run>) -> Saved {
+    let clock = Clock::start();
     let saved = part
         .sync()
         .map_err(|error| Error::disk("cannot save", path, &error))
@@ -166,7 +177,7 @@ fn save(part: &dyn Storage, path: &Path, mut journal: Journal, runs: Vec<Run>) -
             appended.map_err(|error| Error::disk("cannot write", journal.path(), &error))
         })
         .map(|()| runs);
-    (journal, saved)
+    (journal, saved, clock.now())
 }
 
 #[cfg(test)]

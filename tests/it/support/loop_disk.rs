@@ -38,18 +38,16 @@ impl LoopDisk {
 
     fn mount(&self) -> bool {
         std::fs::create_dir_all(self.root()).unwrap();
-        // Two copies of one XFS are mounted at once, and it minds.
-        let options = if self.kind == "xfs" { "loop,nouuid" } else { "loop" };
-        done(Command::new("mount").args(["-t", self.kind, "-o", options]).arg(self.image()).arg(self.root()))
+        let mount = ["-t", self.kind, "-o", "loop"];
+        done(Command::new("mount").args(mount).arg(self.image()).arg(self.root()))
     }
 
-    /// What would be on the disk if the power went now, mounted again, its journal replayed.
-    pub(crate) fn after_a_power_cut(&self) -> Self {
+    /// A copy of what is on the disk at this instant, whatever the kernel still has in memory.
+    pub(crate) fn as_it_stands(&self) -> PowerlessDisk {
         let directory = tempfile::Builder::new().prefix("haul-disk-").tempdir().unwrap();
-        let copy = Self { kind: self.kind, directory };
+        let copy = LoopDisk { kind: self.kind, directory };
         assert!(done(Command::new("cp").arg("--sparse=always").arg(self.image()).arg(copy.image())));
-        assert!(copy.mount(), "the copy cannot be mounted");
-        copy
+        PowerlessDisk(copy)
     }
 
     /// The program, at work on this disk.
@@ -62,9 +60,23 @@ impl LoopDisk {
     }
 }
 
+/// A disk after a power cut, not mounted yet. The one it was copied from has to be gone by then: no system mounts two of the
+/// same name.
+pub(crate) struct PowerlessDisk(LoopDisk);
+
+impl PowerlessDisk {
+    /// The power is back: mounted, its journal replayed.
+    pub(crate) fn mounted(self) -> LoopDisk {
+        assert!(self.0.mount(), "the copy cannot be mounted");
+        self.0
+    }
+}
+
 impl Drop for LoopDisk {
     fn drop(&mut self) {
-        done(Command::new("umount").arg("-l").arg(self.root()));
+        if !done(Command::new("umount").arg(self.root())) {
+            done(Command::new("umount").arg("-l").arg(self.root()));
+        }
     }
 }
 
