@@ -18,7 +18,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 mod deciding;
+mod failing;
 mod happened;
+mod helping;
 
 /// What a transfer may do.
 #[derive(Clone, Debug)]
@@ -176,6 +178,11 @@ struct Attempt {
 impl Attempt {
     fn rest(&self) -> ByteRange {
         ByteRange::new(self.position, self.end)
+    }
+
+    /// How far before what is wanted an answer begins.
+    fn early(&self, stated: ByteRange) -> u64 {
+        self.ask.wanted.start().saturating_sub(stated.start())
     }
 
     /// Whether it brought a quarter of what it was to bring. However little that is, it is progress: a range is

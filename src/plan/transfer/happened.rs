@@ -72,7 +72,7 @@ impl Transfer {
             let early = self
                 .attempts
                 .get(&id)
-                .is_some_and(|attempt| wanted_early(attempt, stated) > EARLY.max(attempt.rest().len()));
+                .is_some_and(|attempt| attempt.early(stated) > EARLY.max(attempt.rest().len()));
             if early && self.joinable() {
                 self.single_stream("the server begins its answers far before what is asked for");
                 self.stage = Stage::Stream;
@@ -177,168 +177,6 @@ impl Transfer {
             return Ruling::Leave;
         }
         Ruling::Begin { offset: 0, until: u64::MAX, representation }
-    }
-
-    fn refused(&mut self, id: AttemptId, ask: &Ask, refusal: Refusal, now: Moment) {
-        let probing = matches!(self.stage, Stage::Probing { ranged: true });
-        match refusal {
-            Refusal::Changed(what) => self.changed(&what),
-            Refusal::IfRangeIgnored => self.sources.ask_without_if_range(ask.source),
-            Refusal::RangeRefused(why) | Refusal::Unusable(why) if probing => self.ask_for_everything(&why),
-            Refusal::Unusable(why) if ask.ranged && !self.range_worked && self.joinable() => {
-                self.single_stream(&why);
-                self.stage = Stage::Stream;
-                self.concurrency.only_one();
-                self.abandon_all();
-            }
-            Refusal::RangeRefused(why) | Refusal::Unusable(why) => {
-                let failure = Error::new(Kind::Http, why.clone());
-                self.setback(id, Setback::Unusable, why, None, failure, now);
-            }
-            Refusal::Busy { status, retry_after } => self.busy(id, status, retry_after, now),
-            final_one => self.source_failed(ask.source, refused_for_good(final_one)),
-        }
-    }
-
-    // ---- sources beside the lead ---------------------------------------------------------------------
-
-    /// A mirror's answer holds what was asked for.
-    fn helped(
-        &mut self,
-        id: AttemptId,
-        ask: &Ask,
-        stated: ByteRange,
-        representation: &Representation,
-    ) -> Ruling {
-        let early = |attempt: &Attempt| wanted_early(attempt, stated) > EARLY.max(attempt.rest().len());
-        if self.attempts.get(&id).is_some_and(early) {
-            return self.without_source(ask.source, "it begins its answers far before what is asked for");
-        }
-        self.sources.answered(ask.source, representation);
-        Ruling::Take { offset: stated.start(), until: stated.end() }
-    }
-
-    fn helper_refused(&mut self, ask: &Ask, refusal: Refusal, now: Moment) -> Ruling {
-        match refusal {
-            Refusal::IfRangeIgnored => self.sources.ask_without_if_range(ask.source),
-            Refusal::Busy { status, retry_after } => {
-                let why = trouble_of(status);
-                self.helper_stumbled(ask.source, why, Some(status), retry_after.unwrap_or_default(), now);
-            }
-            final_one => {
-                let why = refused_for_good(final_one).to_string();
-                self.without_source(ask.source, &why);
-            }
-        }
-        Ruling::Leave
-    }
-
-    /// A mirror failed in a way that may pass: the others go on, and it is asked again after a while.
-    fn helper_stumbled(
-        &mut self,
-        source: usize,
-        cause: String,
-        status: Option<u16>,
-        wait: Duration,
-        now: Moment,
-    ) {
-        if self.sources.stumbled(source, wait, now) {
-            self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt: 0 });
-        } else {
-            self.without_source(source, &cause);
-        }
-    }
-
-    /// Goes on without a source. Its attempts are given up; what it gave stays, for the digest to judge.
-    fn without_source(&mut self, source: usize, why: &str) -> Ruling {
-        if self.sources.drop(source) {
-            self.announcements.push_back(Announcement::SourceDropped { source, why: why.to_owned() });
-            for attempt in self.attempts.values_mut() {
-                attempt.abandoned |= attempt.ask.source == source;
-            }
-        }
-        Ruling::Leave
-    }
-
-    /// A failure that ends its source; the last one ends the transfer.
-    fn source_failed(&mut self, source: usize, error: Error) {
-        let led = source == self.sources.lead();
-        self.without_source(source, &error.to_string());
-        if source == self.sources.lead() {
-            self.fail(error);
-        } else if led {
-            // Whoever leads now has a clean record.
-            self.retry = Retry::new(self.policy.retry.clone(), self.policy.seed);
-            self.concurrency.served();
-        }
-    }
-
-    /// The file has another digest than the one expected. What did not come from the lead may be to blame: those
-    /// sources are dropped. Says what they gave, to be reported back with [`Self::handle_lost`].
-    pub(crate) fn handle_mismatch(&mut self) -> RangeSet {
-        let (others, ranges) = self.sources.not_from_the_lead();
-        for source in others {
-            self.without_source(source, "the file that it helped with has another digest");
-        }
-        ranges
-    }
-
-    // ---- failures of the lead ------------------------------------------------------------------------
-
-    fn busy(&mut self, id: AttemptId, status: u16, retry_after: Option<Duration>, now: Moment) {
-        let serving = self.serving(id);
-        let wait = retry_after.unwrap_or_default();
-        self.refused_one(id, serving, wait, now);
-        let cause = trouble_of(status);
-        if serving > 0 {
-            // Others are being served: that was one too many, and no failure of the transfer.
-            self.retry.pause(wait, now);
-            let attempt = self.retry.rounds();
-            self.announcements.push_back(Announcement::Retry { cause, status: Some(status), wait, attempt });
-            return;
-        }
-        let failure = Error::new(Kind::Http, cause.clone());
-        self.setback(id, Setback::Busy { retry_after }, cause, Some(status), failure, now);
-    }
-
-    /// One more than the server wants, perhaps: the others that are under way are the new limit, and those
-    /// of them that are refused as well will lower it further.
-    fn refused_one(&mut self, id: AttemptId, serving: usize, wait: Duration, now: Moment) {
-        let under_way = |attempt: &Attempt| !attempt.abandoned && !attempt.stalled;
-        let others =
-            self.attempts.iter().filter(|(other, attempt)| **other != id && under_way(attempt)).count();
-        let limit = if serving == 0 { 0 } else { others.max(1) };
-        self.concurrency.refused(limit, now, wait);
-    }
-
-    /// How many other attempts have been given an answer that is taken.
-    fn serving(&self, id: AttemptId) -> usize {
-        let served = |attempt: &Attempt| !attempt.stalled && !attempt.abandoned && attempt.flowing.is_some();
-        self.attempts.iter().filter(|(other, attempt)| **other != id && served(attempt)).count()
-    }
-
-    /// An attempt failed in a way that trying again may mend.
-    fn setback(
-        &mut self,
-        id: AttemptId,
-        setback: Setback,
-        cause: String,
-        status: Option<u16>,
-        failure: Error,
-        now: Moment,
-    ) {
-        let started = self.attempts.get(&id).map_or(now, |attempt| attempt.started);
-        match self.retry.failed(setback, started, now) {
-            Decision::Wait(wait) => {
-                let attempt = self.retry.rounds();
-                self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt });
-            }
-            Decision::Exhausted => self.source_failed(self.sources.lead(), failure),
-            Decision::TooLong(asked) => {
-                let cause = format!("{cause} and asks to wait {} s, longer than haul waits", asked.as_secs());
-                self.source_failed(self.sources.lead(), Error::new(failure.kind(), cause));
-            }
-        }
     }
 
     /// Up to where an attempt has written.
@@ -457,62 +295,6 @@ impl Transfer {
         self.attempts.remove(&id);
     }
 
-    pub(super) fn broken(&mut self, id: AttemptId, cause: String, now: Moment) {
-        self.torn(id, Setback::Broken, Kind::Network, cause, now);
-    }
-
-    /// An attempt's connection is of no more use.
-    fn torn(&mut self, id: AttemptId, setback: Setback, kind: Kind, cause: String, now: Moment) {
-        let source = self.attempts.get(&id).map_or(self.sources.lead(), |attempt| attempt.ask.source);
-        if source != self.sources.lead() {
-            return self.helper_stumbled(source, cause, None, Duration::ZERO, now);
-        }
-        let unserved =
-            self.attempts.get(&id).is_some_and(|attempt| attempt.position == attempt.ask.wanted.start());
-        let serving = self.serving(id);
-        if unserved {
-            self.refused_one(id, serving, Duration::ZERO, now);
-        }
-        if unserved && serving > 0 {
-            let attempt = self.retry.rounds();
-            self.announcements.push_back(Announcement::Retry {
-                cause,
-                status: None,
-                wait: Duration::ZERO,
-                attempt,
-            });
-            return;
-        }
-        if self.attempts.get(&id).is_some_and(Attempt::brought_a_share) {
-            self.retry.progressed(u64::MAX);
-        }
-        self.setback(id, setback, cause.clone(), None, Error::new(kind, cause), now);
-        let again = self.attempts.get(&id).is_some_and(|attempt| {
-            self.stage == Stage::Stream && attempt.fresh == 0 && attempt.position > EARLY
-        });
-        if again && self.failure.is_none() {
-            // Everything came once more, up to where it had been before.
-            self.fresh_starts += 1;
-            if self.fresh_starts > FRESH_STARTS {
-                let cause =
-                    "the answer always ends before what is missing, and everything comes anew each time";
-                return self.fail(Error::new(Kind::Network, cause));
-            }
-        }
-        let must_not_join = self.stage == Stage::Stream && !self.joinable() && !self.written.is_empty();
-        if must_not_join && self.failure.is_none() {
-            self.fresh_starts += 1;
-            if self.fresh_starts > FRESH_STARTS || !self.policy.may_restart {
-                self.fail(Error::new(Kind::Network, "the connection keeps breaking, and without a strong validator each time everything would have to be fetched again"));
-                return;
-            }
-            self.discard = Some(
-                "the connection broke, and without a strong validator the rest must not be joined".into(),
-            );
-            self.abandon_all();
-        }
-    }
-
     pub(super) fn length(&self) -> Option<u64> {
         self.known.as_ref().and_then(|known| known.complete_length)
     }
@@ -528,31 +310,12 @@ impl Transfer {
         }
     }
 
-    /// The resource is another one than the one on disk.
-    fn changed(&mut self, what: &str) {
-        let nothing_kept = self.written.is_empty();
-        if (self.restarted || !self.policy.may_restart) && !nothing_kept {
-            let hint = match self.policy.window {
-                Some(_) => "save to a file instead: a pipe cannot start over",
-                None => "--restart fetches the new version from the beginning",
-            };
-            let cause = format!("the file changed on the server: {what}");
-            self.fail(Error::new(Kind::Changed, cause).with_hint(hint));
-        } else if self.restarted && nothing_kept {
-            self.fail(Error::new(Kind::Changed, format!("the file keeps changing on the server: {what}")));
-        } else if self.discard.is_none() {
-            self.restarted = true;
-            self.discard = Some(format!("the file changed on the server: {what}"));
-            self.abandon_all();
-        }
-    }
-
-    fn ask_for_everything(&mut self, why: &str) {
+    pub(super) fn ask_for_everything(&mut self, why: &str) {
         self.single_stream(why);
         self.stage = Stage::Probing { ranged: false };
     }
 
-    fn single_stream(&mut self, why: &str) {
+    pub(super) fn single_stream(&mut self, why: &str) {
         self.announcements.push_back(Announcement::SingleStream { why: why.to_owned() });
     }
 
@@ -569,63 +332,6 @@ impl Transfer {
         }
         self.finished = false;
     }
-
-    /// Stops, keeping everything: every attempt is abandoned, and `poll_command` ends with this error.
-    pub(crate) fn fail(&mut self, error: Error) {
-        if self.failure.is_none() {
-            self.failure = Some(error);
-        }
-        self.abandon_all();
-    }
-
-    fn abandon_all(&mut self) {
-        for attempt in self.attempts.values_mut() {
-            attempt.abandoned = true;
-        }
-    }
-}
-
-/// What a refusal amounts to that asking again cannot mend.
-fn refused_for_good(refusal: Refusal) -> Error {
-    match refusal {
-        Refusal::NotFound(status) => {
-            Error::new(Kind::NotFound, format!("the server says there is no such file ({status})"))
-        }
-        Refusal::Denied(407) => Error::new(Kind::Auth, "the proxy wants other credentials (407)")
-            .with_hint("write them into the URL of the proxy: http://USER:PASSWORD@HOST:PORT"),
-        Refusal::Denied(status) => Error::new(Kind::Auth, format!("the server refuses access ({status})"))
-            .with_hint("give credentials with -u, --bearer-file or -H"),
-        Refusal::Coded(coding) => Error::new(
-            Kind::Http,
-            format!("the server sends the file encoded as {coding} although it was asked not to"),
-        ),
-        Refusal::Changed(what) => Error::new(Kind::Changed, format!("it holds another file: {what}")),
-        Refusal::Contradiction(what) => {
-            let cause = format!("the server contradicts itself about one and the same version: {what}");
-            Error::new(Kind::Changed, cause)
-                .with_hint("try again later; --restart begins anew with what the server says now")
-        }
-        Refusal::Impostor(why) | Refusal::Unusable(why) | Refusal::RangeRefused(why) => {
-            Error::new(Kind::Http, why)
-        }
-        Refusal::IfRangeIgnored => Error::new(Kind::Http, "the server takes If-Range amiss"),
-        Refusal::Busy { status, .. } => Error::new(Kind::Http, trouble_of(status)),
-    }
-}
-
-/// A status that may pass, in words.
-fn trouble_of(status: u16) -> String {
-    match status {
-        500 => format!("the server failed ({status})"),
-        502 | 504 => format!("the server reaches none of its own ({status})"),
-        408 => format!("the server waited too long ({status})"),
-        _ => format!("the server is too busy ({status})"),
-    }
-}
-
-/// How far before what is wanted an answer begins.
-fn wanted_early(attempt: &Attempt, stated: ByteRange) -> u64 {
-    attempt.ask.wanted.start().saturating_sub(stated.start())
 }
 
 /// Takes a new measurement into a smoothed one.
