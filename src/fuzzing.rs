@@ -216,7 +216,7 @@ fn answer(head: &[u8]) -> Option<Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::transfer::mix;
+    use crate::plan::seed::mix;
     use std::path::Path;
     use std::time::Instant;
 

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
     use crate::manifest::{FileRecord, Raw};
     use crate::plan::representation::Representation;
-    use crate::plan::transfer::mix;
+    use crate::plan::seed::mix;
     use crate::storage::Identity;
     use crate::storage::crash::{CrashDisk, CrashFile};
     use proptest::prelude::*;

@@ -3,7 +3,7 @@ use super::clock::Clock;
 use super::event::{Event, Notice};
 use super::hosts::Host;
 use super::lane::Lane;
-use super::preparation::Order;
+use super::order::Order;
 use super::progress::Phase;
 use super::report::Report;
 use super::teller::{Counters, Teller};

@@ -8,6 +8,7 @@ mod driver;
 mod event;
 mod hosts;
 mod lane;
+mod order;
 mod preparation;
 mod progress;
 mod report;

@@ -1,25 +1,14 @@
 //! Before the first request: what stands at the target, and what an earlier run left. All of it blocking.
 
+use super::order::Order;
 use super::request::IfExists;
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::{self, Distrust, Expectation, Journal, Raw, ReadError, Trusted};
-use crate::plan::Address;
 use crate::storage::{self, Opened, Present, Seal, Storage as _, Target};
 use crate::verify::{Digest, hash_file};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-
-/// What is wanted, as far as the disk is concerned.
-#[derive(Clone, Debug)]
-pub(crate) struct Order {
-    pub(crate) address: Address,
-    pub(crate) digests: Vec<Digest>,
-    pub(crate) if_exists: IfExists,
-    pub(crate) restart: bool,
-    pub(crate) may_restart: bool,
-    pub(crate) create_directory: bool,
-}
 
 /// What stands at the final name means.
 pub(crate) enum Standing {

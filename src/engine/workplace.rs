@@ -1,6 +1,6 @@
 //! The part file, locked, and the manifest beside it.
 
-use super::preparation::Order;
+use super::order::Order;
 use crate::error::Error;
 use crate::manifest::{FileRecord, Journal, Raw, Trusted};
 use crate::plan::representation::Representation;

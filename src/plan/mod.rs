@@ -13,6 +13,7 @@ pub(crate) mod meter;
 mod range_set;
 pub(crate) mod representation;
 pub(crate) mod retry;
+pub(crate) mod seed;
 pub(crate) mod segment;
 mod source;
 pub(crate) mod transfer;

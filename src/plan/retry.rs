@@ -138,7 +138,7 @@ impl Retry {
     fn back_off(&mut self) -> Duration {
         let doubled = FIRST_WAIT.saturating_mul(1 << self.rounds.min(10).saturating_sub(1));
         let ceiling = doubled.min(LONGEST_WAIT);
-        self.seed = super::transfer::mix(self.seed);
+        self.seed = super::seed::mix(self.seed);
         ceiling / 2 + (ceiling / 2).mul_f64((self.seed >> 11) as f64 / (1_u64 << 53) as f64)
     }
 }

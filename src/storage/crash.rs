@@ -5,7 +5,7 @@
 //! forgets what was not on disk yet, and the next one says that all is well: that is what kernels do.
 
 use super::Storage;
-use crate::plan::transfer::mix;
+use crate::plan::seed::mix;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 

@@ -4,8 +4,9 @@ use super::{Driver, PIPE_WINDOW, Prepared, Wants, cancellation, until_cancelled}
 use crate::engine::client::Client;
 use crate::engine::clock::Clock;
 use crate::engine::event::Notice;
+use crate::engine::order::Order;
 use crate::engine::preparation;
-use crate::engine::preparation::{Ground, Order, Standing};
+use crate::engine::preparation::{Ground, Standing};
 use crate::engine::progress::Phase;
 use crate::engine::report::Report;
 use crate::engine::request::{Output, Request};

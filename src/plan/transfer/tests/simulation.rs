@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::plan::answer::tests::answer;
+use crate::plan::seed::mix;
 
 const STEP: Duration = Duration::from_millis(20);
 /// No schedule may take longer, nor more commands or requests.
