@@ -4,7 +4,7 @@ use super::args::{Digests, Options, Style};
 use super::render::Screen;
 use crate::error::Error;
 use crate::{Algorithm, Client, ClientSettings, Digest, Proxy, Request};
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 /// A secret file larger than this is some other file.
@@ -76,18 +76,33 @@ pub(super) fn request(url: &str, options: &Options) -> Result<Request, Error> {
     with_secrets(request, options)
 }
 
+/// No URL is longer, and what goes on for longer is none.
+const LONGEST_URL: u64 = 64 << 10;
+
 /// The first line that a shell command prints.
 fn printed_by(command: &str) -> Result<String, String> {
-    let output = std::process::Command::new("/bin/sh")
+    let failed = |error: std::io::Error| format!("--refresh-cmd cannot be run: {error}");
+    let mut child = std::process::Command::new("/bin/sh")
         .args(["-c", command])
         .stdin(std::process::Stdio::null())
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .map_err(|error| format!("--refresh-cmd cannot be run: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("--refresh-cmd failed ({})", output.status));
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let mut bytes = Vec::new();
+    if let Some(out) = child.stdout.take() {
+        out.take(LONGEST_URL + 1).read_to_end(&mut bytes).map_err(failed)?;
     }
-    let text = String::from_utf8_lossy(&output.stdout);
+    if bytes.len() as u64 > LONGEST_URL {
+        // It may have ended by itself, and is waited for in any case.
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err("--refresh-cmd prints more than a URL".to_owned());
+    }
+    let status = child.wait().map_err(failed)?;
+    if !status.success() {
+        return Err(format!("--refresh-cmd failed ({status})"));
+    }
+    let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().find(|line| !line.trim().is_empty());
     line.map(str::to_owned).ok_or_else(|| "--refresh-cmd printed nothing".to_owned())
 }

@@ -7,6 +7,9 @@ use serde::Deserialize;
 use std::fmt;
 use std::path::{Component, Path};
 
+/// A longer line names nothing that can be downloaded.
+const LONGEST_LINE: usize = 64 << 10;
+
 /// One file of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -78,8 +81,13 @@ impl Default for Checksums {
 /// Reads a list. Empty lines and lines that begin with `#` say nothing.
 pub(crate) fn parse(text: &str) -> Result<InputList, ListError> {
     let mut list = InputList::default();
+    // Some editors put a mark before everything else.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (at, line) in text.lines().enumerate() {
         let number = at + 1;
+        if line.len() > LONGEST_LINE {
+            return Err(ListError { line: number, why: "it is too long".to_owned() });
+        }
         let told = line.trim();
         if told.is_empty() || told.starts_with('#') {
             continue;
@@ -140,7 +148,9 @@ fn option(list: &mut InputList, line: usize, text: &str) -> Result<(), String> {
 /// A path that stays below where it starts.
 fn below(path: String) -> Result<String, String> {
     let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
-    let usable = !path.is_empty() && !path.contains('\0') && Path::new(&path).components().all(inside);
+    let names = |part: Component<'_>| matches!(part, Component::Normal(_));
+    let parts = || Path::new(&path).components();
+    let usable = !path.contains('\0') && parts().all(inside) && parts().any(names);
     if usable { Ok(path) } else { Err("a name in a list may not lead out of the directory".to_owned()) }
 }
 
@@ -196,7 +206,7 @@ mod tests {
     // T067
     #[test]
     fn no_name_in_a_list_leads_out_of_the_directory() {
-        for name in ["../x", "/etc/x", "a/../../x", "..", "", "a\0b"] {
+        for name in ["../x", "/etc/x", "a/../../x", "..", ".", "./.", "", "a\0b"] {
             let option = format!("http://h/a\n out={name}\n");
             assert_eq!(parse(&option).unwrap_err().line, 2, "{name:?}");
             let object = serde_json::json!({ "url": "http://h/a", "dir": name }).to_string();

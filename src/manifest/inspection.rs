@@ -34,12 +34,14 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     let target = Target::from_path(Path::new(""), &named(path))?;
     let manifest = target.manifest_path();
     let raw = Raw::read(&manifest).map_err(|error| error.into_error(&manifest))?;
+    // What is claimed beyond the end is not there.
+    let end = raw.file.representation.complete_length.unwrap_or(u64::MAX);
     Ok(Inspection {
         path: target.path(),
         url_is_whole: !raw.file.url.contains("=hidden-"),
         url: raw.file.url,
         size: raw.file.representation.complete_length,
-        durable: raw.runs.iter().map(|run| run.range.len()).sum(),
+        durable: raw.runs.iter().filter(|run| run.range.end() <= end).map(|run| run.range.len()).sum(),
         digests: raw.file.digests,
         rejected: raw.rejected.is_some(),
     })
@@ -63,7 +65,7 @@ impl ReadError {
             }
             Self::Unusable(why) => {
                 Error::new(Kind::Changed, format!("the manifest {shown} cannot be used: {why}"))
-                    .with_hint("--restart starts over; haul rm removes it")
+                    .with_hint("--restart starts over")
             }
             Self::Newer(version) => Error::new(
                 Kind::Unsafe,

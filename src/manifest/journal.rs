@@ -7,7 +7,7 @@ use crate::storage::{Storage, remove_own, sync_directory};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// An open manifest.
@@ -104,7 +104,8 @@ fn write_anew(path: &Path, record: &FileRecord, runs: &[Run]) -> io::Result<(Fil
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
-    let written = write_temporary(&temporary, record, runs).and_then(|made| {
+    let file = create_exclusively(&temporary)?;
+    let written = fill(file, record, runs).and_then(|made| {
         rustix::fs::renameat(CWD, &temporary, CWD, path)?;
         sync_directory(
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
@@ -118,8 +119,7 @@ fn write_anew(path: &Path, record: &FileRecord, runs: &[Run]) -> io::Result<(Fil
     written
 }
 
-fn write_temporary(path: &Path, record: &FileRecord, runs: &[Run]) -> io::Result<(File, u64)> {
-    let mut file = create_exclusively(path)?;
+fn fill(mut file: File, record: &FileRecord, runs: &[Run]) -> io::Result<(File, u64)> {
     let mut text = head(record);
     text.extend(runs.iter().map(|run| Record::from(*run).to_line()));
     file.write_all(text.as_bytes())?;
@@ -138,12 +138,35 @@ fn create_exclusively(path: &Path) -> io::Result<File> {
         // Left by a run that died here. The part file's lock says that nobody else is at it; unlinking takes
         // away a planted link, not what it points to.
         Err(Errno::EXIST) => {
+            if !may_be_left_over(path)? {
+                let why = format!("{} is there, and it is not haul's", path.display());
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+            }
             remove_own(path)?;
             Ok(File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?))
         }
         opened => Ok(File::from(opened?)),
     }
 }
+
+/// Whether a file in the place of a temporary manifest is one, or the beginning of one, or a link, which holds nothing.
+fn may_be_left_over(path: &Path) -> io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(Errno::LOOP | Errno::NOENT) => return Ok(true),
+        opened => File::from(opened?),
+    };
+    if !file.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let mut start = Vec::new();
+    file.take(HEAD.len() as u64 + 8).read_to_end(&mut start)?;
+    let (crc, json) = start.split_at(start.len().min(8));
+    Ok(crc.iter().all(u8::is_ascii_hexdigit) && HEAD.as_bytes().starts_with(json))
+}
+
+/// What follows the checksum of the first line.
+const HEAD: &str = " {\"haul\":";
 
 #[cfg(test)]
 mod tests {

@@ -72,7 +72,9 @@ impl Trusted {
                 "the server gave no strong validator, so what is on disk must not be continued".to_owned(),
             ));
         }
-        let claimed: u64 = raw.runs.iter().map(|run| run.range.len()).sum();
+        let within = |end: u64| end <= length.unwrap_or(u64::MAX);
+        let claimed: u64 =
+            raw.runs.iter().filter(|run| within(run.range.end())).map(|run| run.range.len()).sum();
         Ok(Self { representation: raw.file.representation, runs, void: claimed - have.len() })
     }
 

@@ -300,6 +300,11 @@ impl Transfer {
         &self.written
     }
 
+    /// Who says what the file is, by number.
+    pub(crate) fn lead(&self) -> usize {
+        self.sources.lead()
+    }
+
     /// Who has given bytes in this run, by number.
     pub(crate) fn contributors(&self) -> Vec<usize> {
         self.sources.contributors()

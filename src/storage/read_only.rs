@@ -1,6 +1,7 @@
 //! A finished file, to be read.
 
 use super::Storage;
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -9,9 +10,14 @@ use std::path::Path;
 pub(crate) struct ReadOnly(File);
 
 impl ReadOnly {
-    #[expect(clippy::disallowed_methods, reason = "storage is where files are opened")]
+    /// Opens a regular file; anything else, a pipe that would keep us waiting among it, is refused.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        File::open(path).map(Self)
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        }
+        Ok(Self(file))
     }
 }
 

@@ -160,3 +160,21 @@ fn of_a_finished_file_nothing_can_be_repaired_and_it_is_left_alone() {
     outcome.assert_failed(2).assert_says("--if-exists overwrite");
     assert_eq!(sandbox.read("file.bin"), b"finished");
 }
+
+#[test]
+fn verify_does_not_wait_for_a_pipe() {
+    let sandbox = Sandbox::new();
+    let made = std::process::Command::new("mkfifo").arg(sandbox.path("pipe")).status().unwrap();
+    assert!(made.success());
+    let outcome = sandbox.haul().args(["verify", "pipe", "--sha256", &"0".repeat(64)]).run();
+    outcome.assert_failed(9).assert_says("regular file");
+}
+
+#[test]
+fn repair_goes_on_with_what_is_intact_too() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    killed_after(&sandbox, &server, 4 * MIB, FOUR);
+    sandbox.haul().args(["verify", "--repair", "file.bin"]).run().assert_ok().assert_says("intact");
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}

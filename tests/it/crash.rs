@@ -76,13 +76,18 @@ fn survives_kills_at(calls: &str, nths: impl IntoIterator<Item = usize>) {
 // T087
 #[test]
 fn a_kill_at_any_rename_is_survived() {
-    survives_kills_at("rename,renameat,renameat2", 1..12);
+    // strace counts for each thread, so each kind of call gets a count of its own: the manifest's name, and the final one.
+    for call in ["renameat", "renameat2"] {
+        survives_kills_at(call, 1..12);
+    }
 }
 
 // T087
 #[test]
 fn a_kill_at_any_sync_is_survived() {
-    survives_kills_at("fsync,fdatasync", 1..16);
+    for call in ["fsync", "fdatasync"] {
+        survives_kills_at(call, 1..16);
+    }
 }
 
 // T087

@@ -121,7 +121,9 @@ fn when_every_source_is_gone_it_fails_as_the_last_one_did() {
     let gone = || Server::serve(PAYLOAD).behave(|_, _| Reply::Status(404)).start();
     let (server, mirror) = (gone(), gone());
     let sandbox = Sandbox::new();
-    with_mirrors(&sandbox, &server, [&mirror]).run().assert_failed(3);
+    let outcome = with_mirrors(&sandbox, &server, [&mirror]).run();
+    outcome.assert_failed(3);
+    assert!(outcome.cause_lines()[0].contains(&mirror.url("/copy")), "the wrong one is blamed: {outcome}");
     sandbox.assert_empty();
 }
 

@@ -388,3 +388,17 @@ fn an_overwrite_never_widens_the_old_mode() {
     sandbox.haul().args(["--if-exists", "overwrite"]).arg(server.url("/file.bin")).run().assert_ok();
     assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
 }
+
+#[test]
+fn a_file_of_the_users_in_the_place_of_a_temporary_manifest_is_not_removed() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    sandbox.write("file.bin.haul.tmp", "my notes");
+    sandbox.haul().arg(server.url("/file.bin")).run().assert_failed(9).assert_says("file.bin.haul.tmp");
+    assert_eq!(sandbox.entries(), ["file.bin.haul.tmp"]);
+    assert_eq!(sandbox.read("file.bin.haul.tmp"), b"my notes");
+    sandbox.write("file.bin.haul.tmp", "0123abcd {\"ha");
+    sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert_eq!(sandbox.entries(), ["file.bin"]);
+}

@@ -385,6 +385,7 @@ fn a_command_that_prints_no_usable_url_ends_it_and_says_why() {
         ("true", "printed nothing"),
         ("echo file:///etc/passwd", "http and https"),
         ("echo http://me:S3CR@h/", "user name"),
+        ("yes http://h/", "more than a URL"),
     ] {
         let sandbox = Sandbox::new();
         let outcome = sandbox.haul().args(["--refresh-cmd", command]).arg(&stale).run();

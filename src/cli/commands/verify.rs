@@ -68,9 +68,10 @@ fn mend(file: &Path, shown: &str, options: Options, args: &[OsString]) -> Result
         looked => looked?,
     };
     if damaged.is_empty() {
-        return intact(&damaged, shown).map(|()| ExitCode::SUCCESS);
+        eprintln!("haul: note: {shown}: every recorded piece is intact");
+    } else {
+        eprintln!("haul: note: {shown}: damaged at bytes {}", listed(&damaged));
     }
-    eprintln!("haul: note: {shown}: damaged at bytes {}", listed(&damaged));
     let options = config::fill(options)?;
     let request = resume::request(&inspect(file)?, &options)?;
     fetch::fetch(&options, &session::client(&options)?, vec![request], Vec::new(), args)

@@ -203,6 +203,10 @@ impl Driver {
             // A worker that waits for room would wait for ever.
             work.close();
         }
+        if let Some(url) = self.wants.sources.get(self.transfer.lead()) {
+            // Not always the user's own: a mirror may have taken over.
+            error = error.with_url(url);
+        }
         self.stop_workers().await;
         self.settle(teller).await;
         match std::mem::replace(&mut self.work, Work::Nothing) {
