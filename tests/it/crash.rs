@@ -169,7 +169,7 @@ fn a_kill_at_a_random_moment_is_survived_and_costs_little() {
         );
     }
     // What two seconds bring, and what was in the sockets.
-    assert!(worst <= 2 * 8 * rate + 8 * MIB, "{worst} bytes were sent twice");
+    assert!(worst <= 2 * 8 * rate + 2 * MIB, "{worst} bytes were sent twice");
 }
 
 /// A download on a disk of its own, whose power goes at random instants; each time the copy is gone on with.
@@ -201,12 +201,8 @@ fn power_cuts(kind: &'static str) {
         payload.assert_file_is(&copy.path("file.bin"));
         server.assert_cost(payload.len - kept + 8 * MIB);
     }
-    // A checkpoint is made once a second, so what two seconds bring is what may be missing, and what was on its way.
-    let bound = (2 * 8 * 2 * MIB + 8 * MIB) * instants;
-    assert!(
-        claimed_bytes + bound.min(written_bytes / 2) >= written_bytes / 2,
-        "{claimed_bytes} of {written_bytes}"
-    );
+    // Whoever makes no checkpoints keeps nothing.
+    assert!(claimed_bytes * 4 >= written_bytes, "{kind}: {claimed_bytes} of {written_bytes} bytes were kept");
     if exhaustive() {
         eprintln!(
             "{kind}: {instants} power cuts, 0 untrue claims, {:.0} % of what had been sent was kept",
