@@ -1,5 +1,6 @@
 //! The one task that owns a transfer: it carries out the plan's commands and tells it what happened.
 use super::clock::Clock;
+use super::disk_use::DiskUse;
 use super::event::{Event, Notice};
 use super::hosts::Host;
 use super::lane::Lane;
@@ -69,6 +70,7 @@ struct Driver {
     fits: bool,
     permitted: Vec<Permitted>,
     clock: Clock,
+    disk: DiskUse,
     cancelled: watch::Receiver<bool>,
     /// A worker died; its attempt will never end.
     crashed: Option<Error>,
@@ -287,6 +289,11 @@ impl Driver {
             Work::Nothing => {}
         }
         self.wants.host.served(self.shared.received.load(Ordering::Relaxed));
+        self.transfer.handle_others(self.wants.host.uses(self.lanes.len()));
+        self.wants.host.teach(self.transfer.learned_limit());
+        let writing = Duration::from_nanos(self.shared.writing.load(Ordering::Relaxed));
+        let held_back = self.disk.is_busy(writing, now);
+        self.transfer.handle_look(held_back, now);
         let phase = if self.transfer.has_begun() { Phase::Transferring } else { Phase::Starting };
         self.show(teller, phase, false);
     }

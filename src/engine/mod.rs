@@ -3,6 +3,7 @@
 mod checkpoint;
 mod client;
 mod clock;
+mod disk_use;
 mod download;
 mod driver;
 mod event;

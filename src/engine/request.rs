@@ -2,6 +2,7 @@
 
 use super::settings::Connections;
 use crate::error::{Error, Kind};
+use crate::plan::concurrency::{Allowance, HIGHEST};
 use crate::plan::{Address, AddressError};
 #[cfg(feature = "cli")]
 use crate::storage::Target;
@@ -69,6 +70,8 @@ pub struct Request {
     pub(crate) output: Output,
     pub(crate) digests: Vec<Digest>,
     pub(crate) connections: Connections,
+    /// More cannot be opened, whatever is wanted.
+    pub(crate) most_connections: usize,
     pub(crate) min_split: u64,
     pub(crate) if_exists: IfExists,
     pub(crate) restart: bool,
@@ -96,6 +99,7 @@ impl Request {
             output: Output::Named,
             digests: Vec::new(),
             connections: Connections::Auto,
+            most_connections: usize::MAX,
             min_split: 1 << 20,
             if_exists: IfExists::Auto,
             restart: false,
@@ -167,6 +171,14 @@ impl Request {
     pub fn connections(mut self, connections: Connections) -> Self {
         self.connections = connections;
         self
+    }
+
+    /// What the plan is told, within what the process may have open.
+    pub(crate) fn allowance(&self) -> Allowance {
+        match self.connections {
+            Connections::Auto => Allowance::Adaptive(HIGHEST.min(self.most_connections)),
+            Connections::AtMost(count) => Allowance::Fixed(count.clamp(1, self.most_connections)),
+        }
     }
 
     /// No range shorter than this many bytes is given a request of its own, unless to relieve a slow one.

@@ -7,21 +7,12 @@ use std::time::Duration;
 /// How many connections one file may use at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Connections {
-    /// As many as serve it well: up to eight, fewer where the server asks for it.
+    /// As many as make it faster: a few at first, more while that pays, up to 32, or 64 where each of them brings
+    /// little. Fewer where the server asks for it.
     #[default]
     Auto,
     /// At most this many.
     AtMost(usize),
-}
-
-impl Connections {
-    pub(crate) fn count(self) -> usize {
-        match self {
-            // RFC 9112 §9.4: servers may take many parallel connections for abuse.
-            Self::Auto => 8,
-            Self::AtMost(count) => count.max(1),
-        }
-    }
 }
 
 /// Settings of a [`Client`](crate::Client): limits and the ways to connect.

@@ -2,6 +2,7 @@
 
 use super::clock::Clock;
 use crate::error::{Error, Kind};
+use crate::plan::concurrency::Allowance;
 use crate::plan::answer::{Answer, Field};
 use crate::plan::byte_range::ContentRange;
 use crate::plan::representation::Representation;
@@ -93,7 +94,8 @@ async fn probe(requester: &Requester) -> Result<Survey, Error> {
 /// The error that a download would end with on this answer.
 fn refusal(answer: &Answer) -> Error {
     let policy = Policy {
-        connections: 1,
+        connections: Allowance::Fixed(1),
+        learned: None,
         min_split: 1,
         retry: RetryPolicy { attempts: 0, ..RetryPolicy::default() },
         stall: Duration::MAX,

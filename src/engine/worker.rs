@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) questions: mpsc::Sender<Question>,
     /// Payload taken off the network, wanted or not.
     pub(crate) received: AtomicU64,
+    /// Nanoseconds that writing has taken, of all workers together.
+    pub(crate) writing: AtomicU64,
     /// For the text of a disk error.
     pub(crate) path: PathBuf,
 }
@@ -124,7 +126,10 @@ async fn take(shared: &Shared, lane: &Lane, mut body: Body, permit: Permit, body
                 }
                 Claim::Write(length) => {
                     let piece = bytes.split_to(length);
-                    if let Err(error) = permit.sink.write(offset, piece.clone()).await {
+                    let clock = Clock::start();
+                    let written = permit.sink.write(offset, piece.clone()).await;
+                    shared.writing.fetch_add(clock.now().as_nanos() as u64, Ordering::Relaxed);
+                    if let Err(error) = written {
                         if error.kind() == std::io::ErrorKind::BrokenPipe {
                             return End::Left;
                         }

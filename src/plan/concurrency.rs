@@ -1,128 +1,128 @@
-//! How many connections a file may use at once.
+//! How many connections a file uses at once: found out by trying, or given, and bounded by what its server, and the
+//! other files that come from there, leave for it.
 
 use super::Moment;
 use std::time::Duration;
 
-/// How long a lowered limit is held before one more connection is tried, the first time.
-const FIRST_HOLD: Duration = Duration::from_secs(10);
-/// Refusals within this time are taken for one.
-const ONE_LESSON: Duration = Duration::from_secs(1);
-const LONGEST_HOLD: Duration = Duration::from_secs(300);
+mod climb;
+mod refusals;
 
-/// The number of connections: what was asked for, lowered by what the server refuses, and raised again one
-/// at a time, more rarely after each refusal.
+pub(crate) use climb::{CEILING, HIGHEST, Sample};
+use climb::Climb;
+use refusals::Refusals;
+
+/// What the user wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allowance {
+    /// So many, or as many of them as the server serves.
+    Fixed(usize),
+    /// As many as make it faster, up to so many.
+    Adaptive(usize),
+}
+
+impl Allowance {
+    /// The most there can be.
+    pub(crate) fn most(self) -> usize {
+        match self {
+            Self::Fixed(most) | Self::Adaptive(most) => most.max(1),
+        }
+    }
+}
+
+/// See the module.
 #[derive(Debug)]
 pub(crate) struct Concurrency {
-    wanted: usize,
-    cap: usize,
-    hold: Duration,
-    raise_at: Option<Moment>,
-    /// Nothing was served when it failed last. That says nothing about a limit, so one attempt finds out
-    /// when it is over, and then all are back.
-    outage: bool,
-    lesson_until: Moment,
+    most: usize,
+    /// `None` where the number is given.
+    climb: Option<Climb>,
+    refusals: Refusals,
+    /// Connections that other files have to the same server.
+    elsewhere: usize,
 }
 
 impl Concurrency {
-    pub(crate) fn new(wanted: usize) -> Self {
-        let wanted = wanted.max(1);
-        Self {
-            wanted,
-            cap: wanted,
-            hold: FIRST_HOLD,
-            raise_at: None,
-            outage: false,
-            lesson_until: Moment::ZERO,
+    /// `learned`: what other files have learned that the server serves at once.
+    pub(crate) fn new(allowance: Allowance, learned: Option<usize>) -> Self {
+        let most = allowance.most();
+        let refusals = Refusals::new(most);
+        let refusals = match learned {
+            Some(cap) => refusals.learned(cap, Moment::ZERO),
+            None => refusals,
+        };
+        let climb = matches!(allowance, Allowance::Adaptive(_)).then(|| Climb::new(1, Moment::ZERO));
+        Self { most, climb, refusals, elsewhere: 0 }
+    }
+
+    /// The first answer has come, `latency` after it was asked for: from now on there may be several.
+    pub(crate) fn begin(&mut self, latency: Duration, now: Moment) {
+        if self.climb.is_some() {
+            self.climb = Some(Climb::new(Climb::first_level(latency).min(self.most), now));
         }
     }
 
     /// How many may be in use at `now`.
     pub(crate) fn limit(&mut self, now: Moment) -> usize {
-        if self.raise_at.is_some_and(|at| now >= at) {
-            self.cap = (self.cap + 1).min(self.wanted);
-            self.raise_at = (self.cap < self.wanted).then(|| now + self.hold);
+        let level = self.climb.as_ref().map_or(self.most, Climb::level);
+        self.refusals.limit(now).min(level).min(self.share())
+    }
+
+    /// What the other files leave of a server that is not to be asked on too many connections. A number that was
+    /// given is meant for each file.
+    fn share(&self) -> usize {
+        if self.climb.is_none() { self.most } else { CEILING.max(self.most).saturating_sub(self.elsewhere).max(1) }
+    }
+
+    /// How many of `active` are to be given up, because fewer are as fast.
+    pub(crate) fn surplus(&self, active: usize) -> usize {
+        self.climb
+            .as_ref()
+            .filter(|climb| climb.has_shrunk())
+            .map_or(0, |climb| active.saturating_sub(climb.level()))
+    }
+
+    /// Takes in how things stand; `allowed` is filled in here.
+    pub(crate) fn observe(&mut self, sample: &Sample, now: Moment) {
+        let allowed = self.refusals.limit(now).min(self.share());
+        if let Some(climb) = &mut self.climb {
+            climb.observe(&Sample { allowed, ..*sample }, now);
         }
-        if self.outage { 1 } else { self.cap }
+    }
+
+    /// Other files have so many connections to the same server.
+    pub(crate) fn others_use(&mut self, connections: usize) {
+        self.elsewhere = connections;
     }
 
     /// The server refused one more while `serving` were under way (0: while it served nothing at all); none
     /// is added before `wait` is over.
     pub(crate) fn refused(&mut self, serving: usize, now: Moment, wait: Duration) {
-        if serving == 0 {
-            self.outage = true;
-            return;
-        }
-        self.cap = self.cap.min(serving);
-        // Refusals that come together are one lesson.
-        self.raise_at = Some(match self.raise_at {
-            Some(at) => at.max(now + wait),
-            None => now + self.hold.max(wait),
-        });
-        if self.lesson_until <= now {
-            self.hold = (self.hold * 2).min(LONGEST_HOLD);
-            self.lesson_until = now + ONE_LESSON;
+        self.refusals.refused(serving, now, wait);
+        if let Some(climb) = self.climb.as_mut().filter(|_| serving > 0) {
+            climb.bounded(serving, now);
         }
     }
 
     /// Bytes come: if nothing was served at all before, that is over.
     pub(crate) fn served(&mut self) {
-        self.outage = false;
+        self.refusals.served();
     }
 
     /// Whether a refusal holds it below what was asked for.
     pub(crate) fn is_lowered(&self) -> bool {
-        self.raise_at.is_some()
+        self.refusals.is_lowered()
+    }
+
+    /// What the server is known to serve at once, if it has refused more.
+    pub(crate) fn learned(&self) -> Option<usize> {
+        self.refusals.cap()
     }
 
     /// One connection for the rest, whatever was asked for.
     pub(crate) fn only_one(&mut self) {
-        (self.wanted, self.cap, self.raise_at) = (1, 1, None);
+        (self.most, self.climb) = (1, None);
+        self.refusals.only_one();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: u64) -> Moment {
-        Moment::from_secs(seconds)
-    }
-
-    // T049
-    #[test]
-    fn a_refusal_lowers_the_limit_to_what_was_being_served() {
-        let mut concurrency = Concurrency::new(8);
-        assert_eq!(concurrency.limit(at(0)), 8);
-        for _ in 0..5 {
-            concurrency.refused(3, at(0), Duration::from_secs(2));
-        }
-        assert_eq!(concurrency.limit(at(9)), 3);
-        assert_eq!(concurrency.limit(at(10)), 4);
-    }
-
-    #[test]
-    fn a_refused_probe_makes_the_next_one_later() {
-        let mut concurrency = Concurrency::new(8);
-        concurrency.refused(3, at(0), Duration::ZERO);
-        assert_eq!(concurrency.limit(at(10)), 4);
-        concurrency.refused(3, at(10), Duration::ZERO);
-        assert_eq!(concurrency.limit(at(29)), 3);
-        assert_eq!(concurrency.limit(at(30)), 4);
-    }
-
-    #[test]
-    fn one_is_always_left() {
-        let mut concurrency = Concurrency::new(0);
-        concurrency.refused(0, at(0), Duration::ZERO);
-        assert_eq!(concurrency.limit(at(0)), 1);
-    }
-
-    #[test]
-    fn after_an_outage_all_connections_are_back_at_once() {
-        let mut concurrency = Concurrency::new(8);
-        concurrency.refused(0, at(0), Duration::ZERO);
-        assert_eq!(concurrency.limit(at(60)), 1);
-        concurrency.served();
-        assert_eq!(concurrency.limit(at(60)), 8);
-    }
-}
+mod tests;

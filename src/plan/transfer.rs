@@ -5,7 +5,7 @@
 //! end, exactly once, with [`Transfer::handle_end`].
 
 use super::answer::Answer;
-use super::concurrency::Concurrency;
+use super::concurrency::{Allowance, Concurrency, Sample};
 use super::meter::Meter;
 use super::representation::Representation;
 use super::retry::{Decision, Retry, RetryPolicy, Setback};
@@ -25,8 +25,10 @@ mod helping;
 /// What a transfer may do.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    /// How many connections at most.
-    pub(crate) connections: usize,
+    /// How many connections.
+    pub(crate) connections: Allowance,
+    /// How many the server serves at once, as far as other files have learned that.
+    pub(crate) learned: Option<usize>,
     /// No segment is cut shorter than this, unless to take over from a slow connection.
     pub(crate) min_split: u64,
     pub(crate) retry: RetryPolicy,
@@ -173,9 +175,16 @@ struct Attempt {
     /// Whether the driver has been told to abandon it.
     told: bool,
     stalled: bool,
+    /// It was told to end where it is, because fewer connections are as fast.
+    retired: bool,
 }
 
 impl Attempt {
+    /// Whether it counts as one of the connections that are used.
+    fn is_active(&self) -> bool {
+        !self.abandoned && !self.retired
+    }
+
     fn rest(&self) -> ByteRange {
         ByteRange::new(self.position, self.end)
     }
@@ -217,6 +226,10 @@ pub(crate) struct Transfer {
     latency: Option<Duration>,
     /// Until that is known: the time to the head of the first answer.
     first_latency: Option<Duration>,
+    /// The shortest time from the start of an attempt to its answer: the nearest there is to a round trip.
+    round_trip: Option<Duration>,
+    /// Bytes that were written for the first time, in this run.
+    fresh: u64,
     /// Smoothed rate of one connection.
     connection_rate: Option<f64>,
     sources: Sources,
@@ -260,9 +273,11 @@ impl Transfer {
             attempts: BTreeMap::new(),
             next_id: 0,
             retry: Retry::new(policy.retry.clone(), policy.seed),
-            concurrency: Concurrency::new(policy.connections),
+            concurrency: Concurrency::new(policy.connections, policy.learned),
             latency: None,
             first_latency: None,
+            round_trip: None,
+            fresh: 0,
             connection_rate: None,
             sources: Sources::new(policy.sources),
             range_worked: false,
@@ -318,6 +333,11 @@ impl Transfer {
     /// Whether the server has asked for less, lately.
     pub(crate) fn is_held_back(&self) -> bool {
         self.concurrency.is_lowered()
+    }
+
+    /// What the server is known to serve at once, if it has refused more.
+    pub(crate) fn learned_limit(&self) -> Option<usize> {
+        self.concurrency.learned()
     }
 
     /// What is being worked on now, in order of position.

@@ -76,16 +76,15 @@ fn bounded_by_files(jobs: Option<u16>, requests: Vec<Request>) -> Vec<Request> {
     };
     let jobs = jobs.map_or(4, u64::from).min(requests.len() as u64).max(1);
     let most = (may.saturating_sub(OWN_FILES) / jobs).saturating_sub(FILES_EACH).max(1);
-    if requests.iter().all(|request| request.connections.count() as u64 <= most) {
+    if requests.iter().all(|request| request.allowance().most() as u64 <= most) {
         return requests;
     }
     eprintln!(
         "haul: warning: {may} files may be open at once, so each download has {most} connections at most"
     );
-    let lowered = |request: Request| {
-        // Not more than what was asked for, so it fits.
-        let count = (request.connections.count() as u64).min(most) as usize;
-        request.connections(crate::Connections::AtMost(count))
+    let lowered = |mut request: Request| {
+        request.most_connections = usize::try_from(most).unwrap_or(usize::MAX);
+        request
     };
     requests.into_iter().map(lowered).collect()
 }

@@ -3,6 +3,7 @@
 use super::{Driver, PIPE_WINDOW, Prepared, Wants, cancellation, until_cancelled};
 use crate::engine::client::Client;
 use crate::engine::clock::Clock;
+use crate::engine::disk_use::DiskUse;
 use crate::engine::event::Notice;
 use crate::engine::order::Order;
 use crate::engine::preparation;
@@ -71,18 +72,19 @@ async fn take_turn(
 
 async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Result<Prepared, Error> {
     let requesters = client.requesters(&request)?;
-    let policy = policy(client, &request);
+    let host = client.inner.hosts.of(request.address.origin());
+    let policy = policy(client, &request, host.learned());
     let sources = request.sources().map(ToString::to_string).collect();
     let Request { address, directory, digests, if_exists, restart, create_directory, .. } = request;
-    let (may_restart, origin) = (request.may_restart, address.origin());
+    let may_restart = request.may_restart;
     let order = Order { address, digests, if_exists, restart, may_restart, create_directory };
     let mut wants = Wants {
         order,
         inline: client.inner.settings.inline_writes,
         remote_time: request.remote_time,
         replaces: None,
-        connections: policy.connections,
-        host: client.inner.hosts.of(origin),
+        connections: policy.connections.most(),
+        host,
         sources,
     };
     let target = match request.output {
@@ -194,11 +196,12 @@ fn nothing_to_do(
     }
 }
 
-fn policy(client: &Client, request: &Request) -> Policy {
+fn policy(client: &Client, request: &Request, learned: Option<usize>) -> Policy {
     let settings = &client.inner.settings;
     let streamed = matches!(request.output, Output::Stream(_));
     Policy {
-        connections: request.connections.count(),
+        connections: request.allowance(),
+        learned,
         min_split: request.min_split,
         retry: RetryPolicy {
             attempts: settings.retries,
@@ -225,7 +228,7 @@ impl Driver {
         clock: Clock,
     ) -> Self {
         let (sender, questions) = mpsc::channel(64);
-        let shared = Shared { requesters, questions: sender, received: AtomicU64::new(0), path };
+        let shared = Shared { requesters, questions: sender, received: AtomicU64::new(0), writing: AtomicU64::new(0), path };
         Self {
             wants,
             transfer,
@@ -239,6 +242,7 @@ impl Driver {
             fits: true,
             permitted: Vec::new(),
             clock,
+            disk: DiskUse::default(),
             // The handle's own receiver takes its place when the loop begins.
             cancelled: watch::channel(false).1,
             crashed: None,

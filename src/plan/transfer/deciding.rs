@@ -30,7 +30,7 @@ impl Transfer {
         if self.failure.is_some() || self.discard.is_some() {
             return None;
         }
-        self.next_attempt(now)
+        self.next_retired(now).or_else(|| self.next_attempt(now))
     }
 
     /// An abandoned attempt that was not told yet, or one that fell silent for too long.
@@ -50,6 +50,33 @@ impl Transfer {
             self.attempts.iter_mut().find(|(_, attempt)| attempt.abandoned && !attempt.told)?;
         attempt.told = true;
         Some(*id)
+    }
+
+    /// One connection that is given up, where fewer turned out to be as fast: the slowest.
+    fn next_retired(&mut self, now: Moment) -> Option<Command> {
+        let active = self.attempts.values().filter(|attempt| attempt.is_active()).count();
+        if self.stage != Stage::Ranged || self.concurrency.surplus(active) == 0 {
+            return None;
+        }
+        let worth_it = |attempt: &&mut Attempt| {
+            attempt.is_active()
+                && attempt.rest().len() as f64 > attempt.meter.rate().unwrap_or(0.0) * WARM.as_secs_f64()
+        };
+        let rate = |attempt: &Attempt| attempt.meter.rate().filter(|_| attempt.flowing.is_some()).unwrap_or(0.0);
+        let (id, attempt) = self
+            .attempts
+            .iter_mut()
+            .map(|(id, attempt)| (*id, attempt))
+            .filter(|(_, attempt)| worth_it(&attempt))
+            .min_by(|(_, one), (_, other)| rate(one).total_cmp(&rate(other)))?;
+        attempt.retired = true;
+        if attempt.flowing.is_none() {
+            attempt.abandoned = true;
+            attempt.told = true;
+            return Some(Command::Abandon { id });
+        }
+        attempt.shortened = Some(now);
+        Some(Command::Shorten { id, end: attempt.position })
     }
 
     fn begin_again(&mut self, why: String) -> Command {
@@ -181,6 +208,7 @@ impl Transfer {
                 abandoned: false,
                 told: false,
                 stalled: false,
+                retired: false,
             },
         );
         Command::Start { id, ask }

@@ -10,7 +10,11 @@ impl Transfer {
         };
         let ask = attempt.ask.clone();
         let latency = now.saturating_sub(attempt.started);
-        self.first_latency.get_or_insert(latency);
+        if self.first_latency.is_none() {
+            self.first_latency = Some(latency);
+            self.concurrency.begin(latency, now);
+        }
+        self.round_trip = Some(self.round_trip.map_or(latency, |shortest| shortest.min(latency)));
         let asked = Asked {
             range: ask.ranged.then_some(ask.wanted),
             if_range: ask.if_range.is_some(),
@@ -26,7 +30,7 @@ impl Transfer {
             Verdict::Whole { .. } | Verdict::Empty { .. } if helps => {
                 self.without_source(ask.source, "it does not serve ranges of this file")
             }
-            Verdict::Partial { stated, representation } => self.partial(id, stated, representation),
+            Verdict::Partial { stated, representation } => self.partial(id, stated, representation, now),
             Verdict::Whole { representation, same } => self.whole(id, representation, same),
             Verdict::Empty { representation } => self.empty(id, representation),
             Verdict::Refused(refusal) => {
@@ -65,7 +69,13 @@ impl Transfer {
             .unwrap_or_else(|| Error::new(Kind::Http, format!("the server answered {}", answer.status)))
     }
 
-    fn partial(&mut self, id: AttemptId, stated: ByteRange, representation: Representation) -> Ruling {
+    fn partial(
+        &mut self,
+        id: AttemptId,
+        stated: ByteRange,
+        representation: Representation,
+        now: Moment,
+    ) -> Ruling {
         // What begins at 0 shows nothing: there are servers that send the first bytes for any range.
         self.range_worked |= stated.start() > 0;
         if self.begun {
@@ -97,7 +107,7 @@ impl Transfer {
         self.begun = true;
         if self.joinable() {
             self.stage = Stage::Ranged;
-            self.confine(id, length);
+            self.confine(id, length, now);
         } else {
             // All of it comes in this one answer; that it is a 206 makes no difference.
             self.serve_alone(id, ByteRange::new(0, length));
@@ -112,8 +122,8 @@ impl Transfer {
     }
 
     /// Once the length is known, the probe keeps its share only.
-    fn confine(&mut self, id: AttemptId, length: u64) {
-        let share = length.div_ceil(self.policy.connections.max(1) as u64).max(self.policy.min_split);
+    fn confine(&mut self, id: AttemptId, length: u64, now: Moment) {
+        let share = length.div_ceil(self.concurrency.limit(now) as u64).max(self.policy.min_split);
         if let Some(attempt) = self.attempts.get_mut(&id) {
             let end = attempt.end.min(length);
             attempt.end = end.min(attempt.position + share);
@@ -205,6 +215,7 @@ impl Transfer {
                 attempt.fresh += fresh;
             }
             self.sources.wrote(source, range);
+            self.fresh += fresh;
             self.retry.progressed(fresh);
             self.concurrency.served();
             if before == self.attempts[&id].ask.wanted.start() {
@@ -217,6 +228,33 @@ impl Transfer {
             let smoothed = self.connection_rate.map_or(rate, |smoothed| smoothed * 0.9 + rate * 0.1);
             self.connection_rate = Some(smoothed);
         }
+    }
+
+    /// How things stand, once the progress of all attempts was told; to be called some fifty times a second.
+    /// `held_back`: the disk is what bounds the rate, and not the line.
+    pub(crate) fn handle_look(&mut self, held_back: bool, now: Moment) {
+        if self.stage != Stage::Ranged || !self.begun {
+            return;
+        }
+        let delivers = |attempt: &&Attempt| {
+            attempt.is_active() && !attempt.stalled && attempt.position > attempt.ask.wanted.start()
+        };
+        let length = self.length().unwrap_or(u64::MAX);
+        let at_edge = |(id, attempt): (&AttemptId, &Attempt)| self.is_held_by_reader(*id, attempt.position);
+        let sample = Sample {
+            total: self.fresh,
+            delivering: self.attempts.values().filter(delivers).count(),
+            allowed: usize::MAX,
+            round_trip: self.round_trip.unwrap_or_default(),
+            rest: length.saturating_sub(self.written.len()),
+            held_back: held_back || self.attempts.iter().any(at_edge),
+        };
+        self.concurrency.observe(&sample, now);
+    }
+
+    /// Other files have so many connections to the same server.
+    pub(crate) fn handle_others(&mut self, connections: usize) {
+        self.concurrency.others_use(connections);
     }
 
     /// Whether an attempt at the edge of the window waits for the reader of the pipe, or for a slower

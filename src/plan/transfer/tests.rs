@@ -12,7 +12,8 @@ const STALL: Duration = Duration::from_secs(5);
 
 fn policy(connections: usize) -> Policy {
     Policy {
-        connections,
+        connections: Allowance::Fixed(connections),
+        learned: None,
         min_split: MIB,
         retry: RetryPolicy::default(),
         stall: STALL,
@@ -88,7 +89,7 @@ fn most_requests(simulation: &Simulation) -> u64 {
         Ranges::Short(most) => asked / most,
         _ => 0,
     };
-    short + asked / policy.min_split + (policy.connections + 2 * events) as u64 + 3
+    short + asked / policy.min_split + (policy.connections.most() + 2 * events) as u64 + 3
 }
 
 // ---- random schedules --------------------------------------------------------------------------------
@@ -158,6 +159,7 @@ prop_compose! {
 prop_compose! {
     fn any_policy()(
         connections in 1..9_usize,
+        adaptive: bool,
         min_split in select(vec![64 << 10, 256 << 10, MIB]),
         attempts in 0..9_u32,
         digest_expected: bool,
@@ -166,7 +168,10 @@ prop_compose! {
         seed: u64,
     ) -> Policy {
         let retry = RetryPolicy { attempts, ..RetryPolicy::default() };
-        Policy { min_split, retry, digest_expected, in_order, may_restart, seed, ..policy(connections) }
+        let allowed = if adaptive { Allowance::Adaptive(connections) } else { Allowance::Fixed(connections) };
+        Policy {
+            connections: allowed, min_split, retry, digest_expected, in_order, may_restart, seed, ..policy(connections)
+        }
     }
 }
 

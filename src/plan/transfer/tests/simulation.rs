@@ -387,6 +387,7 @@ impl Simulation {
         for (id, connection) in &self.connections {
             self.transfer.handle_progress(*id, connection.position, self.now);
         }
+        self.transfer.handle_look(false, self.now);
         self.let_drain();
         self.obey();
         self.check();
@@ -431,7 +432,7 @@ impl Simulation {
             "the server asked to wait until {:?}: {self:?}",
             self.wait_until
         );
-        assert!(self.connections.len() < self.policy.connections);
+        assert!(self.connections.len() < self.policy.connections.most());
         if let Some(window) = self.policy.window.filter(|_| ask.ranged) {
             assert!(ask.wanted.end() <= self.drained + window, "{ask:?} lies beyond the window");
         }

@@ -1,0 +1,331 @@
+//! Finding out how many connections serve a file well, from the rate that all of them have together.
+//!
+//! Latency says nothing here: on a shared line a range takes longer the more connections share it, by nature. So a
+//! level is judged by its goodput alone: more connections are tried, and kept if they earn their keep.
+
+use crate::plan::Moment;
+use std::time::Duration;
+
+/// Connections of one file, unless its server gives each of them little.
+pub(crate) const CEILING: usize = 32;
+/// With so little a connection (bytes a second), and a rate that still grows with their number, twice as many are
+/// tried: what bounds each of them is loss on the way, or a window, and not the line.
+const LITTLE_EACH: f64 = 1e6;
+pub(crate) const HIGHEST: usize = 64;
+
+/// A measurement lasts for this many round trips, …
+const ROUND_TRIPS: f64 = 2.5;
+/// … but not for less or longer than this.
+const SHORTEST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_millis(600);
+/// A rate that grows by more than this from one window to the next is not the rate of the level yet.
+const GROWING: f64 = 1.15;
+/// After so many windows it is taken as it is.
+const MOST_WINDOWS: u32 = 8;
+/// `n` times as many connections must bring `n` to this power times the rate. One of two flows that share a line
+/// with a third gains less by becoming two; one that its server, loss or a window holds back gains more.
+const EARNED: f64 = 0.4;
+/// What shows it in one window, even in one in which the rate still grows.
+const CLEARLY: f64 = 0.68;
+/// What one connection costs the server and its neighbours, as a part of the rate: fewer are enough if they bring
+/// what remains after that.
+const COST: f64 = 1.02;
+/// How the number grows, one after the other until one pays no more.
+const STEPS: [f64; 3] = [2.0, 1.5, 1.25];
+/// How long a level is kept before another is tried, the first time.
+const FIRST_HOLD: Duration = Duration::from_secs(5);
+const LONGEST_HOLD: Duration = Duration::from_secs(80);
+/// A file that is done within this time is not worth a trial.
+const NEARLY_DONE: Duration = Duration::from_secs(2);
+/// Connections of which not all deliver within this time are starved: those that do are the level.
+const STARVED: Duration = Duration::from_secs(4);
+
+/// How things stand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Sample {
+    /// Bytes that have come, a counter that only grows.
+    pub(crate) total: u64,
+    /// Connections that deliver.
+    pub(crate) delivering: usize,
+    /// Connections that would be used if there were something for them to do.
+    pub(crate) allowed: usize,
+    /// The shortest time seen from a request to its answer.
+    pub(crate) round_trip: Duration,
+    /// Bytes still to come.
+    pub(crate) rest: u64,
+    /// Something else than the line holds the transfer back: the disk, the reader of a pipe.
+    pub(crate) held_back: bool,
+}
+
+/// A level and what it brings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Base {
+    level: usize,
+    goodput: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Trial {
+    /// Finds out what the level brings.
+    Base,
+    /// More than the base.
+    Up(Base),
+    /// Fewer.
+    Down(Base),
+}
+
+/// A window of time, and what has been seen since it began.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Window {
+    since: Moment,
+    total: u64,
+    /// The fewest that delivered in it.
+    fewest: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    /// Until all connections of the level deliver.
+    Filling { since: Moment },
+    Measuring { window: Window, before: Option<f64>, windows: u32 },
+    /// Nothing is tried until then.
+    Holding { until: Moment },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Climb {
+    level: usize,
+    ceiling: usize,
+    trial: Trial,
+    phase: Phase,
+    /// Which of the steps is tried next.
+    step: usize,
+    hold: Duration,
+    /// Whether the last trial after a hold was one with fewer.
+    went_down: bool,
+    /// Set when the level fell: connections beyond it are to be given up.
+    shrunk: bool,
+    /// How many there may be at the most, as was last heard.
+    allowed: usize,
+}
+
+impl Climb {
+    /// One that begins with `level` connections.
+    pub(crate) fn new(level: usize, now: Moment) -> Self {
+        Self {
+            level: level.max(1),
+            ceiling: CEILING,
+            trial: Trial::Base,
+            phase: Phase::Filling { since: now },
+            step: 0,
+            hold: FIRST_HOLD,
+            went_down: false,
+            shrunk: false,
+            allowed: HIGHEST,
+        }
+    }
+
+    /// How many connections to begin with, where the first answer took `latency`, the connecting included. On a long
+    /// way a connection takes long to get up to speed, and several do that together; on a short one it does not matter.
+    pub(crate) fn first_level(latency: Duration) -> usize {
+        match latency.as_millis() {
+            0..75 => 2,
+            75..150 => 4,
+            _ => 8,
+        }
+    }
+
+    pub(crate) fn level(&self) -> usize {
+        self.level
+    }
+
+    /// Whether connections beyond the level are to be given up, and not merely not replaced.
+    pub(crate) fn has_shrunk(&self) -> bool {
+        self.shrunk
+    }
+
+    /// No more than `most` are served. What is being tried ends.
+    pub(crate) fn bounded(&mut self, most: usize, now: Moment) {
+        if self.level > most.max(1) {
+            self.level = most.max(1);
+            self.rest(now);
+        }
+    }
+
+    /// Takes in how things stand; to be called some fifty times a second.
+    pub(crate) fn observe(&mut self, sample: &Sample, now: Moment) {
+        self.allowed = sample.allowed.max(1);
+        match self.phase {
+            Phase::Holding { until } => {
+                if now >= until && !sample.held_back {
+                    self.go_to(self.level, Trial::Base, now);
+                }
+            }
+            Phase::Filling { since } => self.fill(since, sample, now),
+            Phase::Measuring { window, before, windows } => self.measure(window, before, windows, sample, now),
+        }
+    }
+
+    fn fill(&mut self, since: Moment, sample: &Sample, now: Moment) {
+        let wanted = self.level.min(sample.allowed);
+        if sample.delivering >= wanted {
+            self.shrunk = false;
+            let window = Window { since: now, total: sample.total, fewest: sample.delivering };
+            self.phase = Phase::Measuring { window, before: None, windows: 0 };
+        } else if now.saturating_sub(since) >= STARVED.max(sample.round_trip * 10) {
+            self.starved(sample.delivering, now);
+        }
+    }
+
+    /// Some are never served: no use in having them.
+    fn starved(&mut self, delivering: usize, now: Moment) {
+        match self.trial {
+            Trial::Up(base) => self.level = base.level.max(delivering.min(self.level)),
+            Trial::Base | Trial::Down(_) => {}
+        }
+        self.rest(now);
+    }
+
+    fn measure(
+        &mut self,
+        mut window: Window,
+        before: Option<f64>,
+        windows: u32,
+        sample: &Sample,
+        now: Moment,
+    ) {
+        window.fewest = window.fewest.min(sample.delivering);
+        let elapsed = now.saturating_sub(window.since);
+        if elapsed < length(sample.round_trip) {
+            self.phase = Phase::Measuring { window, before, windows };
+            return;
+        }
+        let goodput = sample.total.saturating_sub(window.total) as f64 / elapsed.as_secs_f64();
+        let next = Window { since: now, total: sample.total, fewest: sample.delivering };
+        // A connection between two requests is no flaw, several are.
+        let full = window.fewest + self.level / 4 >= self.level.min(sample.allowed);
+        let windows = windows + 1;
+        let settled = full && before.is_some_and(|before| goodput <= before * GROWING);
+        self.phase = Phase::Measuring { window: next, before: full.then_some(goodput).or(before), windows };
+        if sample.held_back || is_nearly_done(sample.rest, goodput) {
+            // Whatever is seen now says nothing about the connections, or comes too late.
+            if let Trial::Down(base) = self.trial {
+                self.level = base.level;
+            }
+            return self.rest(now);
+        }
+        let enough = settled || windows >= MOST_WINDOWS;
+        match self.trial {
+            Trial::Base if enough => self.measured(goodput, now),
+            Trial::Up(base) if before.is_some() && full && gain(base, self.level, goodput) >= CLEARLY => {
+                self.earned(goodput, true, now);
+            }
+            Trial::Up(base) if enough => {
+                if gain(base, self.level, goodput) >= EARNED {
+                    self.earned(goodput, false, now);
+                } else {
+                    self.not_earned(base, now);
+                }
+            }
+            Trial::Down(base) if enough => self.judge_fewer(base, goodput, now),
+            Trial::Base | Trial::Up(_) | Trial::Down(_) => {}
+        }
+    }
+
+    /// What the level brings is known: something else can be held against it.
+    fn measured(&mut self, goodput: f64, now: Moment) {
+        let base = Base { level: self.level, goodput };
+        let probing_down = self.step >= STEPS.len() && !self.went_down && self.level > 1;
+        if probing_down {
+            self.went_down = true;
+            return self.go_to(fewer(self.level), Trial::Down(base), now);
+        }
+        if self.step >= STEPS.len() {
+            // Back from a hold: up again, with the small steps.
+            self.went_down = false;
+            self.step = 1;
+        }
+        self.try_more(base, now);
+    }
+
+    fn try_more(&mut self, base: Base, now: Moment) {
+        while self.step < STEPS.len() {
+            let level = ((base.level as f64 * STEPS[self.step]) as usize).min(self.ceiling).min(self.allowed);
+            if level > base.level {
+                return self.go_to(level, Trial::Up(base), now);
+            }
+            self.step += 1;
+        }
+        self.rest(now);
+    }
+
+    fn earned(&mut self, goodput: f64, clearly: bool, now: Moment) {
+        let base = Base { level: self.level, goodput };
+        self.hold = FIRST_HOLD;
+        if clearly && self.level >= CEILING && goodput / (self.level as f64) < LITTLE_EACH {
+            self.ceiling = HIGHEST;
+        }
+        if self.step > 0 {
+            // A larger step did not pay.
+            self.step += 1;
+        }
+        self.try_more(base, now);
+    }
+
+    fn not_earned(&mut self, base: Base, now: Moment) {
+        self.step = (self.step + 1).min(STEPS.len());
+        if STEPS[self.step..].iter().any(|step| (base.level as f64 * step) as usize > base.level) {
+            // What it brings may have changed meanwhile, so it is measured anew.
+            self.go_to(base.level, Trial::Base, now);
+        } else {
+            self.level = base.level;
+            self.rest(now);
+        }
+    }
+
+    fn judge_fewer(&mut self, base: Base, goodput: f64, now: Moment) {
+        let saved = (base.level - self.level.min(base.level)) as i32;
+        if goodput * COST.powi(saved) >= base.goodput {
+            // They were too many: perhaps fewer still are enough.
+            self.hold = FIRST_HOLD;
+            self.went_down = false;
+            return self.go_to(self.level, Trial::Base, now);
+        }
+        self.level = base.level;
+        self.rest(now);
+    }
+
+    fn go_to(&mut self, level: usize, trial: Trial, now: Moment) {
+        self.shrunk = level < self.level;
+        self.level = level;
+        self.trial = trial;
+        self.phase = Phase::Filling { since: now };
+    }
+
+    /// Keeps the level for a while, and longer each time.
+    fn rest(&mut self, now: Moment) {
+        self.shrunk = true;
+        self.step = STEPS.len();
+        self.phase = Phase::Holding { until: now + self.hold };
+        self.hold = (self.hold * 2).min(LONGEST_HOLD);
+    }
+}
+
+/// How long a measurement lasts.
+fn length(round_trip: Duration) -> Duration {
+    round_trip.mul_f64(ROUND_TRIPS).clamp(SHORTEST, LONGEST)
+}
+
+fn is_nearly_done(rest: u64, goodput: f64) -> bool {
+    rest as f64 <= goodput * NEARLY_DONE.as_secs_f64()
+}
+
+/// The power of the growth in number that the growth in rate amounts to: 1 if each brings as much as before.
+fn gain(base: Base, level: usize, goodput: f64) -> f64 {
+    (goodput / base.goodput.max(1.0)).ln() / (level as f64 / base.level as f64).ln()
+}
+
+fn fewer(level: usize) -> usize {
+    if level <= 3 { level - 1 } else { level.div_ceil(2) }
+}

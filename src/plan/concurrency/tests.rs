@@ -1,0 +1,238 @@
+//! The climb on a line in virtual time: a capacity that flows share, a bound for each of them, neighbours, and the
+//! time that each flow takes to get up to speed.
+
+use super::*;
+use crate::plan::seed::mix;
+use proptest::prelude::*;
+
+const TICK: Duration = Duration::from_millis(20);
+
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    /// Bytes a second of all flows together.
+    capacity: f64,
+    /// Bytes a second of one flow at the most: what its server, loss or a window lets through.
+    each: f64,
+    /// Flows of others, with as much right to the line.
+    neighbours: usize,
+    round_trip: Duration,
+    /// How far the rate of a moment may be from what it should be, as a part of it.
+    noise: f64,
+    /// How many connections the server serves.
+    serves: usize,
+}
+
+impl Line {
+    fn new(capacity: f64, each: f64, milliseconds: u64) -> Self {
+        let round_trip = Duration::from_millis(milliseconds);
+        Self { capacity, each, neighbours: 0, round_trip, noise: 0.1, serves: usize::MAX }
+    }
+
+    /// What `flows` that have run for long bring together.
+    fn goodput(&self, flows: usize) -> f64 {
+        let fair = self.capacity * flows as f64 / (flows + self.neighbours).max(1) as f64;
+        (self.each * flows as f64).min(fair)
+    }
+
+    /// The best that can be had with up to `most`.
+    fn best(&self, most: usize) -> f64 {
+        (1..=most).map(|flows| self.goodput(flows)).fold(0.0, f64::max)
+    }
+
+    /// Bytes a second that a flow of this age may have: ten packets in the first round trip, twice as many in the next.
+    fn ramp(&self, age: Duration) -> f64 {
+        let trips = age.as_secs_f64() / self.round_trip.as_secs_f64();
+        14_600.0 / self.round_trip.as_secs_f64() * trips.min(40.0).exp2()
+    }
+}
+
+/// A run of one file over a line.
+struct Run {
+    concurrency: Concurrency,
+    line: Line,
+    now: Moment,
+    /// When each flow was asked for.
+    flows: Vec<Moment>,
+    total: f64,
+    length: f64,
+    seed: u64,
+    /// The level after each tick.
+    levels: Vec<usize>,
+    refusals: usize,
+}
+
+impl Run {
+    fn new(line: Line, length: f64, seed: u64) -> Self {
+        let mut concurrency = Concurrency::new(Allowance::Adaptive(HIGHEST), None);
+        let connecting = line.round_trip * 2;
+        concurrency.begin(connecting, connecting);
+        Self {
+            concurrency,
+            line,
+            now: connecting,
+            flows: vec![Moment::ZERO],
+            total: 0.0,
+            length,
+            seed,
+            levels: Vec::new(),
+            refusals: 0,
+        }
+    }
+
+    fn chance(&mut self) -> f64 {
+        self.seed = mix(self.seed);
+        (self.seed % 10_000) as f64 / 10_000.0
+    }
+
+    fn tick(&mut self) {
+        self.now += TICK;
+        let limit = self.concurrency.limit(self.now);
+        while self.flows.len() < limit {
+            if self.flows.len() >= self.line.serves {
+                self.refusals += 1;
+                self.concurrency.refused(self.flows.len(), self.now, Duration::ZERO);
+                break;
+            }
+            self.flows.push(self.now);
+        }
+        let surplus = self.concurrency.surplus(self.flows.len());
+        self.flows.truncate(self.flows.len() - surplus);
+        let set_up = self.line.round_trip * 2;
+        let ages: Vec<_> =
+            self.flows.iter().filter_map(|asked| self.now.checked_sub(*asked + set_up)).collect();
+        let ready = self.line.goodput(ages.len()) / ages.len().max(1) as f64;
+        let mut rate: f64 = ages.iter().map(|age| self.line.ramp(*age).min(ready)).sum();
+        rate *= 1.0 + self.line.noise * (2.0 * self.chance() - 1.0);
+        self.total += rate * TICK.as_secs_f64();
+        let sample = Sample {
+            total: self.total as u64,
+            delivering: ages.len(),
+            allowed: usize::MAX,
+            round_trip: self.line.round_trip,
+            rest: (self.length - self.total).max(0.0) as u64,
+            held_back: false,
+        };
+        self.concurrency.observe(&sample, self.now);
+        self.levels.push(limit);
+    }
+
+    /// Runs to the end of the file; says how long that took.
+    fn to_end(&mut self) -> f64 {
+        while self.total < self.length {
+            self.tick();
+            assert!(self.now < Duration::from_secs(3600), "it does not end");
+        }
+        self.now.as_secs_f64()
+    }
+
+    fn until(&mut self, seconds: f64) {
+        while self.now.as_secs_f64() < seconds {
+            self.tick();
+        }
+    }
+
+    fn level(&self) -> usize {
+        self.levels.last().copied().unwrap_or(0)
+    }
+}
+
+#[test]
+fn a_server_that_holds_each_connection_back_is_asked_on_as_many_as_fill_the_line() {
+    let mut run = Run::new(Line::new(48e6, 10e6, 20), 1e9, 1);
+    run.until(2.5);
+    assert!(run.line.goodput(run.level()) >= 0.9 * 48e6, "{} connections after 2.5 s", run.level());
+    let seconds = run.to_end();
+    assert!(seconds <= 1e9 / 48e6 / 0.92, "{seconds} s");
+    assert!(run.levels.iter().all(|level| *level <= 16), "{:?}", run.levels.iter().max());
+}
+
+#[test]
+fn where_loss_bounds_each_connection_there_may_be_twice_as_many() {
+    let mut run = Run::new(Line::new(24e6, 0.31e6, 80), 100e6, 1);
+    let seconds = run.to_end();
+    assert_eq!(run.levels.iter().max(), Some(&HIGHEST));
+    assert!(seconds <= 8.0, "{seconds} s");
+}
+
+#[test]
+fn connections_with_a_good_rate_of_their_own_are_not_multiplied_beyond_the_ceiling() {
+    let mut run = Run::new(Line::new(1e9, 2e6, 20), 2e9, 1);
+    run.to_end();
+    assert_eq!(run.levels.iter().max(), Some(&CEILING));
+}
+
+#[test]
+fn a_neighbour_keeps_a_fair_part_of_the_line() {
+    for seed in 0..50 {
+        let line = Line { neighbours: 1, ..Line::new(12e6, 12e6, 20) };
+        let mut run = Run::new(line, 100e6, seed);
+        run.to_end();
+        let share: f64 =
+            run.levels.iter().map(|level| 1.0 / (*level as f64 + 1.0)).sum::<f64>() / run.levels.len() as f64;
+        assert!(share >= 0.25, "seed {seed}: the neighbour had {share}");
+    }
+}
+
+#[test]
+fn one_connection_that_fills_the_line_is_enough_in_the_end() {
+    let mut run = Run::new(Line { noise: 0.02, ..Line::new(12e6, 12e6, 20) }, 3e9, 1);
+    run.until(100.0);
+    assert_eq!(run.level(), 1);
+}
+
+// T049
+#[test]
+fn a_server_that_serves_few_refuses_only_a_few_more() {
+    for serves in [1, 2, 3, 5] {
+        let mut run = Run::new(Line { serves, ..Line::new(100e6, 10e6, 100) }, 600e6 * serves as f64, 1);
+        run.to_end();
+        assert!(run.refusals <= 8, "{serves}: {} refusals", run.refusals);
+        assert_eq!(run.level(), serves);
+    }
+}
+
+#[test]
+fn a_given_number_is_not_changed() {
+    let mut concurrency = Concurrency::new(Allowance::Fixed(5), None);
+    concurrency.begin(Duration::from_millis(300), Moment::ZERO);
+    assert_eq!(concurrency.limit(Moment::ZERO), 5);
+    assert_eq!(concurrency.surplus(5), 0);
+}
+
+#[test]
+fn what_another_file_has_learned_of_the_server_holds_for_this_one() {
+    let mut concurrency = Concurrency::new(Allowance::Fixed(8), Some(3));
+    assert_eq!(concurrency.limit(Moment::ZERO), 3);
+    assert_eq!(concurrency.learned(), Some(3));
+}
+
+#[test]
+fn files_of_one_server_share_its_connections() {
+    let mut concurrency = Concurrency::new(Allowance::Adaptive(CEILING), None);
+    concurrency.begin(Duration::from_millis(300), Moment::ZERO);
+    concurrency.others_use(CEILING - 3);
+    assert_eq!(concurrency.limit(Moment::ZERO), 3);
+    concurrency.others_use(1000);
+    assert_eq!(concurrency.limit(Moment::ZERO), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    // The bound: what is lost against one who knew the best number from the start is the time of the climb, and an
+    // eighth of the rate.
+    #[test]
+    fn whatever_the_line_the_loss_against_the_best_number_is_bounded(
+        capacity in 1e6_f64..2e8, share in 0.01_f64..1.5, milliseconds in 2_u64..200,
+        noise in 0.0_f64..0.1, seed: u64,
+    ) {
+        let line = Line { noise, ..Line::new(capacity, capacity * share, milliseconds) };
+        let best = line.best(CEILING);
+        let length = best * 60.0;
+        let mut run = Run::new(line, length, seed);
+        let seconds = run.to_end();
+        let climbing = 5.0 + 40.0 * line.round_trip.as_secs_f64();
+        prop_assert!(seconds <= 60.0 / 0.875 + climbing, "{seconds} s with up to {:?}", run.levels.iter().max());
+        prop_assert!(run.levels.iter().all(|level| *level <= HIGHEST));
+    }
+}
