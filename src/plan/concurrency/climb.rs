@@ -20,6 +20,8 @@ const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_millis(600);
 /// A rate that grows by more than this from one window to the next is not the rate of the level yet.
 const GROWING: f64 = 1.15;
+/// Bytes that a server sends at first on a new connection.
+const FIRST_FLIGHT: f64 = 14_600.0;
 /// After so many windows it is taken as it is.
 const MOST_WINDOWS: u32 = 8;
 /// `n` times as many connections must bring `n` to this power times the rate. One of two flows that share a line
@@ -215,7 +217,11 @@ impl Climb {
             }
             return self.rest(now);
         }
-        let enough = settled || windows >= MOST_WINDOWS;
+        let slow_start = match self.trial {
+            Trial::Up(base) => windows_of_slow_start(base, sample.round_trip),
+            Trial::Base | Trial::Down(_) => 0,
+        };
+        let enough = windows > slow_start && (settled || windows >= MOST_WINDOWS);
         match self.trial {
             Trial::Base if enough => self.measured(goodput, now),
             Trial::Up(base) if before.is_some() && full && gain(base, self.level, goodput) >= CLEARLY => {
@@ -317,6 +323,15 @@ fn length(round_trip: Duration) -> Duration {
     round_trip.mul_f64(ROUND_TRIPS).clamp(SHORTEST, LONGEST)
 }
 
+/// How many windows a new connection takes until it is as fast as one of the base: it sends so much in its first round
+/// trip and twice as much in each that follows (RFC 6928 §2, RFC 5681 §3.1).
+fn windows_of_slow_start(base: Base, round_trip: Duration) -> u32 {
+    let each = base.goodput / base.level as f64 * round_trip.as_secs_f64();
+    let round_trips = (each / FIRST_FLIGHT).max(1.0).log2();
+    let windows = (round_trip.mul_f64(round_trips).as_secs_f64() / length(round_trip).as_secs_f64()).ceil();
+    (windows as u32).min(MOST_WINDOWS)
+}
+
 fn is_nearly_done(rest: u64, goodput: f64) -> bool {
     rest as f64 <= goodput * NEARLY_DONE.as_secs_f64()
 }
@@ -327,5 +342,5 @@ fn gain(base: Base, level: usize, goodput: f64) -> f64 {
 }
 
 fn fewer(level: usize) -> usize {
-    if level <= 3 { level - 1 } else { level.div_ceil(2) }
+    level - (level / 4).max(1)
 }
