@@ -127,6 +127,7 @@ impl Client {
             exchange: self.inner.exchange.clone(),
             route: Arc::new(Route::new(address.clone(), renewal)),
             secrets,
+            reached: Arc::new(watch::channel(None).0),
         };
         let mut requesters = vec![via(&request.address, request.renewal.clone(), secrets.clone())];
         for (address, credentials) in &request.mirrors {

@@ -14,7 +14,9 @@ use super::worker::{Permit, Question, Shared};
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::Journal;
+use crate::plan::Address;
 use crate::plan::representation::Representation;
+use crate::plan::Moment;
 use crate::plan::transfer::{Announcement, AttemptId, Command, End, Transfer};
 use crate::storage::Allocation;
 use std::collections::BTreeMap;
@@ -61,6 +63,9 @@ struct Driver {
     questions: mpsc::Receiver<Question>,
     workers: JoinSet<(AttemptId, End)>,
     lanes: BTreeMap<AttemptId, Arc<Lane>>,
+    /// Connections that are being made before they are needed.
+    spares: JoinSet<()>,
+    reached: watch::Receiver<Option<Address>>,
     work: Work,
     /// The locked part file, while the server has not said what goes into it.
     vacant: Option<Workplace>,
@@ -122,6 +127,8 @@ impl Driver {
                 Some(question) = self.questions.recv() => self.rule(question),
                 made = Self::being_made(&mut self.making) => self.made(made, teller),
                 Some(ended) = self.workers.join_next() => self.ended(ended, teller),
+                Some(_) = self.spares.join_next() => {}
+                Ok(()) = self.reached.changed() => self.prepare_more(teller.clock.now()),
                 saved = self.work.saved() => {
                     if let Err(error) = saved {
                         self.transfer.fail(error);
@@ -220,6 +227,18 @@ impl Driver {
                 self.work = work;
                 announce(teller);
                 Ok(())
+            }
+        }
+    }
+
+    /// The first connection stands: makes those that will be wanted as soon as the first answer is there, so that
+    /// they are there by then, too.
+    fn prepare_more(&mut self, now: Moment) {
+        let address = self.reached.borrow_and_update().clone();
+        let spares = self.transfer.spares(now);
+        if let Some(address) = address.filter(|_| spares > 0) {
+            for one in self.shared.requesters[self.transfer.lead()].exchange.warm(&address, spares) {
+                self.spares.spawn(one);
             }
         }
     }

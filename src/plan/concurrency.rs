@@ -60,6 +60,12 @@ impl Concurrency {
         }
     }
 
+    /// How many there will be at first, if the first answer takes `latency`.
+    pub(crate) fn first_limit(&self, latency: Duration) -> usize {
+        let first = self.climb.as_ref().map_or(self.most, |_| Climb::first_level(latency));
+        first.min(self.most).min(self.share()).min(self.refusals.cap().unwrap_or(usize::MAX))
+    }
+
     /// How many may be in use at `now`.
     pub(crate) fn limit(&mut self, now: Moment) -> usize {
         let level = self.climb.as_ref().map_or(self.most, Climb::level);

@@ -247,6 +247,8 @@ pub(crate) struct Transfer {
 
 /// An attempt that has run for less than this says nothing yet about its rate.
 const WARM: Duration = Duration::from_millis(500);
+/// Where connecting takes less, there is nothing to be gained by doing it in advance.
+const WORTH_SPARING: Duration = Duration::from_millis(30);
 /// A file that cannot be continued is begun anew at most this often after a broken connection.
 const FRESH_STARTS: u32 = 2;
 /// How long before a connection without bytes is marked as stalled on the screen, and may be robbed.
@@ -338,6 +340,23 @@ impl Transfer {
     /// What the server is known to serve at once, if it has refused more.
     pub(crate) fn learned_limit(&self) -> Option<usize> {
         self.concurrency.learned()
+    }
+
+    /// How many connections are worth making in advance, now that the first one stands: as many as the first answer
+    /// will be followed by, where making one takes long.
+    pub(crate) fn spares(&self, now: Moment) -> usize {
+        if self.first_latency.is_some() {
+            return 0;
+        }
+        let started = self.attempts.values().map(|attempt| attempt.started).min();
+        let connecting = started.map_or(Duration::ZERO, |started| now.saturating_sub(started));
+        if connecting < WORTH_SPARING {
+            return 0;
+        }
+        let missing = self.length().map_or(u64::MAX, |length| length.saturating_sub(self.written.len()));
+        let most = usize::try_from(missing / self.policy.min_split).unwrap_or(usize::MAX);
+        // The answer will take a round trip more, at the least.
+        self.concurrency.first_limit(connecting * 2).min(most).saturating_sub(1)
     }
 
     /// What is being worked on now, in order of position.

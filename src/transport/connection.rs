@@ -26,8 +26,6 @@ pub(super) struct Connection {
     machine: Pin<Box<http1::Connection<Socket, Empty<Bytes>>>>,
     closed: bool,
     budget: Budget,
-    /// Whether it has served a request before.
-    pub(super) reused: bool,
     /// Set where a proxy makes the requests that are sent on it.
     pub(super) forwarded: Option<Forwarded>,
 }
@@ -52,7 +50,7 @@ impl Connection {
             .handshake(socket)
             .await
             .map_err(|error| Trouble::from_hyper(&error))?;
-        Ok(Self { sender, machine: Box::pin(machine), closed: false, budget, reused: false, forwarded })
+        Ok(Self { sender, machine: Box::pin(machine), closed: false, budget, forwarded })
     }
 
     /// Sends a request and waits for the head of its answer.

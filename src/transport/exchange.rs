@@ -2,7 +2,7 @@
 
 use super::clearance::Secrets;
 use super::connection::{Connection, Forwarded};
-use super::pool::Pool;
+use super::pool::{Coming, Pool};
 use super::proxy::{Hop, Proxies};
 use super::route::{Route, Way};
 use super::socket::{Budget, Line, Socket, Stream};
@@ -16,13 +16,14 @@ use hyper::body::Incoming;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Makes requests; shared by all files of a run.
 pub(crate) struct Exchange {
     settings: Settings,
-    pool: Pool,
+    pool: Arc<Pool>,
     proxies: Proxies,
     tls: Connector,
     /// Sessions with a proxy are kept apart from those with servers.
@@ -38,6 +39,8 @@ pub(crate) struct Requester {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) route: Arc<Route>,
     pub(crate) secrets: Arc<Secrets>,
+    /// Told of each server that a new connection has reached, before anything is said on it.
+    pub(crate) reached: Arc<watch::Sender<Option<Address>>>,
 }
 
 /// An answer whose body has not been touched.
@@ -93,7 +96,7 @@ impl Exchange {
     /// `Usage` for a proxy that makes no sense.
     pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
         let proxies = Proxies::new(&settings.proxy, &settings.no_proxy)?;
-        let (pool, tls, proxy_tls) = (Pool::default(), OnceLock::new(), OnceLock::new());
+        let (pool, tls, proxy_tls) = (Arc::default(), OnceLock::new(), OnceLock::new());
         Ok(Self { settings, pool, proxies, tls, proxy_tls })
     }
 
@@ -111,6 +114,7 @@ impl Exchange {
         address: &Address,
         secrets: &Secrets,
         wish: Wish<'_>,
+        reached: impl FnOnce(),
     ) -> Result<Reply, Trouble> {
         let origin = address.origin();
         if let Some(connection) = self.pool.take(&origin).await {
@@ -121,7 +125,7 @@ impl Exchange {
                 answered => return answered,
             }
         }
-        let connection = self.connect(address).await?;
+        let connection = self.connect(address, reached).await?;
         self.ask_on(connection, address, secrets, wish).await
     }
 
@@ -149,12 +153,32 @@ impl Exchange {
         })
     }
 
-    /// A connection to the server of `address`, straight or through the proxy that stands before it.
-    async fn connect(&self, address: &Address) -> Result<Connection, Trouble> {
+    /// Makes connections to the server of `address` that nobody has a use for yet. That they are coming is known at
+    /// once; dropping the future gives those up that are not there.
+    pub(crate) fn warm(self: &Arc<Self>, address: &Address, count: usize) -> Vec<impl Future<Output = ()> + use<>> {
+        let one = |coming: Coming| {
+            let (exchange, address) = (self.clone(), address.clone());
+            async move {
+                // Whoever needs one and finds none makes its own, and hears of the trouble then.
+                if let Ok(connection) = exchange.connect(&address, || {}).await {
+                    coming.arrive(connection);
+                }
+            }
+        };
+        (0..count).map(|_| one(self.pool.expect(address.origin()))).collect()
+    }
+
+    /// A connection to the server of `address`, straight or through the proxy that stands before it. `reached` is
+    /// called when the server itself is, straight and before any handshake.
+    async fn connect(&self, address: &Address, reached: impl FnOnce()) -> Result<Connection, Trouble> {
         let (origin, limit) = (address.origin(), self.settings.connect_timeout);
         let hop = self.proxies.hop(&origin).map_err(Trouble::Fatal)?;
         let line = match &hop {
-            None => Line::Tcp(connect::connect(&origin.host, origin.port, limit).await?),
+            None => {
+                let stream = connect::connect(&origin.host, origin.port, limit).await?;
+                reached();
+                Line::Tcp(stream)
+            }
             Some(hop) => self.reach(hop).await?,
         };
         let forwarding = hop.as_ref().filter(|hop| hop.forwards(address));
@@ -283,7 +307,10 @@ impl Requester {
     async fn follow(&self, mut address: Address, wish: Wish<'_>) -> Result<Reply, Trouble> {
         let mut seen = vec![address.clone()];
         loop {
-            let reply = self.exchange.ask(&address, &self.secrets, wish).await?;
+            let reached = || {
+                self.reached.send_replace(Some(address.clone()));
+            };
+            let reply = self.exchange.ask(&address, &self.secrets, wish, reached).await?;
             if !matches!(reply.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(reply);
             }

@@ -3,40 +3,100 @@
 use super::connection::Connection;
 use crate::plan::Origin;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Idle connections kept for one origin at most.
 const IDLE: usize = 64;
+/// How long a connection that is being made for whoever needs one is waited for. They are all asked for at the same
+/// moment, so those that have not come by then are in trouble.
+const NEARLY_THERE: Duration = Duration::from_millis(100);
 
 /// Idle connections by origin. All of a pool share one TLS configuration and no proxy, so the origin is
 /// what tells them apart; secrets live in requests, never in connections.
 #[derive(Default)]
 pub(super) struct Pool {
-    idle: Mutex<HashMap<Origin, Vec<Connection>>>,
+    places: Mutex<HashMap<Origin, Place>>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct Place {
+    idle: Vec<Connection>,
+    /// How many are on their way that nobody has asked for yet.
+    coming: usize,
+}
+
+/// A connection that will be put into the pool, or, if this is dropped, will not.
+pub(super) struct Coming {
+    pool: Arc<Pool>,
+    origin: Origin,
 }
 
 impl Pool {
-    /// A connection on which the peer has not hung up, most recently used first.
+    fn lock(&self) -> MutexGuard<'_, HashMap<Origin, Place>> {
+        // A panic elsewhere cannot leave a list half changed.
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection on which the peer has not hung up, most recently used first; waits a little for one that is on
+    /// its way.
     pub(super) async fn take(&self, origin: &Origin) -> Option<Connection> {
+        let waiting = tokio::time::sleep(NEARLY_THERE);
+        let mut waiting = std::pin::pin!(waiting);
         loop {
-            let mut connection = self.pop(origin)?;
-            if connection.is_reusable().await {
-                return Some(connection);
+            let mut arrived = std::pin::pin!(self.arrived.notified());
+            arrived.as_mut().enable();
+            match self.pop(origin) {
+                Some(mut connection) => {
+                    if connection.is_reusable().await {
+                        return Some(connection);
+                    }
+                }
+                None if !self.is_one_coming(origin) => return None,
+                None => tokio::select! {
+                    () = &mut arrived => {}
+                    () = &mut waiting => return None,
+                },
             }
         }
     }
 
     fn pop(&self, origin: &Origin) -> Option<Connection> {
-        // A panic elsewhere cannot leave a list half changed.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).get_mut(origin)?.pop()
+        self.lock().get_mut(origin)?.idle.pop()
     }
 
-    pub(super) fn put(&self, origin: Origin, mut connection: Connection) {
-        connection.reused = true;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = idle.entry(origin).or_default();
-        if waiting.len() < IDLE {
-            waiting.push(connection);
+    fn is_one_coming(&self, origin: &Origin) -> bool {
+        self.lock().get(origin).is_some_and(|place| place.coming > 0)
+    }
+
+    pub(super) fn put(&self, origin: Origin, connection: Connection) {
+        let mut places = self.lock();
+        let place = places.entry(origin).or_default();
+        if place.idle.len() < IDLE {
+            place.idle.push(connection);
         }
+    }
+
+    /// Says that a connection is on its way.
+    pub(super) fn expect(self: &Arc<Self>, origin: Origin) -> Coming {
+        self.lock().entry(origin.clone()).or_default().coming += 1;
+        Coming { pool: self.clone(), origin }
+    }
+}
+
+impl Coming {
+    pub(super) fn arrive(self, connection: Connection) {
+        self.pool.put(self.origin.clone(), connection);
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        if let Some(place) = self.pool.lock().get_mut(&self.origin) {
+            place.coming -= 1;
+        }
+        self.pool.arrived.notify_waiters();
     }
 }

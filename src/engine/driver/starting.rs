@@ -228,6 +228,7 @@ impl Driver {
         clock: Clock,
     ) -> Self {
         let (sender, questions) = mpsc::channel(64);
+        let reached = requesters[0].reached.subscribe();
         let shared = Shared { requesters, questions: sender, received: AtomicU64::new(0), writing: AtomicU64::new(0), path };
         Self {
             wants,
@@ -236,6 +237,8 @@ impl Driver {
             questions,
             workers: JoinSet::new(),
             lanes: BTreeMap::new(),
+            spares: JoinSet::new(),
+            reached,
             work: Work::Nothing,
             vacant: None,
             making: None,
