@@ -121,6 +121,12 @@ impl Error {
         }
     }
 
+    /// Something that cannot be. It is told instead of trusted.
+    pub(crate) fn defect(what: &str) -> Self {
+        Self::new(Kind::Other, format!("a defect of haul: {what}"))
+            .with_hint("please report it; nothing was published")
+    }
+
     pub(crate) fn with_url(mut self, url: &impl fmt::Display) -> Self {
         self.facts.url.get_or_insert_with(|| url.to_string());
         self

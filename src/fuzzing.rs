@@ -108,8 +108,9 @@ pub fn manifest(bytes: &[u8]) {
 
 /// Input lists: no name leads out of the directory.
 pub fn list(bytes: &[u8]) {
-    if let Ok(list) = input_list::parse(&String::from_utf8_lossy(bytes)) {
-        for entry in list.entries {
+    let text = String::from_utf8_lossy(bytes);
+    for entry in input_list::entries(&text).flatten() {
+        {
             for path in [entry.output, entry.directory].into_iter().flatten() {
                 let path = std::path::Path::new(&path);
                 let down = |part| !matches!(part, std::path::Component::ParentDir);

@@ -13,20 +13,43 @@ use std::path::Path;
 /// A larger list is no list.
 const LARGEST: u64 = 256 << 20;
 
-/// The requests of a list; `-` is the standard input.
-pub(super) fn requests(path: &Path, options: &Options) -> Result<Vec<Request>, Error> {
-    let shown = escape::for_terminal(&path.to_string_lossy()).into_owned();
-    let text = read(path).map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
-    let list = input_list::parse(&text).map_err(|error| Error::usage(format!("{shown}: {error}")))?;
-    for (line, option) in &list.left_out {
-        let option = escape::for_terminal(option);
-        eprintln!("haul: warning: {shown}: line {line}: the option {option} is left out");
+/// A list that was read, and not looked into yet.
+pub(super) struct List {
+    text: String,
+    /// What the person calls it, escaped.
+    shown: String,
+}
+
+impl List {
+    /// Reads it; `-` is the standard input.
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let shown = escape::for_terminal(&path.to_string_lossy()).into_owned();
+        let text = read(path).map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
+        Ok(Self { text, shown })
     }
-    let requests = list.entries.iter().map(|entry| {
-        request(entry, options)
-            .map_err(|error| Error::new(error.kind(), format!("{shown}: line {}: {error}", entry.line)))
-    });
-    requests.collect()
+
+    /// What it asks for, one after the other.
+    pub(super) fn requests<'a>(
+        &'a self,
+        options: &'a Options,
+    ) -> impl Iterator<Item = Result<Request, Error>> + 'a {
+        input_list::entries(&self.text).map(move |entry| {
+            let entry = entry.map_err(|error| Error::usage(format!("{}: {error}", self.shown)))?;
+            request(&entry, options).map_err(|error| {
+                Error::new(error.kind(), format!("{}: line {}: {error}", self.shown, entry.line))
+            })
+        })
+    }
+
+    /// Says which of its options are left out.
+    pub(super) fn say_what_is_left_out(&self) {
+        let mut entries = input_list::entries(&self.text);
+        entries.by_ref().for_each(drop);
+        for (line, option) in entries.left_out {
+            let option = escape::for_terminal(option);
+            eprintln!("haul: warning: {}: line {line}: the option {option} is left out", self.shown);
+        }
+    }
 }
 
 fn read(path: &Path) -> std::io::Result<String> {

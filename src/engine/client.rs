@@ -6,6 +6,7 @@ use super::driver;
 use super::hosts::Hosts;
 use super::progress::Progress;
 use super::request::{Output, Request};
+use super::saver::Saver;
 use super::settings::ClientSettings;
 use super::survey::{Plan, survey};
 use super::teller::Teller;
@@ -31,6 +32,7 @@ pub(super) struct Inner {
     pub(super) exchange: Arc<Exchange>,
     pub(super) turns: Arc<Semaphore>,
     pub(super) hosts: Hosts,
+    pub(super) saver: Saver,
 }
 
 impl std::fmt::Debug for Client {
@@ -59,7 +61,13 @@ impl Client {
         exchange.check()?;
         let turns = Arc::new(Semaphore::new(settings.jobs.clamp(1, Semaphore::MAX_PERMITS)));
         Ok(Self {
-            inner: Arc::new(Inner { settings, exchange: Arc::new(exchange), turns, hosts: Hosts::new() }),
+            inner: Arc::new(Inner {
+                settings,
+                exchange: Arc::new(exchange),
+                turns,
+                hosts: Hosts::new(),
+                saver: Saver::default(),
+            }),
         })
     }
 

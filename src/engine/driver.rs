@@ -7,6 +7,7 @@ use super::lane::Lane;
 use super::order::Order;
 use super::progress::Phase;
 use super::report::Report;
+use super::saver::Saver;
 use super::teller::{Counters, Teller};
 use super::work::Work;
 use super::worker;
@@ -15,15 +16,15 @@ use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::Journal;
 use crate::plan::Address;
-use crate::plan::representation::Representation;
 use crate::plan::Moment;
+use crate::plan::representation::Representation;
 use crate::plan::transfer::{Announcement, AttemptId, Command, End, Transfer};
-use crate::storage::Allocation;
+use crate::storage::{Allocation, Target};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 mod ending;
@@ -54,6 +55,7 @@ struct Wants {
     host: Host,
     /// The URL and the mirrors, redacted.
     sources: Vec<String>,
+    saver: Saver,
 }
 
 struct Driver {
@@ -69,6 +71,9 @@ struct Driver {
     work: Work,
     /// The locked part file, while the server has not said what goes into it.
     vacant: Option<Workplace>,
+    /// Where there is none yet, because nothing stands at the names of the file: the part file is made once it is
+    /// known how long it will be, and for a small file never.
+    bare: Option<Target>,
     /// The file, while it is being made, and those who wait for it.
     making: Option<JoinHandle<Made>>,
     /// Nothing more is asked for until it is known that the file fits.
@@ -77,6 +82,8 @@ struct Driver {
     clock: Clock,
     disk: DiskUse,
     cancelled: watch::Receiver<bool>,
+    /// Given back before the driver ends, when all that is left to do is to save a small file.
+    turn: Option<OwnedSemaphorePermit>,
     /// A worker died; its attempt will never end.
     crashed: Option<Error>,
     /// Whether damage was found and mended once already.
@@ -92,7 +99,7 @@ enum Made {
     File(Workplace, Box<Journal>, Allocation),
     /// There is no file to make: the bytes go into a pipe.
     Nothing,
-    Failed(Workplace, Error),
+    Failed(Option<Workplace>, Error),
 }
 
 /// A worker whose answer was found usable.
@@ -124,7 +131,7 @@ impl Driver {
                 return Err(self.give_up(error, teller).await);
             }
             tokio::select! {
-                Some(question) = self.questions.recv() => self.rule(question),
+                Some(question) = self.questions.recv() => self.rule(question, teller),
                 made = Self::being_made(&mut self.making) => self.made(made, teller),
                 Some(ended) = self.workers.join_next() => self.ended(ended, teller),
                 Some(_) = self.spares.join_next() => {}
@@ -223,6 +230,11 @@ impl Driver {
                 Err(Error::new(Kind::Changed, why)
                     .with_hint("save to a file instead: a pipe cannot start over"))
             }
+            Work::Small(work) => {
+                announce(teller);
+                self.bare = Some(work.target);
+                Ok(())
+            }
             work => {
                 self.work = work;
                 announce(teller);
@@ -250,6 +262,7 @@ impl Driver {
             url: self.wants.order.address.to_string(),
             path: match &self.work {
                 Work::File(work) => Some(work.place.target.path()),
+                Work::Small(work) => Some(work.target.path()),
                 _ => None,
             },
             size: self.transfer.representation().and_then(|known| known.complete_length),
@@ -305,7 +318,7 @@ impl Driver {
                     self.transfer.fail(Error::new(Kind::Disk, "nobody reads the output any more"));
                 }
             }
-            Work::Nothing => {}
+            Work::Nothing | Work::Small(_) => {}
         }
         self.wants.host.served(self.shared.received.load(Ordering::Relaxed));
         self.transfer.handle_others(self.wants.host.uses(self.lanes.len()));

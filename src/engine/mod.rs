@@ -14,6 +14,7 @@ mod preparation;
 mod progress;
 mod report;
 mod request;
+mod saver;
 mod settings;
 mod sink;
 mod survey;

@@ -1,6 +1,7 @@
 //! A request as the disk sees it.
 
 use super::request::IfExists;
+use crate::error::{Error, Kind};
 use crate::plan::Address;
 use crate::verify::Digest;
 
@@ -13,4 +14,20 @@ pub(crate) struct Order {
     pub(crate) restart: bool,
     pub(crate) may_restart: bool,
     pub(crate) create_directory: bool,
+}
+
+impl Order {
+    /// Whether a file with these digests, in the order of those that are wanted, is the wanted one.
+    ///
+    /// # Errors
+    /// `Checksum`, with both digests.
+    pub(crate) fn check(&self, actual: &[Digest]) -> Result<(), Error> {
+        if self.digests.len() != actual.len() {
+            return Err(Error::defect("a digest was not computed"));
+        }
+        let wrong = self.digests.iter().zip(actual).find(|(expected, actual)| expected != actual);
+        wrong.map_or(Ok(()), |(expected, actual)| {
+            Err(Error::new(Kind::Checksum, format!("checksum mismatch: expected {expected}, got {actual}")))
+        })
+    }
 }

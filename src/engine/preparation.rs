@@ -22,6 +22,17 @@ pub(crate) enum Standing {
     Sealed { target: Target, seal: Seal },
 }
 
+/// Whether nothing stands at any name of the file, and its directory is there; that one is created where it is to be.
+pub(crate) fn is_untouched(target: &Target, order: &Order) -> Result<bool, Error> {
+    let untouched = target.is_untouched();
+    if untouched || !order.create_directory || target.directory().exists() {
+        return Ok(untouched);
+    }
+    std::fs::create_dir_all(target.directory())
+        .map_err(|error| Error::disk("cannot create", target.directory(), &error))?;
+    Ok(target.is_untouched())
+}
+
 /// Looks at the final name. Nothing is changed.
 pub(crate) fn look(target: Target, order: &Order) -> Result<Standing, Error> {
     if order.create_directory {

@@ -1,5 +1,6 @@
 //! What all downloads of a client have in common.
 
+use crate::plan::concurrency::HIGHEST;
 use crate::transport::Proxy;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,16 @@ pub enum Connections {
     Auto,
     /// At most this many.
     AtMost(usize),
+}
+
+impl Connections {
+    /// The most there can be.
+    pub(crate) fn most(self) -> usize {
+        match self {
+            Self::Auto => HIGHEST,
+            Self::AtMost(count) => count.max(1),
+        }
+    }
 }
 
 /// Settings of a [`Client`](crate::Client): limits and the ways to connect.

@@ -6,7 +6,7 @@ use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::{self, Journal, Run};
 use crate::plan::{ByteRange, Moment, RangeSet};
-use crate::storage::Pipe;
+use crate::storage::{Memory, Pipe, Target};
 use crate::verify::{Digest, Frontier, Hasher};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub(crate) enum Work {
     /// Not known yet, or never needed.
     Nothing,
     File(Box<FileWork>),
+    /// A small file, as a whole.
+    Small(SmallWork),
     Pipe(PipeWork),
 }
 
@@ -36,6 +38,12 @@ pub(crate) struct FileWork {
     following: Option<Following>,
     auditing: Option<Auditing>,
     stop: Arc<AtomicBool>,
+}
+
+/// A small file being gathered in memory: nothing of it is on disk before it is complete.
+pub(crate) struct SmallWork {
+    pub(crate) target: Target,
+    memory: Arc<Memory>,
 }
 
 /// A pipe being fed.
@@ -154,6 +162,18 @@ impl FileWork {
     }
 }
 
+impl SmallWork {
+    /// A file of `length` bytes.
+    pub(crate) fn new(target: Target, length: usize) -> Self {
+        Self { target, memory: Arc::new(Memory::new(length)) }
+    }
+
+    /// Takes the bytes out.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        self.memory.take()
+    }
+}
+
 impl PipeWork {
     pub(crate) fn new(mut out: Box<dyn Write + Send>, window: u64, digests: &[Digest]) -> Self {
         let pipe = Arc::new(Pipe::new(window as usize));
@@ -212,6 +232,7 @@ impl Work {
         match self {
             Self::Nothing => None,
             Self::File(work) => Some(work.sink()),
+            Self::Small(work) => Some(Sink::file(work.memory.clone(), true)),
             Self::Pipe(work) => Some(work.sink()),
         }
     }

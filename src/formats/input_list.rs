@@ -5,7 +5,9 @@
 
 use serde::Deserialize;
 use std::fmt;
+use std::iter::{Enumerate, Peekable};
 use std::path::{Component, Path};
+use std::str::Lines;
 
 /// A longer line names nothing that can be downloaded.
 const LONGEST_LINE: usize = 64 << 10;
@@ -27,12 +29,12 @@ pub(crate) struct Entry {
     pub(crate) headers: Vec<String>,
 }
 
-/// What a list holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct InputList {
-    pub(crate) entries: Vec<Entry>,
-    /// Options that are left out, with their lines.
-    pub(crate) left_out: Vec<(usize, String)>,
+/// What a list says, one file after the other, so that the longest one takes no more memory than its text.
+#[derive(Clone, Debug)]
+pub(crate) struct Entries<'a> {
+    lines: Peekable<Enumerate<Lines<'a>>>,
+    /// Options that are left out, with their lines, as far as has been read.
+    pub(crate) left_out: Vec<(usize, &'a str)>,
 }
 
 /// Why a list is not used.
@@ -79,33 +81,64 @@ impl Default for Checksums {
 }
 
 /// Reads a list. Empty lines and lines that begin with `#` say nothing.
-pub(crate) fn parse(text: &str) -> Result<InputList, ListError> {
-    let mut list = InputList::default();
+pub(crate) fn entries(text: &str) -> Entries<'_> {
     // Some editors put a mark before everything else.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    for (at, line) in text.lines().enumerate() {
-        let number = at + 1;
-        if line.len() > LONGEST_LINE {
-            return Err(ListError { line: number, why: "it is too long".to_owned() });
+    Entries { lines: text.lines().enumerate().peekable(), left_out: Vec::new() }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Result<Entry, ListError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (number, line) = self.next_telling(|_| true)?;
+        let read = self.read(number, line);
+        if read.is_err() {
+            // What comes after a line that is wrong may mean anything.
+            self.lines = "".lines().enumerate().peekable();
         }
-        let told = line.trim();
-        if told.is_empty() || told.starts_with('#') {
-            continue;
-        }
-        let taken = if line.starts_with([' ', '\t']) {
-            option(&mut list, number, told)
-        } else if told.starts_with('{') {
-            object(told).map(|entry| list.entries.push(Entry { line: number, ..entry }))
-        } else {
-            // aria2 separates the sources of one file with tabs.
-            let mut urls = told.split('\t').map(|url| url.trim().to_owned()).filter(|url| !url.is_empty());
-            let url = urls.next().unwrap_or_default();
-            list.entries.push(Entry { line: number, url, mirrors: urls.collect(), ..Entry::default() });
-            Ok(())
-        };
-        taken.map_err(|why| ListError { line: number, why })?;
+        Some(read)
     }
-    Ok(list)
+}
+
+impl<'a> Entries<'a> {
+    /// The next line that says something, if it is `wanted`.
+    fn next_telling(&mut self, wanted: impl Fn(&str) -> bool) -> Option<(usize, &'a str)> {
+        let silent = |line: &str| line.trim().is_empty() || line.trim().starts_with('#');
+        while self.lines.next_if(|(_, line)| silent(line) && line.len() <= LONGEST_LINE).is_some() {}
+        self.lines.next_if(|(_, line)| wanted(line)).map(|(at, line)| (at + 1, line))
+    }
+
+    /// An entry and the options below it.
+    fn read(&mut self, number: usize, line: &'a str) -> Result<Entry, ListError> {
+        let mut entry = file(line).map_err(|why| ListError { line: number, why })?;
+        entry.line = number;
+        while let Some((number, line)) = self.next_telling(|line| line.starts_with([' ', '\t'])) {
+            let left_out = option(&mut entry, line).map_err(|why| ListError { line: number, why })?;
+            self.left_out.extend(left_out.map(|option| (number, option)));
+        }
+        Ok(entry)
+    }
+}
+
+/// A line that names a file.
+fn file(line: &str) -> Result<Entry, String> {
+    not_too_long(line)?;
+    let told = line.trim();
+    if line.starts_with([' ', '\t']) {
+        return Err("an indented line is an option of the URL above it, and there is none".to_owned());
+    }
+    if told.starts_with('{') {
+        return object(told);
+    }
+    // aria2 separates the sources of one file with tabs.
+    let mut urls = told.split('\t').map(|url| url.trim().to_owned()).filter(|url| !url.is_empty());
+    let url = urls.next().unwrap_or_default();
+    Ok(Entry { url, mirrors: urls.collect(), ..Entry::default() })
+}
+
+fn not_too_long(line: &str) -> Result<(), String> {
+    if line.len() > LONGEST_LINE { Err("it is too long".to_owned()) } else { Ok(()) }
 }
 
 fn object(text: &str) -> Result<Entry, String> {
@@ -126,12 +159,10 @@ fn object(text: &str) -> Result<Entry, String> {
     })
 }
 
-/// An indented line, as aria2 writes the options of the entry above.
-fn option(list: &mut InputList, line: usize, text: &str) -> Result<(), String> {
-    let Some(entry) = list.entries.last_mut() else {
-        return Err("an indented line is an option of the URL above it, and there is none".to_owned());
-    };
-    let Some((name, value)) = text.split_once('=') else {
+/// An indented line, as aria2 writes the options of the entry above; says the one that is left out, if it is.
+fn option<'a>(entry: &mut Entry, line: &'a str) -> Result<Option<&'a str>, String> {
+    not_too_long(line)?;
+    let Some((name, value)) = line.trim().split_once('=') else {
         return Err("an indented line is an option of the URL above it, written as name=value".to_owned());
     };
     let value = value.trim().to_owned();
@@ -140,9 +171,9 @@ fn option(list: &mut InputList, line: usize, text: &str) -> Result<(), String> {
         "dir" => entry.directory = Some(below(value)?),
         "checksum" => entry.checksums.push(value),
         "header" => entry.headers.push(value),
-        other => list.left_out.push((line, other.to_owned())),
+        other => return Ok(Some(other)),
     }
-    Ok(())
+    Ok(None)
 }
 
 /// A path that stays below where it starts.
@@ -159,12 +190,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn entries(text: &str) -> Vec<Entry> {
-        parse(text).unwrap().entries
+    fn parse(text: &str) -> Result<Vec<Entry>, ListError> {
+        entries(text).collect()
     }
 
     fn urls(text: &str) -> Vec<String> {
-        entries(text).into_iter().map(|entry| entry.url).collect()
+        parse(text).unwrap().into_iter().map(|entry| entry.url).collect()
     }
 
     #[test]
@@ -179,7 +210,7 @@ mod tests {
     #[test]
     fn a_line_of_json_says_all_there_is_to_say() {
         let line = r#"{"url":"http://h/a","output":"b/c","mirrors":["http://m/a"],"sha256":"00","checksum":"md5:11"}"#;
-        let entry = entries(line).remove(0);
+        let entry = parse(line).unwrap().remove(0);
         assert_eq!((entry.url.as_str(), entry.output.as_deref()), ("http://h/a", Some("b/c")));
         assert_eq!(
             (entry.mirrors, entry.checksums),
@@ -192,15 +223,16 @@ mod tests {
     #[test]
     fn the_lists_of_aria2_keep_what_is_about_the_file() {
         let text = "http://h/a\thttp://m/a\n  out=b\n  checksum=sha-256=00\n\tsplit=4\nhttp://h/c\n dir=d\n";
-        let list = parse(text).unwrap();
-        let [first, second] = &list.entries[..] else { panic!("{list:?}") };
+        let mut list = entries(text);
+        let all: Vec<_> = list.by_ref().map(Result::unwrap).collect();
+        let [first, second] = &all[..] else { panic!("{all:?}") };
         assert_eq!(
             (first.output.as_deref(), &first.mirrors[..]),
             (Some("b"), &["http://m/a".to_owned()][..])
         );
         assert_eq!(first.checksums, ["sha-256=00"]);
         assert_eq!((second.url.as_str(), second.directory.as_deref()), ("http://h/c", Some("d")));
-        assert_eq!(list.left_out, [(4, "split".to_owned())]);
+        assert_eq!(list.left_out, [(4, "split")]);
     }
 
     // T067
@@ -220,7 +252,7 @@ mod tests {
         #[test]
         fn reading_a_list_never_panics(text in "(\\PC|[\\n\\t ={}#\"])*") {
             if let Ok(list) = parse(&text) {
-                for entry in list.entries {
+                for entry in list {
                     prop_assert!(entry.output.is_none_or(|path| !path.contains("..") || Path::new(&path).is_relative()));
                 }
             }

@@ -3,18 +3,22 @@
 #[cfg(test)]
 pub(crate) mod crash;
 mod directory;
+mod memory;
 mod part_file;
 mod pipe;
 mod publish;
 mod read_only;
 mod target;
+mod unnamed;
 
 pub(crate) use directory::{remove_own, sync_directory};
+pub(crate) use memory::Memory;
 pub(crate) use part_file::{Allocation, Identity, Opened, PartFile, open, remove_unlocked};
 pub(crate) use pipe::Pipe;
-pub(crate) use publish::{Publication, publish, umask};
+pub(crate) use publish::{Publication, publish};
 pub(crate) use read_only::ReadOnly;
 pub(crate) use target::{Present, Seal, Target};
+pub(crate) use unnamed::Unnamed;
 
 use std::fs::File;
 use std::io;

@@ -11,8 +11,8 @@ use std::time::SystemTime;
 /// How the finished file is to stand there.
 #[derive(Clone, Debug)]
 pub(crate) struct Publication {
-    /// The mode the file gets; never executable.
-    pub(crate) mode: u32,
+    /// The mode the file gets, never executable; `None` for the one that new files get.
+    pub(crate) mode: Option<u32>,
     /// Whether a file at the final name may be replaced.
     pub(crate) replace: bool,
     /// The modification time the server stated, where the user wants that.
@@ -29,7 +29,8 @@ pub(crate) fn publish(part: &PartFile, target: &Target, how: &Publication) -> Re
     let path = target.path();
     let failed = |doing: &'static str| move |error: std::io::Error| Error::disk(doing, part.path(), &error);
     let file = part.file();
-    file.set_permissions(fs::Permissions::from_mode(how.mode)).map_err(failed("cannot set the mode of"))?;
+    let mode = how.mode.unwrap_or_else(|| 0o666 & !umask());
+    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed("cannot set the mode of"))?;
     if let Some(modified) = how.modified {
         file.set_modified(modified).map_err(failed("cannot set the time of"))?;
     }
@@ -86,7 +87,7 @@ fn link_then_unlink(part: &PartFile, target: &Target) -> Result<(), Errno> {
 }
 
 /// The process's file mode creation mask, read without changing it even for a moment.
-pub(crate) fn umask() -> u32 {
+fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let stated = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     // Where it cannot be read, the usual one: nobody but the owner may write.

@@ -1,15 +1,17 @@
 //! `haul URL...`
 
 use super::super::args::{Options, Style};
+use super::super::list::List;
 use super::super::render::{FileView, Reporter, Summary};
-use super::super::{config, exit, list, resume_hint, session, signals};
+use super::super::{config, exit, failure, resume_hint, session, signals};
 use super::{info, runtime};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::{Client, Download, Event, Output, Report, Request};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -19,51 +21,88 @@ use tokio::task::JoinSet;
 /// How often the screen is looked after.
 const FRAME: Duration = Duration::from_millis(100);
 
+/// Downloads that are under way or wait for their turn: so many that a turn never waits for one, and few enough that a
+/// long list takes no memory.
+const AHEAD: usize = 64;
+
+/// With so many under way, what happens to them is taken in together, and not one by one: to be woken costs more than
+/// a small file does.
+const MANY: usize = 16;
+const GATHER: Duration = Duration::from_millis(2);
+
 pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]) -> Result<ExitCode, Error> {
     let options = config::fill(options)?;
-    let mut requests =
-        urls.iter().map(|url| session::request(url, &options)).collect::<Result<Vec<_>, _>>()?;
-    match &options.input_file {
-        Some(path) => requests.extend(list::requests(path, &options)?),
-        None if urls.is_empty() => {
-            return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));
-        }
-        None => {}
+    let given = urls.iter().map(|url| session::request(url, &options)).collect::<Result<Vec<_>, _>>()?;
+    let list = options.input_file.as_deref().map(List::read).transpose()?;
+    if list.is_none() && given.is_empty() {
+        return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));
     }
-    if requests.is_empty() {
+    // Everything that can be wrong with a list is said before anything of it is fetched.
+    let count = check_all(&given, list.as_ref(), &options)?;
+    if count == 0 {
         eprintln!("haul: note: the list names nothing to download");
         return Ok(ExitCode::SUCCESS);
     }
-    refuse_contradictions(&options, requests.len())?;
-    refuse_one_name_for_two(&requests)?;
-    let requests = bounded_by_files(options.jobs, requests);
+    refuse_contradictions(&options, count)?;
+    let most = bounded_by_files(&options, count);
     let client = session::client(&options)?;
+    let listed = list.iter().flat_map(|list| list.requests(&options));
+    let requests = given.into_iter().map(Ok).chain(listed).map(|request| {
+        let mut request = request?;
+        request.most_connections = most;
+        if streams(&options) { with_output(request) } else { Ok(request) }
+    });
     if options.dry_run {
-        return info::plans(&client, &requests, options.json);
+        return info::plans(&client, &requests.collect::<Result<Vec<_>, _>>()?, options.json);
     }
-    let requests = if streams(&options) { with_output(requests)? } else { requests };
     fetch(&options, &client, requests, Vec::new(), args)
 }
 
-/// Two downloads of one run to one file would only find each other in the way.
-fn refuse_one_name_for_two(requests: &[Request]) -> Result<(), Error> {
+/// Counts the requests, and looks for what is wrong with any of them.
+fn check_all(given: &[Request], list: Option<&List>, options: &Options) -> Result<usize, Error> {
     let mut seen = HashSet::new();
-    match requests.iter().filter_map(Request::planned_path).find(|path| !seen.insert(path.clone())) {
-        Some(path) => Err(Error::usage(format!(
-            "two of the URLs would be saved as {}",
-            escape::for_terminal(&path.to_string_lossy())
-        ))
-        .with_hint("give them names or directories of their own, in a list (-i) or in runs of their own")),
-        None => Ok(()),
+    let mut count = 0;
+    for request in given {
+        refuse_a_name_of_another(&mut seen, request)?;
+        count += 1;
     }
+    if let Some(list) = list {
+        for request in list.requests(options) {
+            refuse_a_name_of_another(&mut seen, &request?)?;
+            count += 1;
+        }
+        list.say_what_is_left_out();
+    }
+    Ok(count)
+}
+
+/// Two downloads of one run to one file would only find each other in the way. Names are remembered by a fingerprint:
+/// of a million there are two alike with a chance of one in 10²⁶.
+fn refuse_a_name_of_another(seen: &mut HashSet<[u64; 2]>, request: &Request) -> Result<(), Error> {
+    let Some(path) = request.planned_path() else {
+        return Ok(());
+    };
+    let fingerprint = [0_u8, 1].map(|salt| {
+        let mut hasher = DefaultHasher::new();
+        (salt, &path).hash(&mut hasher);
+        hasher.finish()
+    });
+    if seen.insert(fingerprint) {
+        return Ok(());
+    }
+    let cause =
+        format!("two of the URLs would be saved as {}", escape::for_terminal(&path.to_string_lossy()));
+    Err(Error::usage(cause)
+        .with_hint("give them names or directories of their own, in a list (-i) or in runs of their own"))
 }
 
 /// Files that a run needs beside those of its downloads, and those of one download beside its connections.
 const OWN_FILES: u64 = 32;
 const FILES_EACH: u64 = 4;
 
-/// Raises the limit of open files as far as it goes, and lowers the number of connections where that is not enough.
-fn bounded_by_files(jobs: Option<u16>, requests: Vec<Request>) -> Vec<Request> {
+/// Raises the limit of open files as far as it goes; says how many connections a download may have where that is not
+/// enough for all of them.
+fn bounded_by_files(options: &Options, count: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -72,21 +111,17 @@ fn bounded_by_files(jobs: Option<u16>, requests: Vec<Request>) -> Vec<Request> {
         Err(_) => limit.current,
     };
     let Some(may) = may else {
-        return requests;
+        return usize::MAX;
     };
-    let jobs = jobs.map_or(4, u64::from).min(requests.len() as u64).max(1);
+    let jobs = options.jobs.map_or(4, u64::from).min(count as u64).max(1);
     let most = (may.saturating_sub(OWN_FILES) / jobs).saturating_sub(FILES_EACH).max(1);
-    if requests.iter().all(|request| request.allowance().most() as u64 <= most) {
-        return requests;
+    if most >= options.connections.unwrap_or_default().most() as u64 {
+        return usize::MAX;
     }
     eprintln!(
         "haul: warning: {may} files may be open at once, so each download has {most} connections at most"
     );
-    let lowered = |mut request: Request| {
-        request.most_connections = usize::try_from(most).unwrap_or(usize::MAX);
-        request
-    };
-    requests.into_iter().map(lowered).collect()
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 fn streams(options: &Options) -> bool {
@@ -122,31 +157,25 @@ fn refuse_contradictions(options: &Options, urls: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// The standard output, without the line buffer that the library puts before it.
-fn with_output(requests: Vec<Request>) -> Result<Vec<Request>, Error> {
+/// Into the standard output, without the line buffer that the library puts before it.
+fn with_output(mut request: Request) -> Result<Request, Error> {
     let failed =
         |error: std::io::Error| Error::new(Kind::Disk, format!("cannot write to the output: {error}"));
-    requests
-        .into_iter()
-        .map(|mut request| {
-            let handle = std::io::stdout().as_fd().try_clone_to_owned().map_err(failed)?;
-            request.output = Output::Stream(Box::new(File::from(handle)));
-            Ok(request)
-        })
-        .collect()
+    let handle = std::io::stdout().as_fd().try_clone_to_owned().map_err(failed)?;
+    request.output = Output::Stream(Box::new(File::from(handle)));
+    Ok(request)
 }
 
 /// Downloads everything, shows it, and ends; `earlier` are failures from before that count as well. Ends with the right code, or of the signal that interrupted it.
 pub(super) fn fetch(
     options: &Options,
     client: &Client,
-    requests: Vec<Request>,
+    requests: impl Iterator<Item = Result<Request, Error>>,
     earlier: Vec<Kind>,
     args: &[OsString],
 ) -> Result<ExitCode, Error> {
     let runtime = runtime()?;
-    let outcome =
-        runtime.block_on(async { Batch::start(options, client, requests, earlier)?.run(args).await });
+    let outcome = runtime.block_on(async { Batch::new(options, client, requests, earlier)?.run(args).await });
     // A thread that is stuck writing to a pipe nobody reads must not keep the process.
     runtime.shutdown_background();
     let (code, signal) = outcome?;
@@ -162,49 +191,44 @@ enum Message {
     Ended(usize, Result<Report, Error>),
 }
 
-struct Batch {
+struct Batch<I> {
+    client: Client,
+    /// Those that were not started yet.
+    requests: I,
+    ahead: usize,
+    next_id: usize,
     reporter: Reporter,
     messages: mpsc::Receiver<Message>,
-    cancellers: Vec<Box<dyn Fn() + Send + Sync>>,
+    sender: mpsc::Sender<Message>,
+    cancellers: BTreeMap<usize, Box<dyn Fn() + Send + Sync>>,
     watchers: JoinSet<()>,
     signals: signals::Signals,
     started: Instant,
-    running: usize,
     ok: usize,
     failures: Vec<Kind>,
     fetched: u64,
     signal: Option<i32>,
 }
 
-impl Batch {
+impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
     #[expect(clippy::disallowed_methods, reason = "the screen has its own clock")]
-    fn start(
-        options: &Options,
-        client: &Client,
-        requests: Vec<Request>,
-        failures: Vec<Kind>,
-    ) -> Result<Self, Error> {
+    fn new(options: &Options, client: &Client, requests: I, failures: Vec<Kind>) -> Result<Self, Error> {
         let signals = signals::Signals::listen()?;
         let (sender, messages) = mpsc::channel(256);
-        let mut watchers = JoinSet::new();
-        let (mut files, mut cancellers) = (Vec::new(), Vec::<Box<dyn Fn() + Send + Sync>>::new());
-        for (id, request) in requests.into_iter().enumerate() {
-            let (name, url) = (name(&request), request.address().to_string());
-            let download = client.start(request);
-            files.push(FileView { name, url, progress: download.progress(), ended: false });
-            cancellers.push(Box::new(download.canceller()));
-            watchers.spawn(watch(id, download, sender.clone()));
-        }
-        let mut reporter = Reporter::new(session::screen(options), files);
+        let mut reporter = Reporter::new(session::screen(options));
         if options.insecure {
             reporter.say("haul: warning: --insecure: certificates are not checked, nobody knows who answers");
         }
         Ok(Self {
-            running: reporter.files.len(),
+            client: client.clone(),
+            requests,
+            ahead: AHEAD + options.jobs.map_or(0, usize::from),
+            next_id: 0,
             reporter,
             messages,
-            cancellers,
-            watchers,
+            sender,
+            cancellers: BTreeMap::new(),
+            watchers: JoinSet::new(),
             signals,
             started: Instant::now(),
             ok: 0,
@@ -214,11 +238,46 @@ impl Batch {
         })
     }
 
+    /// Starts as many as may be under way. After a signal there are no more.
+    fn start_more(&mut self) {
+        while self.signal.is_none() && self.cancellers.len() < self.ahead {
+            match self.requests.next() {
+                None => return,
+                Some(Ok(request)) => self.start(request),
+                Some(Err(error)) => {
+                    self.failures.push(error.kind());
+                    failure::lines(&error).iter().for_each(|line| self.reporter.say(line));
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, request: Request) {
+        let id = self.next_id;
+        self.next_id += 1;
+        let (name, url) = (name(&request), request.address().to_string());
+        let download = self.client.start(request);
+        self.reporter.files.insert(id, FileView { name, url, progress: download.progress() });
+        self.cancellers.insert(id, Box::new(download.canceller()));
+        self.watchers.spawn(watch(id, download, self.sender.clone()));
+    }
+
     async fn run(mut self, args: &[OsString]) -> Result<(u8, Option<i32>), Error> {
         let mut frames = tokio::time::interval(FRAME);
-        while self.running > 0 {
+        self.start_more();
+        while !self.cancellers.is_empty() {
             tokio::select! {
-                Some(message) = self.messages.recv() => self.hear(message),
+                Some(message) = self.messages.recv() => {
+                    self.hear(message);
+                    if self.cancellers.len() >= MANY {
+                        tokio::time::sleep(GATHER).await;
+                    }
+                    while let Ok(message) = self.messages.try_recv() {
+                        self.hear(message);
+                    }
+                    self.start_more();
+                }
+                Some(_) = self.watchers.join_next() => {}
                 _ = frames.tick() => self.reporter.tick(self.started.elapsed()),
                 number = self.signals.next() => self.interrupted(number),
             }
@@ -242,7 +301,7 @@ impl Batch {
         match message {
             Message::Event(id, event) => self.reporter.event(id, &event),
             Message::Ended(id, outcome) => {
-                self.running -= 1;
+                self.cancellers.remove(&id);
                 match outcome {
                     Ok(report) => {
                         self.ok += 1;
@@ -263,7 +322,7 @@ impl Batch {
         if self.signal.replace(number).is_some() {
             signals::die_of(number);
         }
-        for cancel in &self.cancellers {
+        for cancel in self.cancellers.values() {
             cancel();
         }
     }

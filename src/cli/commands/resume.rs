@@ -41,7 +41,7 @@ pub(in super::super) fn run(
     if requests.is_empty() {
         return Ok(exit::combined(&failures).into());
     }
-    fetch::fetch(&options, &session::client(&options)?, requests, failures, args)
+    fetch::fetch(&options, &session::client(&options)?, requests.into_iter().map(Ok), failures, args)
 }
 
 /// The request that goes on with what was left.

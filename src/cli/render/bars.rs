@@ -19,7 +19,7 @@ pub(super) struct Bars {
 }
 
 impl Bars {
-    pub(super) fn new(ascii: bool, _files: usize) -> Self {
+    pub(super) fn new(ascii: bool) -> Self {
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(FRAMES));
         Self { ascii, screen, rows: BTreeMap::new() }
     }
@@ -61,13 +61,12 @@ impl Render for Bars {
         }
     }
 
-    fn tick(&mut self, files: &[FileView], _: Duration) {
+    fn tick(&mut self, files: &BTreeMap<usize, FileView>, _: Duration) {
         let (width, ascii) = (width() - 1, self.ascii);
-        let active = files.iter().enumerate().filter(|(_, file)| !file.ended);
-        let shown = active.filter(|(_, file)| file.progress.borrow().phase != Phase::Queued).take(ROWS);
+        let shown = files.iter().filter(|(_, file)| file.progress.borrow().phase != Phase::Queued).take(ROWS);
         for (id, file) in shown {
             let progress = file.progress.borrow().clone();
-            let [head, map] = self.row(id);
+            let [head, map] = self.row(*id);
             head.set_message(view::headline(&file.name, &progress, width, ascii));
             map.set_message(view::map(&progress, width, ascii).unwrap_or_default());
         }

@@ -5,7 +5,7 @@ use crate::cli::exit;
 use crate::error::Error;
 use crate::{Event, Notice, Progress, Report};
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -16,10 +16,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(super) struct Json {
-    /// When each file's progress was last told.
-    last: Vec<Option<Duration>>,
-    /// Those that have started: nothing is told of a file before that.
-    started: HashSet<usize>,
+    /// The files that have started and not ended, and when the progress of each was last told.
+    told: BTreeMap<usize, Option<Duration>>,
 }
 
 fn emit(mut object: Value, name: &str, id: Option<usize>) {
@@ -48,7 +46,7 @@ fn progress_object(progress: &Progress) -> Value {
 
 impl Render for Json {
     fn started(&mut self, id: usize, _: &FileView, event: &Event) {
-        self.started.insert(id);
+        self.told.insert(id, None);
         if let Event::Started { url, path, size, resumed, connections } = event {
             let path = path.as_ref().map(|path| path.to_string_lossy());
             let object = json!({
@@ -77,24 +75,24 @@ impl Render for Json {
         }
     }
 
-    fn tick(&mut self, files: &[FileView], elapsed: Duration) {
-        self.last.resize(files.len(), None);
-        for (id, file) in files.iter().enumerate() {
-            let fresh = self.last[id].is_some_and(|last| elapsed.saturating_sub(last) < PERIOD);
+    fn tick(&mut self, files: &BTreeMap<usize, FileView>, elapsed: Duration) {
+        for (id, file) in files {
+            let last = self.told.get(id).copied().flatten();
+            let fresh = last.is_some_and(|last| elapsed.saturating_sub(last) < PERIOD);
             let progress = file.progress.borrow().clone();
-            if file.ended
-                || fresh
-                || !self.started.contains(&id)
+            if fresh
+                || !self.told.contains_key(id)
                 || !matches!(progress.phase, crate::Phase::Transferring | crate::Phase::Verifying)
             {
                 continue;
             }
-            self.last[id] = Some(elapsed);
-            emit(progress_object(&progress), "progress", Some(id));
+            self.told.insert(*id, Some(elapsed));
+            emit(progress_object(&progress), "progress", Some(*id));
         }
     }
 
     fn done(&mut self, id: usize, _: &FileView, report: &Report) {
+        self.told.remove(&id);
         let digests: Vec<_> = report.digests.iter().map(ToString::to_string).collect();
         let object = json!({
             "url": report.url,
@@ -112,6 +110,7 @@ impl Render for Json {
     }
 
     fn error(&mut self, id: usize, file: &FileView, error: &Error) {
+        self.told.remove(&id);
         let object = json!({
             "code": exit::code(error.kind()),
             "kind": error.kind().name(),

@@ -11,6 +11,7 @@ use super::failure;
 use crate::error::Error;
 use crate::formats::escape;
 use crate::{Event, Notice, Progress, Report};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -30,7 +31,6 @@ pub(super) struct FileView {
     /// Redacted.
     pub(super) url: String,
     pub(super) progress: watch::Receiver<Progress>,
-    pub(super) ended: bool,
 }
 
 /// How a run ended.
@@ -49,7 +49,7 @@ trait Render {
     fn retry(&mut self, _id: usize, _event: &Event) {}
     fn notice(&mut self, _id: usize, _notice: Notice, _text: &str) {}
     fn source(&mut self, _id: usize, _event: &Event) {}
-    fn tick(&mut self, files: &[FileView], elapsed: Duration);
+    fn tick(&mut self, files: &BTreeMap<usize, FileView>, elapsed: Duration);
     fn done(&mut self, id: usize, file: &FileView, report: &Report);
     fn error(&mut self, id: usize, file: &FileView, error: &Error);
     fn summary(&mut self, summary: &Summary);
@@ -59,24 +59,27 @@ trait Render {
 
 /// Shows a run.
 pub(super) struct Reporter {
-    pub(super) files: Vec<FileView>,
+    /// Those that have not ended.
+    pub(super) files: BTreeMap<usize, FileView>,
     screen: Screen,
     render: Box<dyn Render>,
 }
 
 impl Reporter {
-    pub(super) fn new(screen: Screen, files: Vec<FileView>) -> Self {
+    pub(super) fn new(screen: Screen) -> Self {
         let render: Box<dyn Render> = match screen.style {
             Style::Json => Box::new(json::Json::default()),
-            Style::Bar => Box::new(bars::Bars::new(screen.ascii, files.len())),
+            Style::Bar => Box::new(bars::Bars::new(screen.ascii)),
             Style::Auto | Style::Plain => Box::new(plain::Plain::new(false)),
             Style::None => Box::new(plain::Plain::new(true)),
         };
-        Self { files, screen, render }
+        Self { files: BTreeMap::new(), screen, render }
     }
 
     pub(super) fn event(&mut self, id: usize, event: &Event) {
-        let file = &self.files[id];
+        let Some(file) = self.files.get(&id) else {
+            return;
+        };
         match event {
             Event::Started { .. } => self.render.started(id, file, event),
             Event::Retry { cause, wait, attempt, .. } => {
@@ -112,13 +115,15 @@ impl Reporter {
     }
 
     pub(super) fn done(&mut self, id: usize, report: &Report) {
-        self.files[id].ended = true;
-        self.render.done(id, &self.files[id], report);
+        if let Some(file) = self.files.remove(&id) {
+            self.render.done(id, &file, report);
+        }
     }
 
     pub(super) fn error(&mut self, id: usize, error: &Error) {
-        self.files[id].ended = true;
-        self.render.error(id, &self.files[id], error);
+        if let Some(file) = self.files.remove(&id) {
+            self.render.error(id, &file, error);
+        }
         for line in failure::lines(error) {
             self.render.say(&line);
         }

@@ -4,6 +4,7 @@ use super::{FileView, Render, Summary, line};
 use crate::error::Error;
 use crate::formats::size::{format_bytes, format_duration};
 use crate::{Event, Report};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -34,12 +35,12 @@ impl Render for Plain {
         }
     }
 
-    fn tick(&mut self, files: &[FileView], elapsed: Duration) {
+    fn tick(&mut self, files: &BTreeMap<usize, FileView>, elapsed: Duration) {
         if elapsed < self.next {
             return;
         }
         self.next = elapsed + PERIOD;
-        for file in files.iter().filter(|file| !file.ended) {
+        for file in files.values() {
             let progress = file.progress.borrow().clone();
             let of = progress.size.map_or(String::new(), |size| format!(" of {}", format_bytes(size)));
             let rate =

@@ -4,13 +4,13 @@ use super::{Driver, cancellation, until_cancelled};
 use crate::engine::event::Notice;
 use crate::engine::progress::Phase;
 use crate::engine::report::Report;
+use crate::engine::saver::SmallFile;
 use crate::engine::teller::Teller;
-use crate::engine::work::{FileWork, Work, blocking};
-use crate::engine::workplace::Workplace;
+use crate::engine::work::{FileWork, SmallWork, Work, blocking};
 use crate::error::{Error, Kind};
 use crate::manifest::{Record, piece_size};
 use crate::plan::{ByteRange, RangeSet};
-use crate::storage::{Publication, publish};
+use crate::storage::{Publication, Target, publish};
 use crate::verify::Digest;
 use std::future::Future;
 use std::sync::atomic::Ordering;
@@ -32,11 +32,19 @@ impl Driver {
                 let cancelled = self.cancelled.clone();
                 digests = unless_cancelled(cancelled, work.finish()).await?;
                 if work.drained() != length {
-                    return Err(defect("the output was closed before everything was written"));
+                    return Err(Error::defect("the output was closed before everything was written"));
                 }
-                compare(&self.wants.order.digests, &digests).map_err(|error| {
+                self.wants.order.check(&digests).map_err(|error| {
                     error.with_hint("what was written to the output is not the wanted file")
                 })?;
+            }
+            Work::Small(work) => {
+                let turn = self.turn.take();
+                let saving = self.wants.saver.save(self.small_file(&work)?);
+                // All that is left is the disk's: the next file may begin.
+                drop(turn);
+                digests = saving.await?;
+                path = Some(work.target.path());
             }
             Work::File(mut work) => {
                 let finished = self.finish_file(&mut work, length, teller).await;
@@ -46,7 +54,7 @@ impl Driver {
                     Some(found) => digests = found,
                     None => return Ok(None),
                 }
-                let publication = self.publication(&place)?;
+                let publication = self.publication(&place.target)?;
                 let publishing = place.clone();
                 blocking(move || publish(&publishing.part, &publishing.target, &publication)).await?;
                 path = Some(place.target.path());
@@ -82,7 +90,7 @@ impl Driver {
         work.checkpoint.flush(teller.clock.now()).await?;
         // Written was believed; only durable is proven. Nothing is published on the strength of a belief.
         if !work.checkpoint.durable().covers(ByteRange::new(0, length)) {
-            return Err(defect("not everything that counts as written is durable"));
+            return Err(Error::defect("not everything that counts as written is durable"));
         }
         let on_disk = {
             let place = work.place.clone();
@@ -103,7 +111,7 @@ impl Driver {
             }
             return self.mend(work, damaged, teller).await;
         }
-        let Err(mismatch) = compare(&self.wants.order.digests, &actual) else {
+        let Err(mismatch) = self.wants.order.check(&actual) else {
             return Ok(Some(actual));
         };
         let mismatch = mismatch.with_hint(
@@ -177,10 +185,19 @@ impl Driver {
         self.transfer.contributors().into_iter().filter_map(url).collect()
     }
 
-    fn publication(&self, place: &Workplace) -> Result<Publication, Error> {
+    fn small_file(&self, work: &SmallWork) -> Result<SmallFile, Error> {
+        Ok(SmallFile {
+            target: work.target.clone(),
+            bytes: work.take(),
+            publication: self.publication(&work.target)?,
+            representation: self.transfer.representation().cloned().unwrap_or_default(),
+            order: self.wants.order.clone(),
+        })
+    }
+
+    fn publication(&self, target: &Target) -> Result<Publication, Error> {
         let known = self.transfer.representation().cloned().unwrap_or_default();
         let modified = known.validators.last_modified.as_deref().filter(|_| self.wants.remote_time);
-        let target = &place.target;
         // A directory or a link that appeared meanwhile is never replaced.
         if self.wants.replaces.is_some() && target.present()?.is_some_and(|present| !present.is_regular()) {
             return Err(Error::new(
@@ -189,7 +206,7 @@ impl Driver {
             ));
         }
         Ok(Publication {
-            mode: self.wants.replaces.unwrap_or_else(|| 0o666 & !crate::storage::umask()),
+            mode: self.wants.replaces,
             replace: self.wants.replaces.is_some(),
             modified: modified.and_then(|text| httpdate::parse_http_date(text).ok()),
             url: self.wants.order.address.to_record(),
@@ -232,7 +249,7 @@ impl Driver {
                 work.close();
                 error
             }
-            Work::Nothing => {
+            Work::Nothing | Work::Small(_) => {
                 if let Some(place) = self.vacant.take().filter(|place| place.created) {
                     place.remove();
                 }
@@ -288,21 +305,4 @@ async fn unless_cancelled<T>(
 fn changed_beneath(work: &FileWork) -> Error {
     let cause = format!("something else has changed {}", work.place.part.path().display());
     Error::new(Kind::Disk, cause).with_hint("run the download again; haul rm discards what is there")
-}
-
-/// Something that cannot be. It is told instead of trusted.
-fn defect(what: &str) -> Error {
-    Error::new(Kind::Other, format!("a defect of haul: {what}"))
-        .with_hint("please report it; nothing was published")
-}
-
-/// Whether the file is the expected one.
-fn compare(expected: &[Digest], actual: &[Digest]) -> Result<(), Error> {
-    if expected.len() != actual.len() {
-        return Err(defect("a digest was not computed"));
-    }
-    let wrong = expected.iter().zip(actual).find(|(expected, actual)| expected != actual);
-    wrong.map_or(Ok(()), |(expected, actual)| {
-        Err(Error::new(Kind::Checksum, format!("checksum mismatch: expected {expected}, got {actual}")))
-    })
 }

@@ -2,8 +2,10 @@
 
 use super::{Driver, Made, Permitted};
 use crate::engine::event::Notice;
+use crate::engine::order::Order;
+use crate::engine::preparation::{self, Ground};
 use crate::engine::teller::Teller;
-use crate::engine::work::{FileWork, Work};
+use crate::engine::work::{FileWork, SmallWork, Work};
 use crate::engine::worker::{Permit, Question};
 use crate::engine::workplace::Workplace;
 use crate::error::{Error, Kind};
@@ -11,12 +13,15 @@ use crate::manifest::piece_size;
 use crate::plan::RangeSet;
 use crate::plan::representation::Representation;
 use crate::plan::transfer::Ruling;
-use crate::storage::Allocation;
+use crate::storage::{Allocation, Target};
 use tokio::task::JoinHandle;
+
+/// A file of at most this many bytes comes within one checkpoint, so nothing is written down before it is complete.
+const SMALL: u64 = 256 << 10;
 
 impl Driver {
     /// Rules on an answer; the first usable one sets off the making of the file.
-    pub(super) fn rule(&mut self, question: Question) {
+    pub(super) fn rule(&mut self, question: Question, teller: &mut Teller) {
         let Question { id, answer, reply } = question;
         let ruling = self.transfer.handle_answer(id, &answer, self.clock.now());
         let (offset, until) = match ruling {
@@ -24,7 +29,9 @@ impl Driver {
             Ruling::Leave => return drop(reply.send(None)),
             Ruling::Take { offset, until } => (offset, until),
             Ruling::Begin { offset, until, representation } => {
-                self.make(representation);
+                if !self.keep_small(&representation, teller) {
+                    self.make(representation);
+                }
                 (offset, until)
             }
         };
@@ -42,15 +49,37 @@ impl Driver {
 
     /// Makes the file in the background, after a look whether it fits, which takes next to no time.
     fn make(&mut self, representation: Representation) {
-        let place = self.vacant.take();
-        self.fits = place.is_none();
-        self.making = Some(tokio::task::spawn_blocking(move || match place {
-            Some(place) => match place.has_room_for(&representation) {
-                Ok(()) => Made::Room(place, Box::new(representation)),
-                Err(error) => Made::Failed(place, error),
-            },
-            None => Made::Nothing,
+        let (place, bare) = (self.vacant.take(), self.bare.take());
+        self.fits = place.is_none() && bare.is_none();
+        let order = self.wants.order.clone();
+        self.making = Some(tokio::task::spawn_blocking(move || {
+            let place = match bare.map(|target| first_in(target, &order)).transpose() {
+                Ok(made) => made.or(place),
+                Err(error) => return Made::Failed(None, error),
+            };
+            match place {
+                Some(place) => match place.has_room_for(&representation) {
+                    Ok(()) => Made::Room(place, Box::new(representation)),
+                    Err(error) => Made::Failed(Some(place), error),
+                },
+                None => Made::Nothing,
+            }
         }));
+    }
+
+    /// Keeps a small file in memory until it is complete; false where this is none, or where files have begun to be
+    /// made for it already.
+    fn keep_small(&mut self, representation: &Representation, teller: &mut Teller) -> bool {
+        let length = representation.complete_length.filter(|length| *length <= SMALL);
+        let (Some(length), true) = (length, self.bare.is_some()) else {
+            return false;
+        };
+        if let Some(target) = self.bare.take() {
+            // It is at most SMALL.
+            self.work = Work::Small(SmallWork::new(target, length as usize));
+            self.tell_started(teller);
+        }
+        true
     }
 
     /// Until the file is there no byte is taken, but now that it is known to fit the other connections can be
@@ -59,7 +88,7 @@ impl Driver {
         let order = self.wants.order.clone();
         self.making = Some(tokio::task::spawn_blocking(move || match place.begin(&representation, &order) {
             Ok((journal, allocation)) => Made::File(place, Box::new(journal), allocation),
-            Err(error) => Made::Failed(place, error),
+            Err(error) => Made::Failed(Some(place), error),
         }));
     }
 
@@ -83,7 +112,7 @@ impl Driver {
                 self.tell_started(teller);
             }
             Ok(Made::Failed(place, error)) => {
-                self.vacant = Some(place);
+                self.vacant = place;
                 self.transfer.fail(error);
             }
             Err(error) => {
@@ -128,6 +157,17 @@ impl Driver {
         while self.making.is_some() {
             let made = Self::being_made(&mut self.making).await;
             self.made(made, teller);
+        }
+    }
+}
+
+/// Makes and locks the part file where nothing stood before.
+fn first_in(target: Target, order: &Order) -> Result<Workplace, Error> {
+    match preparation::open(target, order)? {
+        Ground::Fresh { workplace, .. } => Ok(workplace),
+        Ground::Built { workplace, .. } => {
+            let cause = format!("{} appeared meanwhile", workplace.part.path().display());
+            Err(Error::new(Kind::Locked, cause).with_hint("run the same command again"))
         }
     }
 }

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Downloads one file, from its turn to its end.
@@ -43,7 +43,7 @@ pub(in crate::engine) async fn run(
         biased;
         () = until_cancelled(&mut early) => Err(cancellation()),
         turn = client.inner.turns.clone().acquire_owned() => match turn {
-            Ok(_turn) => take_turn(&client, request, &mut teller, &mut cancelled).await,
+            Ok(turn) => take_turn(&client, request, turn, &mut teller, &mut cancelled).await,
             Err(_) => Err(cancellation()),
         },
     };
@@ -54,6 +54,7 @@ pub(in crate::engine) async fn run(
 async fn take_turn(
     client: &Client,
     request: Request,
+    turn: OwnedSemaphorePermit,
     teller: &mut Teller,
     cancelled: &mut watch::Receiver<bool>,
 ) -> Result<Report, Error> {
@@ -66,7 +67,10 @@ async fn take_turn(
     };
     match prepared {
         Prepared::Satisfied(report) => Ok(report),
-        Prepared::Ready(driver) => driver.drive(teller, cancelled).await,
+        Prepared::Ready(mut driver) => {
+            driver.turn = Some(turn);
+            driver.drive(teller, cancelled).await
+        }
     }
 }
 
@@ -86,6 +90,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         connections: policy.connections.most(),
         host,
         sources,
+        saver: client.inner.saver.clone(),
     };
     let target = match request.output {
         Output::Stream(out) => {
@@ -107,6 +112,18 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         }
         Output::Named => Target::from_address(&directory, &wants.order.address)?,
     };
+    let (order, untouched) = (wants.order.clone(), target.clone());
+    let looking = move || preparation::is_untouched(&untouched, &order);
+    // A look at a few names takes no longer than to have it done by another thread.
+    if if wants.inline { looking()? } else { blocking(looking).await? } {
+        return Ok(Prepared::Ready(Box::new(Driver::into_nothing(
+            requesters,
+            policy,
+            wants,
+            target,
+            teller.clock,
+        ))));
+    }
     let order = wants.order.clone();
     let target = match blocking(move || preparation::look(target, &order)).await? {
         Standing::Free { target, mode } => {
@@ -229,7 +246,13 @@ impl Driver {
     ) -> Self {
         let (sender, questions) = mpsc::channel(64);
         let reached = requesters[0].reached.subscribe();
-        let shared = Shared { requesters, questions: sender, received: AtomicU64::new(0), writing: AtomicU64::new(0), path };
+        let shared = Shared {
+            requesters,
+            questions: sender,
+            received: AtomicU64::new(0),
+            writing: AtomicU64::new(0),
+            path,
+        };
         Self {
             wants,
             transfer,
@@ -241,6 +264,8 @@ impl Driver {
             reached,
             work: Work::Nothing,
             vacant: None,
+            bare: None,
+            turn: None,
             making: None,
             fits: true,
             permitted: Vec::new(),
@@ -264,6 +289,19 @@ impl Driver {
         let work = PipeWork::new(out, PIPE_WINDOW, &wants.order.digests);
         let mut driver = Self::new(requesters, "the output".into(), wants, Transfer::new(policy), clock);
         driver.work = Work::Pipe(work);
+        driver
+    }
+
+    /// Into a file of which nothing is there yet.
+    fn into_nothing(
+        requesters: Vec<Requester>,
+        policy: Policy,
+        wants: Wants,
+        target: Target,
+        clock: Clock,
+    ) -> Self {
+        let mut driver = Self::new(requesters, target.part_path(), wants, Transfer::new(policy), clock);
+        driver.bare = Some(target);
         driver
     }
 

@@ -1,0 +1,270 @@
+//! Small files, saved together: all of them written, then all durable, and only then any of them named.
+
+use super::order::Order;
+use super::workplace::Workplace;
+use crate::error::{Error, Kind};
+use crate::plan::representation::Representation;
+use crate::storage::{self, Opened, Publication, Storage as _, Target, Unnamed, publish, sync_directory};
+use crate::verify::{Digest, hash_file};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// A file that came as a whole.
+pub(crate) struct SmallFile {
+    pub(crate) target: Target,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) publication: Publication,
+    pub(crate) representation: Representation,
+    pub(crate) order: Order,
+}
+
+/// The digests that the file was found to have, once it is durable under its name.
+type Saved = Result<Vec<Digest>, Error>;
+
+/// Saves the small files of all downloads. While it syncs some, others gather, and are the next to be synced: the more
+/// there are, the less each of them costs.
+#[derive(Clone, Default)]
+pub(crate) struct Saver {
+    queue: Arc<Mutex<Queue>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<(SmallFile, oneshot::Sender<Saved>)>,
+    /// A thread is at work that will look here again before it ends.
+    at_work: bool,
+}
+
+impl Saver {
+    /// Returns once the file is durable under its name.
+    ///
+    /// Dropping the future does not keep the file from being saved.
+    ///
+    /// # Errors
+    /// `Disk`; `Exists` if something has that name by now; `Checksum`. Nothing is left of the file then.
+    pub(crate) async fn save(&self, file: SmallFile) -> Saved {
+        let (told, hears) = oneshot::channel();
+        let idle = {
+            let mut queue = self.lock();
+            queue.waiting.push((file, told));
+            !std::mem::replace(&mut queue.at_work, true)
+        };
+        if idle {
+            let saver = self.clone();
+            // Joined by way of the answers: there is one for each file, and the thread ends after the last.
+            drop(tokio::task::spawn_blocking(move || saver.work()));
+        }
+        hears.await.unwrap_or_else(|_| Err(Error::new(Kind::Other, "the saving died")))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Saves what waits, until nothing does.
+    fn work(&self) {
+        loop {
+            let batch = {
+                let mut queue = self.lock();
+                queue.at_work = !queue.waiting.is_empty();
+                std::mem::take(&mut queue.waiting)
+            };
+            if batch.is_empty() {
+                return;
+            }
+            let (files, tell): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+            for (tell, saved) in tell.into_iter().zip(save_all(files)) {
+                // Nobody may be waiting any more.
+                let _ = tell.send(saved);
+            }
+        }
+    }
+}
+
+/// How far a file has come.
+enum Step {
+    /// Written, and found right; without a name.
+    Written(Unnamed, Vec<Digest>),
+    /// It has its name, which is durable once its directory is.
+    Named(Vec<Digest>),
+    Ended(Saved),
+}
+
+/// The order that makes a name appear only for what is durable. Blocking.
+fn save_all(files: Vec<SmallFile>) -> Vec<Saved> {
+    let written = files.into_iter().map(|file| {
+        let step = write(&file).unwrap_or_else(|error| Step::Ended(Err(error)));
+        (file, step)
+    });
+    // All are written before the first is synced: one sync takes with it much of what the next would have to do.
+    let mut files: Vec<_> = written.collect();
+    for (file, step) in &mut files {
+        if let Step::Written(unnamed, _) = step
+            && let Err(error) = unnamed.prepare(&file.target, &file.publication)
+        {
+            *step = Step::Ended(Err(error));
+        }
+    }
+    let mut directories = BTreeMap::new();
+    let files: Vec<_> = files
+        .into_iter()
+        .map(|(file, step)| {
+            let step = name(&file, step);
+            if matches!(step, Step::Named(_)) {
+                directories.insert(file.target.directory().to_owned(), Ok(()));
+            }
+            (file.target, step)
+        })
+        .collect();
+    for (directory, synced) in &mut directories {
+        *synced = sync_directory(directory).map_err(|error| error.kind());
+    }
+    files.into_iter().map(|(target, step)| ended(&target, step, &directories)).collect()
+}
+
+fn write(file: &SmallFile) -> Result<Step, Error> {
+    let Some(unnamed) = Unnamed::write(&file.target, &file.bytes)? else {
+        return by_part(file).map(|digests| Step::Ended(Ok(digests)));
+    };
+    let digests = digests(file, &unnamed)?;
+    file.order.check(&digests)?;
+    Ok(Step::Written(unnamed, digests))
+}
+
+/// What is on disk is hashed, and not what was sent there.
+fn digests(file: &SmallFile, unnamed: &Unnamed) -> Result<Vec<Digest>, Error> {
+    if file.order.digests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let failed = |error: std::io::Error| Error::disk("cannot read back", &file.target.path(), &error);
+    let handle = unnamed.file().try_clone().map_err(failed)?;
+    hash_file(Arc::new(handle), &file.order.digests).map_err(failed)
+}
+
+fn name(file: &SmallFile, step: Step) -> Step {
+    let Step::Written(unnamed, digests) = step else {
+        return step;
+    };
+    match unnamed.publish(&file.target) {
+        Ok(true) => Step::Named(digests),
+        Ok(false) => Step::Ended(by_part(file)),
+        Err(error) => Step::Ended(Err(error)),
+    }
+}
+
+fn ended(
+    target: &Target,
+    step: Step,
+    directories: &BTreeMap<PathBuf, Result<(), std::io::ErrorKind>>,
+) -> Saved {
+    match step {
+        Step::Ended(saved) => saved,
+        Step::Named(digests) => match directories.get(target.directory()) {
+            Some(Err(kind)) => Err(Error::disk("cannot save the name", &target.path(), &(*kind).into())),
+            _ => Ok(digests),
+        },
+        // There is none left: each was named or has ended.
+        Step::Written(..) => Err(Error::new(Kind::Other, "a file was left without its name")),
+    }
+}
+
+/// Where files must have a name from the start: as any other file, by its part file and its manifest.
+fn by_part(file: &SmallFile) -> Saved {
+    let part = match storage::open(&file.target)? {
+        Opened::Created(part) => part,
+        Opened::Existing(part) => {
+            let cause = format!("{} appeared meanwhile", part.path().display());
+            return Err(Error::new(Kind::Locked, cause).with_hint("run the same command again"));
+        }
+    };
+    let place = Workplace::new(file.target.clone(), part, true);
+    let saved = save_in(&place, file);
+    if saved.is_err() && place.part.is_still_named().unwrap_or(false) {
+        place.remove();
+    }
+    saved
+}
+
+fn save_in(place: &Workplace, file: &SmallFile) -> Saved {
+    place.begin(&file.representation, &file.order)?;
+    let failed = |error: std::io::Error| Error::disk("cannot write to", place.part.path(), &error);
+    place.part.write_at(0, &file.bytes).map_err(failed)?;
+    let digests = hash_file(place.part.clone(), &file.order.digests).map_err(failed)?;
+    file.order.check(&digests)?;
+    place.part.sync().map_err(failed)?;
+    publish(&place.part, &place.target, &file.publication)?;
+    Ok(digests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::IfExists;
+    use super::*;
+    use crate::plan::Address;
+    use crate::plan::representation::Validators;
+    use std::path::Path;
+
+    fn small(directory: &Path, name: &str, bytes: &[u8], digests: Vec<Digest>) -> SmallFile {
+        let representation =
+            Representation { complete_length: Some(bytes.len() as u64), ..Representation::default() };
+        SmallFile {
+            target: Target::new(directory.to_owned(), name.into()).unwrap(),
+            bytes: bytes.to_vec(),
+            publication: Publication {
+                mode: Some(0o640),
+                replace: false,
+                modified: None,
+                url: "http://h/f".to_owned(),
+                validators: Validators::default(),
+            },
+            representation,
+            order: Order {
+                address: Address::parse("http://h/f").unwrap().0,
+                digests,
+                if_exists: IfExists::Auto,
+                restart: false,
+                may_restart: true,
+                create_directory: false,
+            },
+        }
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn each_file_of_a_batch_ends_as_it_would_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("taken"), "the user's").unwrap();
+        let wrong: Digest =
+            "sha256:1111111111111111111111111111111111111111111111111111111111111111".parse().unwrap();
+        let saved = save_all(vec![
+            small(directory.path(), "one", b"first", vec![]),
+            small(directory.path(), "taken", b"second", vec![]),
+            small(directory.path(), "wrong", b"third", vec![wrong]),
+            small(directory.path(), "two", b"", vec![]),
+        ]);
+        let kinds: Vec<_> = saved.iter().map(|saved| saved.as_ref().err().map(Error::kind)).collect();
+        assert_eq!(kinds, [None, Some(Kind::Exists), Some(Kind::Checksum), None]);
+        assert_eq!(names(directory.path()), ["one", "taken", "two"]);
+        assert_eq!(std::fs::read(directory.path().join("one")).unwrap(), b"first");
+        assert_eq!(std::fs::read(directory.path().join("taken")).unwrap(), b"the user's");
+    }
+
+    #[test]
+    fn where_files_must_have_a_name_the_result_is_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = small(directory.path(), "one", b"first", vec![]);
+        by_part(&file).unwrap();
+        assert_eq!(by_part(&file).unwrap_err().kind(), Kind::Exists);
+        assert_eq!(names(directory.path()), ["one"]);
+        assert_eq!(std::fs::read(directory.path().join("one")).unwrap(), b"first");
+    }
+}

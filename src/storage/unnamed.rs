@@ -1,0 +1,75 @@
+//! A file without a name, which gets one when it is complete.
+
+use super::publish::Publication;
+use super::{Seal, Storage as _, Target};
+use crate::error::{Error, Kind};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::{File, Permissions};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+/// The whole of a small file. Until it is given its name nobody can see it, and when the process dies it is gone.
+#[derive(Debug)]
+pub(crate) struct Unnamed {
+    file: File,
+}
+
+impl Unnamed {
+    /// Makes one in the directory of `target`, with these bytes; `None` where the file system has no such files.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub(crate) fn write(target: &Target, bytes: &[u8]) -> Result<Option<Self>, Error> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        // Nobody can open it before it has its name, so it has its final mode from the start, less the mask.
+        let made = rustix::fs::open(target.directory(), flags, Mode::from_raw_mode(0o666));
+        let file = match made {
+            Ok(file) => File::from(file),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => return Ok(None),
+            Err(error) => return Err(failed("cannot create", target)(error.into())),
+        };
+        file.write_at(0, bytes).map_err(failed("cannot write to", target))?;
+        Ok(Some(Self { file }))
+    }
+
+    /// What it holds, to be read back.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Makes it what it is to be once it has its name, and durable.
+    pub(crate) fn prepare(&self, target: &Target, how: &Publication) -> Result<(), Error> {
+        if let Some(mode) = how.mode {
+            let mode = Permissions::from_mode(mode);
+            self.file.set_permissions(mode).map_err(failed("cannot set the mode of", target))?;
+        }
+        if let Some(modified) = how.modified {
+            self.file.set_modified(modified).map_err(failed("cannot set the time of", target))?;
+        }
+        if let Ok(seal) = Seal::of(&self.file, how.url.clone(), how.validators.clone()) {
+            seal.write(&self.file);
+        }
+        self.file.sync_all().map_err(failed("cannot save", target))
+    }
+
+    /// Gives it its name, which nothing may have yet. False where this way of naming is not to be had.
+    pub(crate) fn publish(&self, target: &Target) -> Result<bool, Error> {
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        match rustix::fs::linkat(CWD, Path::new(&own), CWD, target.path(), AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => {
+                Err(Error::new(Kind::Exists, format!("{} appeared meanwhile", target.path().display()))
+                    .with_hint("move that file away, or replace it with --if-exists overwrite"))
+            }
+            // Without /proc, or where links are refused.
+            Err(Errno::NOENT | Errno::XDEV | Errno::OPNOTSUPP | Errno::PERM) => Ok(false),
+            Err(error) => Err(failed("cannot give the final name to", target)(error.into())),
+        }
+    }
+}
+
+fn failed<'a>(doing: &'static str, target: &'a Target) -> impl FnOnce(std::io::Error) -> Error + 'a {
+    move |error| Error::disk(doing, &target.path(), &error)
+}
