@@ -127,6 +127,7 @@ fn floor(errand: &Errand<'_>, output: &Path) -> Outcome<Command> {
         size: errand.payload.size,
         connections: errand.stated_connections(),
         output: output.to_owned(),
+        ca: None,
     };
     let mut command = clean(std::env::current_exe()?);
     command.args(floor.args());

@@ -24,6 +24,7 @@ mod payload;
 mod race;
 mod report;
 mod rows;
+mod secure;
 mod stopwatch;
 mod tools;
 mod workshop;

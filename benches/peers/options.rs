@@ -9,32 +9,55 @@ pub(crate) const USAGE: &str = "\
 cargo bench --bench peers -- [OPTIONS]
 
   --rounds N   interleaved rounds of each race (default 5)
-  --row NAME   only this row: raw, verified, capped, kill (may be given more than once)
+  --row NAME   only this row: raw, verified, tls, kill, small, capped, durable, growth
+               (may be given more than once)
   --quick      one round with small files: shows that everything works, the ratios mean little
   --seed N     seed of the payload, the order of the arms and the moments of the kills (default 1)
   --write      also write the table to benches/RESULTS.md
   --strict     a missed bound makes the exit code non-zero, as a wrong file always does";
 
-/// One of the four comparisons.
+/// One of the comparisons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowName {
     Raw,
     Verified,
-    Capped,
+    Tls,
     Kill,
+    Small,
+    Capped,
+    Durable,
+    Growth,
 }
 
 impl RowName {
-    pub(crate) const ALL: [Self; 4] = [Self::Raw, Self::Verified, Self::Capped, Self::Kill];
+    /// Each with what it is called on the command line.
+    const NAMES: [(&str, Self); 8] = [
+        ("raw", Self::Raw),
+        ("verified", Self::Verified),
+        ("tls", Self::Tls),
+        ("kill", Self::Kill),
+        ("small", Self::Small),
+        ("capped", Self::Capped),
+        ("durable", Self::Durable),
+        ("growth", Self::Growth),
+    ];
+
+    /// All of them, in the order of the report.
+    fn all() -> Vec<Self> {
+        Self::NAMES.into_iter().map(|(_, row)| row).collect()
+    }
+
+    /// Whether it downloads the large payload.
+    pub(crate) const fn is_of_large_payload(self) -> bool {
+        matches!(self, Self::Raw | Self::Verified | Self::Tls | Self::Kill)
+    }
 
     fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "raw" => Ok(Self::Raw),
-            "verified" => Ok(Self::Verified),
-            "capped" => Ok(Self::Capped),
-            "kill" => Ok(Self::Kill),
-            other => Err(format!("--row {other}: there is raw, verified, capped, kill")),
-        }
+        let found = Self::NAMES.into_iter().find(|(name, _)| *name == text);
+        found.map(|(_, row)| row).ok_or_else(|| {
+            let names = Self::NAMES.map(|(name, _)| name).join(", ");
+            format!("--row {text}: there is {names}")
+        })
     }
 }
 
@@ -104,7 +127,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, S
         None => options.rounds,
     };
     if options.rows.is_empty() {
-        options.rows = RowName::ALL.to_vec();
+        options.rows = RowName::all();
     }
     Ok(Request::Compare(options))
 }
@@ -121,5 +144,6 @@ fn floor(mut args: impl Iterator<Item = String>) -> Result<Floor, String> {
         size: number("size", &next("a size")?)?,
         connections: number("connections", &next("a number of connections")?)?,
         output: PathBuf::from(next("an output")?),
+        ca: args.next().map(PathBuf::from),
     })
 }

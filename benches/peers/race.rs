@@ -19,11 +19,13 @@ pub(crate) const OUTPUT: &str = "file.bin";
 /// Why what a run left in its directory is wrong, if it is.
 pub(crate) type Judge<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
+/// The programs that save into a directory, which is empty.
+type Commands<'a> = Box<dyn Fn(&Path) -> Outcome<Vec<Command>> + 'a>;
+
 /// One who takes part: a name, and the programs to run one after the other.
 pub(crate) struct Entrant<'a> {
     pub(crate) name: &'static str,
-    /// The commands that save into this directory, which is empty.
-    pub(crate) commands: Box<dyn Fn(&Path) -> Outcome<Vec<Command>> + 'a>,
+    pub(crate) commands: Commands<'a>,
     /// Whether it saves anything that could be wrong.
     pub(crate) saves: bool,
 }
@@ -114,12 +116,14 @@ impl Track<'_> {
         let entrants: Vec<_> = there
             .map(|&arm| Entrant {
                 saves: arm.saves(),
-                ..Entrant::new(arm.name(), move |directory| {
+                ..Entrant::new(arm.name(), move |directory: &Path| {
                     arm.commands(self.tools, errand, &directory.join(OUTPUT))
                 })
             })
             .collect();
-        self.heat(self.workshop, &entrants, &|directory| errand.payload.difference(&directory.join(OUTPUT)))
+        self.heat(self.workshop, &entrants, &|directory: &Path| {
+            errand.payload.difference(&directory.join(OUTPUT))
+        })
     }
 
     /// Runs the entrants, who save into a directory of `place`.

@@ -1,8 +1,9 @@
-//! The four comparisons, each a title, a table, and the numbers that haul promises.
+//! The comparisons, each a title, a table, and the numbers that haul promises.
 
 mod capped;
 mod kill;
 mod raw;
+mod tls;
 mod verified;
 
 use crate::Outcome;
@@ -28,7 +29,7 @@ pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outc
     let root = workshop.fresh("root")?;
     let track = Track { options, tools, workshop };
     let mut rows = Vec::new();
-    let needs_large = options.rows.iter().any(|&row| row != RowName::Capped);
+    let needs_large = options.rows.iter().any(|row| row.is_of_large_payload());
     if needs_large {
         let large = Payload::write(&root, "large.bin", options.payload_size(), options.seed)?;
         for &name in &options.rows {
@@ -36,7 +37,8 @@ pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outc
                 RowName::Raw => rows.push(raw::run(&track, &root, &large)?),
                 RowName::Verified => rows.push(verified::run(&track, &root, &large)?),
                 RowName::Kill => rows.push(kill::run(&track, &root, &large)?),
-                RowName::Capped => {}
+                RowName::Tls => rows.push(tls::run(&track, &root, &large)?),
+                RowName::Small | RowName::Capped | RowName::Durable | RowName::Growth => {}
             }
         }
         // Two payloads at once would ask for half as much memory again.
