@@ -1,8 +1,11 @@
 //! The comparisons, each a title, a table, and the numbers that haul promises.
 
 mod capped;
+mod durable;
+mod growth;
 mod kill;
 mod raw;
+mod small;
 mod tls;
 mod verified;
 
@@ -22,6 +25,13 @@ pub(crate) struct Row {
     pub(crate) notes: Vec<String>,
     /// Runs that failed or saved a wrong file.
     pub(crate) wrong: Vec<String>,
+}
+
+impl Row {
+    /// A comparison that cannot be made here.
+    fn left_out(title: String, why: String) -> Self {
+        Self { title, table: Vec::new(), checks: Vec::new(), notes: vec![why], wrong: Vec::new() }
+    }
 }
 
 /// Runs the rows that were asked for.
@@ -44,8 +54,17 @@ pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outc
         // Two payloads at once would ask for half as much memory again.
         std::fs::remove_file(root.join(large.name))?;
     }
+    if options.rows.contains(&RowName::Small) {
+        rows.push(small::run(&track, &root)?);
+    }
     if options.rows.contains(&RowName::Capped) {
         rows.push(capped::run(&track, &root)?);
+    }
+    if options.rows.contains(&RowName::Durable) {
+        rows.push(durable::run(&track, &root)?);
+    }
+    if options.rows.contains(&RowName::Growth) {
+        rows.push(growth::run(&track)?);
     }
     Ok(rows)
 }

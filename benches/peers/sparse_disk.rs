@@ -1,0 +1,55 @@
+//! A file system on which 10 TB can be reserved, and which takes only the room of what is written to it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::tools::{clean, find};
+use crate::workshop::Workshop;
+
+const SIZE: u64 = 11 << 40;
+
+/// XFS in a sparse file, mounted. A file of 10 TB is too long for some other file systems.
+pub(crate) struct SparseDisk {
+    root: PathBuf,
+}
+
+impl SparseDisk {
+    /// Makes an empty one; what it held before is gone.
+    ///
+    /// The error says why there can be none here.
+    pub(crate) fn mount(workshop: &Workshop) -> Result<Self, String> {
+        if !rustix::process::geteuid().is_root() {
+            return Err("only root may mount a file system that can reserve 10 TB".to_owned());
+        }
+        let make = find("mkfs.xfs").ok_or("mkfs.xfs is not installed: apt-get install xfsprogs")?;
+        let directory = workshop.fresh("sparse").map_err(|error| error.to_string())?;
+        let (image, root) = (directory.join("image"), directory.join("mounted"));
+        File::create(&image).and_then(|file| file.set_len(SIZE)).map_err(|error| error.to_string())?;
+        fs::create_dir(&root).map_err(|error| error.to_string())?;
+        run(clean(make).args(["-q", "-m", "reflink=0", "-l", "size=64m"]).arg(&image))?;
+        run(clean("mount").args(["-o", "loop"]).arg(&image).arg(&root))?;
+        Ok(Self { root })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+impl Drop for SparseDisk {
+    fn drop(&mut self) {
+        // What keeps it mounted is shown by the next mount, which fails.
+        let _ = run(clean("umount").arg(&self.root));
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program}: {}: {}", output.status, said.lines().last().unwrap_or("no message")))
+}
