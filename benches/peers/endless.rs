@@ -2,19 +2,35 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-const BLOCK: usize = 64 << 10;
-/// What one connection is given, in bytes a second: enough to keep haul busy, and little enough that a run lasts
-/// for several checkpoints.
-const RATE: f64 = 32e6;
+const BLOCK: usize = 256 << 10;
+/// How long each block waits, one after the other: all connections together get some 200 MB/s, so that a run
+/// lasts for several checkpoints, and more connections are no gain.
+const PACE: Duration = Duration::from_millis(1);
 
 /// A running server; it ends with this process.
 pub(crate) struct Endless {
     address: SocketAddr,
-    sent: Arc<AtomicU64>,
+    counter: Arc<Counter>,
+}
+
+/// Where the blocks of all connections leave, one at a time.
+#[derive(Default)]
+struct Counter {
+    queue: Mutex<()>,
+    sent: AtomicU64,
+}
+
+impl Counter {
+    fn pass(&self, length: usize) {
+        // A thread that panicked with the lock left nothing half done: it guards no data.
+        let _turn = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        std::thread::sleep(PACE);
+        self.sent.fetch_add(length as u64, Ordering::Relaxed);
+    }
 }
 
 /// What a request asks for.
@@ -28,16 +44,16 @@ impl Endless {
     pub(crate) fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
-        let sent = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&sent);
+        let counter = Arc::new(Counter::default());
+        let shared = Arc::clone(&counter);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let count = Arc::clone(&count);
+                let counter = Arc::clone(&shared);
                 // A client that hangs up is how every run ends.
-                std::thread::spawn(move || drop(serve(stream, &count)));
+                std::thread::spawn(move || drop(serve(stream, &counter)));
             }
         });
-        Ok(Self { address, sent })
+        Ok(Self { address, counter })
     }
 
     pub(crate) fn url(&self, length: u64) -> String {
@@ -46,17 +62,17 @@ impl Endless {
 
     /// Body bytes sent so far, to everybody.
     pub(crate) fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+        self.counter.sent.load(Ordering::Relaxed)
     }
 }
 
-fn serve(stream: TcpStream, sent: &AtomicU64) -> io::Result<()> {
+fn serve(stream: TcpStream, counter: &Counter) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some(ask) = read_ask(&mut stream)? {
         let (first, last) = ask.range.unwrap_or((0, ask.length - 1));
         let last = last.min(ask.length - 1);
         stream.get_mut().write_all(head(&ask, first, last).as_bytes())?;
-        send(stream.get_mut(), first, last + 1, sent)?;
+        send(stream.get_mut(), first, last + 1, counter)?;
     }
     Ok(())
 }
@@ -107,17 +123,15 @@ fn head(ask: &Ask, first: u64, last: u64) -> String {
 }
 
 /// Each block begins with its position, so that no two are alike.
-fn send(stream: &mut TcpStream, first: u64, end: u64, sent: &AtomicU64) -> io::Result<()> {
+fn send(stream: &mut TcpStream, first: u64, end: u64, counter: &Counter) -> io::Result<()> {
     let mut block = vec![0; BLOCK];
-    let (start, mut at) = (Instant::now(), first);
+    let mut at = first;
     while at < end {
         block[..8].copy_from_slice(&at.to_le_bytes());
         let length = usize::try_from(end - at).map_or(BLOCK, |left| left.min(BLOCK));
+        counter.pass(length);
         stream.write_all(&block[..length])?;
         at += length as u64;
-        sent.fetch_add(length as u64, Ordering::Relaxed);
-        let due = Duration::from_secs_f64((at - first) as f64 / RATE);
-        std::thread::sleep(due.saturating_sub(start.elapsed()));
     }
     Ok(())
 }
