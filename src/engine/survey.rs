@@ -2,9 +2,9 @@
 
 use super::clock::Clock;
 use crate::error::{Error, Kind};
-use crate::plan::concurrency::Allowance;
 use crate::plan::answer::{Answer, Field};
 use crate::plan::byte_range::ContentRange;
+use crate::plan::concurrency::Allowance;
 use crate::plan::representation::Representation;
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};

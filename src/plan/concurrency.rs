@@ -7,8 +7,8 @@ use std::time::Duration;
 mod climb;
 mod refusals;
 
-pub(crate) use climb::{CEILING, HIGHEST, Sample};
 use climb::Climb;
+pub(crate) use climb::{CEILING, HIGHEST, Sample};
 use refusals::Refusals;
 
 /// What the user wants.
@@ -75,7 +75,11 @@ impl Concurrency {
     /// What the other files leave of a server that is not to be asked on too many connections. A number that was
     /// given is meant for each file.
     fn share(&self) -> usize {
-        if self.climb.is_none() { self.most } else { CEILING.max(self.most).saturating_sub(self.elsewhere).max(1) }
+        if self.climb.is_none() {
+            self.most
+        } else {
+            CEILING.max(self.most).saturating_sub(self.elsewhere).max(1)
+        }
     }
 
     /// How many of `active` are to be given up, because fewer are as fast.

@@ -155,7 +155,11 @@ impl Exchange {
 
     /// Makes connections to the server of `address` that nobody has a use for yet. That they are coming is known at
     /// once; dropping the future gives those up that are not there.
-    pub(crate) fn warm(self: &Arc<Self>, address: &Address, count: usize) -> Vec<impl Future<Output = ()> + use<>> {
+    pub(crate) fn warm(
+        self: &Arc<Self>,
+        address: &Address,
+        count: usize,
+    ) -> Vec<impl Future<Output = ()> + use<>> {
         let one = |coming: Coming| {
             let (exchange, address) = (self.clone(), address.clone());
             async move {

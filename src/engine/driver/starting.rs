@@ -229,7 +229,13 @@ impl Driver {
     ) -> Self {
         let (sender, questions) = mpsc::channel(64);
         let reached = requesters[0].reached.subscribe();
-        let shared = Shared { requesters, questions: sender, received: AtomicU64::new(0), writing: AtomicU64::new(0), path };
+        let shared = Shared {
+            requesters,
+            questions: sender,
+            received: AtomicU64::new(0),
+            writing: AtomicU64::new(0),
+            path,
+        };
         Self {
             wants,
             transfer,

@@ -88,10 +88,18 @@ struct Window {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
     /// Until all connections of the level deliver.
-    Filling { since: Moment },
-    Measuring { window: Window, before: Option<f64>, windows: u32 },
+    Filling {
+        since: Moment,
+    },
+    Measuring {
+        window: Window,
+        before: Option<f64>,
+        windows: u32,
+    },
     /// Nothing is tried until then.
-    Holding { until: Moment },
+    Holding {
+        until: Moment,
+    },
 }
 
 /// See the module.
@@ -165,7 +173,9 @@ impl Climb {
                 }
             }
             Phase::Filling { since } => self.fill(since, sample, now),
-            Phase::Measuring { window, before, windows } => self.measure(window, before, windows, sample, now),
+            Phase::Measuring { window, before, windows } => {
+                self.measure(window, before, windows, sample, now)
+            }
         }
     }
 

@@ -62,7 +62,8 @@ impl Transfer {
             attempt.is_active()
                 && attempt.rest().len() as f64 > attempt.meter.rate().unwrap_or(0.0) * WARM.as_secs_f64()
         };
-        let rate = |attempt: &Attempt| attempt.meter.rate().filter(|_| attempt.flowing.is_some()).unwrap_or(0.0);
+        let rate =
+            |attempt: &Attempt| attempt.meter.rate().filter(|_| attempt.flowing.is_some()).unwrap_or(0.0);
         let (id, attempt) = self
             .attempts
             .iter_mut()
