@@ -1,6 +1,7 @@
 //! A file system on which 10 TB can be reserved, and which takes only the room of what is written to it.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -23,10 +24,7 @@ impl SparseDisk {
             return Err("only root may mount a file system that can reserve 10 TB".to_owned());
         }
         let make = find("mkfs.xfs").ok_or("mkfs.xfs is not installed: apt-get install xfsprogs")?;
-        let directory = workshop.fresh("sparse").map_err(|error| error.to_string())?;
-        let (image, root) = (directory.join("image"), directory.join("mounted"));
-        File::create(&image).and_then(|file| file.set_len(SIZE)).map_err(|error| error.to_string())?;
-        fs::create_dir(&root).map_err(|error| error.to_string())?;
+        let (image, root) = files(workshop).map_err(|error| format!("no sparse file: {error}"))?;
         run(clean(make).args(["-q", "-m", "reflink=0", "-l", "size=64m"]).arg(&image))?;
         run(clean("mount").args(["-o", "loop"]).arg(&image).arg(&root))?;
         Ok(Self { root })
@@ -42,6 +40,15 @@ impl Drop for SparseDisk {
         // What keeps it mounted is shown by the next mount, which fails.
         let _ = run(clean("umount").arg(&self.root));
     }
+}
+
+/// A sparse file, and a directory to mount it on.
+fn files(workshop: &Workshop) -> io::Result<(PathBuf, PathBuf)> {
+    let directory = workshop.fresh("sparse")?;
+    let (image, root) = (directory.join("image"), directory.join("mounted"));
+    File::create(&image)?.set_len(SIZE)?;
+    fs::create_dir(&root)?;
+    Ok((image, root))
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
