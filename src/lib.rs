@@ -26,6 +26,8 @@
 //! # }
 //! ```
 
+#[doc(hidden)]
+pub mod benching;
 mod engine;
 mod error;
 mod formats;

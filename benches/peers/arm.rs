@@ -15,12 +15,21 @@ pub(crate) struct Errand<'a> {
     /// Location on the server, such as `/`.
     pub(crate) location: &'static str,
     pub(crate) payload: &'a Payload,
-    pub(crate) connections: u64,
+    /// What haul is told; without, it is told nothing and the others take [`CONNECTIONS`].
+    pub(crate) connections: Option<u64>,
 }
+
+/// The connections of those who must be told a number.
+const CONNECTIONS: u64 = 4;
 
 impl Errand<'_> {
     pub(crate) fn url(&self) -> String {
         format!("http://{}{}", self.nginx.address(), self.path())
+    }
+
+    /// For those who must be told.
+    fn stated_connections(&self) -> u64 {
+        self.connections.unwrap_or(CONNECTIONS)
     }
 
     fn path(&self) -> String {
@@ -36,6 +45,8 @@ pub(crate) enum Arm {
     HaulVerified,
     Curl,
     CurlThenOpenssl,
+    /// The digest alone, of the file that is published.
+    Openssl,
     Aria2,
     Aria2Verified,
 }
@@ -48,6 +59,7 @@ impl Arm {
             Self::HaulVerified => "haul --sha256",
             Self::Curl => "curl (one connection)",
             Self::CurlThenOpenssl => "curl, then openssl dgst",
+            Self::Openssl => "openssl dgst alone",
             Self::Aria2 => "aria2c",
             Self::Aria2Verified => "aria2c --checksum",
         }
@@ -59,8 +71,14 @@ impl Arm {
             Self::Floor | Self::Haul | Self::HaulVerified => true,
             Self::Curl => tools.curl.is_some(),
             Self::CurlThenOpenssl => tools.curl.is_some() && tools.openssl.is_some(),
+            Self::Openssl => tools.openssl.is_some(),
             Self::Aria2 | Self::Aria2Verified => tools.aria2.is_some(),
         }
+    }
+
+    /// Whether it saves a file.
+    pub(crate) const fn saves(self) -> bool {
+        !matches!(self, Self::Openssl)
     }
 
     /// The commands that save the file as `output`.
@@ -79,6 +97,7 @@ impl Arm {
             Self::CurlThenOpenssl => {
                 vec![curl(tools, errand, output)?, openssl(tools, output)?]
             }
+            Self::Openssl => vec![openssl(tools, &errand.payload.path)?],
             Self::Aria2 => vec![aria2(tools, errand, output)?],
             Self::Aria2Verified => {
                 let mut command = aria2(tools, errand, output)?;
@@ -90,14 +109,13 @@ impl Arm {
 }
 
 /// haul as every arm runs it: nothing of the person's settings, nothing on the screen.
-pub(crate) fn haul(url: &str, output: &Path, connections: u64) -> Command {
+pub(crate) fn haul(url: &str, output: &Path, connections: Option<u64>) -> Command {
     let mut command = clean(Tools::HAUL);
-    command
-        .args(["--no-config", "--progress", "none", "-x"])
-        .arg(connections.to_string())
-        .arg("-o")
-        .arg(output)
-        .arg(url);
+    command.args(["--no-config", "--progress", "none"]);
+    if let Some(connections) = connections {
+        command.arg("-x").arg(connections.to_string());
+    }
+    command.arg("-o").arg(output).arg(url);
     command
 }
 
@@ -107,8 +125,9 @@ fn floor(errand: &Errand<'_>, output: &Path) -> Outcome<Command> {
         address: errand.nginx.address(),
         path: errand.path(),
         size: errand.payload.size,
-        connections: errand.connections,
+        connections: errand.stated_connections(),
         output: output.to_owned(),
+        ca: None,
     };
     let mut command = clean(std::env::current_exe()?);
     command.args(floor.args());
@@ -134,8 +153,8 @@ fn aria2(tools: &Tools, errand: &Errand<'_>, output: &Path) -> Outcome<Command> 
     let name = output.file_name().ok_or("the output has a name")?;
     command
         .args(["--no-conf=true", "--quiet=true"])
-        .arg(format!("-x{}", errand.connections))
-        .arg(format!("-s{}", errand.connections))
+        .arg(format!("-x{}", errand.stated_connections()))
+        .arg(format!("-s{}", errand.stated_connections()))
         .arg("-d")
         .arg(directory)
         .arg("-o")

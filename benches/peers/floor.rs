@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use crate::Outcome;
+use crate::secure::Secure;
 
 const BUFFER: usize = 1 << 20;
 
@@ -18,6 +19,8 @@ pub(crate) struct Floor {
     pub(crate) size: u64,
     pub(crate) connections: u64,
     pub(crate) output: PathBuf,
+    /// Whom to trust; with it, the loop speaks TLS.
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl Floor {
@@ -26,14 +29,16 @@ impl Floor {
 
     /// The arguments from which [`crate::options::parse`] makes this again.
     pub(crate) fn args(&self) -> Vec<String> {
-        vec![
+        let mut args = vec![
             Self::FLAG.to_owned(),
             self.address.clone(),
             self.path.clone(),
             self.size.to_string(),
             self.connections.to_string(),
             self.output.display().to_string(),
-        ]
+        ];
+        args.extend(self.ca.iter().map(|ca| ca.display().to_string()));
+        args
     }
 }
 
@@ -41,13 +46,14 @@ impl Floor {
 pub(crate) fn run(floor: &Floor) -> Outcome<()> {
     let file = File::create(&floor.output)?;
     file.set_len(floor.size)?;
+    let secure = floor.ca.as_deref().map(Secure::trusting).transpose()?;
     let share = floor.size.div_ceil(floor.connections);
     let ended: Vec<io::Result<()>> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..floor.connections)
             .map(|nth| (nth * share, floor.size.min((nth + 1) * share)))
             .map(|(from, to)| {
-                let file = &file;
-                scope.spawn(move || fetch(floor, file, from, to))
+                let (file, secure) = (&file, secure.as_ref());
+                scope.spawn(move || fetch(floor, secure, file, from, to))
             })
             .collect();
         workers.into_iter().map(|worker| worker.join().expect("a worker returns its errors")).collect()
@@ -56,10 +62,18 @@ pub(crate) fn run(floor: &Floor) -> Outcome<()> {
     Ok(())
 }
 
-fn fetch(floor: &Floor, file: &File, from: u64, to: u64) -> io::Result<()> {
-    let mut stream = TcpStream::connect(&floor.address)?;
+fn fetch(floor: &Floor, secure: Option<&Secure>, file: &File, from: u64, to: u64) -> io::Result<()> {
+    let stream = TcpStream::connect(&floor.address)?;
+    match secure {
+        Some(secure) => receive(floor, secure.over(stream)?, file, from, to),
+        None => receive(floor, stream, file, from, to),
+    }
+}
+
+fn receive(floor: &Floor, mut stream: impl Read + Write, file: &File, from: u64, to: u64) -> io::Result<()> {
     let (path, host, last) = (&floor.path, &floor.address, to - 1);
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nRange: bytes={from}-{last}\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nRange: bytes={from}-{last}\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     // The head is read through a small buffer; what of the body comes with it is written first.
     let mut head = BufReader::with_capacity(4096, stream);
     skip_head(&mut head)?;
@@ -83,7 +97,7 @@ fn skip_head(head: &mut impl BufRead) -> io::Result<()> {
     Ok(())
 }
 
-fn drain(mut stream: TcpStream, file: &File, mut at: u64, to: u64) -> io::Result<()> {
+fn drain(mut stream: impl Read, file: &File, mut at: u64, to: u64) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     while at < to {
         let received = stream.read(&mut buffer)?;

@@ -14,6 +14,7 @@
 
 mod arm;
 mod check;
+mod endless;
 mod floor;
 #[path = "../../tests/real_servers/listening.rs"]
 mod listening;
@@ -24,6 +25,10 @@ mod payload;
 mod race;
 mod report;
 mod rows;
+mod secure;
+mod shelf;
+mod shuttle;
+mod sparse_disk;
 mod stopwatch;
 mod tools;
 mod workshop;
@@ -41,6 +46,7 @@ fn main() -> ExitCode {
     let asked = options::parse(std::env::args().skip(1));
     let ended = match asked {
         Ok(Request::Floor(floor)) => floor::run(&floor).map(|()| ExitCode::SUCCESS),
+        Ok(Request::Shuttle(shuttle)) => shuttle::run(&shuttle).map(|()| ExitCode::SUCCESS),
         Ok(Request::Compare(options)) => compare(&options),
         Ok(Request::Say(text)) => {
             println!("{text}");
@@ -60,7 +66,7 @@ fn main() -> ExitCode {
 /// Runs the rows, prints what they gave, and judges it.
 fn compare(options: &Options) -> Outcome<ExitCode> {
     let tools = tools::Tools::find()?;
-    let workshop = workshop::Workshop::open(2 * options.payload_size() + (64 << 20))?;
+    let workshop = workshop::Workshop::open(options.room())?;
     let results = rows::run(options, &tools, &workshop)?;
     let text = report::render(options, &tools, &workshop, &results);
     println!("{text}");

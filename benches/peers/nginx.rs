@@ -14,11 +14,15 @@ use crate::workshop::Workshop;
 
 const CONFIGURATION: &str = include_str!("nginx.conf");
 
+/// A certificate for the loopback address, of an authority that nobody trusts unless told to.
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tls");
+
 /// A running nginx.
 pub(crate) struct Nginx {
     program: PathBuf,
     dir: PathBuf,
     port: u16,
+    tls_port: u16,
     child: Child,
 }
 
@@ -26,20 +30,32 @@ impl Nginx {
     /// Starts it on a free loopback port; what it publishes is the workshop's `root`.
     pub(crate) fn start(program: &Path, workshop: &Workshop, root: &Path) -> Outcome<Self> {
         let dir = workshop.fresh("nginx")?;
-        let port = free_port();
+        let (port, tls_port) = (free_port(), free_port());
         let configuration = CONFIGURATION
             .replace("@PORT@", &port.to_string())
+            .replace("@TLS_PORT@", &tls_port.to_string())
+            .replace("@FIXTURES@", FIXTURES)
             .replace("@ROOT@", &root.display().to_string())
             .replace("@DIR@", &dir.display().to_string());
         fs::write(dir.join("nginx.conf"), configuration)?;
         let child = control(program, &dir, &[]).spawn()?;
-        let mut nginx = Self { program: program.to_owned(), dir, port, child };
+        let mut nginx = Self { program: program.to_owned(), dir, port, tls_port, child };
         wait_until_listening(&mut nginx.child, port).map_err(|error| nginx.complaint(&error))?;
         Ok(nginx)
     }
 
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where the same files are to be had over TLS.
+    pub(crate) fn tls_address(&self) -> String {
+        format!("127.0.0.1:{}", self.tls_port)
+    }
+
+    /// Whom to trust there.
+    pub(crate) fn authority() -> PathBuf {
+        Path::new(FIXTURES).join("ca.pem")
     }
 
     /// Lets it finish what it is sending, ends it, and gives the requests it answered.

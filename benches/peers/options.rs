@@ -3,38 +3,63 @@
 use std::path::PathBuf;
 
 use crate::floor::Floor;
+use crate::shuttle::Shuttle;
 
 /// The text of `--help`.
 pub(crate) const USAGE: &str = "\
 cargo bench --bench peers -- [OPTIONS]
 
   --rounds N   interleaved rounds of each race (default 5)
-  --row NAME   only this row: raw, verified, capped, kill (may be given more than once)
+  --row NAME   only this row: raw, verified, tls, kill, small, capped, durable, growth
+               (may be given more than once)
   --quick      one round with small files: shows that everything works, the ratios mean little
   --seed N     seed of the payload, the order of the arms and the moments of the kills (default 1)
+  --disk DIR   where the durable row saves, on a disk (default: the directory for temporary files)
   --write      also write the table to benches/RESULTS.md
   --strict     a missed bound makes the exit code non-zero, as a wrong file always does";
 
-/// One of the four comparisons.
+/// One of the comparisons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowName {
     Raw,
     Verified,
-    Capped,
+    Tls,
     Kill,
+    Small,
+    Capped,
+    Durable,
+    Growth,
 }
 
 impl RowName {
-    pub(crate) const ALL: [Self; 4] = [Self::Raw, Self::Verified, Self::Capped, Self::Kill];
+    /// Each with what it is called on the command line.
+    const NAMES: [(&str, Self); 8] = [
+        ("raw", Self::Raw),
+        ("verified", Self::Verified),
+        ("tls", Self::Tls),
+        ("kill", Self::Kill),
+        ("small", Self::Small),
+        ("capped", Self::Capped),
+        ("durable", Self::Durable),
+        ("growth", Self::Growth),
+    ];
+
+    /// All of them, in the order of the report.
+    fn all() -> Vec<Self> {
+        Self::NAMES.into_iter().map(|(_, row)| row).collect()
+    }
+
+    /// Whether it downloads the large payload.
+    pub(crate) const fn is_of_large_payload(self) -> bool {
+        matches!(self, Self::Raw | Self::Verified | Self::Tls | Self::Kill)
+    }
 
     fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "raw" => Ok(Self::Raw),
-            "verified" => Ok(Self::Verified),
-            "capped" => Ok(Self::Capped),
-            "kill" => Ok(Self::Kill),
-            other => Err(format!("--row {other}: there is raw, verified, capped, kill")),
-        }
+        let found = Self::NAMES.into_iter().find(|(name, _)| *name == text);
+        found.map(|(_, row)| row).ok_or_else(|| {
+            let names = Self::NAMES.map(|(name, _)| name).join(", ");
+            format!("--row {text}: there is {names}")
+        })
     }
 }
 
@@ -46,6 +71,8 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) write: bool,
     pub(crate) strict: bool,
+    /// Where the durable row saves.
+    pub(crate) disk: PathBuf,
 }
 
 impl Options {
@@ -59,6 +86,27 @@ impl Options {
         if self.quick { 80_000_000 } else { 400_000_000 }
     }
 
+    pub(crate) const fn small_files(&self) -> usize {
+        if self.quick { 500 } else { 5_000 }
+    }
+
+    /// Size of the durable row's payload.
+    pub(crate) const fn durable_size(&self) -> u64 {
+        if self.quick { 256 << 20 } else { 4 << 30 }
+    }
+
+    /// What the rows need at once: one payload and one output, or the durable row's payload alone; and
+    /// what is small or left from before.
+    pub(crate) fn room(&self) -> u64 {
+        let durable = if self.rows.contains(&RowName::Durable) { self.durable_size() } else { 0 };
+        (2 * self.payload_size()).max(durable) + self.capped_size() + (64 << 20)
+    }
+
+    /// How much of each resource the growth row downloads.
+    pub(crate) const fn growth_size(&self) -> u64 {
+        if self.quick { 128_000_000 } else { 768_000_000 }
+    }
+
     pub(crate) const fn kills(&self) -> usize {
         if self.quick { 2 } else { 10 }
     }
@@ -69,13 +117,22 @@ pub(crate) enum Request {
     Compare(Options),
     /// Be the bare loop: the bench runs itself, so that the loop is measured as a process like the others.
     Floor(Floor),
+    /// Be the bare loop of many small files.
+    Shuttle(Shuttle),
     Say(String),
 }
 
 /// Reads the arguments after the program's name.
 pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, String> {
-    let mut options =
-        Options { rounds: 5, rows: Vec::new(), quick: false, seed: 1, write: false, strict: false };
+    let mut options = Options {
+        rounds: 5,
+        rows: Vec::new(),
+        quick: false,
+        seed: 1,
+        write: false,
+        strict: false,
+        disk: std::env::temp_dir(),
+    };
     let mut rounds = None;
     let mut under_cargo_bench = false;
     while let Some(arg) = args.next() {
@@ -89,6 +146,8 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, S
             "--seed" => options.seed = number(&arg, &value(&arg)?)?,
             "--row" => options.rows.push(RowName::parse(&value(&arg)?)?),
             "--help" | "-h" => return Ok(Request::Say(USAGE.to_owned())),
+            "--disk" => options.disk = PathBuf::from(value(&arg)?),
+            Shuttle::FLAG => return shuttle(args).map(Request::Shuttle),
             Floor::FLAG => return floor(args).map(Request::Floor),
             other => return Err(format!("unknown argument {other}")),
         }
@@ -104,7 +163,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, S
         None => options.rounds,
     };
     if options.rows.is_empty() {
-        options.rows = RowName::ALL.to_vec();
+        options.rows = RowName::all();
     }
     Ok(Request::Compare(options))
 }
@@ -121,5 +180,15 @@ fn floor(mut args: impl Iterator<Item = String>) -> Result<Floor, String> {
         size: number("size", &next("a size")?)?,
         connections: number("connections", &next("a number of connections")?)?,
         output: PathBuf::from(next("an output")?),
+        ca: args.next().map(PathBuf::from),
+    })
+}
+
+fn shuttle(mut args: impl Iterator<Item = String>) -> Result<Shuttle, String> {
+    let mut next = |what: &str| args.next().ok_or(format!("{} wants {what}", Shuttle::FLAG));
+    Ok(Shuttle {
+        address: next("an address")?,
+        count: number("count", &next("a number of files")?)?,
+        output: PathBuf::from(next("a directory")?),
     })
 }

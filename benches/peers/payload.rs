@@ -12,6 +12,7 @@ const BUFFER: usize = 1 << 20;
 /// A file in the server's root, and what it must hash to.
 pub(crate) struct Payload {
     pub(crate) name: &'static str,
+    pub(crate) path: PathBuf,
     pub(crate) size: u64,
     pub(crate) sha256: String,
 }
@@ -31,7 +32,7 @@ impl Payload {
             left -= now as u64;
         }
         let sha256 = digest(&path)?;
-        Ok(Self { name, size, sha256 })
+        Ok(Self { name, path, size, sha256 })
     }
 
     /// Why the file at `path` is not this one, if it is not.
@@ -80,7 +81,7 @@ impl Random {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    fn fill(&mut self, buffer: &mut [u8]) {
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) {
         for word in buffer.chunks_exact_mut(8) {
             word.copy_from_slice(&self.next().to_le_bytes());
         }

@@ -2,6 +2,7 @@
 //! all.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::Outcome;
@@ -12,9 +13,32 @@ use crate::stopwatch::{self, Cost};
 use crate::tools::Tools;
 use crate::workshop::Workshop;
 
+/// Where in its directory an arm saves the file.
+pub(crate) const OUTPUT: &str = "file.bin";
+
+/// Why what a run left in its directory is wrong, if it is.
+pub(crate) type Judge<'a> = &'a dyn Fn(&Path) -> Option<String>;
+
+/// The programs that save into a directory, which is empty.
+type Commands<'a> = Box<dyn Fn(&Path) -> Outcome<Vec<Command>> + 'a>;
+
+/// One who takes part: a name, and the programs to run one after the other.
+pub(crate) struct Entrant<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) commands: Commands<'a>,
+    /// Whether it saves anything that could be wrong.
+    pub(crate) saves: bool,
+}
+
+impl<'a> Entrant<'a> {
+    pub(crate) fn new(name: &'static str, commands: impl Fn(&Path) -> Outcome<Vec<Command>> + 'a) -> Self {
+        Self { name, commands: Box::new(commands), saves: true }
+    }
+}
+
 /// All runs of one arm.
 pub(crate) struct Laps {
-    pub(crate) arm: Arm,
+    pub(crate) name: &'static str,
     pub(crate) costs: Vec<Cost>,
 }
 
@@ -34,7 +58,7 @@ impl Laps {
 
     /// A line of the Markdown table.
     pub(crate) fn line(&self, reference: Option<f64>) -> String {
-        let (name, wall, cpu) = (self.arm.name(), self.wall(), self.cpu());
+        let (name, wall, cpu) = (self.name, self.wall(), self.cpu());
         let fastest = self.walls().fold(f64::INFINITY, f64::min);
         let slowest = self.walls().fold(0.0, f64::max);
         let peak = self.peak() / 1_048_576.0;
@@ -57,7 +81,12 @@ pub(crate) struct Standings {
 impl Standings {
     /// The runs of this arm, if any of them counts.
     pub(crate) fn of(&self, arm: Arm) -> Option<&Laps> {
-        self.laps.iter().find(|laps| laps.arm == arm && !laps.costs.is_empty())
+        self.named(arm.name())
+    }
+
+    /// The runs of the entrant of this name, if any of them counts.
+    pub(crate) fn named(&self, name: &str) -> Option<&Laps> {
+        self.laps.iter().find(|laps| laps.name == name && !laps.costs.is_empty())
     }
 
     /// The table of all arms, with wall times as multiples of the first arm's.
@@ -84,18 +113,38 @@ impl Track<'_> {
     /// Runs the arms that are installed.
     pub(crate) fn race(&self, arms: &[Arm], errand: &Errand<'_>) -> Outcome<Standings> {
         let there = arms.iter().filter(|arm| arm.is_there(self.tools));
+        let entrants: Vec<_> = there
+            .map(|&arm| Entrant {
+                saves: arm.saves(),
+                ..Entrant::new(arm.name(), move |directory: &Path| {
+                    arm.commands(self.tools, errand, &directory.join(OUTPUT))
+                })
+            })
+            .collect();
+        self.heat(self.workshop, &entrants, &|directory: &Path| {
+            errand.payload.difference(&directory.join(OUTPUT))
+        })
+    }
+
+    /// Runs the entrants, who save into a directory of `place`.
+    pub(crate) fn heat(
+        &self,
+        place: &Workshop,
+        entrants: &[Entrant<'_>],
+        judge: Judge<'_>,
+    ) -> Outcome<Standings> {
         let mut standings = Standings {
-            laps: there.map(|&arm| Laps { arm, costs: Vec::new() }).collect(),
+            laps: entrants.iter().map(|one| Laps { name: one.name, costs: Vec::new() }).collect(),
             wrong: Vec::new(),
         };
         let mut random = Random::new(self.options.seed);
         for round in 1..=self.options.rounds {
             for nth in shuffled(standings.laps.len(), &mut random) {
-                let arm = standings.laps[nth].arm;
-                eprintln!("round {round} of {}: {}", self.options.rounds, arm.name());
-                match self.lap(arm, errand)? {
+                let entrant = &entrants[nth];
+                eprintln!("round {round} of {}: {}", self.options.rounds, entrant.name);
+                match self.lap(place, entrant, judge)? {
                     Ok(cost) => standings.laps[nth].costs.push(cost),
-                    Err(why) => standings.wrong.push(format!("{}, round {round}: {why}", arm.name())),
+                    Err(why) => standings.wrong.push(format!("{}, round {round}: {why}", entrant.name)),
                 }
             }
         }
@@ -103,17 +152,21 @@ impl Track<'_> {
     }
 
     /// One run; the inner error is the arm's own failure, which does not end the race.
-    fn lap(&self, arm: Arm, errand: &Errand<'_>) -> Outcome<Result<Cost, String>> {
-        let directory = self.workshop.fresh("output")?;
-        let output = directory.join("file.bin");
+    fn lap(
+        &self,
+        place: &Workshop,
+        entrant: &Entrant<'_>,
+        judge: Judge<'_>,
+    ) -> Outcome<Result<Cost, String>> {
+        let directory = place.fresh("output")?;
         let mut total = Cost::default();
-        for mut command in arm.commands(self.tools, errand, &output)? {
+        for mut command in (entrant.commands)(&directory)? {
             match self.time(&mut command)? {
                 Ok(cost) => total = total.then(cost),
                 Err(why) => return Ok(Err(why)),
             }
         }
-        let difference = errand.payload.difference(&output);
+        let difference = if entrant.saves { judge(&directory) } else { None };
         fs::remove_dir_all(&directory)?;
         Ok(difference.map_or(Ok(total), Err))
     }

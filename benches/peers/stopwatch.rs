@@ -3,7 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// What a run cost.
@@ -28,6 +28,11 @@ impl Cost {
 pub(crate) fn time(command: &mut Command) -> io::Result<(ExitStatus, Cost)> {
     let start = Instant::now();
     let child = command.spawn()?;
+    wait(&child, start)
+}
+
+/// Waits for the end of what began at `start`.
+pub(crate) fn wait(child: &Child, start: Instant) -> io::Result<(ExitStatus, Cost)> {
     // Not `Child::wait`, which drops what the kernel knows of the child's cost. Dropping the `Child` does not
     // wait either.
     let (status, usage) = wait4(child.id())?;

@@ -68,7 +68,8 @@ pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-fn find(name: &str) -> Option<PathBuf> {
+/// Where the program is, if it is installed.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let own = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&own)
         .chain(DIRECTORIES.iter().map(PathBuf::from))

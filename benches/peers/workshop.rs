@@ -32,8 +32,20 @@ impl Workshop {
         if room(&parent) < needed {
             return Err(format!("{} has no {needed} free bytes", parent.display()).into());
         }
-        remove_left_over(&parent);
-        let root = parent.join(format!("{NAME}{}", std::process::id()));
+        Self::make(&parent, "", in_memory)
+    }
+
+    /// Opens a second one, in this directory.
+    pub(crate) fn open_in(parent: &Path, needed: u64) -> Outcome<Self> {
+        if room(parent) < needed {
+            return Err(format!("{} has no {needed} free bytes", parent.display()).into());
+        }
+        Self::make(parent, "-second", is_in_memory(parent))
+    }
+
+    fn make(parent: &Path, suffix: &str, in_memory: bool) -> Outcome<Self> {
+        remove_left_over(parent);
+        let root = parent.join(format!("{NAME}{}{suffix}", std::process::id()));
         fs::create_dir(&root)?;
         // nginx's workers give up root and still have to read the payload.
         fs::set_permissions(&root, Permissions::from_mode(0o755))?;
@@ -71,6 +83,12 @@ fn room(path: &Path) -> u64 {
     rustix::fs::statvfs(path).map_or(0, |stat| stat.f_bavail * stat.f_frsize)
 }
 
+/// Whether what is written there never reaches a disk.
+pub(crate) fn is_in_memory(path: &Path) -> bool {
+    const TMPFS_MAGIC: u64 = 0x0102_1994;
+    rustix::fs::statfs(path).is_ok_and(|system| system.f_type as u64 == TMPFS_MAGIC)
+}
+
 /// Removes the directories of runs that were interrupted: gigabytes of memory would stay taken otherwise.
 fn remove_left_over(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else {
@@ -78,7 +96,7 @@ fn remove_left_over(parent: &Path) {
     };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(NAME));
+        let owner = name.to_str().and_then(|name| name.strip_prefix(NAME)?.split('-').next());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             let _ = fs::remove_dir_all(entry.path());
         }

@@ -100,7 +100,7 @@ fn trial(track: &Track<'_>, root: &Path, payload: &Payload, moment: Duration) ->
     let output = directory.join("file.bin");
     let url = format!("http://{}/12.5-megabytes/{}", nginx.address(), payload.name);
     let command = || {
-        let mut command = haul(&url, &output, CONNECTIONS);
+        let mut command = haul(&url, &output, Some(CONNECTIONS));
         command.args(["--json", "--sha256", &payload.sha256]);
         command
     };

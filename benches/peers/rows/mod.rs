@@ -1,8 +1,12 @@
-//! The four comparisons, each a title, a table, and the numbers that haul promises.
+//! The comparisons, each a title, a table, and the numbers that haul promises.
 
 mod capped;
+mod durable;
+mod growth;
 mod kill;
 mod raw;
+mod small;
+mod tls;
 mod verified;
 
 use crate::Outcome;
@@ -23,12 +27,19 @@ pub(crate) struct Row {
     pub(crate) wrong: Vec<String>,
 }
 
+impl Row {
+    /// A comparison that cannot be made here.
+    fn left_out(title: String, why: String) -> Self {
+        Self { title, table: Vec::new(), checks: Vec::new(), notes: vec![why], wrong: Vec::new() }
+    }
+}
+
 /// Runs the rows that were asked for.
 pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outcome<Vec<Row>> {
     let root = workshop.fresh("root")?;
     let track = Track { options, tools, workshop };
     let mut rows = Vec::new();
-    let needs_large = options.rows.iter().any(|&row| row != RowName::Capped);
+    let needs_large = options.rows.iter().any(|row| row.is_of_large_payload());
     if needs_large {
         let large = Payload::write(&root, "large.bin", options.payload_size(), options.seed)?;
         for &name in &options.rows {
@@ -36,14 +47,24 @@ pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outc
                 RowName::Raw => rows.push(raw::run(&track, &root, &large)?),
                 RowName::Verified => rows.push(verified::run(&track, &root, &large)?),
                 RowName::Kill => rows.push(kill::run(&track, &root, &large)?),
-                RowName::Capped => {}
+                RowName::Tls => rows.push(tls::run(&track, &root, &large)?),
+                RowName::Small | RowName::Capped | RowName::Durable | RowName::Growth => {}
             }
         }
         // Two payloads at once would ask for half as much memory again.
         std::fs::remove_file(root.join(large.name))?;
     }
+    if options.rows.contains(&RowName::Small) {
+        rows.push(small::run(&track, &root)?);
+    }
     if options.rows.contains(&RowName::Capped) {
         rows.push(capped::run(&track, &root)?);
+    }
+    if options.rows.contains(&RowName::Durable) {
+        rows.push(durable::run(&track, &root)?);
+    }
+    if options.rows.contains(&RowName::Growth) {
+        rows.push(growth::run(&track)?);
     }
     Ok(rows)
 }
