@@ -3,7 +3,8 @@
 //!
 //! One command that anyone can repeat: `cargo bench --bench peers`. It makes its own payload on a memory file
 //! system, starts its own nginx on loopback, runs every client in interleaved rounds, checks each file's
-//! digest, and prints a table. See `--help` behind `--` for the options.
+//! digest, and prints a table. As root it also does so over emulated wide-area lines. See
+//! `--help` behind `--` for the options.
 
 #![expect(clippy::disallowed_methods, reason = "a bench is all clocks, files and processes")]
 #![expect(
@@ -26,6 +27,7 @@ mod report;
 mod rows;
 mod stopwatch;
 mod tools;
+mod wan;
 mod workshop;
 
 use std::error::Error;
@@ -60,7 +62,7 @@ fn main() -> ExitCode {
 /// Runs the rows, prints what they gave, and judges it.
 fn compare(options: &Options) -> Outcome<ExitCode> {
     let tools = tools::Tools::find()?;
-    let workshop = workshop::Workshop::open(2 * options.payload_size() + (64 << 20))?;
+    let workshop = workshop::Workshop::open(options.room())?;
     let results = rows::run(options, &tools, &workshop)?;
     let text = report::render(options, &tools, &workshop, &results);
     println!("{text}");

@@ -9,32 +9,78 @@ pub(crate) const USAGE: &str = "\
 cargo bench --bench peers -- [OPTIONS]
 
   --rounds N   interleaved rounds of each race (default 5)
-  --row NAME   only this row: raw, verified, capped, kill (may be given more than once)
+  --row NAME   only this row (may be given more than once): raw, verified, kill, capped; and, where root can
+               make network namespaces, over an emulated line: long-fat, small-window, lossy, capped-flows,
+               shared-line, guarded, uneven, short
   --quick      one round with small files: shows that everything works, the ratios mean little
   --seed N     seed of the payload, the order of the arms and the moments of the kills (default 1)
   --write      also write the table to benches/RESULTS.md
   --strict     a missed bound makes the exit code non-zero, as a wrong file always does";
 
-/// One of the four comparisons.
+/// One of the comparisons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowName {
     Raw,
     Verified,
-    Capped,
     Kill,
+    Capped,
+    LongFat,
+    SmallWindow,
+    Lossy,
+    CappedFlows,
+    SharedLine,
+    Guarded,
+    Uneven,
+    Short,
 }
 
 impl RowName {
-    pub(crate) const ALL: [Self; 4] = [Self::Raw, Self::Verified, Self::Capped, Self::Kill];
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Raw,
+        Self::Verified,
+        Self::Kill,
+        Self::Capped,
+        Self::LongFat,
+        Self::SmallWindow,
+        Self::Lossy,
+        Self::CappedFlows,
+        Self::SharedLine,
+        Self::Guarded,
+        Self::Uneven,
+        Self::Short,
+    ];
+
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Verified => "verified",
+            Self::Kill => "kill",
+            Self::Capped => "capped",
+            Self::LongFat => "long-fat",
+            Self::SmallWindow => "small-window",
+            Self::Lossy => "lossy",
+            Self::CappedFlows => "capped-flows",
+            Self::SharedLine => "shared-line",
+            Self::Guarded => "guarded",
+            Self::Uneven => "uneven",
+            Self::Short => "short",
+        }
+    }
+
+    /// Whether it fetches the large payload over loopback.
+    pub(crate) const fn is_large(self) -> bool {
+        matches!(self, Self::Raw | Self::Verified | Self::Kill)
+    }
+
+    /// Whether it needs an emulated line.
+    pub(crate) const fn is_wan(self) -> bool {
+        !self.is_large() && !matches!(self, Self::Capped)
+    }
 
     fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "raw" => Ok(Self::Raw),
-            "verified" => Ok(Self::Verified),
-            "capped" => Ok(Self::Capped),
-            "kill" => Ok(Self::Kill),
-            other => Err(format!("--row {other}: there is raw, verified, capped, kill")),
-        }
+        let names = Self::ALL.map(Self::text).join(", ");
+        let found = Self::ALL.into_iter().find(|row| row.text() == text);
+        found.ok_or_else(|| format!("--row {text}: there is {names}"))
     }
 }
 
@@ -57,6 +103,32 @@ impl Options {
     /// Size of the capped row's payload: a multiple of 80 MB, so that it is five seconds' worth (quick: one).
     pub(crate) const fn capped_size(&self) -> u64 {
         if self.quick { 80_000_000 } else { 400_000_000 }
+    }
+
+    /// Size of the payload of most rows over a WAN.
+    pub(crate) const fn wan_size(&self) -> u64 {
+        if self.quick { 20_000_000 } else { 100_000_000 }
+    }
+
+    /// Size of the capped-flows row's payload: twenty seconds' worth, so that the start does not decide.
+    pub(crate) const fn capped_flows_size(&self) -> u64 {
+        if self.quick { 100_000_000 } else { 1_000_000_000 }
+    }
+
+    /// Size of the uneven row's payload.
+    pub(crate) const fn uneven_size(&self) -> u64 {
+        if self.quick { 40_000_000 } else { 150_000_000 }
+    }
+
+    /// What the payload and the output of the largest row take, and a little more.
+    pub(crate) fn room(&self) -> u64 {
+        let size = |row: &RowName| match row {
+            RowName::Raw | RowName::Verified | RowName::Kill => self.payload_size(),
+            RowName::Capped => self.capped_size(),
+            RowName::CappedFlows => self.capped_flows_size(),
+            _ => self.uneven_size(),
+        };
+        2 * self.rows.iter().map(size).max().unwrap_or(0) + (64 << 20)
     }
 
     pub(crate) const fn kills(&self) -> usize {

@@ -2,6 +2,8 @@
 //! all.
 
 use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::Outcome;
@@ -60,6 +62,12 @@ impl Standings {
         self.laps.iter().find(|laps| laps.arm == arm && !laps.costs.is_empty())
     }
 
+    /// The fastest of these arms, by its median.
+    pub(crate) fn best(&self, arms: &[Arm]) -> Option<&Laps> {
+        let there = arms.iter().filter_map(|&arm| self.of(arm));
+        there.min_by(|one, other| one.wall().total_cmp(&other.wall()))
+    }
+
     /// The table of all arms, with wall times as multiples of the first arm's.
     pub(crate) fn table(&self) -> Vec<String> {
         let run: Vec<_> = self.laps.iter().filter(|laps| !laps.costs.is_empty()).collect();
@@ -83,6 +91,16 @@ pub(crate) struct Track<'a> {
 impl Track<'_> {
     /// Runs the arms that are installed.
     pub(crate) fn race(&self, arms: &[Arm], errand: &Errand<'_>) -> Outcome<Standings> {
+        self.watched_race(arms, errand, &mut |_| Ok(()))
+    }
+
+    /// The same, with somebody who looks at what is there to see after each lap.
+    pub(crate) fn watched_race(
+        &self,
+        arms: &[Arm],
+        errand: &Errand<'_>,
+        after: &mut dyn FnMut(Arm) -> Outcome<()>,
+    ) -> Outcome<Standings> {
         let there = arms.iter().filter(|arm| arm.is_there(self.tools));
         let mut standings = Standings {
             laps: there.map(|&arm| Laps { arm, costs: Vec::new() }).collect(),
@@ -93,17 +111,21 @@ impl Track<'_> {
             for nth in shuffled(standings.laps.len(), &mut random) {
                 let arm = standings.laps[nth].arm;
                 eprintln!("round {round} of {}: {}", self.options.rounds, arm.name());
+                if let Some(wan) = errand.wan {
+                    wan.reset();
+                }
                 match self.lap(arm, errand)? {
                     Ok(cost) => standings.laps[nth].costs.push(cost),
                     Err(why) => standings.wrong.push(format!("{}, round {round}: {why}", arm.name())),
                 }
+                after(arm)?;
             }
         }
         Ok(standings)
     }
 
     /// One run; the inner error is the arm's own failure, which does not end the race.
-    fn lap(&self, arm: Arm, errand: &Errand<'_>) -> Outcome<Result<Cost, String>> {
+    pub(crate) fn lap(&self, arm: Arm, errand: &Errand<'_>) -> Outcome<Result<Cost, String>> {
         let directory = self.workshop.fresh("output")?;
         let output = directory.join("file.bin");
         let mut total = Cost::default();
@@ -118,15 +140,25 @@ impl Track<'_> {
         Ok(difference.map_or(Ok(total), Err))
     }
 
+    /// What the last program wrote to its standard output.
+    pub(crate) fn said(&self) -> io::Result<String> {
+        let bytes = fs::read(self.stdout())?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn stdout(&self) -> PathBuf {
+        self.workshop.root().join("stdout")
+    }
+
     fn time(&self, command: &mut Command) -> Outcome<Result<Cost, String>> {
         let complaints = self.workshop.root().join("stderr");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&complaints)?);
+        command.stdin(Stdio::null()).stdout(File::create(self.stdout())?).stderr(File::create(&complaints)?);
         let (status, cost) = stopwatch::time(command)?;
         if status.success() {
             return Ok(Ok(cost));
         }
-        let said = fs::read_to_string(&complaints).unwrap_or_default();
-        let line = said.lines().last().unwrap_or("no message");
+        let complaint = fs::read_to_string(&complaints).unwrap_or_default();
+        let line = complaint.lines().last().unwrap_or("no message");
         Ok(Err(format!("{status}: {line}")))
     }
 }
@@ -139,7 +171,7 @@ fn shuffled(count: usize, random: &mut Random) -> Vec<usize> {
 }
 
 /// The middle one, or the mean of the two in the middle.
-fn median(numbers: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(numbers: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<_> = numbers.collect();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {

@@ -1,9 +1,22 @@
-//! The four comparisons, each a title, a table, and the numbers that haul promises.
+//! The comparisons, each a title, a table, and the numbers that haul promises.
 
 mod capped;
+mod capped_flows;
+mod course;
+mod guarded;
 mod kill;
+mod long_fat;
+mod lossy;
 mod raw;
+mod shared_line;
+mod short;
+mod small_window;
+mod uneven;
 mod verified;
+
+use std::path::Path;
+
+use serde_json::Value;
 
 use crate::Outcome;
 use crate::check::Check;
@@ -11,9 +24,11 @@ use crate::options::{Options, RowName};
 use crate::payload::Payload;
 use crate::race::Track;
 use crate::tools::Tools;
+use crate::wan::Wan;
 use crate::workshop::Workshop;
 
 /// What one comparison gave.
+#[derive(Default)]
 pub(crate) struct Row {
     pub(crate) title: String,
     pub(crate) table: Vec<String>,
@@ -28,7 +43,7 @@ pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outc
     let root = workshop.fresh("root")?;
     let track = Track { options, tools, workshop };
     let mut rows = Vec::new();
-    let needs_large = options.rows.iter().any(|&row| row != RowName::Capped);
+    let needs_large = options.rows.iter().any(|row| row.is_large());
     if needs_large {
         let large = Payload::write(&root, "large.bin", options.payload_size(), options.seed)?;
         for &name in &options.rows {
@@ -36,7 +51,7 @@ pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outc
                 RowName::Raw => rows.push(raw::run(&track, &root, &large)?),
                 RowName::Verified => rows.push(verified::run(&track, &root, &large)?),
                 RowName::Kill => rows.push(kill::run(&track, &root, &large)?),
-                RowName::Capped => {}
+                _ => {}
             }
         }
         // Two payloads at once would ask for half as much memory again.
@@ -45,7 +60,44 @@ pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outc
     if options.rows.contains(&RowName::Capped) {
         rows.push(capped::run(&track, &root)?);
     }
+    if options.rows.iter().any(|row| row.is_wan()) {
+        rows.extend(over_a_wan(&track, &root)?);
+    }
     Ok(rows)
+}
+
+/// The rows over emulated lines, or one that says why there are none.
+fn over_a_wan(track: &Track<'_>, root: &Path) -> Outcome<Vec<Row>> {
+    if let Some(refusal) = Wan::refusal(track.tools) {
+        eprintln!("notice: {refusal}");
+        return Ok(vec![Row { title: "WAN".to_owned(), notes: vec![refusal], ..Row::default() }]);
+    }
+    let mut rows = Vec::new();
+    for &name in &track.options.rows {
+        let run: fn(&Track<'_>, &Path) -> Outcome<Row> = match name {
+            RowName::LongFat => long_fat::run,
+            RowName::SmallWindow => small_window::run,
+            RowName::Lossy => lossy::run,
+            RowName::CappedFlows => capped_flows::run,
+            RowName::SharedLine => shared_line::run,
+            RowName::Guarded => guarded::run,
+            RowName::Uneven => uneven::run,
+            RowName::Short => short::run,
+            RowName::Raw | RowName::Verified | RowName::Kill | RowName::Capped => continue,
+        };
+        eprintln!("{}:", name.text());
+        rows.push(run(track, root)?);
+    }
+    Ok(rows)
+}
+
+/// What haul says in its events that it fetched.
+fn fetched(events: &str) -> Option<u64> {
+    events
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find(|event| event["event"] == "done")
+        .and_then(|event| event["fetched"].as_u64())
 }
 
 /// `1.0 GiB` for a table's title.
