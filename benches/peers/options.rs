@@ -100,7 +100,8 @@ impl Options {
         if self.quick { 128 << 20 } else { 1 << 30 }
     }
 
-    /// Size of the capped row's payload: a multiple of 80 MB, so that it is five seconds' worth (quick: one).
+    /// Size of the capped row's payload: a multiple of 80 MB, so that it is five seconds' worth (quick:
+    /// one).
     pub(crate) const fn capped_size(&self) -> u64 {
         if self.quick { 80_000_000 } else { 400_000_000 }
     }

@@ -1,4 +1,5 @@
-//! A server that allows two connections: how soon haul is content with them, and how often it has to be told.
+//! A server that allows two connections: how soon haul is content with them, and how often it has to be
+//! told.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Files that are there before a connection is up to speed, over TLS, where each connection costs round trips.
+//! Files that are there before a connection is up to speed, over TLS, where each connection costs round
+//! trips.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! One of eight connections is slow, from the start or from the middle on: what it costs, against the time that
-//! an ideal division of the file among the same rates would take.
+//! One of eight connections is slow, from the start or from the middle on: what it costs, against the time
+//! that an ideal division of the file among the same rates would take.
 
 use std::path::Path;
 use std::time::Duration;
@@ -71,7 +71,8 @@ fn checks(caption: &str, standings: &Standings, bound: f64, size: u64, fetched: 
     ]
 }
 
-/// Seconds until all flows together have moved this many bytes of payload, if one of them is slow after a while.
+/// Seconds until all flows together have moved this many bytes of payload, if one of them is slow after a
+/// while.
 fn fluid_bound(size: u64, after: Duration) -> f64 {
     let (size, each, after) = (size as f64, EACH * PAYLOAD_SHARE, after.as_secs_f64());
     let all = CONNECTIONS as f64 * each;

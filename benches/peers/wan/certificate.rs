@@ -1,5 +1,5 @@
-//! A certificate for the server at the end of the line, and the authority that signed it. Both are made anew each
-//! time, because no certificate for a private address is worth keeping.
+//! A certificate for the server at the end of the line, and the authority that signed it. Both are made
+//! anew each time, because no certificate for a private address is worth keeping.
 
 use std::fs;
 use std::path::Path;

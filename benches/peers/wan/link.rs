@@ -1,8 +1,8 @@
-//! One direction of the line as a model: packets and moments go in, packets and moments come out. Nothing here
-//! reads a clock or a device.
+//! One direction of the line as a model: packets and moments go in, packets and moments come out. Nothing
+//! here reads a clock or a device.
 //!
-//! A packet passes three stages: its own flow's rate with a drop-tail queue, the bottleneck that all flows share
-//! with another one, and the delay.
+//! A packet passes three stages: its own flow's rate with a drop-tail queue, the bottleneck that all flows
+//! share with another one, and the delay.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -127,8 +127,8 @@ impl Link {
         self.flight.is_empty() && self.flows.iter().all(|flow| flow.queue.is_empty())
     }
 
-    /// The flow of a packet. Only an opening makes a new one: what a connection from before the last reset still
-    /// sends belongs to none.
+    /// The flow of a packet. Only an opening makes a new one: what a connection from before the last reset
+    /// still sends belongs to none.
     fn flow_of(&mut self, now: Duration, packet: &Packet) -> Option<usize> {
         let client_port = packet.client_port(self.toward)?;
         if let Some(nth) = self.known(packet) {

@@ -1,8 +1,9 @@
 //! A wide-area line between two network namespaces of this machine. Packets go through two TUN devices and a
 //! model of the line in this process, so that TCP at both ends is the kernel's own.
 //!
-//! What it does not do: packets are never put in another order, the delay does not vary but for the quarter of a
-//! millisecond at which the devices are looked after, and the way to the server has a delay and nothing else.
+//! What it does not do: packets are never put in another order, the delay does not vary but for the quarter
+//! of a millisecond at which the devices are looked after, and the way to the server has a delay and
+//! nothing else.
 
 pub(crate) mod certificate;
 mod delivered;
@@ -154,8 +155,8 @@ fn attach(namespace: &Namespace, end: &str, address: &str) -> Outcome<Arc<Tun>> 
     let name = format!("haul{end}{}", std::process::id());
     let tun = Tun::open(&name)?;
     namespace.adopt(&name, &format!("{address}/30"))?;
-    // A namespace may choose a congestion control only among those that the machine allows everybody; a route
-    // may choose any.
+    // A namespace may choose a congestion control only among those that the machine allows everybody; a
+    // route may choose any.
     namespace.ip(&format!("route replace 10.200.1.0/30 dev {name} congctl cubic"))?;
     Ok(Arc::new(tun))
 }

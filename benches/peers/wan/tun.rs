@@ -11,8 +11,8 @@ use crate::Outcome;
 
 const DEVICE: &str = "/dev/net/tun";
 
-/// An open device. It stays open when its interface moves to another network namespace, and takes the interface
-/// with it when it is closed.
+/// An open device. It stays open when its interface moves to another network namespace, and takes the
+/// interface with it when it is closed.
 pub(super) struct Tun(tappers::Tun);
 
 impl Tun {
