@@ -8,6 +8,12 @@ use crate::floor::Floor;
 use crate::nginx::Nginx;
 use crate::payload::Payload;
 use crate::tools::{Tools, clean};
+use crate::wan::Wan;
+
+/// What a peer is told where the errand leaves the number to the client: what aria2c allows at the most.
+const MANY: u64 = 16;
+/// The connections of the bare loop, and of peers on loopback, where more bring nothing.
+const FEW: u64 = 4;
 
 /// What every arm of a race is to fetch, and how.
 pub(crate) struct Errand<'a> {
@@ -15,25 +21,67 @@ pub(crate) struct Errand<'a> {
     /// Location on the server, such as `/`.
     pub(crate) location: &'static str,
     pub(crate) payload: &'a Payload,
-    /// What haul is told; without, it is told nothing and the others take [`CONNECTIONS`].
+    /// What haul is told; without, it is told nothing and the peers take [`MANY`], the loop [`FEW`].
     pub(crate) connections: Option<u64>,
+    /// The line between client and server; `None` is loopback.
+    pub(crate) wan: Option<&'a Wan>,
+    /// Over TLS, which only the server at the end of a WAN has.
+    pub(crate) secure: bool,
 }
 
-/// The connections of those who must be told a number.
-const CONNECTIONS: u64 = 4;
-
-impl Errand<'_> {
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}{}", self.nginx.address(), self.path())
+impl<'a> Errand<'a> {
+    /// An errand on this machine.
+    pub(crate) const fn here(
+        nginx: &'a Nginx,
+        location: &'static str,
+        payload: &'a Payload,
+        connections: Option<u64>,
+    ) -> Self {
+        Self { nginx, location, payload, connections, wan: None, secure: false }
     }
 
-    /// For those who must be told.
-    fn stated_connections(&self) -> u64 {
-        self.connections.unwrap_or(CONNECTIONS)
+    pub(crate) fn url(&self) -> String {
+        let path = self.path();
+        if self.secure {
+            format!("https://{}{path}", self.nginx.secure_address())
+        } else {
+            format!("http://{}{path}", self.nginx.address())
+        }
+    }
+
+    /// For the loop, which must be told.
+    fn few(&self) -> u64 {
+        self.connections.unwrap_or(FEW)
     }
 
     fn path(&self) -> String {
         format!("{}{}", self.location, self.payload.name)
+    }
+
+    fn many(&self) -> u64 {
+        self.connections.unwrap_or(MANY)
+    }
+
+    /// Adds the option that makes the client trust the server.
+    fn trust(&self, command: &mut Command, option: &str) {
+        if self.secure {
+            command.arg(option).arg(self.nginx.authority());
+        }
+    }
+
+    /// The same for aria2c and wget2, which want the file in the same argument.
+    fn trust_at_once(&self, command: &mut Command) {
+        if self.secure {
+            command.arg(format!("--ca-certificate={}", self.nginx.authority().display()));
+        }
+    }
+
+    /// Where the client runs.
+    fn placed(&self, command: Command) -> Command {
+        match self.wan {
+            Some(wan) => wan.client().inside(&command),
+            None => command,
+        }
     }
 }
 
@@ -42,6 +90,8 @@ impl Errand<'_> {
 pub(crate) enum Arm {
     Floor,
     Haul,
+    HaulTwo,
+    HaulTelling,
     HaulVerified,
     Curl,
     CurlThenOpenssl,
@@ -49,6 +99,10 @@ pub(crate) enum Arm {
     Openssl,
     Aria2,
     Aria2Verified,
+    Aria2Best,
+    Axel,
+    Wget2,
+    FastDown,
 }
 
 impl Arm {
@@ -56,23 +110,32 @@ impl Arm {
         match self {
             Self::Floor => "bare recv+pwrite loop",
             Self::Haul => "haul",
+            Self::HaulTwo => "haul -x2",
+            Self::HaulTelling => "haul --json",
             Self::HaulVerified => "haul --sha256",
             Self::Curl => "curl (one connection)",
             Self::CurlThenOpenssl => "curl, then openssl dgst",
             Self::Openssl => "openssl dgst alone",
             Self::Aria2 => "aria2c",
             Self::Aria2Verified => "aria2c --checksum",
+            Self::Aria2Best => "aria2c, best flags",
+            Self::Axel => "axel",
+            Self::Wget2 => "wget2",
+            Self::FastDown => "fast-down",
         }
     }
 
     /// Whether its programs are installed.
     pub(crate) const fn is_there(self, tools: &Tools) -> bool {
         match self {
-            Self::Floor | Self::Haul | Self::HaulVerified => true,
+            Self::Floor | Self::Haul | Self::HaulTwo | Self::HaulTelling | Self::HaulVerified => true,
             Self::Curl => tools.curl.is_some(),
             Self::CurlThenOpenssl => tools.curl.is_some() && tools.openssl.is_some(),
             Self::Openssl => tools.openssl.is_some(),
-            Self::Aria2 | Self::Aria2Verified => tools.aria2.is_some(),
+            Self::Aria2 | Self::Aria2Verified | Self::Aria2Best => tools.aria2.is_some(),
+            Self::Axel => tools.axel.is_some(),
+            Self::Wget2 => tools.wget2.is_some(),
+            Self::FastDown => tools.fast_down.is_some(),
         }
     }
 
@@ -84,12 +147,17 @@ impl Arm {
     /// The commands that save the file as `output`.
     pub(crate) fn commands(self, tools: &Tools, errand: &Errand<'_>, output: &Path) -> Outcome<Vec<Command>> {
         let sha256 = &errand.payload.sha256;
-        let hauled = || haul(&errand.url(), output, errand.connections);
-        Ok(match self {
+        let commands = match self {
             Self::Floor => vec![floor(errand, output)?],
-            Self::Haul => vec![hauled()],
+            Self::Haul => vec![hauled(errand, output, errand.connections)],
+            Self::HaulTwo => vec![hauled(errand, output, Some(2))],
+            Self::HaulTelling => {
+                let mut command = hauled(errand, output, errand.connections);
+                command.arg("--json");
+                vec![command]
+            }
             Self::HaulVerified => {
-                let mut command = hauled();
+                let mut command = hauled(errand, output, errand.connections);
                 command.args(["--sha256", sha256]);
                 vec![command]
             }
@@ -104,7 +172,16 @@ impl Arm {
                 command.arg(format!("--checksum=sha-256={sha256}"));
                 vec![command]
             }
-        })
+            Self::Aria2Best => {
+                let mut command = aria2(tools, errand, output)?;
+                command.args(["-k1M", "--file-allocation=none"]);
+                vec![command]
+            }
+            Self::Axel => vec![axel(tools, errand, output)?],
+            Self::Wget2 => vec![wget2(tools, errand, output)?],
+            Self::FastDown => vec![fast_down(tools, errand, output)?],
+        };
+        Ok(commands.into_iter().map(|command| errand.placed(command)).collect())
     }
 }
 
@@ -119,13 +196,19 @@ pub(crate) fn haul(url: &str, output: &Path, connections: Option<u64>) -> Comman
     command
 }
 
+fn hauled(errand: &Errand<'_>, output: &Path, connections: Option<u64>) -> Command {
+    let mut command = haul(&errand.url(), output, connections);
+    errand.trust(&mut command, "--cacert");
+    command
+}
+
 /// This very program, told to be the loop.
 fn floor(errand: &Errand<'_>, output: &Path) -> Outcome<Command> {
     let floor = Floor {
         address: errand.nginx.address(),
         path: errand.path(),
         size: errand.payload.size,
-        connections: errand.stated_connections(),
+        connections: errand.few(),
         output: output.to_owned(),
         ca: None,
     };
@@ -137,6 +220,7 @@ fn floor(errand: &Errand<'_>, output: &Path) -> Outcome<Command> {
 fn curl(tools: &Tools, errand: &Errand<'_>, output: &Path) -> Outcome<Command> {
     let mut command = clean(tools.curl.as_ref().ok_or("curl is not installed")?);
     command.args(["--disable", "--silent", "--show-error", "--fail", "-o"]).arg(output).arg(errand.url());
+    errand.trust(&mut command, "--cacert");
     Ok(command)
 }
 
@@ -153,12 +237,49 @@ fn aria2(tools: &Tools, errand: &Errand<'_>, output: &Path) -> Outcome<Command> 
     let name = output.file_name().ok_or("the output has a name")?;
     command
         .args(["--no-conf=true", "--quiet=true"])
-        .arg(format!("-x{}", errand.stated_connections()))
-        .arg(format!("-s{}", errand.stated_connections()))
+        .arg(format!("-x{}", errand.few()))
+        .arg(format!("-s{}", errand.few()))
         .arg("-d")
         .arg(directory)
         .arg("-o")
         .arg(name)
         .arg(errand.url());
+    errand.trust_at_once(&mut command);
+    Ok(command)
+}
+
+/// It has no option for an authority of one's own.
+fn axel(tools: &Tools, errand: &Errand<'_>, output: &Path) -> Outcome<Command> {
+    let mut command = clean(tools.axel.as_ref().ok_or("axel is not installed")?);
+    command.arg(format!("-n{}", errand.many())).arg("-q");
+    if errand.secure {
+        command.arg("--insecure");
+    }
+    command.arg("-o").arg(output).arg(errand.url());
+    Ok(command)
+}
+
+fn wget2(tools: &Tools, errand: &Errand<'_>, output: &Path) -> Outcome<Command> {
+    let mut command = clean(tools.wget2.as_ref().ok_or("wget2 is not installed")?);
+    command
+        .args(["--no-config", "--no-hsts", "--quiet", "--chunk-size=1M"])
+        .arg(format!("--max-threads={}", errand.many()))
+        .arg("-O")
+        .arg(output)
+        .arg(errand.url());
+    errand.trust_at_once(&mut command);
+    Ok(command)
+}
+
+/// With its own number of threads, which is 32. It keeps a database in the home directory.
+fn fast_down(tools: &Tools, errand: &Errand<'_>, output: &Path) -> Outcome<Command> {
+    let mut command = clean(tools.fast_down.as_ref().ok_or("fast-down is not installed")?);
+    let directory = output.parent().ok_or("the output is in a directory")?;
+    let name = output.file_name().ok_or("the output has a name")?;
+    command.env("HOME", directory).args(["download", "--yes", "--force", "--no-resume", "--proxy", ""]);
+    if errand.secure {
+        command.arg("--accept-invalid-certs");
+    }
+    command.arg("--dir").arg(directory).arg("--out").arg(name).arg(errand.url());
     Ok(command)
 }

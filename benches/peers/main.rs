@@ -1,9 +1,10 @@
 //! haul beside the programs a person would otherwise use, and beside a bare loop that does nothing but move
 //! the bytes.
 //!
-//! One command that anyone can repeat: `cargo bench --bench peers`. It makes its own payload on a memory file
-//! system, starts its own nginx on loopback, runs every client in interleaved rounds, checks each file's
-//! digest, and prints a table. See `--help` behind `--` for the options.
+//! One command that anyone can repeat: `cargo bench --bench peers`. It makes its own payload on a memory
+//! file system, starts its own nginx on loopback, runs every client in interleaved rounds, checks each
+//! file's digest, and prints a table. As root it also does so over emulated wide-area lines. See `--help`
+//! behind `--` for the options.
 
 #![expect(clippy::disallowed_methods, reason = "a bench is all clocks, files and processes")]
 #![expect(
@@ -31,6 +32,7 @@ mod shuttle;
 mod sparse_disk;
 mod stopwatch;
 mod tools;
+mod wan;
 mod workshop;
 
 use std::error::Error;

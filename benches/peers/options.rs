@@ -10,8 +10,9 @@ pub(crate) const USAGE: &str = "\
 cargo bench --bench peers -- [OPTIONS]
 
   --rounds N   interleaved rounds of each race (default 5)
-  --row NAME   only this row: raw, verified, tls, kill, small, capped, durable, growth
-               (may be given more than once)
+  --row NAME   only this row (may be given more than once): raw, verified, tls, kill, small, capped, durable,
+               growth; and, where root can make network namespaces, over an emulated line: long-fat,
+               small-window, lossy, capped-flows, shared-line, guarded, uneven, short
   --quick      one round with small files: shows that everything works, the ratios mean little
   --seed N     seed of the payload, the order of the arms and the moments of the kills (default 1)
   --disk DIR   where the durable row saves, on a disk (default: the directory for temporary files)
@@ -29,11 +30,19 @@ pub(crate) enum RowName {
     Capped,
     Durable,
     Growth,
+    LongFat,
+    SmallWindow,
+    Lossy,
+    CappedFlows,
+    SharedLine,
+    Guarded,
+    Uneven,
+    Short,
 }
 
 impl RowName {
     /// Each with what it is called on the command line.
-    const NAMES: [(&str, Self); 8] = [
+    const NAMES: [(&str, Self); 16] = [
         ("raw", Self::Raw),
         ("verified", Self::Verified),
         ("tls", Self::Tls),
@@ -42,6 +51,14 @@ impl RowName {
         ("capped", Self::Capped),
         ("durable", Self::Durable),
         ("growth", Self::Growth),
+        ("long-fat", Self::LongFat),
+        ("small-window", Self::SmallWindow),
+        ("lossy", Self::Lossy),
+        ("capped-flows", Self::CappedFlows),
+        ("shared-line", Self::SharedLine),
+        ("guarded", Self::Guarded),
+        ("uneven", Self::Uneven),
+        ("short", Self::Short),
     ];
 
     /// All of them, in the order of the report.
@@ -49,9 +66,19 @@ impl RowName {
         Self::NAMES.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// Whether it downloads the large payload.
-    pub(crate) const fn is_of_large_payload(self) -> bool {
+    pub(crate) fn text(self) -> &'static str {
+        // Each has its name there.
+        Self::NAMES.into_iter().find(|(_, row)| *row == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether it downloads the large payload over loopback.
+    pub(crate) const fn is_large(self) -> bool {
         matches!(self, Self::Raw | Self::Verified | Self::Tls | Self::Kill)
+    }
+
+    /// Whether it needs an emulated line.
+    pub(crate) const fn is_wan(self) -> bool {
+        !self.is_large() && !matches!(self, Self::Small | Self::Capped | Self::Durable | Self::Growth)
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -81,7 +108,8 @@ impl Options {
         if self.quick { 128 << 20 } else { 1 << 30 }
     }
 
-    /// Size of the capped row's payload: a multiple of 80 MB, so that it is five seconds' worth (quick: one).
+    /// Size of the capped row's payload: a multiple of 80 MB, so that it is five seconds' worth (quick:
+    /// one).
     pub(crate) const fn capped_size(&self) -> u64 {
         if self.quick { 80_000_000 } else { 400_000_000 }
     }
@@ -95,16 +123,36 @@ impl Options {
         if self.quick { 256 << 20 } else { 4 << 30 }
     }
 
-    /// What the rows need at once: one payload and one output, or the durable row's payload alone; and
-    /// what is small or left from before.
-    pub(crate) fn room(&self) -> u64 {
-        let durable = if self.rows.contains(&RowName::Durable) { self.durable_size() } else { 0 };
-        (2 * self.payload_size()).max(durable) + self.capped_size() + (64 << 20)
-    }
-
     /// How much of each resource the growth row downloads.
     pub(crate) const fn growth_size(&self) -> u64 {
         if self.quick { 128_000_000 } else { 768_000_000 }
+    }
+
+    /// Size of the payload of most rows over a WAN.
+    pub(crate) const fn wan_size(&self) -> u64 {
+        if self.quick { 20_000_000 } else { 100_000_000 }
+    }
+
+    /// Size of the capped-flows row's payload: twenty seconds' worth, so that the start does not decide.
+    pub(crate) const fn capped_flows_size(&self) -> u64 {
+        if self.quick { 100_000_000 } else { 1_000_000_000 }
+    }
+
+    /// Size of the uneven row's payload.
+    pub(crate) const fn uneven_size(&self) -> u64 {
+        if self.quick { 40_000_000 } else { 150_000_000 }
+    }
+
+    /// What the payload and the output of the largest row take, or the durable row's payload alone, and a little more.
+    pub(crate) fn room(&self) -> u64 {
+        let size = |row: &RowName| match row {
+            RowName::Durable => self.durable_size(),
+            RowName::Capped => 2 * self.capped_size(),
+            RowName::CappedFlows => 2 * self.capped_flows_size(),
+            row if row.is_large() => 2 * self.payload_size(),
+            _ => 2 * self.uneven_size(),
+        };
+        self.rows.iter().map(size).max().unwrap_or(0) + (512 << 20)
     }
 
     pub(crate) const fn kills(&self) -> usize {

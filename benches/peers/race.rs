@@ -2,7 +2,8 @@
 //! all.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::Outcome;
@@ -89,6 +90,12 @@ impl Standings {
         self.laps.iter().find(|laps| laps.name == name && !laps.costs.is_empty())
     }
 
+    /// The fastest of these arms, by its median.
+    pub(crate) fn best(&self, arms: &[Arm]) -> Option<&Laps> {
+        let there = arms.iter().filter_map(|&arm| self.of(arm));
+        there.min_by(|one, other| one.wall().total_cmp(&other.wall()))
+    }
+
     /// The table of all arms, with wall times as multiples of the first arm's.
     pub(crate) fn table(&self) -> Vec<String> {
         let run: Vec<_> = self.laps.iter().filter(|laps| !laps.costs.is_empty()).collect();
@@ -112,18 +119,40 @@ pub(crate) struct Track<'a> {
 impl Track<'_> {
     /// Runs the arms that are installed.
     pub(crate) fn race(&self, arms: &[Arm], errand: &Errand<'_>) -> Outcome<Standings> {
-        let there = arms.iter().filter(|arm| arm.is_there(self.tools));
-        let entrants: Vec<_> = there
-            .map(|&arm| Entrant {
-                saves: arm.saves(),
-                ..Entrant::new(arm.name(), move |directory: &Path| {
-                    arm.commands(self.tools, errand, &directory.join(OUTPUT))
-                })
+        self.watched_race(arms, errand, &mut |_| Ok(()))
+    }
+
+    /// The same, with somebody who looks at what is there to see after each lap.
+    pub(crate) fn watched_race(
+        &self,
+        arms: &[Arm],
+        errand: &Errand<'_>,
+        after: &mut dyn FnMut(Arm) -> Outcome<()>,
+    ) -> Outcome<Standings> {
+        let there: Vec<_> = arms.iter().copied().filter(|arm| arm.is_there(self.tools)).collect();
+        let entrants: Vec<_> = there.iter().map(|&arm| self.entrant(arm, errand)).collect();
+        let judge = |directory: &Path| errand.payload.difference(&directory.join(OUTPUT));
+        let before = || {
+            if let Some(wan) = errand.wan {
+                wan.reset();
+            }
+        };
+        self.rounds(self.workshop, &entrants, &judge, &before, &mut |nth| after(there[nth]))
+    }
+
+    fn entrant<'b>(&'b self, arm: Arm, errand: &'b Errand<'b>) -> Entrant<'b> {
+        Entrant {
+            saves: arm.saves(),
+            ..Entrant::new(arm.name(), move |directory: &Path| {
+                arm.commands(self.tools, errand, &directory.join(OUTPUT))
             })
-            .collect();
-        self.heat(self.workshop, &entrants, &|directory: &Path| {
-            errand.payload.difference(&directory.join(OUTPUT))
-        })
+        }
+    }
+
+    /// One lap of one arm, beside all races.
+    pub(crate) fn single(&self, arm: Arm, errand: &Errand<'_>) -> Outcome<Result<Cost, String>> {
+        let judge = |directory: &Path| errand.payload.difference(&directory.join(OUTPUT));
+        self.lap(self.workshop, &self.entrant(arm, errand), &judge)
     }
 
     /// Runs the entrants, who save into a directory of `place`.
@@ -132,6 +161,17 @@ impl Track<'_> {
         place: &Workshop,
         entrants: &[Entrant<'_>],
         judge: Judge<'_>,
+    ) -> Outcome<Standings> {
+        self.rounds(place, entrants, judge, &|| {}, &mut |_| Ok(()))
+    }
+
+    fn rounds(
+        &self,
+        place: &Workshop,
+        entrants: &[Entrant<'_>],
+        judge: Judge<'_>,
+        before: &dyn Fn(),
+        after: &mut dyn FnMut(usize) -> Outcome<()>,
     ) -> Outcome<Standings> {
         let mut standings = Standings {
             laps: entrants.iter().map(|one| Laps { name: one.name, costs: Vec::new() }).collect(),
@@ -142,10 +182,12 @@ impl Track<'_> {
             for nth in shuffled(standings.laps.len(), &mut random) {
                 let entrant = &entrants[nth];
                 eprintln!("round {round} of {}: {}", self.options.rounds, entrant.name);
+                before();
                 match self.lap(place, entrant, judge)? {
                     Ok(cost) => standings.laps[nth].costs.push(cost),
                     Err(why) => standings.wrong.push(format!("{}, round {round}: {why}", entrant.name)),
                 }
+                after(nth)?;
             }
         }
         Ok(standings)
@@ -171,15 +213,25 @@ impl Track<'_> {
         Ok(difference.map_or(Ok(total), Err))
     }
 
+    /// What the last program wrote to its standard output.
+    pub(crate) fn said(&self) -> io::Result<String> {
+        let bytes = fs::read(self.stdout())?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn stdout(&self) -> PathBuf {
+        self.workshop.root().join("stdout")
+    }
+
     fn time(&self, command: &mut Command) -> Outcome<Result<Cost, String>> {
         let complaints = self.workshop.root().join("stderr");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&complaints)?);
+        command.stdin(Stdio::null()).stdout(File::create(self.stdout())?).stderr(File::create(&complaints)?);
         let (status, cost) = stopwatch::time(command)?;
         if status.success() {
             return Ok(Ok(cost));
         }
-        let said = fs::read_to_string(&complaints).unwrap_or_default();
-        let line = said.lines().last().unwrap_or("no message");
+        let complaint = fs::read_to_string(&complaints).unwrap_or_default();
+        let line = complaint.lines().last().unwrap_or("no message");
         Ok(Err(format!("{status}: {line}")))
     }
 }
@@ -192,7 +244,7 @@ fn shuffled(count: usize, random: &mut Random) -> Vec<usize> {
 }
 
 /// The middle one, or the mean of the two in the middle.
-fn median(numbers: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(numbers: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<_> = numbers.collect();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {

@@ -34,10 +34,10 @@ fn preface(options: &Options) -> Vec<String> {
     let rounds = options.rounds;
     let mut lines = vec![
         "# haul and its peers\n".to_owned(),
-        "Written by `cargo bench --bench peers -- --write`. nginx on loopback, every client in a process of"
-            .to_owned(),
+        "Written by `cargo bench --bench peers -- --write`. nginx on loopback, or at the end".to_owned(),
         format!(
-            "its own, {rounds} interleaved rounds, medians, each file's digest checked outside the measured time."
+            "of an emulated line; every client in a process of its own, {rounds} interleaved rounds, medians, each \
+             file's digest checked outside the measured time."
         ),
     ];
     if options.quick {

@@ -15,6 +15,11 @@ pub(crate) struct Tools {
     pub(crate) curl: Option<PathBuf>,
     pub(crate) aria2: Option<PathBuf>,
     pub(crate) openssl: Option<PathBuf>,
+    pub(crate) axel: Option<PathBuf>,
+    pub(crate) wget2: Option<PathBuf>,
+    pub(crate) fast_down: Option<PathBuf>,
+    /// Makes the network namespaces of the WAN rows.
+    pub(crate) ip: Option<PathBuf>,
 }
 
 impl Tools {
@@ -27,6 +32,10 @@ impl Tools {
             curl: find("curl"),
             aria2: find("aria2c"),
             openssl: find("openssl"),
+            axel: find("axel"),
+            wget2: find("wget2"),
+            fast_down: find_fast_down(),
+            ip: find("ip"),
         };
         for line in tools.missing() {
             eprintln!("notice: {line}");
@@ -37,26 +46,35 @@ impl Tools {
     /// One line for each client that cannot take part.
     pub(crate) fn missing(&self) -> Vec<String> {
         let clients = [
-            (&self.curl, "curl", "curl"),
-            (&self.aria2, "aria2c", "aria2"),
-            (&self.openssl, "openssl", "openssl"),
+            (&self.curl, "curl", "apt-get install curl"),
+            (&self.aria2, "aria2c", "apt-get install aria2"),
+            (&self.openssl, "openssl", "apt-get install openssl"),
+            (&self.axel, "axel", "apt-get install axel"),
+            (&self.wget2, "wget2", "apt-get install wget2"),
+            (&self.fast_down, "fast-down", "cargo install --locked fast-down-cli"),
         ];
         clients
             .iter()
             .filter(|(found, ..)| found.is_none())
-            .map(|(_, name, package)| {
-                format!("{name} is not installed, its arms are left out: apt-get install {package}")
-            })
+            .map(|(_, name, remedy)| format!("{name} is not installed, its arms are left out: {remedy}"))
             .collect()
     }
 
     /// What each one calls itself.
     pub(crate) fn versions(&self) -> Vec<String> {
         let mut lines = vec![said(Path::new(Self::HAUL), "--version"), said(&self.nginx, "-v")];
-        let clients = [(&self.curl, "--version"), (&self.aria2, "--version"), (&self.openssl, "version")];
+        let clients = [
+            (&self.curl, "--version"),
+            (&self.aria2, "--version"),
+            (&self.openssl, "version"),
+            (&self.axel, "--version"),
+            (&self.wget2, "--version"),
+        ];
         for (path, flag) in clients {
             lines.extend(path.as_deref().map(|path| said(path, flag)));
         }
+        // It says its version nowhere.
+        lines.extend(self.fast_down.as_ref().map(|path| format!("fast-down: {}", path.display())));
         lines
     }
 }
@@ -70,11 +88,27 @@ pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
 
 /// Where the program is, if it is installed.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    places(name).next()
+}
+
+/// Every program of this name.
+fn places(name: &str) -> impl Iterator<Item = PathBuf> {
     let own = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&own)
+    let own: Vec<_> = std::env::split_paths(&own).collect();
+    own.into_iter()
         .chain(DIRECTORIES.iter().map(PathBuf::from))
-        .map(|directory| directory.join(name))
-        .find(|path| path.is_file())
+        .map(move |directory| directory.join(name))
+        .filter(|path| path.is_file())
+}
+
+/// It calls itself `fd`, as a well-known program for finding files does.
+fn find_fast_down() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").unwrap_or_default();
+    let cargo = Path::new(&home).join(".cargo/bin/fd");
+    places("fd").chain(cargo.is_file().then_some(cargo)).find(|path| {
+        let help = clean(path).arg("--help").output();
+        help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("fast-down"))
+    })
 }
 
 /// The first line the program says about itself; nginx says it on stderr.

@@ -18,12 +18,7 @@ pub(crate) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
     let (size, seed) = (track.options.capped_size(), track.options.seed);
     let payload = Payload::write(root, "capped.bin", size, seed)?;
     let nginx = Nginx::start(&track.tools.nginx, track.workshop, root)?;
-    let errand = Errand {
-        nginx: &nginx,
-        location: "/10-megabytes/",
-        payload: &payload,
-        connections: Some(CONNECTIONS),
-    };
+    let errand = Errand::here(&nginx, "/10-megabytes/", &payload, Some(CONNECTIONS));
     let standings = track.race(&[Arm::Floor, Arm::Haul, Arm::Aria2], &errand)?;
     Ok(Row {
         title: format!(

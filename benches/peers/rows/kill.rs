@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Row, size};
+use super::{Row, fetched, size};
 use crate::Outcome;
 use crate::arm::haul;
 use crate::check::Check;
@@ -124,15 +124,10 @@ fn kill_after(mut command: Command, moment: Duration) -> Outcome<()> {
 fn finish(mut command: Command) -> Outcome<(Option<u64>, Option<String>)> {
     let output = command.stdin(Stdio::null()).output()?;
     let events = String::from_utf8_lossy(&output.stdout);
-    let fetched = events
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find(|event| event["event"] == "done")
-        .and_then(|event| event["fetched"].as_u64());
     let complaints = String::from_utf8_lossy(&output.stderr);
     let line = complaints.lines().last().unwrap_or("no message");
     let failed = (!output.status.success()).then(|| format!("{}: {line}", output.status));
-    Ok((fetched, failed))
+    Ok((fetched(&events), failed))
 }
 
 /// Body bytes of the answers that carried payload; the page of a 404 or 503 is none.

@@ -1,13 +1,26 @@
 //! The comparisons, each a title, a table, and the numbers that haul promises.
 
 mod capped;
+mod capped_flows;
+mod course;
 mod durable;
 mod growth;
+mod guarded;
 mod kill;
+mod long_fat;
+mod lossy;
 mod raw;
+mod shared_line;
+mod short;
 mod small;
+mod small_window;
 mod tls;
+mod uneven;
 mod verified;
+
+use std::path::Path;
+
+use serde_json::Value;
 
 use crate::Outcome;
 use crate::check::Check;
@@ -15,9 +28,11 @@ use crate::options::{Options, RowName};
 use crate::payload::Payload;
 use crate::race::Track;
 use crate::tools::Tools;
+use crate::wan::Wan;
 use crate::workshop::Workshop;
 
 /// What one comparison gave.
+#[derive(Default)]
 pub(crate) struct Row {
     pub(crate) title: String,
     pub(crate) table: Vec<String>,
@@ -39,7 +54,7 @@ pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outc
     let root = workshop.fresh("root")?;
     let track = Track { options, tools, workshop };
     let mut rows = Vec::new();
-    let needs_large = options.rows.iter().any(|row| row.is_of_large_payload());
+    let needs_large = options.rows.iter().any(|row| row.is_large());
     if needs_large {
         let large = Payload::write(&root, "large.bin", options.payload_size(), options.seed)?;
         for &name in &options.rows {
@@ -48,7 +63,7 @@ pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outc
                 RowName::Verified => rows.push(verified::run(&track, &root, &large)?),
                 RowName::Kill => rows.push(kill::run(&track, &root, &large)?),
                 RowName::Tls => rows.push(tls::run(&track, &root, &large)?),
-                RowName::Small | RowName::Capped | RowName::Durable | RowName::Growth => {}
+                _ => {}
             }
         }
         // Two payloads at once would ask for half as much memory again.
@@ -66,7 +81,44 @@ pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outc
     if options.rows.contains(&RowName::Growth) {
         rows.push(growth::run(&track)?);
     }
+    if options.rows.iter().any(|row| row.is_wan()) {
+        rows.extend(over_a_wan(&track, &root)?);
+    }
     Ok(rows)
+}
+
+/// The rows over emulated lines, or one that says why there are none.
+fn over_a_wan(track: &Track<'_>, root: &Path) -> Outcome<Vec<Row>> {
+    if let Some(refusal) = Wan::refusal(track.tools) {
+        eprintln!("notice: {refusal}");
+        return Ok(vec![Row { title: "WAN".to_owned(), notes: vec![refusal], ..Row::default() }]);
+    }
+    let mut rows = Vec::new();
+    for &name in &track.options.rows {
+        let run: fn(&Track<'_>, &Path) -> Outcome<Row> = match name {
+            RowName::LongFat => long_fat::run,
+            RowName::SmallWindow => small_window::run,
+            RowName::Lossy => lossy::run,
+            RowName::CappedFlows => capped_flows::run,
+            RowName::SharedLine => shared_line::run,
+            RowName::Guarded => guarded::run,
+            RowName::Uneven => uneven::run,
+            RowName::Short => short::run,
+            _ => continue,
+        };
+        eprintln!("{}:", name.text());
+        rows.push(run(track, root)?);
+    }
+    Ok(rows)
+}
+
+/// What haul says in its events that it fetched.
+fn fetched(events: &str) -> Option<u64> {
+    events
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find(|event| event["event"] == "done")
+        .and_then(|event| event["fetched"].as_u64())
 }
 
 /// `1.0 GiB` for a table's title.

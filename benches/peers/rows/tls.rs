@@ -40,12 +40,12 @@ pub(crate) fn run(track: &Track<'_>, root: &Path, payload: &Payload) -> Outcome<
 
 /// Those that are installed.
 fn entrants<'a>(track: &'a Track<'_>, nginx: &'a Nginx, payload: &'a Payload) -> Vec<Entrant<'a>> {
-    let url = move || format!("https://{}/{}", nginx.tls_address(), payload.name);
+    let url = move || format!("https://{}/{}", nginx.secure_address(), payload.name);
     let mut entrants = vec![
         Entrant::new(FLOOR, move |directory: &Path| Ok(vec![floor(nginx, payload, directory)?])),
         Entrant::new(HAUL, move |directory: &Path| {
             let mut command = haul(&url(), &directory.join(OUTPUT), None);
-            command.arg("--cacert").arg(Nginx::authority());
+            command.arg("--cacert").arg(nginx.authority());
             Ok(vec![command])
         }),
     ];
@@ -53,7 +53,7 @@ fn entrants<'a>(track: &'a Track<'_>, nginx: &'a Nginx, payload: &'a Payload) ->
         entrants.push(Entrant::new(CURL, move |directory: &Path| {
             let mut command = clean(curl);
             command.args(["--disable", "--silent", "--show-error", "--fail", "--cacert"]);
-            command.arg(Nginx::authority()).arg("-o").arg(directory.join(OUTPUT)).arg(url());
+            command.arg(nginx.authority()).arg("-o").arg(directory.join(OUTPUT)).arg(url());
             Ok(vec![command])
         }));
     }
@@ -62,7 +62,7 @@ fn entrants<'a>(track: &'a Track<'_>, nginx: &'a Nginx, payload: &'a Payload) ->
             let mut command = clean(aria2);
             command.args(["--no-conf=true", "--quiet=true", "-x16", "-s16", "-o", OUTPUT, "-d"]);
             command.arg(directory);
-            command.arg(format!("--ca-certificate={}", Nginx::authority().display())).arg(url());
+            command.arg(format!("--ca-certificate={}", nginx.authority().display())).arg(url());
             Ok(vec![command])
         }));
     }
@@ -72,12 +72,12 @@ fn entrants<'a>(track: &'a Track<'_>, nginx: &'a Nginx, payload: &'a Payload) ->
 /// This very program, told to be the loop.
 fn floor(nginx: &Nginx, payload: &Payload, directory: &Path) -> Outcome<Command> {
     let floor = Floor {
-        address: nginx.tls_address(),
+        address: nginx.secure_address(),
         path: format!("/{}", payload.name),
         size: payload.size,
         connections: CONNECTIONS,
         output: directory.join(OUTPUT),
-        ca: Some(Nginx::authority()),
+        ca: Some(nginx.authority()),
     };
     let mut command = clean(std::env::current_exe()?);
     command.args(floor.args());

@@ -12,7 +12,7 @@ use crate::race::{Laps, Standings, Track};
 
 pub(crate) fn run(track: &Track<'_>, root: &Path, payload: &Payload) -> Outcome<Row> {
     let nginx = Nginx::start(&track.tools.nginx, track.workshop, root)?;
-    let errand = Errand { nginx: &nginx, location: "/", payload, connections: None };
+    let errand = Errand::here(&nginx, "/", payload, None);
     let arms = [Arm::HaulVerified, Arm::Haul, Arm::Openssl, Arm::CurlThenOpenssl, Arm::Aria2Verified];
     let standings = track.race(&arms, &errand)?;
     Ok(Row {

@@ -1,0 +1,72 @@
+//! What the rows over an emulated line have in common: the line, the server at its end, and whom haul is
+//! compared with.
+
+use std::path::Path;
+
+use crate::Outcome;
+use crate::arm::{Arm, Errand};
+use crate::check::Check;
+use crate::nginx::Nginx;
+use crate::payload::Payload;
+use crate::race::{Standings, Track};
+use crate::wan::{Setting, Wan};
+
+/// The clients that a person would otherwise use.
+pub(super) const PEERS: [Arm; 5] = [Arm::Curl, Arm::Aria2Best, Arm::Axel, Arm::Wget2, Arm::FastDown];
+
+/// haul first, then all of them.
+pub(super) const EVERYBODY: [Arm; 6] =
+    [Arm::Haul, Arm::Curl, Arm::Aria2Best, Arm::Axel, Arm::Wget2, Arm::FastDown];
+
+/// An open line with a server. The server goes first, the line after it.
+pub(super) struct Course {
+    pub(super) nginx: Nginx,
+    pub(super) wan: Wan,
+}
+
+impl Course {
+    pub(super) fn open(track: &Track<'_>, root: &Path, setting: &Setting) -> Outcome<Self> {
+        let wan = Wan::open(track.tools, setting, track.options.seed)?;
+        let nginx = Nginx::start_at_the_end_of(&wan, &track.tools.nginx, track.workshop, root)?;
+        Ok(Self { nginx, wan })
+    }
+
+    /// The payload over this line, without a word about the number of connections.
+    pub(super) const fn errand<'a>(&'a self, payload: &'a Payload) -> Errand<'a> {
+        Errand {
+            nginx: &self.nginx,
+            location: "/",
+            payload,
+            connections: None,
+            wan: Some(&self.wan),
+            secure: false,
+        }
+    }
+}
+
+/// The payload of a row. They all have the same name, so that there is never more than one.
+pub(super) fn payload(track: &Track<'_>, root: &Path, size: u64) -> Outcome<Payload> {
+    Ok(Payload::write(root, "wan.bin", size, track.options.seed)?)
+}
+
+/// haul's time as a multiple of the best peer's.
+pub(super) fn against_the_best(standings: &Standings, bound: f64) -> Option<Check> {
+    let (haul, best) = (standings.of(Arm::Haul)?, standings.best(&PEERS)?);
+    let what = format!("wall ÷ best peer ({})", best.arm.name());
+    Some(Check::at_most(what, haul.wall() / best.wall(), bound, ""))
+}
+
+/// haul's time as a multiple of curl's.
+pub(super) fn against_curl(standings: &Standings, what: &str, bound: f64) -> Option<Check> {
+    let (haul, curl) = (standings.of(Arm::Haul)?, standings.of(Arm::Curl)?);
+    Some(Check::at_most(what, haul.wall() / curl.wall(), bound, ""))
+}
+
+/// Several tables under one title.
+pub(super) fn append(table: &mut Vec<String>, caption: &str, standings: &Standings) {
+    if !table.is_empty() {
+        table.push(String::new());
+    }
+    table.push(format!("{caption}:\n"));
+    table.extend(standings.table());
+}
