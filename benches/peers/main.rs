@@ -69,6 +69,9 @@ fn main() -> ExitCode {
 fn compare(options: &Options) -> Outcome<ExitCode> {
     let tools = tools::Tools::find()?;
     let workshop = workshop::Workshop::open(options.room())?;
+    if let Some(line) = options.line {
+        return rows::by_hand(options, &tools, &workshop, line).map(|()| ExitCode::SUCCESS);
+    }
     let results = rows::run(options, &tools, &workshop)?;
     let text = report::render(options, &tools, &workshop, &results);
     println!("{text}");

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::floor::Floor;
+use crate::rows::ByHand;
 use crate::shuttle::Shuttle;
 
 /// The text of `--help`.
@@ -13,6 +14,7 @@ cargo bench --bench peers -- [OPTIONS]
   --row NAME   only this row (may be given more than once): raw, verified, tls, kill, small, capped, durable,
                growth; and, where root can make network namespaces, over an emulated line: long-fat,
                small-window, lossy, capped-flows, shared-line, guarded, uneven, short
+  --line MBIT/MS/LOSS  open an emulated line and a server at its end, and keep them to be tried by hand
   --quick      one round with small files: shows that everything works, the ratios mean little
   --seed N     seed of the payload, the order of the arms and the moments of the kills (default 1)
   --disk DIR   where the durable row saves, on a disk (default: the directory for temporary files)
@@ -98,6 +100,8 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) write: bool,
     pub(crate) strict: bool,
+    /// Nothing is compared then.
+    pub(crate) line: Option<ByHand>,
     /// Where the durable row saves.
     pub(crate) disk: PathBuf,
 }
@@ -179,6 +183,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, S
         seed: 1,
         write: false,
         strict: false,
+        line: None,
         disk: std::env::temp_dir(),
     };
     let mut rounds = None;
@@ -190,6 +195,11 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, S
             "--quick" => options.quick = true,
             "--write" => options.write = true,
             "--strict" => options.strict = true,
+            "--line" => {
+                let text = value(&arg)?;
+                options.line =
+                    Some(ByHand::parse(&text).ok_or(format!("--line {text}: as in 400/100/0.005"))?);
+            }
             "--rounds" => rounds = Some(number(&arg, &value(&arg)?)?),
             "--seed" => options.seed = number(&arg, &value(&arg)?)?,
             "--row" => options.rows.push(RowName::parse(&value(&arg)?)?),

@@ -52,7 +52,7 @@ pub(super) fn payload(track: &Track<'_>, root: &Path, size: u64) -> Outcome<Payl
 /// haul's time as a multiple of the best peer's.
 pub(super) fn against_the_best(standings: &Standings, bound: f64) -> Option<Check> {
     let (haul, best) = (standings.of(Arm::Haul)?, standings.best(&PEERS)?);
-    let what = format!("wall ÷ best peer ({})", best.arm.name());
+    let what = format!("wall ÷ best peer ({})", best.name);
     Some(Check::at_most(what, haul.wall() / best.wall(), bound, ""))
 }
 

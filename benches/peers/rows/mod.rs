@@ -1,5 +1,6 @@
 //! The comparisons, each a title, a table, and the numbers that haul promises.
 
+mod by_hand;
 mod capped;
 mod capped_flows;
 mod course;
@@ -21,6 +22,8 @@ mod verified;
 use std::path::Path;
 
 use serde_json::Value;
+
+pub(crate) use by_hand::ByHand;
 
 use crate::Outcome;
 use crate::check::Check;
@@ -85,6 +88,12 @@ pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outc
         rows.extend(over_a_wan(&track, &root)?);
     }
     Ok(rows)
+}
+
+/// Opens a line for somebody to try something on.
+pub(crate) fn by_hand(options: &Options, tools: &Tools, workshop: &Workshop, asked: ByHand) -> Outcome<()> {
+    let root = workshop.fresh("root")?;
+    asked.run(&Track { options, tools, workshop }, &root)
 }
 
 /// The rows over emulated lines, or one that says why there are none.

@@ -50,6 +50,10 @@ impl Namespace {
         run(&mut self.inside(&sysctl))
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The same command in the namespace, with the same environment. `ip` becomes the program, so that the
     /// process is the one that is measured.
     pub(crate) fn inside(&self, command: &Command) -> Command {

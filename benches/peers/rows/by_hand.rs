@@ -1,0 +1,51 @@
+//! An emulated line for somebody who wants to try something on it by hand.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::course::{Course, payload};
+use crate::Outcome;
+use crate::race::Track;
+use crate::wan::{Line, Setting, Wan};
+
+/// What was asked for: Mbit/s, milliseconds of the round trip, and the part of the packets that is lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ByHand {
+    pub(crate) megabits: f64,
+    pub(crate) milliseconds: u64,
+    pub(crate) loss: f64,
+}
+
+impl ByHand {
+    /// From `MBIT/MS/LOSS`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('/');
+        let asked = Self {
+            megabits: parts.next()?.parse().ok()?,
+            milliseconds: parts.next()?.parse().ok()?,
+            loss: parts.next().unwrap_or("0").parse().ok()?,
+        };
+        parts.next().is_none().then_some(asked)
+    }
+
+    /// Opens the line, says what is there, and keeps it until the standard input ends.
+    pub(crate) fn run(self, track: &Track<'_>, root: &Path) -> Outcome<()> {
+        if let Some(refusal) = Wan::refusal(track.tools) {
+            return Err(refusal.into());
+        }
+        let payload = payload(track, root, track.options.wan_size())?;
+        let line =
+            Line { loss: self.loss, ..Line::new(self.megabits, Duration::from_millis(self.milliseconds)) };
+        let course = Course::open(track, root, &Setting::new(line.clone()))?;
+        eprintln!("Line: {line}.");
+        eprintln!("The client's end: ip netns exec {}", course.wan.client().name());
+        eprintln!("There: http://{}/{}", course.nginx.address(), payload.name);
+        eprintln!("       https://{}/{}", course.nginx.secure_address(), payload.name);
+        eprintln!("       to trust: {}", course.nginx.authority().display());
+        eprintln!("The digest: {}", payload.sha256);
+        eprintln!("It is kept until the input ends (Ctrl-D).");
+        io::copy(&mut io::stdin(), &mut io::sink())?;
+        Ok(())
+    }
+}
