@@ -43,6 +43,7 @@ impl Rehearsal {
             connections: Allowance::Adaptive(HIGHEST),
             learned: None,
             min_split: 1 << 20,
+            first_split: 1 << 20,
             retry: RetryPolicy::default(),
             stall: Duration::from_secs(30),
             digest_expected: false,

@@ -72,7 +72,7 @@ pub struct Request {
     pub(crate) connections: Connections,
     /// More cannot be opened, whatever is wanted.
     pub(crate) most_connections: usize,
-    pub(crate) min_split: u64,
+    pub(crate) min_split: Option<u64>,
     pub(crate) if_exists: IfExists,
     pub(crate) restart: bool,
     pub(crate) may_restart: bool,
@@ -100,7 +100,7 @@ impl Request {
             digests: Vec::new(),
             connections: Connections::Auto,
             most_connections: usize::MAX,
-            min_split: 1 << 20,
+            min_split: None,
             if_exists: IfExists::Auto,
             restart: false,
             may_restart: true,
@@ -184,7 +184,7 @@ impl Request {
     /// No range shorter than this many bytes is given a request of its own, unless to relieve a slow one.
     #[must_use]
     pub fn min_split(mut self, bytes: u64) -> Self {
-        self.min_split = bytes.max(1);
+        self.min_split = Some(bytes.max(1));
         self
     }
 

@@ -97,6 +97,7 @@ fn refusal(answer: &Answer) -> Error {
         connections: Allowance::Fixed(1),
         learned: None,
         min_split: 1,
+        first_split: 1,
         retry: RetryPolicy { attempts: 0, ..RetryPolicy::default() },
         stall: Duration::MAX,
         digest_expected: false,

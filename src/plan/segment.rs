@@ -9,11 +9,15 @@ pub(crate) struct Situation {
     /// Bytes that nobody works on yet, in all gaps together.
     pub(crate) unassigned: u64,
     pub(crate) connections: usize,
+    /// How many of them have nothing to do.
+    pub(crate) idle: usize,
     /// Bytes a second of one connection, where that is known.
     pub(crate) rate: Option<f64>,
     /// From the request to the head of the answer.
     pub(crate) latency: Duration,
     pub(crate) min_split: u64,
+    /// The same, where the way is long and no connection is up to speed yet.
+    pub(crate) first_split: u64,
     /// Whether somebody follows the contiguous front (a digest, a pipe), so that reaching far ahead is bad.
     pub(crate) in_order: bool,
 }
@@ -26,8 +30,12 @@ pub(crate) const PROBE_SEGMENT: u64 = 4 << 20;
 /// While somebody follows the front, what lies ahead of it is work left for the end, so segments are as
 /// short as the round trip permits, though not below this.
 const IN_ORDER_SEGMENT: u64 = 4 << 20;
+/// From the request to its answer.
+const LONG_WAY: Duration = Duration::from_millis(50);
 /// A request must pay for its round trip this many times over.
 const ROUND_TRIPS: f64 = 50.0;
+/// … and where that would leave others without work, so many times over.
+const FEWEST_ROUND_TRIPS: f64 = 5.0;
 const SHORTEST_SECONDS: f64 = 0.01;
 
 /// The part of `gap` to ask for next, from its front.
@@ -35,25 +43,53 @@ const SHORTEST_SECONDS: f64 = 0.01;
 /// Guided self-scheduling: a share of what is left, so that requests are long while much is left and end
 /// short, when nobody should be the last one working; never so short that the round trip costs rate.
 pub(crate) fn next(gap: ByteRange, situation: &Situation) -> ByteRange {
-    let connections = situation.connections.max(1) as u64;
-    let fair = situation.unassigned.div_ceil(connections);
-    let first = if situation.in_order { IN_ORDER_SEGMENT } else { FIRST_SEGMENT };
-    let (floor, ceiling) = match situation.rate {
-        Some(rate) => {
-            let seconds = (situation.latency.as_secs_f64() * ROUND_TRIPS).max(SHORTEST_SECONDS);
-            let worth = (rate * seconds) as u64;
-            (worth, if situation.in_order { worth.max(first) } else { u64::MAX })
+    let (length, shortest) = match situation.rate {
+        Some(rate) => (share(situation, rate), situation.min_split),
+        None if is_long(situation.latency) => (first_share(situation), situation.first_split),
+        None => {
+            let share = situation.unassigned / (2 * situation.connections.max(1) as u64);
+            (share.min(first_limit(situation)), situation.min_split)
         }
-        None => (0, first),
     };
-    let (floor, ceiling) = (floor.max(situation.min_split), ceiling.max(situation.min_split));
-    let share = situation.unassigned / (2 * connections);
-    // Never more than a fair share, or one connection would still work when the others have nothing left.
-    let length = share.clamp(floor.min(ceiling), ceiling).min(fair.max(situation.min_split));
-    let cut = gap.start().saturating_add(length.max(1)).min(gap.end());
+    let cut = gap.start().saturating_add(length.max(shortest).max(1)).min(gap.end());
     // A leftover that is too short for a request of its own comes along.
-    let end = if gap.end() - cut < situation.min_split { gap.end() } else { cut };
+    let end = if gap.end() - cut < shortest { gap.end() } else { cut };
     ByteRange::new(gap.start(), end)
+}
+
+/// Where it is known how fast a connection is.
+fn share(situation: &Situation, rate: f64) -> u64 {
+    let connections = situation.connections.max(1) as u64;
+    let seconds = |round_trips: f64| (situation.latency.as_secs_f64() * round_trips).max(SHORTEST_SECONDS);
+    let worth = (rate * seconds(ROUND_TRIPS)) as u64;
+    let ceiling = if situation.in_order { worth.max(IN_ORDER_SEGMENT) } else { u64::MAX };
+    let share = situation.unassigned / (2 * connections);
+    // Never much more than a fair share, or one connection would still work when the others have nothing left.
+    let fair = situation.unassigned.div_ceil(connections).max((rate * seconds(FEWEST_ROUND_TRIPS)) as u64);
+    share.clamp(worth.min(ceiling), ceiling).min(fair)
+}
+
+/// Where it is not, and the way is long: a second request would cost more than an uneven share does, so all that may
+/// be handed out is, to those who have nothing yet.
+fn first_share(situation: &Situation) -> u64 {
+    situation.unassigned.div_ceil(situation.idle.max(1) as u64).min(first_limit(situation))
+}
+
+fn first_limit(situation: &Situation) -> u64 {
+    if situation.in_order { IN_ORDER_SEGMENT } else { FIRST_SEGMENT }
+}
+
+/// Whether a round trip is long against the time that small parts of a file take.
+fn is_long(latency: Duration) -> bool {
+    latency >= LONG_WAY
+}
+
+/// What the probe keeps of a file of `length` bytes that `connections` are going to share. Where the way is long it is
+/// two round trips ahead of the others, and so four times as fast, until all are up to speed (RFC 5681 §3.1).
+pub(crate) fn share_of_the_probe(length: u64, connections: usize, latency: Duration) -> u64 {
+    let others = connections.max(1) as u64 - 1;
+    let weight = if is_long(latency) { 4 } else { 1 };
+    (u128::from(length) * weight / (weight + u128::from(others))) as u64 + 1
 }
 
 /// A range somebody works on, as seen by one who has nothing to do.
@@ -98,9 +134,11 @@ mod tests {
         Situation {
             unassigned,
             connections,
+            idle: connections,
             rate,
             latency: Duration::from_millis(20),
             min_split: MIB,
+            first_split: MIB,
             in_order: false,
         }
     }
@@ -155,7 +193,8 @@ mod tests {
         ) {
             let gap = ByteRange::new(start, start + len);
             let situation = Situation {
-                unassigned: len + more, connections, rate, latency: Duration::from_millis(latency), min_split, in_order,
+                unassigned: len + more, connections, idle: connections.div_ceil(2), rate,
+                latency: Duration::from_millis(latency), min_split, first_split: min_split, in_order,
             };
             let segment = next(gap, &situation);
             prop_assert_eq!(segment.start(), gap.start());

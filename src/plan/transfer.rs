@@ -31,6 +31,8 @@ pub(crate) struct Policy {
     pub(crate) learned: Option<usize>,
     /// No segment is cut shorter than this, unless to take over from a slow connection.
     pub(crate) min_split: u64,
+    /// The same for the first segments where the way is long: one that takes long to get up to speed does not bring much.
+    pub(crate) first_split: u64,
     pub(crate) retry: RetryPolicy,
     /// A connection that delivers nothing for this long is given up.
     pub(crate) stall: Duration,
@@ -354,7 +356,7 @@ impl Transfer {
             return 0;
         }
         let missing = self.length().map_or(u64::MAX, |length| length.saturating_sub(self.written.len()));
-        let most = usize::try_from(missing / self.policy.min_split).unwrap_or(usize::MAX);
+        let most = usize::try_from(missing / self.policy.first_split).unwrap_or(usize::MAX);
         // The answer will take a round trip more, at the least.
         self.concurrency.first_limit(connecting * 2).min(most).saturating_sub(1)
     }

@@ -213,13 +213,18 @@ fn nothing_to_do(
     }
 }
 
+/// The shortest segments, unless the user says otherwise.
+const MIN_SPLIT: u64 = 1 << 20;
+const FIRST_SPLIT: u64 = 256 << 10;
+
 fn policy(client: &Client, request: &Request, learned: Option<usize>) -> Policy {
     let settings = &client.inner.settings;
     let streamed = matches!(request.output, Output::Stream(_));
     Policy {
         connections: request.allowance(),
         learned,
-        min_split: request.min_split,
+        min_split: request.min_split.unwrap_or(MIN_SPLIT),
+        first_split: request.min_split.unwrap_or(FIRST_SPLIT),
         retry: RetryPolicy {
             attempts: settings.retries,
             max_time: settings.retry_max_time,

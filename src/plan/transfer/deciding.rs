@@ -156,9 +156,11 @@ impl Transfer {
         Situation {
             unassigned,
             connections: limit,
+            idle: limit.saturating_sub(self.attempts.len()),
             rate: self.connection_rate,
             latency: self.latency(),
             min_split: self.policy.min_split,
+            first_split: self.policy.first_split,
             in_order: self.policy.in_order,
         }
     }

@@ -123,7 +123,9 @@ impl Transfer {
 
     /// Once the length is known, the probe keeps its share only.
     fn confine(&mut self, id: AttemptId, length: u64, now: Moment) {
-        let share = length.div_ceil(self.concurrency.limit(now) as u64).max(self.policy.min_split);
+        let connections = self.concurrency.limit(now);
+        let share = segment::share_of_the_probe(length, connections, self.latency());
+        let share = share.max(self.policy.first_split);
         if let Some(attempt) = self.attempts.get_mut(&id) {
             let end = attempt.end.min(length);
             attempt.end = end.min(attempt.position + share);

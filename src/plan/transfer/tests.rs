@@ -15,6 +15,7 @@ fn policy(connections: usize) -> Policy {
         connections: Allowance::Fixed(connections),
         learned: None,
         min_split: MIB,
+        first_split: MIB,
         retry: RetryPolicy::default(),
         stall: STALL,
         digest_expected: false,
@@ -170,7 +171,7 @@ prop_compose! {
         let retry = RetryPolicy { attempts, ..RetryPolicy::default() };
         let allowed = if adaptive { Allowance::Adaptive(connections) } else { Allowance::Fixed(connections) };
         Policy {
-            connections: allowed, min_split, retry, digest_expected, in_order, may_restart, seed, ..policy(connections)
+            connections: allowed, min_split, first_split: min_split, retry, digest_expected, in_order, may_restart, seed, ..policy(connections)
         }
     }
 }
