@@ -49,14 +49,15 @@ impl Concurrency {
             Some(cap) => refusals.learned(cap, Moment::ZERO),
             None => refusals,
         };
-        let climb = matches!(allowance, Allowance::Adaptive(_)).then(|| Climb::new(1, Moment::ZERO));
+        let climb = matches!(allowance, Allowance::Adaptive(_)).then(|| Climb::new(1, false, Moment::ZERO));
         Self { most, climb, refusals, elsewhere: 0 }
     }
 
     /// The first answer has come, `latency` after it was asked for: from now on there may be several.
     pub(crate) fn begin(&mut self, latency: Duration, now: Moment) {
         if self.climb.is_some() {
-            self.climb = Some(Climb::new(Climb::first_level(latency).min(self.most), now));
+            let level = Climb::first_level(latency).min(self.most);
+            self.climb = Some(Climb::new(level, Climb::is_long(latency), now));
         }
     }
 
@@ -70,6 +71,12 @@ impl Concurrency {
     pub(crate) fn limit(&mut self, now: Moment) -> usize {
         let level = self.climb.as_ref().map_or(self.most, Climb::level);
         self.refusals.limit(now).min(level).min(self.share())
+    }
+
+    /// How many will be in use in a moment, if all goes well, where `rest` bytes are left.
+    pub(crate) fn expected(&mut self, rest: u64, now: Moment) -> usize {
+        let expected = self.climb.as_ref().map_or(self.most, |climb| climb.expected(rest));
+        self.refusals.limit(now).min(expected).min(self.share())
     }
 
     /// What the other files leave of a server that is not to be asked on too many connections. A number that was

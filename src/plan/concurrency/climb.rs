@@ -34,9 +34,13 @@ const CLEARLY: f64 = 0.68;
 const COST: f64 = 1.02;
 /// How the number grows, one after the other until one pays no more.
 const STEPS: [f64; 3] = [2.0, 1.5, 1.25];
+/// A rate that is away from what it was by more than this factor is another line than the one that was judged.
+const CHANGED: f64 = 1.4;
 /// How long a level is kept before another is tried, the first time.
 const FIRST_HOLD: Duration = Duration::from_secs(5);
 const LONGEST_HOLD: Duration = Duration::from_secs(80);
+/// Connections are not multiplied unseen below so many bytes for each of them.
+const WORTH_ONE: u64 = 1 << 20;
 /// A file that is done within this time is not worth a trial.
 const NEARLY_DONE: Duration = Duration::from_secs(2);
 /// Connections of which not all deliver within this time are starved: those that do are the level.
@@ -68,6 +72,8 @@ struct Base {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Trial {
+    /// Nothing is judged: as long as all are served there may be twice as many.
+    FanOut,
     /// Finds out what the level brings.
     Base,
     /// More than the base.
@@ -96,9 +102,11 @@ enum Phase {
         before: Option<f64>,
         windows: u32,
     },
-    /// Nothing is tried until then.
+    /// Nothing is tried until then, unless the line changes.
     Holding {
         until: Moment,
+        window: Option<Window>,
+        changed: u32,
     },
 }
 
@@ -111,6 +119,10 @@ pub(crate) struct Climb {
     phase: Phase,
     /// Which of the steps is tried next.
     step: usize,
+    /// What the level was last seen to bring.
+    held: Option<f64>,
+    /// The last level that did not pay. If what it was held against turns out to bring less than was thought, it did.
+    tried: Option<Base>,
     hold: Duration,
     /// Whether the last trial after a hold was one with fewer.
     went_down: bool,
@@ -121,14 +133,16 @@ pub(crate) struct Climb {
 }
 
 impl Climb {
-    /// One that begins with `level` connections.
-    pub(crate) fn new(level: usize, now: Moment) -> Self {
+    /// One that begins with `level` connections, and goes on to the ceiling at once where the way is `long`.
+    pub(crate) fn new(level: usize, long: bool, now: Moment) -> Self {
         Self {
             level: level.max(1),
             ceiling: CEILING,
-            trial: Trial::Base,
+            trial: if long { Trial::FanOut } else { Trial::Base },
             phase: Phase::Filling { since: now },
             step: 0,
+            held: None,
+            tried: None,
             hold: FIRST_HOLD,
             went_down: false,
             shrunk: false,
@@ -144,6 +158,11 @@ impl Climb {
             75..150 => 4,
             _ => 8,
         }
+    }
+
+    /// Whether the way is so long that a measurement would take longer than is worth waiting for, at first.
+    pub(crate) fn is_long(latency: Duration) -> bool {
+        Self::first_level(latency) >= 8
     }
 
     pub(crate) fn level(&self) -> usize {
@@ -167,11 +186,7 @@ impl Climb {
     pub(crate) fn observe(&mut self, sample: &Sample, now: Moment) {
         self.allowed = sample.allowed.max(1);
         match self.phase {
-            Phase::Holding { until } => {
-                if now >= until && !sample.held_back {
-                    self.go_to(self.level, Trial::Base, now);
-                }
-            }
+            Phase::Holding { until, window, changed } => self.keep(until, window, changed, sample, now),
             Phase::Filling { since } => self.fill(since, sample, now),
             Phase::Measuring { window, before, windows } => {
                 self.measure(window, before, windows, sample, now)
@@ -179,10 +194,63 @@ impl Climb {
         }
     }
 
+    /// The next level of the fan-out: twice as many, where there is enough left for each of them.
+    fn fanned_out(&self, rest: u64) -> usize {
+        let more = (self.level * 2).min(self.ceiling).min(self.allowed);
+        if rest / more.max(1) as u64 >= WORTH_ONE { more.max(self.level) } else { self.level }
+    }
+
+    /// How many connections there will be in a moment, if all goes well.
+    pub(crate) fn expected(&self, rest: u64) -> usize {
+        let mut ahead =
+            Self { level: self.level, allowed: self.allowed, ..Self::new(1, false, Moment::ZERO) };
+        while self.trial == Trial::FanOut && ahead.fanned_out(rest) > ahead.level {
+            ahead.level = ahead.fanned_out(rest);
+        }
+        ahead.level
+    }
+
+    /// Nothing is tried, but it is watched whether the line is still the one that was judged.
+    fn keep(&mut self, until: Moment, window: Option<Window>, changed: u32, sample: &Sample, now: Moment) {
+        if now >= until && !sample.held_back {
+            return self.go_to(self.level, Trial::Base, now);
+        }
+        let begun = Window { since: now, total: sample.total, fewest: sample.delivering };
+        let Some(mut window) = window else {
+            self.phase = Phase::Holding { until, window: Some(begun), changed };
+            return;
+        };
+        window.fewest = window.fewest.min(sample.delivering);
+        if now.saturating_sub(window.since) < length(sample.round_trip) * 2 {
+            self.phase = Phase::Holding { until, window: Some(window), changed };
+            return;
+        }
+        let goodput = window.goodput(sample.total, now);
+        let differs = self.held.is_some_and(|held| goodput * CHANGED < held || goodput > held * CHANGED);
+        let counts =
+            self.is_full(&window, sample) && !sample.held_back && !is_nearly_done(sample.rest, goodput);
+        let changed = if differs && counts { changed + 1 } else { 0 };
+        self.phase = Phase::Holding { until, window: Some(begun), changed };
+        if changed >= 2 {
+            (self.step, self.tried) = (0, None);
+            self.go_to(self.level, Trial::Base, now);
+        }
+    }
+
+    /// A connection between two requests is no flaw, several are.
+    fn is_full(&self, window: &Window, sample: &Sample) -> bool {
+        window.fewest + self.level / 4 >= self.level.min(sample.allowed)
+    }
+
     fn fill(&mut self, since: Moment, sample: &Sample, now: Moment) {
         let wanted = self.level.min(sample.allowed);
         if sample.delivering >= wanted {
             self.shrunk = false;
+            if self.trial == Trial::FanOut {
+                let more = self.fanned_out(sample.rest);
+                let trial = if more > self.level { Trial::FanOut } else { Trial::Base };
+                return self.go_to(more, trial, now);
+            }
             let window = Window { since: now, total: sample.total, fewest: sample.delivering };
             self.phase = Phase::Measuring { window, before: None, windows: 0 };
         } else if now.saturating_sub(since) >= STARVED.max(sample.round_trip * 10) {
@@ -194,6 +262,7 @@ impl Climb {
     fn starved(&mut self, delivering: usize, now: Moment) {
         match self.trial {
             Trial::Up(base) => self.level = base.level.max(delivering.min(self.level)),
+            Trial::FanOut => self.level = self.level.min(delivering.max(1)),
             Trial::Base | Trial::Down(_) => {}
         }
         self.rest(now);
@@ -213,10 +282,9 @@ impl Climb {
             self.phase = Phase::Measuring { window, before, windows };
             return;
         }
-        let goodput = sample.total.saturating_sub(window.total) as f64 / elapsed.as_secs_f64();
+        let goodput = window.goodput(sample.total, now);
         let next = Window { since: now, total: sample.total, fewest: sample.delivering };
-        // A connection between two requests is no flaw, several are.
-        let full = window.fewest + self.level / 4 >= self.level.min(sample.allowed);
+        let full = self.is_full(&window, sample);
         let windows = windows + 1;
         let settled = full && before.is_some_and(|before| goodput <= before * GROWING);
         self.phase = Phase::Measuring { window: next, before: full.then_some(goodput).or(before), windows };
@@ -229,7 +297,7 @@ impl Climb {
         }
         let slow_start = match self.trial {
             Trial::Up(base) => windows_of_slow_start(base, sample.round_trip),
-            Trial::Base | Trial::Down(_) => 0,
+            Trial::FanOut | Trial::Base | Trial::Down(_) => 0,
         };
         let enough = windows > slow_start && (settled || windows >= MOST_WINDOWS);
         match self.trial {
@@ -241,17 +309,26 @@ impl Climb {
                 if gain(base, self.level, goodput) >= EARNED {
                     self.earned(goodput, false, now);
                 } else {
-                    self.not_earned(base, now);
+                    self.not_earned(base, goodput, now);
                 }
             }
             Trial::Down(base) if enough => self.judge_fewer(base, goodput, now),
-            Trial::Base | Trial::Up(_) | Trial::Down(_) => {}
+            Trial::FanOut | Trial::Base | Trial::Up(_) | Trial::Down(_) => {}
         }
     }
 
     /// What the level brings is known: something else can be held against it.
     fn measured(&mut self, goodput: f64, now: Moment) {
         let base = Base { level: self.level, goodput };
+        self.held = Some(goodput);
+        if let Some(tried) = self.tried.take().filter(|tried| tried.level > base.level)
+            && gain(base, tried.level, tried.goodput) >= EARNED
+        {
+            // The rate of the base had been falling all the while: the trial was better than what there is without it.
+            self.step = 0;
+            let level = tried.level.min(self.ceiling).min(self.allowed);
+            return self.go_to(level, Trial::Base, now);
+        }
         let probing_down = self.step >= STEPS.len() && !self.went_down && self.level > 1;
         if probing_down {
             self.went_down = true;
@@ -266,6 +343,9 @@ impl Climb {
     }
 
     fn try_more(&mut self, base: Base, now: Moment) {
+        if base.level >= CEILING && base.goodput / (base.level as f64) < LITTLE_EACH {
+            self.ceiling = HIGHEST;
+        }
         while self.step < STEPS.len() {
             let level = ((base.level as f64 * STEPS[self.step]) as usize).min(self.ceiling).min(self.allowed);
             if level > base.level {
@@ -279,17 +359,15 @@ impl Climb {
     fn earned(&mut self, goodput: f64, clearly: bool, now: Moment) {
         let base = Base { level: self.level, goodput };
         self.hold = FIRST_HOLD;
-        if clearly && self.level >= CEILING && goodput / (self.level as f64) < LITTLE_EACH {
-            self.ceiling = HIGHEST;
+        if clearly {
+            self.step = 0;
         }
-        if self.step > 0 {
-            // A larger step did not pay.
-            self.step += 1;
-        }
+        (self.held, self.tried) = (Some(goodput), None);
         self.try_more(base, now);
     }
 
-    fn not_earned(&mut self, base: Base, now: Moment) {
+    fn not_earned(&mut self, base: Base, goodput: f64, now: Moment) {
+        self.tried = Some(Base { level: self.level, goodput });
         self.step = (self.step + 1).min(STEPS.len());
         if STEPS[self.step..].iter().any(|step| (base.level as f64 * step) as usize > base.level) {
             // What it brings may have changed meanwhile, so it is measured anew.
@@ -306,6 +384,7 @@ impl Climb {
             // They were too many: perhaps fewer still are enough.
             self.hold = FIRST_HOLD;
             self.went_down = false;
+            self.held = Some(goodput);
             return self.go_to(self.level, Trial::Base, now);
         }
         self.level = base.level;
@@ -323,8 +402,16 @@ impl Climb {
     fn rest(&mut self, now: Moment) {
         self.shrunk = true;
         self.step = STEPS.len();
-        self.phase = Phase::Holding { until: now + self.hold };
+        self.phase = Phase::Holding { until: now + self.hold, window: None, changed: 0 };
         self.hold = (self.hold * 2).min(LONGEST_HOLD);
+    }
+}
+
+impl Window {
+    /// Bytes a second since it began, where `total` is the counter now.
+    fn goodput(&self, total: u64, now: Moment) -> f64 {
+        let elapsed = now.saturating_sub(self.since).as_secs_f64();
+        total.saturating_sub(self.total) as f64 / elapsed.max(1e-3)
     }
 }
 

@@ -136,7 +136,8 @@ impl Transfer {
             if gap.end() == reach && reach < length && gap.len() < worth {
                 return None;
             }
-            let wanted = segment::next(gap, &self.situation(unassigned, limit));
+            let expected = self.concurrency.expected(length - self.written.len().min(length), now);
+            let wanted = segment::next(gap, &self.situation(unassigned, limit.max(expected)));
             return Some(self.start(source, wanted, true, now));
         }
         // Within a window most connections wait for the reader and only look slow.

@@ -123,7 +123,7 @@ impl Transfer {
 
     /// Once the length is known, the probe keeps its share only.
     fn confine(&mut self, id: AttemptId, length: u64, now: Moment) {
-        let connections = self.concurrency.limit(now);
+        let connections = self.concurrency.expected(length, now);
         let share = segment::share_of_the_probe(length, connections, self.latency());
         let share = share.max(self.policy.first_split);
         if let Some(attempt) = self.attempts.get_mut(&id) {
