@@ -246,8 +246,13 @@ impl Driver {
     /// The first connection stands: makes those that will be wanted as soon as the first answer is there, so that
     /// they are there by then, too.
     fn prepare_more(&mut self, now: Moment) {
-        let address = self.reached.borrow_and_update().clone();
         let spares = self.transfer.spares(now);
+        self.warm(spares);
+    }
+
+    /// Makes so many connections for whoever will need one.
+    fn warm(&mut self, spares: usize) {
+        let address = self.reached.borrow_and_update().clone();
         if let Some(address) = address.filter(|_| spares > 0) {
             for one in self.shared.requesters[self.transfer.lead()].exchange.warm(&address, spares) {
                 self.spares.spawn(one);

@@ -43,6 +43,18 @@ impl Meter {
     }
 }
 
+impl Meter {
+    /// Bytes a second over the last `span` up to the last sample, or over all there is if that is less.
+    pub(crate) fn recent(&self, span: Duration) -> Option<f64> {
+        let &(end, to) = self.samples.back()?;
+        let begins = end.saturating_sub(span);
+        let before = self.samples.iter().rev().find(|(at, _)| *at <= begins);
+        let &(start, from) = before.or(self.samples.front())?;
+        let elapsed = end.saturating_sub(start);
+        (elapsed >= Duration::from_millis(10)).then(|| to.saturating_sub(from) as f64 / elapsed.as_secs_f64())
+    }
+}
+
 /// How long the rest takes at this rate; `None` where that is not known or not worth saying.
 pub(crate) fn eta(rest: u64, rate: Option<f64>) -> Option<Duration> {
     let seconds = rest as f64 / rate.filter(|rate| *rate >= 1.0)?;
@@ -74,6 +86,18 @@ mod tests {
             meter.sample(Duration::from_secs(second), 1 << 20);
         }
         assert_eq!(meter.rate(), Some(0.0));
+    }
+
+    #[test]
+    fn a_flow_that_collapses_is_seen_at_once_in_its_recent_rate() {
+        let mut meter = Meter::new(Duration::from_secs(2));
+        for tick in 0..100_u64 {
+            let total = if tick < 75 { tick * 20_000 } else { 1_500_000 + (tick - 75) * 400 };
+            meter.sample(Duration::from_millis(tick * 20), total);
+        }
+        assert!(meter.rate().unwrap() > 500_000.0);
+        let recent = meter.recent(Duration::from_millis(400)).unwrap();
+        assert!((recent - 20_000.0).abs() < 2_000.0, "{recent}");
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(crate) struct Situation {
     pub(crate) idle: usize,
     /// Bytes a second of one connection, where that is known.
     pub(crate) rate: Option<f64>,
+    /// The same of the very connection that will be used, where it has been used before.
+    pub(crate) own_rate: Option<f64>,
     /// From the request to the head of the answer.
     pub(crate) latency: Duration,
     pub(crate) min_split: u64,
@@ -65,7 +67,8 @@ fn share(situation: &Situation, rate: f64) -> u64 {
     let ceiling = if situation.in_order { worth.max(IN_ORDER_SEGMENT) } else { u64::MAX };
     let share = situation.unassigned / (2 * connections);
     // Never much more than a fair share, or one connection would still work when the others have nothing left.
-    let fair = situation.unassigned.div_ceil(connections).max((rate * seconds(FEWEST_ROUND_TRIPS)) as u64);
+    let own = situation.own_rate.unwrap_or(rate).max(rate);
+    let fair = situation.unassigned.div_ceil(connections).max((own * seconds(FEWEST_ROUND_TRIPS)) as u64);
     share.clamp(worth.min(ceiling), ceiling).min(fair)
 }
 
@@ -82,6 +85,13 @@ fn first_limit(situation: &Situation) -> u64 {
 /// Whether a round trip is long against the time that small parts of a file take.
 fn is_long(latency: Duration) -> bool {
     latency >= LONG_WAY
+}
+
+/// How long a new connection takes until it brings `rate` bytes a second (RFC 6928 §2, RFC 5681 §3.1).
+pub(crate) fn slow_start(rate: f64, round_trip: Duration) -> Duration {
+    const FIRST_FLIGHT: f64 = 14_600.0;
+    let flights = (rate * round_trip.as_secs_f64() / FIRST_FLIGHT).max(1.0).log2();
+    round_trip.mul_f64(flights)
 }
 
 /// What the probe keeps of a file of `length` bytes that `connections` are going to share. Where the way is long it is
@@ -101,8 +111,10 @@ pub(crate) struct Prey {
     pub(crate) rate: f64,
 }
 
-/// A victim must have at least this much longer to work than a newcomer needs to begin.
-const DEAD_BAND: Duration = Duration::from_millis(300);
+/// What a theft must gain, at the least …
+const WORTH_STEALING: Duration = Duration::from_millis(100);
+/// … and as a part of the time that the victim would take alone, for both rates are guesses.
+const CLEAR_GAIN: f64 = 0.2;
 
 /// Where to cut a victim so that both finish together; `None` where taking over is no gain.
 ///
@@ -114,13 +126,11 @@ pub(crate) fn cut(prey: &Prey, rate: f64, set_up: Duration) -> Option<u64> {
     }
     let alone = rest as f64 / prey.rate.max(1e-9);
     let set_up = set_up.as_secs_f64();
-    if alone < 2.0 * (set_up + DEAD_BAND.as_secs_f64()) {
-        return None;
-    }
     // prey.rate · t + rate · (t − set_up) = rest
     let together = (rest as f64 + rate * set_up) / (prey.rate + rate);
+    let worth = WORTH_STEALING.as_secs_f64().max(set_up).max(alone * CLEAR_GAIN);
     let keeps = (prey.rate * together) as u64;
-    (keeps < rest && together < alone).then(|| prey.position + keeps)
+    (keeps < rest && alone - together >= worth).then(|| prey.position + keeps)
 }
 
 #[cfg(test)]
@@ -136,6 +146,7 @@ mod tests {
             connections,
             idle: connections,
             rate,
+            own_rate: None,
             latency: Duration::from_millis(20),
             min_split: MIB,
             first_split: MIB,
@@ -193,7 +204,7 @@ mod tests {
         ) {
             let gap = ByteRange::new(start, start + len);
             let situation = Situation {
-                unassigned: len + more, connections, idle: connections.div_ceil(2), rate,
+                unassigned: len + more, connections, idle: connections.div_ceil(2), rate, own_rate: rate.map(|rate| rate * 2.0),
                 latency: Duration::from_millis(latency), min_split, first_split: min_split, in_order,
             };
             let segment = next(gap, &situation);

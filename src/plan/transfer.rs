@@ -5,7 +5,7 @@
 //! end, exactly once, with [`Transfer::handle_end`].
 
 use super::answer::Answer;
-use super::concurrency::{Allowance, Concurrency, Sample};
+use super::concurrency::{Allowance, Concurrency, HIGHEST, Sample};
 use super::meter::Meter;
 use super::representation::Representation;
 use super::retry::{Decision, Retry, RetryPolicy, Setback};
@@ -191,6 +191,20 @@ impl Attempt {
         ByteRange::new(self.position, self.end)
     }
 
+    /// Bytes a second, as far as the recent past tells: nothing for one that has fallen silent, and little for one
+    /// that has been silent for longer than it usually is.
+    fn pace(&self, now: Moment) -> f64 {
+        if self.stalled {
+            return 0.0;
+        }
+        let recent = self.meter.recent(LATELY).unwrap_or(0.0);
+        let last = self.meter.recent(LATELY / 2).unwrap_or(0.0);
+        // One that is getting faster goes on to do so for a while.
+        let recent = if last > recent && recent > 0.0 { last * last / recent } else { recent };
+        let silent = now.saturating_sub(self.last_bytes).saturating_sub(LATELY);
+        recent / (1.0 + silent.as_secs_f64() / LATELY.as_secs_f64())
+    }
+
     /// How far before what is wanted an answer begins.
     fn early(&self, stated: ByteRange) -> u64 {
         self.ask.wanted.start().saturating_sub(stated.start())
@@ -232,6 +246,8 @@ pub(crate) struct Transfer {
     round_trip: Option<Duration>,
     /// Bytes that were written for the first time, in this run.
     fresh: u64,
+    /// How fast the connections were that have just come free.
+    warm: Vec<f64>,
     /// Smoothed rate of one connection.
     connection_rate: Option<f64>,
     sources: Sources,
@@ -264,7 +280,11 @@ const EARLY: u64 = 2 << 20;
 /// The rate of one attempt is that of the last seconds.
 const RATE_WINDOW: Duration = Duration::from_secs(2);
 /// A victim is left alone for this long after it was shortened.
-const STEAL_PAUSE: Duration = Duration::from_secs(1);
+const STEAL_PAUSE: Duration = Duration::from_millis(300);
+/// How fast one is that has been delivering for this long, is known well enough to rob it.
+const KNOWN: Duration = Duration::from_millis(200);
+/// What one is going to do is told from what it did in this time.
+const LATELY: Duration = Duration::from_millis(400);
 
 impl Transfer {
     /// A transfer of which nothing is known.
@@ -283,6 +303,7 @@ impl Transfer {
             round_trip: None,
             fresh: 0,
             connection_rate: None,
+            warm: Vec::new(),
             sources: Sources::new(policy.sources),
             range_worked: false,
             restarted: false,
@@ -359,6 +380,12 @@ impl Transfer {
         let most = usize::try_from(missing / self.policy.first_split).unwrap_or(usize::MAX);
         // The answer will take a round trip more, at the least.
         self.concurrency.first_limit(connecting * 2).min(most).saturating_sub(1)
+    }
+
+    /// How many connections will be wanted a round trip after those that are now.
+    pub(crate) fn soon(&mut self, now: Moment) -> usize {
+        let rest = self.length().map_or(0, |length| length.saturating_sub(self.written.len()));
+        self.concurrency.expected(rest, now).saturating_sub(self.concurrency.limit(now))
     }
 
     /// What is being worked on now, in order of position.

@@ -31,6 +31,8 @@ impl Driver {
             Ruling::Begin { offset, until, representation } => {
                 if !self.keep_small(&representation, teller) {
                     self.make(representation);
+                    let soon = self.transfer.soon(self.clock.now());
+                    self.warm(soon);
                 }
                 (offset, until)
             }

@@ -4,6 +4,7 @@
 //! level is judged by its goodput alone: more connections are tried, and kept if they earn their keep.
 
 use crate::plan::Moment;
+use crate::plan::segment::slow_start;
 use std::time::Duration;
 
 /// Connections of one file, unless its server gives each of them little.
@@ -20,8 +21,6 @@ const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_millis(600);
 /// A rate that grows by more than this from one window to the next is not the rate of the level yet.
 const GROWING: f64 = 1.15;
-/// Bytes that a server sends at first on a new connection.
-const FIRST_FLIGHT: f64 = 14_600.0;
 /// After so many windows it is taken as it is.
 const MOST_WINDOWS: u32 = 8;
 /// `n` times as many connections must bring `n` to this power times the rate. One of two flows that share a line
@@ -420,12 +419,10 @@ fn length(round_trip: Duration) -> Duration {
     round_trip.mul_f64(ROUND_TRIPS).clamp(SHORTEST, LONGEST)
 }
 
-/// How many windows a new connection takes until it is as fast as one of the base: it sends so much in its first round
-/// trip and twice as much in each that follows (RFC 6928 §2, RFC 5681 §3.1).
+/// How many windows a new connection takes until it is as fast as one of the base.
 fn windows_of_slow_start(base: Base, round_trip: Duration) -> u32 {
-    let each = base.goodput / base.level as f64 * round_trip.as_secs_f64();
-    let round_trips = (each / FIRST_FLIGHT).max(1.0).log2();
-    let windows = (round_trip.mul_f64(round_trips).as_secs_f64() / length(round_trip).as_secs_f64()).ceil();
+    let start = slow_start(base.goodput / base.level as f64, round_trip);
+    let windows = (start.as_secs_f64() / length(round_trip).as_secs_f64()).ceil();
     (windows as u32).min(MOST_WINDOWS)
 }
 

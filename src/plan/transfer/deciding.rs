@@ -159,6 +159,7 @@ impl Transfer {
             connections: limit,
             idle: limit.saturating_sub(self.attempts.len()),
             rate: self.connection_rate,
+            own_rate: self.warm.last().copied(),
             latency: self.latency(),
             min_split: self.policy.min_split,
             first_split: self.policy.first_split,
@@ -168,18 +169,14 @@ impl Transfer {
 
     /// Takes over from the connection that would finish last, where that is a gain.
     fn steal(&mut self, now: Moment, only_stalled: bool) -> Option<Command> {
-        let set_up = self.latency();
-        let rate = self.connection_rate?;
+        let (rate, set_up) = self.thief()?;
+        let soonest = self.round_trip.unwrap_or_default() * 2;
         let (id, end) = self
             .attempts
             .iter()
-            .filter(|(_, attempt)| may_be_robbed(attempt, now) && (attempt.stalled || !only_stalled))
+            .filter(|(_, attempt)| may_be_robbed(attempt, soonest, now) && (attempt.stalled || !only_stalled))
             .filter_map(|(id, attempt)| {
-                let prey = Prey {
-                    position: attempt.position,
-                    end: attempt.end,
-                    rate: if attempt.stalled { 0.0 } else { attempt.meter.rate().unwrap_or(0.0) },
-                };
+                let prey = Prey { position: attempt.position, end: attempt.end, rate: attempt.pace(now) };
                 let alone = (prey.end - prey.position) as f64 / prey.rate.max(1e-9);
                 segment::cut(&prey, rate, set_up).map(|end| (alone, *id, end))
             })
@@ -191,7 +188,22 @@ impl Transfer {
         Some(Command::Shorten { id, end })
     }
 
+    /// How fast whoever has nothing to do would be, and after what time: on a connection that has just been used, as
+    /// fast as it was then, and one round trip later; on a new one as fast as most, once it is up to speed.
+    fn thief(&self) -> Option<(f64, Duration)> {
+        let round_trip = self.round_trip.unwrap_or_default();
+        match (self.warm.last(), self.connection_rate) {
+            (Some(warm), average) => Some((warm.max(average.unwrap_or(0.0)), round_trip)),
+            (None, Some(average)) => {
+                Some((average, self.latency() + segment::slow_start(average, round_trip)))
+            }
+            (None, None) => None,
+        }
+    }
+
     pub(super) fn start(&mut self, source: usize, wanted: ByteRange, ranged: bool, now: Moment) -> Command {
+        // The connection that was used last is the first to be used again.
+        self.warm.pop();
         let id = AttemptId(self.next_id);
         self.next_id += 1;
         let if_range = self.sources.if_range(source).filter(|_| ranged && self.known.is_some());
@@ -219,9 +231,11 @@ impl Transfer {
     }
 }
 
-fn may_be_robbed(attempt: &Attempt, now: Moment) -> bool {
-    let warm = now.saturating_sub(attempt.flowing.unwrap_or(attempt.started)) >= WARM;
-    let rested = attempt.shortened.is_none_or(|at| now.saturating_sub(at) >= STEAL_PAUSE);
-    let known = attempt.position > attempt.ask.wanted.start() || attempt.stalled;
-    warm && rested && known && !attempt.abandoned
+fn may_be_robbed(attempt: &Attempt, soonest: Duration, now: Moment) -> bool {
+    let since = |moment: Moment| now.saturating_sub(moment);
+    let known = attempt.flowing.is_some_and(|flowing| since(flowing) >= KNOWN.max(soonest));
+    let warm = known || since(attempt.started) >= WARM.max(soonest);
+    let rested = attempt.shortened.is_none_or(|at| since(at) >= STEAL_PAUSE.max(soonest));
+    let seen = attempt.position > attempt.ask.wanted.start() || attempt.stalled;
+    warm && rested && seen && attempt.is_active()
 }

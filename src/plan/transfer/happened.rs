@@ -312,6 +312,13 @@ impl Transfer {
         let (abandoned, source) = (attempt.abandoned, attempt.ask.source);
         let streaming = self.stage == Stage::Stream && !abandoned;
         let little = attempt.position - attempt.ask.wanted.start() < LITTLE && !attempt.brought_a_share();
+        if matches!(end, End::Complete)
+            && attempt.shortened.is_none()
+            && rest.is_empty()
+            && self.warm.len() < HIGHEST
+        {
+            self.warm.extend(attempt.meter.recent(LATELY));
+        }
         match end {
             End::Complete | End::Broken(_) | End::Nonsense(_) if abandoned => {}
             End::Complete if streaming && self.length().is_none() && self.is_all_before(position) => {
