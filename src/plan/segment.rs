@@ -35,7 +35,7 @@ const IN_ORDER_SEGMENT: u64 = 4 << 20;
 /// From the request to its answer.
 const LONG_WAY: Duration = Duration::from_millis(50);
 /// A request must pay for its round trip this many times over.
-const ROUND_TRIPS: f64 = 50.0;
+const ROUND_TRIPS: f64 = 100.0;
 /// … and where that would leave others without work, so many times over.
 const FEWEST_ROUND_TRIPS: f64 = 5.0;
 const SHORTEST_SECONDS: f64 = 0.01;

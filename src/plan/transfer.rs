@@ -248,6 +248,8 @@ pub(crate) struct Transfer {
     fresh: u64,
     /// How fast the connections were that have just come free.
     warm: Vec<f64>,
+    /// When collapsed connections are looked for next.
+    look_for_collapsed: Moment,
     /// Smoothed rate of one connection.
     connection_rate: Option<f64>,
     sources: Sources,
@@ -281,6 +283,8 @@ const EARLY: u64 = 2 << 20;
 const RATE_WINDOW: Duration = Duration::from_secs(2);
 /// A victim is left alone for this long after it was shortened.
 const STEAL_PAUSE: Duration = Duration::from_millis(300);
+/// One that is slower than the others by this factor is not merely uneven.
+const COLLAPSED: f64 = 4.0;
 /// How fast one is that has been delivering for this long, is known well enough to rob it.
 const KNOWN: Duration = Duration::from_millis(200);
 /// What one is going to do is told from what it did in this time.
@@ -304,6 +308,7 @@ impl Transfer {
             fresh: 0,
             connection_rate: None,
             warm: Vec::new(),
+            look_for_collapsed: Moment::ZERO,
             sources: Sources::new(policy.sources),
             range_worked: false,
             restarted: false,

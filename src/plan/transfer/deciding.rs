@@ -30,7 +30,7 @@ impl Transfer {
         if self.failure.is_some() || self.discard.is_some() {
             return None;
         }
-        self.next_retired(now).or_else(|| self.next_attempt(now))
+        self.next_retired(now).or_else(|| self.next_collapsed(now)).or_else(|| self.next_attempt(now))
     }
 
     /// An abandoned attempt that was not told yet, or one that fell silent for too long.
@@ -50,6 +50,39 @@ impl Transfer {
             self.attempts.iter_mut().find(|(_, attempt)| attempt.abandoned && !attempt.told)?;
         attempt.told = true;
         Some(*id)
+    }
+
+    /// A connection that would still work long after all others have nothing left: it keeps what it brings until then,
+    /// and what is left of its range is shared out as any other gap.
+    fn next_collapsed(&mut self, now: Moment) -> Option<Command> {
+        if self.stage != Stage::Ranged || self.policy.window.is_some() || now < self.look_for_collapsed {
+            return None;
+        }
+        self.look_for_collapsed = now + LATELY / 4;
+        let soonest = (self.round_trip.unwrap_or_default() * 2).max(WARM);
+        let length = self.length()?;
+        let missing = length.saturating_sub(self.written.len()) as f64;
+        let paces: Vec<_> = self
+            .attempts
+            .iter()
+            .filter(|(_, attempt)| attempt.is_active())
+            .map(|(id, attempt)| (*id, attempt.pace(now), attempt.rest().len() as f64))
+            .collect();
+        let total: f64 = paces.iter().map(|(_, pace, _)| pace).sum();
+        let left = missing / total.max(1.0);
+        let (id, pace, _) = paces.iter().copied().find(|(id, pace, rest)| {
+            let slow = pace * paces.len() as f64 * COLLAPSED < total;
+            let late = rest / pace.max(1.0) > 2.0 * left + WARM.as_secs_f64();
+            let attempt = &self.attempts[id];
+            let known = attempt.flowing.is_some_and(|flowing| now.saturating_sub(flowing) >= soonest);
+            slow && late
+                && known
+                && attempt.rest().len() >= self.policy.min_split
+                && may_be_robbed(attempt, soonest, now)
+        })?;
+        let attempt = self.attempts.get_mut(&id)?;
+        attempt.shortened = Some(now);
+        Some(Command::Shorten { id, end: attempt.position + (pace * left) as u64 })
     }
 
     /// One connection that is given up, where fewer turned out to be as fast: the slowest.

@@ -232,6 +232,19 @@ proptest! {
         outcome(&mut simulation);
     }
 
+    // The bound, for whatever the rates become: what a fluid would take and a twentieth more, and a second in which a
+    // change is noticed and made good.
+    #[test]
+    fn whatever_becomes_of_the_rates_the_transfer_is_near_the_fluid(
+        slow in proptest::collection::btree_map(1..=8_usize, (0..6_000_u64, 40_000..4_000_000_u64), 0..5),
+        megabytes in 60..300_u64, seed: u64,
+    ) {
+        let slow: Vec<_> =
+            slow.into_iter().map(|(nth, (from, rate))| (nth, Duration::from_millis(from), rate)).collect();
+        let (took, fluid) = uneven(megabytes * 1_000_000, &slow, false, seed);
+        prop_assert!(took <= 1.05 * fluid + 1.0, "{slow:?}: {took} s for {fluid} s");
+    }
+
     #[test]
     fn without_failures_each_position_is_asked_for_once(
         length in length(), policy in any_policy(), slowest in 500_000..2_000_000_u64, faster in 0..9_000_000_u64,
@@ -274,6 +287,51 @@ fn planning_ten_tebibytes_takes_little_memory() {
     assert!(simulation.disk.written().len() > 1 << 36);
     assert!(log.most_ranges <= 64, "{} ranges", log.most_ranges);
     assert!(log.most_views <= 8);
+}
+
+// ---- uneven connections --------------------------------------------------------------------------------
+
+/// How long the transfer takes over eight connections of 4 MB/s, some of which are slow, and how long a fluid would.
+fn uneven(length: u64, slow: &[(usize, Moment, u64)], in_order: bool, seed: u64) -> (f64, f64) {
+    const RATE: u64 = 4_000_000;
+    let server = Server { rates: (RATE, RATE), head: (20, 20), uneven: slow.to_vec(), ..Server::of(length) };
+    let mut simulation = Simulation::new(Policy { in_order, seed, ..policy(8) }, server);
+    finish(&mut simulation);
+    assert!(simulation.log.received <= length + length / 200, "{} were received", simulation.log.received);
+    let mut fluid = (0.0, length as f64);
+    let mut changes: Vec<_> = slow.iter().map(|(_, from, _)| from.as_secs_f64()).collect();
+    changes.push(f64::INFINITY);
+    changes.sort_by(f64::total_cmp);
+    for until in changes {
+        let slowed = slow.iter().filter(|(_, from, _)| from.as_secs_f64() <= fluid.0);
+        let (count, rates) = slowed.fold((0, 0), |(count, rates), (.., rate)| (count + 1, rates + rate));
+        let rate = ((8 - count) * RATE + rates) as f64;
+        let time = (until - fluid.0).min(fluid.1 / rate).max(0.0);
+        fluid = (fluid.0 + time, fluid.1 - rate * time);
+    }
+    (simulation.now.as_secs_f64(), fluid.0)
+}
+
+// T045
+#[test]
+fn a_connection_that_is_slow_or_becomes_so_costs_no_more_than_its_own_rate() {
+    let set_ups = 2.0 * 0.04;
+    for nth in 1..=8 {
+        for from in [0, 1_000, 2_500, 4_000] {
+            for in_order in [false, true] {
+                let slow = [(nth, Duration::from_millis(from), 80_000)];
+                let (took, fluid) = uneven(150_000_000, &slow, in_order, 7);
+                // The steps of the model are a third of what is to be seen here.
+                let steps = 3.0 * 0.02;
+                // Who follows the front is given short segments, and each costs a round trip.
+                let bound = if in_order { 1.06 } else { 1.05 };
+                assert!(
+                    took <= bound * fluid + set_ups + steps,
+                    "{slow:?} in order: {in_order}: {took} s for {fluid} s"
+                );
+            }
+        }
+    }
 }
 
 // ---- servers with one fault --------------------------------------------------------------------------

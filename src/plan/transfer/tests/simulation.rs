@@ -85,6 +85,8 @@ pub(super) struct Server {
     pub(super) limit: Option<(usize, Fault)>,
     /// Bytes a second of a connection, from and to.
     pub(super) rates: (u64, u64),
+    /// Which request, counted from 1, has another rate, from when on, and which.
+    pub(super) uneven: Vec<(usize, Moment, u64)>,
     /// Milliseconds from the request to the head, from and to.
     pub(super) head: (u64, u64),
     /// After this many requests, how long it takes instead.
@@ -110,6 +112,7 @@ impl Server {
             forgets: 0,
             limit: None,
             rates: (2_000_000, 2_000_000),
+            uneven: Vec::new(),
             head: (30, 30),
             later_head: None,
             lag: 0,
@@ -258,6 +261,8 @@ struct Body {
 
 #[derive(Debug)]
 struct Connection {
+    /// Which request of the run it is, counted from 1.
+    nth: usize,
     ask: Ask,
     started: Moment,
     head_at: Moment,
@@ -438,6 +443,7 @@ impl Simulation {
         }
         self.log.starts.push((self.now, ask.clone()));
         let connection = Connection {
+            nth: self.log.starts.len(),
             started: self.now,
             head_at: self.now
                 + Duration::from_millis(self.dice.roll(self.server.head_after(self.log.starts.len()))),
@@ -569,7 +575,10 @@ impl Simulation {
     fn flow(&mut self, id: AttemptId) -> Option<End> {
         let connection = self.connections.get_mut(&id).expect("it is under way");
         let body = connection.body.as_mut().filter(|body| body.from <= self.now)?;
-        let most = (connection.rate as f64 * self.step.as_secs_f64()) as u64;
+        let now = self.now;
+        let uneven = self.server.uneven.iter().find(|(nth, from, _)| *nth == connection.nth && *from <= now);
+        let rate = uneven.map_or(connection.rate, |(.., rate)| *rate);
+        let most = (rate as f64 * self.step.as_secs_f64()) as u64;
         let room = self.policy.window.map_or(u64::MAX, |window| self.drained + window);
         let came = ByteRange::new(body.offset, body.until.min(room).min(body.offset + most.max(1)));
         body.offset = came.end();
