@@ -112,7 +112,7 @@ pub(crate) struct Prey {
 }
 
 /// What a theft must gain, at the least …
-const WORTH_STEALING: Duration = Duration::from_millis(100);
+const WORTH_STEALING: Duration = Duration::from_millis(50);
 /// … and as a part of the time that the victim would take alone, for both rates are guesses.
 const CLEAR_GAIN: f64 = 0.2;
 

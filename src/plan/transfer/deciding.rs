@@ -82,7 +82,8 @@ impl Transfer {
         })?;
         let attempt = self.attempts.get_mut(&id)?;
         attempt.shortened = Some(now);
-        Some(Command::Shorten { id, end: attempt.position + (pace * left) as u64 })
+        // Half of what it would bring until then: a wrong guess must not make it the last one.
+        Some(Command::Shorten { id, end: attempt.position + (pace * left / 2.0) as u64 })
     }
 
     /// One connection that is given up, where fewer turned out to be as fast: the slowest.
