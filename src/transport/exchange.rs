@@ -5,7 +5,7 @@ use super::connection::{Connection, Forwarded};
 use super::pool::{Coming, Pool};
 use super::proxy::{Hop, Proxies};
 use super::route::{Route, Way};
-use super::socket::{Budget, Line, Socket, Stream};
+use super::socket::{Budget, Line, RECORDS, Socket, Stream};
 use super::{Settings, Trouble, connect, tls};
 use crate::error::{Error, Kind};
 use crate::plan::{Address, AddressError, Origin};
@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -193,6 +193,7 @@ impl Exchange {
             _ => line,
         };
         let stream = if address.is_https() {
+            let line = BufReader::with_capacity(RECORDS, line);
             Stream::Tls(Box::new(self.handshake(&origin.host, &self.tls, line).await?))
         } else {
             Stream::Plain(line)

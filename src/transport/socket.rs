@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -47,10 +47,14 @@ pub(super) enum Line {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// What lies between a socket and TLS, which reads a record at a time: a call for each of them would cost more than
+/// what is in it.
+pub(super) const RECORDS: usize = 128 << 10;
+
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(Line),
-    Tls(Box<TlsStream<Line>>),
+    Tls(Box<TlsStream<BufReader<Line>>>),
 }
 
 impl AsyncRead for Line {
