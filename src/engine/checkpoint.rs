@@ -31,6 +31,8 @@ pub(crate) struct Checkpoint {
     /// `None` while a batch is being saved, and for good after a failure.
     journal: Option<Journal>,
     saving: Option<JoinHandle<Saved>>,
+    /// What is durable is not kept in memory.
+    lets_go: bool,
     pending: Vec<Run>,
     pending_bytes: u64,
     durable: RangeSet,
@@ -40,13 +42,20 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub(crate) fn new(part: Arc<dyn Storage>, path: PathBuf, journal: Journal, now: Moment) -> Self {
+    pub(crate) fn new(
+        part: Arc<dyn Storage>,
+        path: PathBuf,
+        journal: Journal,
+        lets_go: bool,
+        now: Moment,
+    ) -> Self {
         let durable = journal.runs().iter().map(|run| run.range).collect();
         Self {
             part,
             path,
             journal: Some(journal),
             saving: None,
+            lets_go,
             pending: Vec::new(),
             pending_bytes: 0,
             durable,
@@ -80,8 +89,14 @@ impl Checkpoint {
         let runs = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         self.last = now;
-        let (part, path) = (self.part.clone(), self.path.clone());
-        self.saving = Some(tokio::task::spawn_blocking(move || save(part.as_ref(), &path, journal, runs)));
+        let (part, path, lets_go) = (self.part.clone(), self.path.clone(), self.lets_go);
+        self.saving = Some(tokio::task::spawn_blocking(move || {
+            let saved = save(part.as_ref(), &path, journal, runs);
+            if let (true, Ok(runs)) = (lets_go, &saved.1) {
+                runs.iter().for_each(|run| part.forget(run.range));
+            }
+            saved
+        }));
     }
 
     /// Waits for the batch that is being saved; for ever if there is none. Cancel-safe.
@@ -225,7 +240,8 @@ mod tests {
             let disk = CrashDisk::new(seed);
             let (part, manifest) = (disk.file(LENGTH), disk.file(0));
             let journal = Journal::over(Box::new(manifest.clone()), record()).unwrap();
-            let checkpoint = Checkpoint::new(Arc::new(part.clone()), PathBuf::new(), journal, Moment::ZERO);
+            let checkpoint =
+                Checkpoint::new(Arc::new(part.clone()), PathBuf::new(), journal, false, Moment::ZERO);
             Self { disk, part, manifest, checkpoint, written: RangeSet::new(), promised: RangeSet::new() }
         }
 

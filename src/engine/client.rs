@@ -15,7 +15,8 @@ use crate::manifest::inspect;
 use crate::plan::Address;
 use crate::storage::Target;
 use crate::transport::{Exchange, Requester, Route, Secrets, Settings};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// Events that wait for somebody to take them.
@@ -33,6 +34,8 @@ pub(super) struct Inner {
     pub(super) turns: Arc<Semaphore>,
     pub(super) hosts: Hosts,
     pub(super) saver: Saver,
+    /// Where the last file went: lists mostly save into one directory.
+    pub(super) directory_seen: Arc<Mutex<PathBuf>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -67,6 +70,7 @@ impl Client {
                 turns,
                 hosts: Hosts::new(),
                 saver: Saver::default(),
+                directory_seen: Arc::default(),
             }),
         })
     }

@@ -88,6 +88,8 @@ struct Driver {
     crashed: Option<Error>,
     /// Whether damage was found and mended once already.
     mended: bool,
+    /// How long the digest was waited for.
+    verifying: Duration,
     /// The round of trying again that was last taken out of the host's budget.
     paid_for: u32,
 }

@@ -5,10 +5,11 @@ use super::request::IfExists;
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::{self, Distrust, Expectation, Journal, Raw, ReadError, Trusted};
-use crate::storage::{self, Opened, Present, Seal, Storage as _, Target};
+use crate::storage::{self, Opened, Present, Seal, Storage as _, Target, Unnamed};
 use crate::verify::{Digest, hash_file};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What stands at the final name means.
 pub(crate) enum Standing {
@@ -22,15 +23,25 @@ pub(crate) enum Standing {
     Sealed { target: Target, seal: Seal },
 }
 
-/// Whether nothing stands at any name of the file, and its directory is there; that one is created where it is to be.
-pub(crate) fn is_untouched(target: &Target, order: &Order) -> Result<bool, Error> {
-    let untouched = target.is_untouched();
-    if untouched || !order.create_directory || target.directory().exists() {
-        return Ok(untouched);
+/// Whether nothing stands at any name of the file, in a directory where files may be made without a name; it is created
+/// where that is wanted.
+/// `seen` is a directory that was found to be such a moment ago.
+pub(crate) fn is_untouched(target: &Target, order: &Order, seen: &Mutex<PathBuf>) -> Result<bool, Error> {
+    if !target.is_untouched() {
+        return Ok(false);
     }
-    std::fs::create_dir_all(target.directory())
-        .map_err(|error| Error::disk("cannot create", target.directory(), &error))?;
-    Ok(target.is_untouched())
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    if *seen != target.directory() {
+        if order.create_directory {
+            std::fs::create_dir_all(target.directory())
+                .map_err(|error| Error::disk("cannot create", target.directory(), &error))?;
+        }
+        if !Unnamed::is_possible_in(target.directory()) {
+            return Ok(false);
+        }
+        target.directory().clone_into(&mut seen);
+    }
+    Ok(true)
 }
 
 /// Looks at the final name. Nothing is changed.

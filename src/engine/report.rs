@@ -20,6 +20,9 @@ pub struct Report {
     pub resumed: u64,
     /// Since the download was started.
     pub elapsed: Duration,
+    /// How much of that was spent waiting for the digest after everything was written: what hashing cost beyond the
+    /// transfer.
+    pub verifying: Duration,
     /// Where bytes came from in this run: the URL and those of the mirrors that helped, redacted.
     pub sources: Vec<String>,
     /// The digests that were checked.

@@ -65,7 +65,14 @@ impl FileWork {
         let claims = journal.runs().to_vec();
         let mut work = Self {
             sink: Sink::file(place.part.clone(), inline),
-            checkpoint: Checkpoint::new(place.part.clone(), place.part.path().to_owned(), journal, now),
+            // Who follows the front reads everything back, and lets go of it afterwards.
+            checkpoint: Checkpoint::new(
+                place.part.clone(),
+                place.part.path().to_owned(),
+                journal,
+                place.is_larger_than_memory() && digests.is_empty(),
+                now,
+            ),
             place,
             digests: digests.to_vec(),
             following: None,
@@ -86,7 +93,8 @@ impl FileWork {
     /// Hashes from the beginning, behind the front.
     pub(crate) fn follow(&mut self) {
         if !self.digests.is_empty() {
-            let (frontier, follower) = Frontier::new(self.place.part.clone(), &self.digests);
+            let lets_go = self.place.is_larger_than_memory();
+            let (frontier, follower) = Frontier::new(self.place.part.clone(), &self.digests, lets_go);
             self.following = Some((frontier, tokio::task::spawn_blocking(move || follower.run())));
         }
     }

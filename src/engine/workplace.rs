@@ -96,6 +96,13 @@ impl Workplace {
         let _ = remove_own(self.part.path());
     }
 
+    /// Whether the file would fill so much of memory that nothing of anybody else would be left in the page cache.
+    pub(crate) fn is_larger_than_memory(&self) -> bool {
+        let memory = rustix::system::sysinfo();
+        let total = memory.totalram.saturating_mul(u64::from(memory.mem_unit));
+        self.part.len().is_ok_and(|length| length > total / 2)
+    }
+
     /// The complete length as it stands on disk, for resources whose server never said it.
     pub(crate) fn length(&self) -> Result<u64, Error> {
         self.part.len().map_err(|error| Error::disk("cannot look at", self.part.path(), &error))

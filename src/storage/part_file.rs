@@ -2,6 +2,7 @@
 
 use super::{Storage, Target};
 use crate::error::{Error, Kind};
+use crate::plan::ByteRange;
 use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::fs::{self, File, TryLockError};
@@ -265,6 +266,12 @@ impl Storage for PartFile {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         Storage::read_at(&self.file, offset, buffer)
+    }
+
+    fn forget(&self, range: ByteRange) {
+        // Advice, which may be refused without harm.
+        let length = std::num::NonZeroU64::new(range.len());
+        let _ = rustix::fs::fadvise(&self.file, range.start(), length, rustix::fs::Advice::DontNeed);
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -73,15 +73,12 @@ impl Target {
         self.directory.join(name)
     }
 
-    /// Whether nothing stands at any of its names, in a directory that is there.
+    /// Whether nothing stands at any of its names; whether its directory is there at all is another question.
     pub(crate) fn is_untouched(&self) -> bool {
         let absent = |path: &Path| {
             fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         };
-        absent(&self.path())
-            && absent(&self.part_path())
-            && absent(&self.manifest_path())
-            && fs::metadata(self.directory()).is_ok_and(|directory| directory.is_dir())
+        absent(&self.path()) && absent(&self.part_path()) && absent(&self.manifest_path())
     }
 
     /// The first of `NAME.1`, `NAME.2`, … (before the extension) that is free.

@@ -17,16 +17,18 @@ pub(crate) struct Unnamed {
 }
 
 impl Unnamed {
+    /// Whether one can be made in this directory.
+    pub(crate) fn is_possible_in(directory: &Path) -> bool {
+        make(directory).is_ok()
+    }
+
     /// Makes one in the directory of `target`, with these bytes; `None` where the file system has no such files.
     ///
     /// # Errors
     /// `Disk`.
     pub(crate) fn write(target: &Target, bytes: &[u8]) -> Result<Option<Self>, Error> {
-        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        // Nobody can open it before it has its name, so it has its final mode from the start, less the mask.
-        let made = rustix::fs::open(target.directory(), flags, Mode::from_raw_mode(0o666));
-        let file = match made {
-            Ok(file) => File::from(file),
+        let file = match make(target.directory()) {
+            Ok(file) => file,
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => return Ok(None),
             Err(error) => return Err(failed("cannot create", target)(error.into())),
         };
@@ -68,6 +70,12 @@ impl Unnamed {
             Err(error) => Err(failed("cannot give the final name to", target)(error.into())),
         }
     }
+}
+
+fn make(directory: &Path) -> Result<File, Errno> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    // Nobody can open it before it has its name, so it has its final mode from the start, less the mask.
+    rustix::fs::open(directory, flags, Mode::from_raw_mode(0o666)).map(File::from)
 }
 
 fn failed<'a>(doing: &'static str, target: &'a Target) -> impl FnOnce(std::io::Error) -> Error + 'a {

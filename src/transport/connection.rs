@@ -11,8 +11,9 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
-/// How much is asked of the socket at once. Large enough that a fast line costs few wake-ups, small enough
-/// that many connections stay within bounds.
+/// How much is asked of the socket at once, at the most: it begins with little, for answers that are short, and doubles
+/// as long as there is more. Large enough that a fast line costs few wake-ups, small enough that many connections stay
+/// within bounds.
 const READ_BYTES: usize = 512 << 10;
 /// With TLS each read clears its whole buffer first, and a record has 16 KiB at most.
 const TLS_READ_BYTES: usize = 128 << 10;
@@ -45,7 +46,7 @@ impl Connection {
             super::socket::Stream::Tls(_) => TLS_READ_BYTES,
         };
         let (sender, machine) = http1::Builder::new()
-            .read_buf_exact_size(Some(size))
+            .max_buf_size(size)
             .max_headers(HEADERS)
             .handshake(socket)
             .await

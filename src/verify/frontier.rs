@@ -1,6 +1,7 @@
 //! Hashing behind the contiguous front: the verdict comes with the last byte.
 
 use super::digest::{Digest, Hasher};
+use crate::plan::ByteRange;
 use crate::storage::Storage;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// How much is read back at once: small enough to stay in a core's cache between reading and hashing.
 const READ: usize = 256 << 10;
+/// How much is let go of at once.
+const LET_GO: u64 = 64 << 20;
 
 /// A hash that follows a file as it grows. It reads the file back, so that what it vouches for is what is
 /// there, not what passed by.
@@ -36,13 +39,15 @@ pub(crate) struct Follower {
     shared: Arc<Shared>,
     storage: Arc<dyn Storage>,
     hashers: Vec<Hasher>,
+    /// What was hashed is not kept in memory.
+    lets_go: bool,
 }
 
 impl Frontier {
-    pub(crate) fn new(storage: Arc<dyn Storage>, expected: &[Digest]) -> (Self, Follower) {
+    pub(crate) fn new(storage: Arc<dyn Storage>, expected: &[Digest], lets_go: bool) -> (Self, Follower) {
         let shared = Arc::new(Shared::default());
         let hashers = expected.iter().map(|digest| Hasher::new(digest.algorithm())).collect();
-        (Self { shared: shared.clone() }, Follower { shared, storage, hashers })
+        (Self { shared: shared.clone() }, Follower { shared, storage, hashers, lets_go })
     }
 
     /// Everything before `position` is written.
@@ -91,6 +96,10 @@ impl Follower {
                     hasher.update(&buffer[..read]);
                 }
                 position += read as u64;
+                if self.lets_go && position % LET_GO < read as u64 && position >= 2 * LET_GO {
+                    // Not what was written a moment ago: it may not be on disk yet.
+                    self.storage.forget(ByteRange::new(position - 2 * LET_GO, position - LET_GO));
+                }
                 if self.is_cancelled() {
                     return Ok(None);
                 }
@@ -118,7 +127,7 @@ impl Follower {
 /// Hashes a whole file; blocking.
 pub(crate) fn hash_file(storage: Arc<dyn Storage>, expected: &[Digest]) -> io::Result<Vec<Digest>> {
     let length = storage.len()?;
-    let (frontier, follower) = Frontier::new(storage, expected);
+    let (frontier, follower) = Frontier::new(storage, expected, false);
     frontier.advance(length, true);
     Ok(follower.run()?.unwrap_or_default())
 }

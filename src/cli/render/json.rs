@@ -101,6 +101,7 @@ impl Render for Json {
             "fetched": report.fetched,
             "resumed": report.resumed,
             "elapsed": report.elapsed.as_secs_f64(),
+            "verifying": report.verifying.as_secs_f64(),
             "digests": digests,
             "sources": report.sources,
             "connections": report.connections,

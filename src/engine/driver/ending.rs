@@ -21,7 +21,9 @@ impl Driver {
     pub(super) async fn finish(&mut self, teller: &mut Teller) -> Result<Option<Report>, Error> {
         self.settle(teller).await;
         self.look_around(teller);
-        self.show(teller, Phase::Verifying, true);
+        if !matches!(self.work, Work::Small(_)) {
+            self.show(teller, Phase::Verifying, true);
+        }
         let known = self.transfer.representation().and_then(|known| known.complete_length);
         let length = known.unwrap_or_else(|| self.transfer.written().len());
         let mut digests = Vec::new();
@@ -69,6 +71,7 @@ impl Driver {
             fetched: self.shared.received.load(Ordering::Relaxed),
             resumed: teller.resumed,
             elapsed: teller.clock.now(),
+            verifying: self.verifying,
             digests,
             connections: teller.most_connections,
             retries: teller.retries,
@@ -99,7 +102,9 @@ impl Driver {
         if on_disk != length {
             return Err(changed_beneath(work));
         }
+        let since = teller.clock.now();
         let actual = unless_cancelled(cancelled.clone(), work.digests(length)).await?;
+        self.verifying += teller.clock.now().saturating_sub(since);
         if actual.is_empty() && self.has_holes(work, length).await? {
             // Every byte was written, so somebody has cut it: what the checksums say of it counts.
             let damaged = unless_cancelled(cancelled, work.audit_all()).await?;

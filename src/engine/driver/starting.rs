@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -113,7 +114,8 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         Output::Named => Target::from_address(&directory, &wants.order.address)?,
     };
     let (order, untouched) = (wants.order.clone(), target.clone());
-    let looking = move || preparation::is_untouched(&untouched, &order);
+    let seen = client.inner.directory_seen.clone();
+    let looking = move || preparation::is_untouched(&untouched, &order, &seen);
     // A look at a few names takes no longer than to have it done by another thread.
     if if wants.inline { looking()? } else { blocking(looking).await? } {
         return Ok(Prepared::Ready(Box::new(Driver::into_nothing(
@@ -207,6 +209,7 @@ fn nothing_to_do(
         fetched: 0,
         resumed: size,
         elapsed: teller.clock.now(),
+        verifying: Duration::ZERO,
         digests,
         connections: 0,
         retries: 0,
@@ -280,6 +283,7 @@ impl Driver {
             cancelled: watch::channel(false).1,
             crashed: None,
             mended: false,
+            verifying: Duration::ZERO,
             paid_for: 0,
         }
     }
