@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod auto;
 mod batch;
 mod catalogue;
 mod commands;
@@ -31,6 +32,7 @@ mod resume;
 mod server_checks;
 mod signals;
 mod slow;
+mod small;
 mod stdout;
 mod support;
 mod tls;

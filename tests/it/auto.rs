@@ -1,0 +1,62 @@
+//! How many connections there are when nobody says how many there should be.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::support::*;
+
+const PAYLOAD: Payload = Payload::mib(221, 48);
+
+fn most_at_once(server: &Server) -> usize {
+    let gets = server.gets();
+    let overlaps = |at: &std::time::Instant| {
+        gets.iter().filter(|get| get.at <= *at && get.ended.is_none_or(|ended| ended > *at)).count()
+    };
+    gets.iter().map(|get| overlaps(&get.at)).max().unwrap_or(0)
+}
+
+#[test]
+fn a_server_that_holds_each_connection_back_is_asked_on_more_and_more() {
+    let server = Server::serve(PAYLOAD).rate(2_000_000).start();
+    let sandbox = Sandbox::new();
+    let outcome =
+        sandbox.haul().args(["--json"]).arg(server.url("/file.bin")).deadline(Duration::from_secs(60)).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    let most = outcome.done_event()["connections"].as_u64().unwrap();
+    assert!((8..=64).contains(&most), "{most} connections: {}", server.describe());
+    // Two connections would take 12 s.
+    assert!(outcome.elapsed < Duration::from_secs(8), "{outcome}");
+    server.assert_cost(PAYLOAD.len + 4 * MIB);
+}
+
+// T049
+#[test]
+fn a_server_that_serves_two_at_once_is_not_asked_for_more_again_and_again() {
+    let served = AtomicUsize::new(0);
+    let server = Server::serve(PAYLOAD)
+        .rate(8_000_000)
+        .handler(move |_, exchange| {
+            if served.fetch_add(1, Ordering::SeqCst) >= 2 {
+                exchange.status(503);
+            } else {
+                exchange.serve();
+            }
+            served.fetch_sub(1, Ordering::SeqCst);
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().arg(server.url("/file.bin")).deadline(Duration::from_secs(60)).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    let refused = server.log().with_status(503);
+    assert!(refused <= 8, "{refused} refusals: {}", server.describe());
+}
+
+#[test]
+fn a_given_number_is_kept_to() {
+    let server = Server::serve(PAYLOAD).rate(20_000_000).start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().args(["-x", "3"]).arg(server.url("/file.bin")).run().assert_ok();
+    assert!(most_at_once(&server) <= 3, "{}", server.describe());
+}

@@ -1,0 +1,108 @@
+//! Small files: kept in memory until they are complete, and many of them together.
+
+use std::time::Duration;
+
+use crate::support::*;
+
+const SMALL: Payload = Payload::new(211, 16_384);
+const LARGE: Payload = Payload::mib(212, 3);
+
+#[test]
+fn of_a_small_file_nothing_is_on_disk_before_it_is_complete() {
+    let gate = Gate::after(5_000);
+    let server = Server::serve(SMALL).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().arg(server.url("/file.bin")).spawn();
+    server.wait_for_body_bytes(5_000);
+    sandbox.assert_empty();
+    running.kill();
+    sandbox.assert_empty();
+    gate.open();
+    sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&SMALL, "file.bin");
+}
+
+#[test]
+fn a_small_file_with_another_digest_gets_no_name() {
+    let server = Server::serve(SMALL).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(["--sha256", &LARGE.sha256_hex()]).arg(server.url("/file.bin")).run();
+    outcome.assert_failed(12).assert_says(&SMALL.sha256_hex());
+    sandbox.assert_empty();
+    sandbox.haul().args(["--sha256", &SMALL.sha256_hex()]).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&SMALL, "file.bin");
+}
+
+#[test]
+fn a_file_that_appears_while_a_small_one_comes_is_left_alone() {
+    let gate = Gate::after(5_000);
+    let server = Server::serve(SMALL).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().arg(server.url("/file.bin")).spawn();
+    server.wait_for_body_bytes(5_000);
+    sandbox.write("file.bin", "the user's");
+    gate.open();
+    running.wait().assert_failed(10);
+    assert_eq!(sandbox.read("file.bin"), b"the user's");
+    assert_eq!(sandbox.entries(), ["file.bin"]);
+}
+
+#[test]
+fn a_small_file_is_what_it_would_be_had_it_been_large() {
+    let server = Server::serve(SMALL).start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().args(["--remote-time"]).arg(server.url("/file.bin")).run().assert_ok();
+    let seen = server.requests().len();
+    // The next run sees that it is complete, and of which version.
+    sandbox.haul().arg(server.url("/file.bin")).run().assert_ok().assert_says("complete already");
+    assert!(server.requests().len() <= seen + 1, "{}", server.describe());
+    let umask = std::process::Command::new("sh").args(["-c", "umask"]).output().unwrap().stdout;
+    let umask = u32::from_str_radix(String::from_utf8(umask).unwrap().trim(), 8).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(sandbox.path("file.bin")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o666 & !umask);
+}
+
+#[test]
+fn a_small_file_that_breaks_off_is_continued_within_the_run() {
+    let server =
+        Server::serve(SMALL)
+            .behave(|request, nth| {
+                if request.is_get() && nth == 0 { Reply::Ends(Ending::Reset(7_000)) } else { Reply::Normal }
+            })
+            .start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&SMALL, "file.bin");
+}
+
+#[test]
+fn a_list_of_many_small_files_uses_few_connections_and_says_of_each_how_it_ended() {
+    let files = 400;
+    let server = Server::serve(SMALL)
+        .behave(|request, _| if request.path() == "/f7" { Reply::Status(404) } else { Reply::Normal })
+        .start();
+    let sandbox = Sandbox::new();
+    let list: String = (0..files).map(|nth| server.url(&format!("/f{nth}")) + "\n").collect();
+    let outcome =
+        sandbox.haul().args(["--json", "-i", "-"]).stdin(list).deadline(Duration::from_secs(60)).run();
+    outcome.assert_failed(3);
+    assert_eq!(sandbox.entries().len(), files - 1);
+    (0..files).filter(|nth| *nth != 7).for_each(|nth| sandbox.assert_ok_file(&SMALL, &format!("f{nth}")));
+    assert_eq!(outcome.events_named("done").len(), files - 1);
+    assert_eq!(outcome.events_named("error").len(), 1);
+    assert!(server.connections() <= 16, "{} connections", server.connections());
+    assert_eq!(server.gets().len(), files, "{}", server.describe());
+}
+
+#[test]
+fn large_and_small_files_of_one_list_do_not_get_in_each_others_way() {
+    let server = Server::serve(SMALL).file("/large", LARGE).start();
+    let sandbox = Sandbox::new();
+    let list: String =
+        ["large", "a", "b", "c"].iter().map(|name| server.url(&format!("/{name}")) + "\n").collect();
+    sandbox.haul().args(["-i", "-", "-d", "got"]).stdin(list).run().assert_ok();
+    LARGE.assert_file_is(&sandbox.path("got/large"));
+    ["a", "b", "c"].iter().for_each(|name| SMALL.assert_file_is(&sandbox.path("got").join(name)));
+}
