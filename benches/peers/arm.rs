@@ -158,7 +158,7 @@ impl Arm {
             }
             Self::HaulVerified => {
                 let mut command = hauled(errand, output, errand.connections);
-                command.args(["--sha256", sha256]);
+                command.args(["--json", "--sha256", sha256]);
                 vec![command]
             }
             Self::Curl => vec![curl(tools, errand, output)?],

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::Outcome;
 use crate::arm::{Arm, Errand};
@@ -109,6 +110,9 @@ impl Standings {
     }
 }
 
+/// Who takes longer than this runs once.
+const SLOW: Duration = Duration::from_secs(60);
+
 /// Where and with what the arms run.
 pub(crate) struct Track<'a> {
     pub(crate) options: &'a Options,
@@ -181,6 +185,9 @@ impl Track<'_> {
         for round in 1..=self.options.rounds {
             for nth in shuffled(standings.laps.len(), &mut random) {
                 let entrant = &entrants[nth];
+                if standings.laps[nth].costs.iter().any(|cost| cost.wall >= SLOW) {
+                    continue;
+                }
                 eprintln!("round {round} of {}: {}", self.options.rounds, entrant.name);
                 before();
                 match self.lap(place, entrant, judge)? {

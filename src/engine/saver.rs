@@ -239,6 +239,7 @@ mod tests {
         names
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a file that stands there already")]
     #[test]
     fn each_file_of_a_batch_ends_as_it_would_alone() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! What all downloads of a client have in common.
 
+#[cfg(feature = "cli")]
 use crate::plan::concurrency::HIGHEST;
 use crate::transport::Proxy;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub enum Connections {
     AtMost(usize),
 }
 
+#[cfg(feature = "cli")]
 impl Connections {
     /// The most there can be.
     pub(crate) fn most(self) -> usize {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Row, fetched, size};
+use super::{Row, size, told};
 use crate::Outcome;
 use crate::arm::haul;
 use crate::check::Check;
@@ -127,7 +127,7 @@ fn finish(mut command: Command) -> Outcome<(Option<u64>, Option<String>)> {
     let complaints = String::from_utf8_lossy(&output.stderr);
     let line = complaints.lines().last().unwrap_or("no message");
     let failed = (!output.status.success()).then(|| format!("{}: {line}", output.status));
-    Ok((fetched(&events), failed))
+    Ok((told(&events, "fetched").and_then(|bytes| bytes.as_u64()), failed))
 }
 
 /// Body bytes of the answers that carried payload; the page of a 404 or 503 is none.

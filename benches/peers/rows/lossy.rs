@@ -10,8 +10,8 @@ use crate::arm::Arm;
 use crate::race::Track;
 use crate::wan::{Line, Setting};
 
-/// Without curl, see the note of the row.
-const ARMS: [Arm; 5] = [Arm::Haul, Arm::Aria2Best, Arm::Axel, Arm::Wget2, Arm::FastDown];
+/// Without curl and wget2, see the note of the row.
+const ARMS: [Arm; 4] = [Arm::Haul, Arm::Aria2Best, Arm::Axel, Arm::FastDown];
 
 pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
     let size = track.options.wan_size();
@@ -25,7 +25,7 @@ pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
         checks: against_the_best(&standings, 0.55).into_iter().collect(),
         notes: vec![
             format!("Line: {line}; the server's congestion control is CUBIC."),
-            "curl is left out: its one connection needs minutes here.".to_owned(),
+            "curl and wget2 are left out: they need minutes here.".to_owned(),
         ],
         wrong: standings.wrong,
     })

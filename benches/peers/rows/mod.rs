@@ -121,13 +121,13 @@ fn over_a_wan(track: &Track<'_>, root: &Path) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
-/// What haul says in its events that it fetched.
-fn fetched(events: &str) -> Option<u64> {
+/// What haul says of a download at its end, in its events.
+fn told(events: &str, field: &str) -> Option<Value> {
     events
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .find(|event| event["event"] == "done")
-        .and_then(|event| event["fetched"].as_u64())
+        .map(|event| event[field].clone())
 }
 
 /// `1.0 GiB` for a table's title.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Row;
 use super::course::{Course, append, payload};
-use super::fetched;
+use super::told;
 use crate::Outcome;
 use crate::arm::{Arm, Errand};
 use crate::check::Check;
@@ -54,7 +54,7 @@ pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
 fn race(track: &Track<'_>, errand: &Errand<'_>) -> Outcome<(Standings, Option<u64>)> {
     let mut worst = None;
     let standings = track.watched_race(&[Arm::HaulTelling], errand, &mut |_| {
-        worst = worst.max(fetched(&track.said()?));
+        worst = worst.max(told(&track.said()?, "fetched").and_then(|bytes| bytes.as_u64()));
         Ok(())
     })?;
     Ok((standings, worst))

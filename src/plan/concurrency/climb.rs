@@ -188,7 +188,7 @@ impl Climb {
             Phase::Holding { until, window, changed } => self.keep(until, window, changed, sample, now),
             Phase::Filling { since } => self.fill(since, sample, now),
             Phase::Measuring { window, before, windows } => {
-                self.measure(window, before, windows, sample, now)
+                self.measure(window, before, windows, sample, now);
             }
         }
     }

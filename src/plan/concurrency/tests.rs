@@ -117,7 +117,7 @@ impl Run {
     }
 
     /// Runs to the end of the file; says how long that took.
-    fn to_end(&mut self) -> f64 {
+    fn run_to_end(&mut self) -> f64 {
         while self.total < self.length {
             self.tick();
             assert!(self.now < Duration::from_secs(3600), "it does not end");
@@ -141,7 +141,7 @@ fn a_server_that_holds_each_connection_back_is_asked_on_as_many_as_fill_the_line
     let mut run = Run::new(Line::new(48e6, 10e6, 20), 1e9, 1);
     run.until(2.5);
     assert!(run.line.goodput(run.level()) >= 0.9 * 48e6, "{} connections after 2.5 s", run.level());
-    let seconds = run.to_end();
+    let seconds = run.run_to_end();
     assert!(seconds <= 1e9 / 48e6 / 0.92, "{seconds} s");
     assert!(run.levels.iter().all(|level| *level <= 16), "{:?}", run.levels.iter().max());
 }
@@ -149,7 +149,7 @@ fn a_server_that_holds_each_connection_back_is_asked_on_as_many_as_fill_the_line
 #[test]
 fn where_loss_bounds_each_connection_there_may_be_twice_as_many() {
     let mut run = Run::new(Line::new(24e6, 0.31e6, 80), 100e6, 1);
-    let seconds = run.to_end();
+    let seconds = run.run_to_end();
     assert_eq!(run.levels.iter().max(), Some(&HIGHEST));
     assert!(seconds <= 8.0, "{seconds} s");
 }
@@ -157,7 +157,7 @@ fn where_loss_bounds_each_connection_there_may_be_twice_as_many() {
 #[test]
 fn connections_with_a_good_rate_of_their_own_are_not_multiplied_beyond_the_ceiling() {
     let mut run = Run::new(Line::new(1e9, 2e6, 20), 2e9, 1);
-    run.to_end();
+    run.run_to_end();
     assert_eq!(run.levels.iter().max(), Some(&CEILING));
 }
 
@@ -166,7 +166,7 @@ fn a_neighbour_keeps_a_fair_part_of_the_line() {
     for seed in 0..50 {
         let line = Line { neighbours: 1, ..Line::new(12e6, 12e6, 20) };
         let mut run = Run::new(line, 100e6, seed);
-        run.to_end();
+        run.run_to_end();
         let share: f64 =
             run.levels.iter().map(|level| 1.0 / (*level as f64 + 1.0)).sum::<f64>() / run.levels.len() as f64;
         assert!(share >= 0.25, "seed {seed}: the neighbour had {share}");
@@ -185,7 +185,7 @@ fn one_connection_that_fills_the_line_is_enough_in_the_end() {
 fn a_server_that_serves_few_refuses_only_a_few_more() {
     for serves in [1, 2, 3, 5] {
         let mut run = Run::new(Line { serves, ..Line::new(100e6, 10e6, 100) }, 600e6 * serves as f64, 1);
-        run.to_end();
+        run.run_to_end();
         assert!(run.refusals <= 8, "{serves}: {} refusals", run.refusals);
         assert_eq!(run.level(), serves);
     }
@@ -230,7 +230,7 @@ proptest! {
         let best = line.best(CEILING);
         let length = best * 60.0;
         let mut run = Run::new(line, length, seed);
-        let seconds = run.to_end();
+        let seconds = run.run_to_end();
         let climbing = 5.0 + 40.0 * line.round_trip.as_secs_f64();
         prop_assert!(seconds <= 60.0 / 0.875 + climbing, "{seconds} s with up to {:?}", run.levels.iter().max());
         prop_assert!(run.levels.iter().all(|level| *level <= HIGHEST));

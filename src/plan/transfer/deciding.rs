@@ -92,7 +92,7 @@ impl Transfer {
         if self.stage != Stage::Ranged || self.concurrency.surplus(active) == 0 {
             return None;
         }
-        let worth_it = |attempt: &&mut Attempt| {
+        let worth_it = |attempt: &Attempt| {
             attempt.is_active()
                 && attempt.rest().len() as f64 > attempt.meter.rate().unwrap_or(0.0) * WARM.as_secs_f64()
         };
@@ -102,7 +102,7 @@ impl Transfer {
             .attempts
             .iter_mut()
             .map(|(id, attempt)| (*id, attempt))
-            .filter(|(_, attempt)| worth_it(&attempt))
+            .filter(|(_, attempt)| worth_it(attempt))
             .min_by(|(_, one), (_, other)| rate(one).total_cmp(&rate(other)))?;
         attempt.retired = true;
         if attempt.flowing.is_none() {
