@@ -334,6 +334,28 @@ fn a_connection_that_is_slow_or_becomes_so_costs_no_more_than_its_own_rate() {
     }
 }
 
+// The last piece is nobody's hostage: in the place of a second copy of it, what is left of it is taken over.
+// T045
+#[test]
+fn a_last_connection_that_falls_silent_is_robbed_of_its_rest_within_a_second() {
+    const RATE: u64 = 4_000_000;
+    for length in [40_u64, 90, 150].map(|megabytes| megabytes * 1_000_000) {
+        for early in [50_000, 400_000, 2_000_000] {
+            // Each connection has one segment, and the last one stops a little before its end.
+            let share = length / 8;
+            let faults =
+                [None; 7].into_iter().chain([Some(Fault::Silent(share.saturating_sub(early)))]).collect();
+            let server = Server { rates: (RATE, RATE), head: (60, 60), faults, ..Server::of(length) };
+            let policy = Policy { first_split: MIB, stall: seconds(30), ..policy(8) };
+            let mut simulation = Simulation::new(policy, server);
+            finish(&mut simulation);
+            let (took, fluid) = (simulation.now.as_secs_f64(), length as f64 / (8.0 * RATE as f64));
+            assert!(took <= 1.05 * fluid + 1.2, "{length}, {early}: {took} s for {fluid} s");
+            assert!(simulation.log.received <= length + length / 200);
+        }
+    }
+}
+
 // ---- servers with one fault --------------------------------------------------------------------------
 
 #[test]
