@@ -93,7 +93,7 @@ impl Checkpoint {
         self.saving = Some(tokio::task::spawn_blocking(move || {
             let saved = save(part.as_ref(), &path, journal, runs);
             if let (true, Ok(runs)) = (lets_go, &saved.1) {
-                runs.iter().for_each(|run| part.forget(run.range));
+                runs.iter().for_each(|run| part.forget(run.range.start(), run.range.len()));
             }
             saved
         }));

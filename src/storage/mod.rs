@@ -20,7 +20,6 @@ pub(crate) use read_only::ReadOnly;
 pub(crate) use target::{Present, Seal, Target};
 pub(crate) use unnamed::Unnamed;
 
-use crate::plan::ByteRange;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -37,7 +36,7 @@ pub(crate) trait Storage: Send + Sync {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
     /// These bytes are on disk and will not be read again: the page cache has better uses.
-    fn forget(&self, _range: ByteRange) {}
+    fn forget(&self, _offset: u64, _length: u64) {}
 
     /// After it returns, everything written before it was called is on disk. An error is final: what was
     /// not yet on disk may be lost although a second call would succeed.

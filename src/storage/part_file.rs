@@ -2,7 +2,6 @@
 
 use super::{Storage, Target};
 use crate::error::{Error, Kind};
-use crate::plan::ByteRange;
 use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::fs::{self, File, TryLockError};
@@ -268,10 +267,10 @@ impl Storage for PartFile {
         Storage::read_at(&self.file, offset, buffer)
     }
 
-    fn forget(&self, range: ByteRange) {
+    fn forget(&self, offset: u64, length: u64) {
         // Advice, which may be refused without harm.
-        let length = std::num::NonZeroU64::new(range.len());
-        let _ = rustix::fs::fadvise(&self.file, range.start(), length, rustix::fs::Advice::DontNeed);
+        let length = std::num::NonZeroU64::new(length);
+        let _ = rustix::fs::fadvise(&self.file, offset, length, rustix::fs::Advice::DontNeed);
     }
 
     fn sync(&self) -> io::Result<()> {

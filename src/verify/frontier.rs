@@ -1,7 +1,6 @@
 //! Hashing behind the contiguous front: the verdict comes with the last byte.
 
 use super::digest::{Digest, Hasher};
-use crate::plan::ByteRange;
 use crate::storage::Storage;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -98,7 +97,7 @@ impl Follower {
                 position += read as u64;
                 if self.lets_go && position % LET_GO < read as u64 && position >= 2 * LET_GO {
                     // Not what was written a moment ago: it may not be on disk yet.
-                    self.storage.forget(ByteRange::new(position - 2 * LET_GO, position - LET_GO));
+                    self.storage.forget(position - 2 * LET_GO, LET_GO);
                 }
                 if self.is_cancelled() {
                     return Ok(None);
