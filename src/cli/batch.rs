@@ -1,0 +1,215 @@
+//! The downloads of one run: started as there is room for them, shown, and counted.
+
+use super::args::Options;
+use super::render::{FileView, Reporter, Summary};
+use super::{exit, failure, resume_hint, session, signals};
+use crate::error::{Error, Kind};
+use crate::formats::escape;
+use crate::{Client, Download, Event, Output, Report, Request};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// How often the screen is looked after.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// Downloads that are under way or wait for their turn: so many that a turn never waits for one, and few enough that a
+/// long list takes no memory.
+const AHEAD: usize = 64;
+
+/// With so many under way, what happens to them is taken in together, and not one by one: to be woken costs more than
+/// a small file does.
+const MANY: usize = 16;
+const GATHER: Duration = Duration::from_millis(2);
+
+/// What happens to one of the files.
+enum Message {
+    Event(usize, Event),
+    Ended(usize, Result<Report, Error>),
+}
+
+/// See the module.
+pub(super) struct Batch<I> {
+    client: Client,
+    /// Those that were not started yet.
+    requests: I,
+    ahead: usize,
+    next_id: usize,
+    reporter: Reporter,
+    messages: mpsc::Receiver<Message>,
+    sender: mpsc::Sender<Message>,
+    cancellers: BTreeMap<usize, Box<dyn Fn() + Send + Sync>>,
+    watchers: JoinSet<()>,
+    signals: signals::Signals,
+    started: Instant,
+    ok: usize,
+    failures: Vec<Kind>,
+    fetched: u64,
+    signal: Option<i32>,
+}
+
+impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
+    #[expect(clippy::disallowed_methods, reason = "the screen has its own clock")]
+    pub(super) fn new(
+        options: &Options,
+        client: &Client,
+        requests: I,
+        failures: Vec<Kind>,
+    ) -> Result<Self, Error> {
+        let signals = signals::Signals::listen()?;
+        let (sender, messages) = mpsc::channel(256);
+        let mut reporter = Reporter::new(session::screen(options));
+        if options.insecure {
+            reporter.say("haul: warning: --insecure: certificates are not checked, nobody knows who answers");
+        }
+        Ok(Self {
+            client: client.clone(),
+            requests,
+            ahead: AHEAD + options.jobs.map_or(0, usize::from),
+            next_id: 0,
+            reporter,
+            messages,
+            sender,
+            cancellers: BTreeMap::new(),
+            watchers: JoinSet::new(),
+            signals,
+            started: Instant::now(),
+            ok: 0,
+            failures,
+            fetched: 0,
+            signal: None,
+        })
+    }
+
+    /// Starts as many as may be under way. After a signal there are no more.
+    fn start_more(&mut self) {
+        while self.signal.is_none() && self.cancellers.len() < self.ahead {
+            match self.requests.next() {
+                None => return,
+                Some(Ok(request)) => self.start(request),
+                Some(Err(error)) => {
+                    self.failures.push(error.kind());
+                    failure::lines(&error).iter().for_each(|line| self.reporter.say(line));
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, request: Request) {
+        let id = self.next_id;
+        self.next_id += 1;
+        let (name, url) = (name(&request), request.address().to_string());
+        let download = self.client.start(request);
+        self.reporter.files.insert(id, FileView { name, url, progress: download.progress() });
+        self.cancellers.insert(id, Box::new(download.canceller()));
+        self.watchers.spawn(watch(id, download, self.sender.clone()));
+    }
+
+    pub(super) async fn run(mut self, args: &[OsString]) -> Result<(u8, Option<i32>), Error> {
+        let mut frames = tokio::time::interval(FRAME);
+        self.start_more();
+        while !self.cancellers.is_empty() {
+            tokio::select! {
+                Some(message) = self.messages.recv() => {
+                    self.hear(message);
+                    if self.cancellers.len() >= MANY {
+                        tokio::time::sleep(GATHER).await;
+                    }
+                    while let Ok(message) = self.messages.try_recv() {
+                        self.hear(message);
+                    }
+                    self.start_more();
+                }
+                Some(_) = self.watchers.join_next() => {}
+                _ = frames.tick() => self.reporter.tick(self.started.elapsed()),
+                number = self.signals.next() => self.interrupted(number),
+            }
+        }
+        while self.watchers.join_next().await.is_some() {}
+        let code = if self.signal.is_some() { 130 } else { exit::combined(&self.failures) };
+        self.reporter.summary(&Summary {
+            ok: self.ok,
+            failed: self.failures.len(),
+            fetched: self.fetched,
+            elapsed: self.started.elapsed(),
+            code,
+        });
+        if self.signal.is_some() {
+            self.tell_how_to_resume(args);
+        }
+        Ok((code, self.signal))
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Event(id, event) => self.reporter.event(id, &event),
+            Message::Ended(id, outcome) => {
+                self.cancellers.remove(&id);
+                match outcome {
+                    Ok(report) => {
+                        self.ok += 1;
+                        self.fetched += report.fetched;
+                        self.reporter.done(id, &report);
+                    }
+                    Err(error) => {
+                        self.failures.push(error.kind());
+                        self.reporter.error(id, &error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first signal saves and ends; a second one does not wait for that.
+    fn interrupted(&mut self, number: i32) {
+        if self.signal.replace(number).is_some() {
+            signals::die_of(number);
+        }
+        for cancel in self.cancellers.values() {
+            cancel();
+        }
+    }
+
+    fn tell_how_to_resume(&mut self, args: &[OsString]) {
+        match resume_hint::command(args) {
+            Some(command) => self.reporter.say(&format!("  next: {command}")),
+            None => self.reporter.say("  next: run the same command again to resume"),
+        }
+    }
+}
+
+/// The name a person knows the file by.
+fn name(request: &Request) -> String {
+    let name = match &request.output {
+        Output::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+        Output::Named | Output::Stream(_) => {
+            crate::formats::file_name::from_url_path(request.address().path())
+        }
+    };
+    escape::for_terminal(&name.unwrap_or_else(|| request.address().to_string())).into_owned()
+}
+
+/// Passes on what happens to one download, its end last.
+async fn watch(id: usize, mut download: Download, messages: mpsc::Sender<Message>) {
+    let events = download.events();
+    let mut join = Box::pin(download.join());
+    if let Some(mut events) = events {
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => {
+                    let _ = messages.send(Message::Event(id, event)).await;
+                }
+                outcome = &mut join => {
+                    while let Ok(event) = events.try_recv() {
+                        let _ = messages.send(Message::Event(id, event)).await;
+                    }
+                    let _ = messages.send(Message::Ended(id, outcome)).await;
+                    return;
+                }
+            }
+        }
+    }
+}
