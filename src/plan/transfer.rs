@@ -21,6 +21,7 @@ mod deciding;
 mod failing;
 mod happened;
 mod helping;
+mod relieving;
 
 /// What a transfer may do.
 #[derive(Clone, Debug)]

@@ -52,68 +52,6 @@ impl Transfer {
         Some(*id)
     }
 
-    /// A connection that would still work long after all others have nothing left: it keeps what it brings until then,
-    /// and what is left of its range is shared out as any other gap.
-    fn next_collapsed(&mut self, now: Moment) -> Option<Command> {
-        if self.stage != Stage::Ranged || self.policy.window.is_some() || now < self.look_for_collapsed {
-            return None;
-        }
-        self.look_for_collapsed = now + LATELY / 4;
-        let soonest = (self.round_trip.unwrap_or_default() * 2).max(WARM);
-        let length = self.length()?;
-        let missing = length.saturating_sub(self.written.len()) as f64;
-        let paces: Vec<_> = self
-            .attempts
-            .iter()
-            .filter(|(_, attempt)| attempt.is_active())
-            .map(|(id, attempt)| (*id, attempt.pace(now), attempt.rest().len() as f64))
-            .collect();
-        let total: f64 = paces.iter().map(|(_, pace, _)| pace).sum();
-        let left = missing / total.max(1.0);
-        let (id, pace, _) = paces.iter().copied().find(|(id, pace, rest)| {
-            let slow = pace * paces.len() as f64 * COLLAPSED < total;
-            let late = rest / pace.max(1.0) > 2.0 * left + WARM.as_secs_f64();
-            let attempt = &self.attempts[id];
-            let known = attempt.flowing.is_some_and(|flowing| now.saturating_sub(flowing) >= soonest);
-            slow && late
-                && known
-                && attempt.rest().len() >= self.policy.min_split
-                && may_be_robbed(attempt, soonest, now)
-        })?;
-        let attempt = self.attempts.get_mut(&id)?;
-        attempt.shortened = Some(now);
-        // Half of what it would bring until then: a wrong guess must not make it the last one.
-        Some(Command::Shorten { id, end: attempt.position + (pace * left / 2.0) as u64 })
-    }
-
-    /// One connection that is given up, where fewer turned out to be as fast: the slowest.
-    fn next_retired(&mut self, now: Moment) -> Option<Command> {
-        let active = self.attempts.values().filter(|attempt| attempt.is_active()).count();
-        if self.stage != Stage::Ranged || self.concurrency.surplus(active) == 0 {
-            return None;
-        }
-        let worth_it = |attempt: &Attempt| {
-            attempt.is_active()
-                && attempt.rest().len() as f64 > attempt.meter.rate().unwrap_or(0.0) * WARM.as_secs_f64()
-        };
-        let rate =
-            |attempt: &Attempt| attempt.meter.rate().filter(|_| attempt.flowing.is_some()).unwrap_or(0.0);
-        let (id, attempt) = self
-            .attempts
-            .iter_mut()
-            .map(|(id, attempt)| (*id, attempt))
-            .filter(|(_, attempt)| worth_it(attempt))
-            .min_by(|(_, one), (_, other)| rate(one).total_cmp(&rate(other)))?;
-        attempt.retired = true;
-        if attempt.flowing.is_none() {
-            attempt.abandoned = true;
-            attempt.told = true;
-            return Some(Command::Abandon { id });
-        }
-        attempt.shortened = Some(now);
-        Some(Command::Shorten { id, end: attempt.position })
-    }
-
     fn begin_again(&mut self, why: String) -> Command {
         self.stage = Stage::Probing { ranged: self.stage != Stage::Stream };
         self.known = None;
@@ -201,40 +139,6 @@ impl Transfer {
         }
     }
 
-    /// Takes over from the connection that would finish last, where that is a gain.
-    fn steal(&mut self, now: Moment, only_stalled: bool) -> Option<Command> {
-        let (rate, set_up) = self.thief()?;
-        let soonest = self.round_trip.unwrap_or_default() * 2;
-        let (id, end) = self
-            .attempts
-            .iter()
-            .filter(|(_, attempt)| may_be_robbed(attempt, soonest, now) && (attempt.stalled || !only_stalled))
-            .filter_map(|(id, attempt)| {
-                let prey = Prey { position: attempt.position, end: attempt.end, rate: attempt.pace(now) };
-                let alone = (prey.end - prey.position) as f64 / prey.rate.max(1e-9);
-                segment::cut(&prey, rate, set_up).map(|end| (alone, *id, end))
-            })
-            .max_by(|one, other| one.0.total_cmp(&other.0))
-            .map(|(_, id, end)| (id, end))?;
-        if let Some(attempt) = self.attempts.get_mut(&id) {
-            attempt.shortened = Some(now);
-        }
-        Some(Command::Shorten { id, end })
-    }
-
-    /// How fast whoever has nothing to do would be, and after what time: on a connection that has just been used, as
-    /// fast as it was then, and one round trip later; on a new one as fast as most, once it is up to speed.
-    fn thief(&self) -> Option<(f64, Duration)> {
-        let round_trip = self.round_trip.unwrap_or_default();
-        match (self.warm.last(), self.connection_rate) {
-            (Some(warm), average) => Some((warm.max(average.unwrap_or(0.0)), round_trip)),
-            (None, Some(average)) => {
-                Some((average, self.latency() + segment::slow_start(average, round_trip)))
-            }
-            (None, None) => None,
-        }
-    }
-
     pub(super) fn start(&mut self, source: usize, wanted: ByteRange, ranged: bool, now: Moment) -> Command {
         // The connection that was used last is the first to be used again.
         self.warm.pop();
@@ -263,13 +167,4 @@ impl Transfer {
         );
         Command::Start { id, ask }
     }
-}
-
-fn may_be_robbed(attempt: &Attempt, soonest: Duration, now: Moment) -> bool {
-    let since = |moment: Moment| now.saturating_sub(moment);
-    let known = attempt.flowing.is_some_and(|flowing| since(flowing) >= KNOWN.max(soonest));
-    let warm = known || since(attempt.started) >= WARM.max(soonest);
-    let rested = attempt.shortened.is_none_or(|at| since(at) >= STEAL_PAUSE.max(soonest));
-    let seen = attempt.position > attempt.ask.wanted.start() || attempt.stalled;
-    warm && rested && seen && attempt.is_active()
 }
