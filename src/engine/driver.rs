@@ -2,7 +2,7 @@
 use super::clock::Clock;
 use super::disk_use::DiskUse;
 use super::event::{Event, Notice};
-use super::hosts::Host;
+use super::hosts::{Host, Others};
 use super::lane::Lane;
 use super::order::Order;
 use super::progress::Phase;
@@ -156,9 +156,14 @@ impl Driver {
 
     /// Carries out what the plan wants, until it wants nothing more for now.
     async fn obey(&mut self, teller: &mut Teller) -> Result<Option<Report>, Error> {
-        while self.fits
-            && let Some(command) = self.transfer.poll_command(teller.clock.now())
-        {
+        loop {
+            self.share_host();
+            if !self.fits {
+                break;
+            }
+            let Some(command) = self.transfer.poll_command(teller.clock.now()) else {
+                break;
+            };
             match command {
                 Command::Start { id, ask } => {
                     let lane = Arc::new(Lane::new(ask.wanted));
@@ -245,6 +250,13 @@ impl Driver {
         }
     }
 
+    /// Tells the other files of the host how it stands with this one, and the other way round.
+    fn share_host(&mut self) {
+        self.wants.host.teach(self.transfer.learned_limit());
+        let Others { connections, served, serves } = self.wants.host.uses(self.lanes.len());
+        self.transfer.handle_others(connections, served, serves);
+    }
+
     /// The first connection stands: makes those that will be wanted as soon as the first answer is there, so that
     /// they are there by then, too.
     fn prepare_more(&mut self, now: Moment) {
@@ -328,8 +340,7 @@ impl Driver {
             Work::Nothing | Work::Small(_) => {}
         }
         self.wants.host.served(self.shared.received.load(Ordering::Relaxed));
-        self.transfer.handle_others(self.wants.host.uses(self.lanes.len()));
-        self.wants.host.teach(self.transfer.learned_limit());
+        self.share_host();
         let writing = Duration::from_nanos(self.shared.writing.load(Ordering::Relaxed));
         let held_back = self.disk.is_busy(writing, now);
         self.transfer.handle_look(held_back, now);

@@ -1,10 +1,11 @@
 //! What all files of a client have learned of the hosts they come from.
 
 use super::clock::Clock;
-use crate::plan::Origin;
 use crate::plan::budget::Budget;
+use crate::plan::{Moment, Origin};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// All hosts, each shared by the files that come from it.
 #[derive(Debug)]
@@ -21,7 +22,29 @@ struct Known {
     connections: usize,
     /// How many it serves at once, if it has ever refused more.
     serves: Option<usize>,
+    /// When one more is tried, and for how long that waits the next time.
+    raise_at: Moment,
+    hold: Duration,
+    /// When any file last received something.
+    served_at: Option<Moment>,
 }
+
+/// What the other files of a host leave for one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Others {
+    /// Connections that they have.
+    pub(crate) connections: usize,
+    /// Whether anybody is being served.
+    pub(crate) served: bool,
+    /// How many the host serves at once, if it is known to refuse more.
+    pub(crate) serves: Option<usize>,
+}
+
+/// Who received something this long ago is being served.
+const LATELY: Duration = Duration::from_secs(3);
+/// A host that refused is asked for one more after this long, the first time.
+const FIRST_HOLD: Duration = Duration::from_secs(10);
+const LONGEST_HOLD: Duration = Duration::from_secs(300);
 
 /// One host, as one file sees it.
 #[derive(Debug)]
@@ -46,7 +69,14 @@ impl Hosts {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = || {
             let budget = Budget::new(self.clock.now());
-            Arc::new(Mutex::new(Known { budget, connections: 0, serves: None }))
+            Arc::new(Mutex::new(Known {
+                budget,
+                connections: 0,
+                serves: None,
+                raise_at: Moment::ZERO,
+                hold: FIRST_HOLD,
+                served_at: None,
+            }))
         };
         let known = known.entry(origin).or_insert_with(fresh).clone();
         Host { clock: self.clock, known, told: 0, connections: 0, learned: None }
@@ -62,7 +92,10 @@ impl Host {
     pub(crate) fn served(&mut self, received: u64) {
         let more = received.saturating_sub(std::mem::replace(&mut self.told, received));
         if more > 0 {
-            self.lock().budget.earn(more);
+            let now = self.clock.now();
+            let mut known = self.lock();
+            known.budget.earn(more);
+            known.served_at = Some(now);
         }
     }
 
@@ -71,20 +104,28 @@ impl Host {
         self.lock().budget.spend(self.clock.now())
     }
 
-    /// The file has so many connections now; says how many the others have.
-    pub(crate) fn uses(&mut self, connections: usize) -> usize {
+    /// The file has so many connections now; says how it stands with the others.
+    pub(crate) fn uses(&mut self, connections: usize) -> Others {
+        let now = self.clock.now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(serves) = known.serves.filter(|_| now >= known.raise_at) {
+            (known.serves, known.raise_at) = (Some(serves + 1), now + known.hold);
+        }
         let others = known.connections - self.connections;
         known.connections = others + connections;
         self.connections = connections;
-        others
+        let served = known.served_at.is_some_and(|at| now.saturating_sub(at) < LATELY);
+        Others { connections: others, served, serves: known.serves }
     }
 
-    /// The file's transfer knows that the host serves so many of its connections at once.
+    /// The file's transfer has been refused, and knows that the host serves so many of all connections at once.
     pub(crate) fn teach(&mut self, learned: Option<usize>) {
-        if let Some(cap) = learned.filter(|_| learned != self.learned) {
+        if let Some(serves) = learned.filter(|_| learned != self.learned) {
+            let now = self.clock.now();
             let mut known = self.lock();
-            known.serves = Some(cap + known.connections - self.connections);
+            known.serves = Some(serves.max(1));
+            known.raise_at = now + known.hold;
+            known.hold = (known.hold * 2).min(LONGEST_HOLD);
         }
         self.learned = learned;
     }
@@ -115,9 +156,12 @@ mod tests {
         let (mut one, mut two) = (hosts.of(origin()), hosts.of(origin()));
         assert_eq!(two.learned(), None);
         one.uses(3);
-        assert_eq!(two.uses(2), 3);
-        one.teach(Some(3));
+        assert_eq!(two.uses(2).connections, 3);
+        one.teach(Some(5));
+        assert_eq!(two.uses(2), Others { connections: 3, served: false, serves: Some(5) });
         assert_eq!(hosts.of(origin()).learned(), Some(1));
+        one.served(10);
+        assert!(two.uses(2).served);
         drop((one, two));
         assert_eq!(hosts.of(origin()).learned(), Some(5));
     }

@@ -1,10 +1,13 @@
 //! Small files, saved together: all of them written, then all durable, and only then any of them named.
 
 use super::order::Order;
+use super::request::IfExists;
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::plan::representation::Representation;
-use crate::storage::{self, Opened, Publication, Storage as _, Target, Unnamed, publish, sync_directory};
+use crate::storage::{
+    self, Opened, Publication, ReadOnly, Storage as _, Target, Unnamed, publish, sync_directory,
+};
 use crate::verify::{Digest, hash_file};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +25,9 @@ pub(crate) struct SmallFile {
 
 /// The digests that the file was found to have, once it is durable under its name.
 type Saved = Result<Vec<Digest>, Error>;
+
+/// Files of one batch at the most.
+const BATCH: usize = 16;
 
 /// Saves the small files of all downloads. While it syncs some, others gather, and are the next to be synced: the more
 /// there are, the less each of them costs.
@@ -69,7 +75,9 @@ impl Saver {
             let batch = {
                 let mut queue = self.lock();
                 queue.at_work = !queue.waiting.is_empty();
-                std::mem::take(&mut queue.waiting)
+                // Each of them is an open file for a while.
+                let count = queue.waiting.len().min(BATCH);
+                queue.waiting.drain(..count).collect::<Vec<_>>()
             };
             if batch.is_empty() {
                 return;
@@ -147,11 +155,21 @@ fn name(file: &SmallFile, step: Step) -> Step {
     let Step::Written(unnamed, digests) = step else {
         return step;
     };
-    match unnamed.publish(&file.target) {
+    match unnamed.publish(&file.target, &file.publication) {
         Ok(true) => Step::Named(digests),
         Ok(false) => Step::Ended(by_part(file)),
+        Err(error) if error.kind() == Kind::Exists && is_there_already(file) => Step::Named(digests),
         Err(error) => Step::Ended(Err(error)),
     }
+}
+
+/// Whether what has appeared at the final name is this very file: somebody else has fetched it, too.
+fn is_there_already(file: &SmallFile) -> bool {
+    let path = file.target.path();
+    let mut bytes = vec![0; file.bytes.len() + 1];
+    let read = ReadOnly::open(&path).and_then(|there| there.read_at(0, &mut bytes));
+    file.order.if_exists == IfExists::Auto
+        && read.is_ok_and(|length| bytes.get(..length).is_some_and(|there| there == file.bytes))
 }
 
 fn ended(
@@ -200,7 +218,6 @@ fn save_in(place: &Workplace, file: &SmallFile) -> Saved {
 
 #[cfg(test)]
 mod tests {
-    use super::super::request::IfExists;
     use super::*;
     use crate::plan::Address;
     use crate::plan::representation::Validators;

@@ -38,6 +38,8 @@ pub(crate) struct Concurrency {
     refusals: Refusals,
     /// Connections that other files have to the same server.
     elsewhere: usize,
+    /// How many of all files' connections that server serves at once, if it has refused more.
+    serves: Option<usize>,
 }
 
 impl Concurrency {
@@ -50,7 +52,7 @@ impl Concurrency {
             None => refusals,
         };
         let climb = matches!(allowance, Allowance::Adaptive(_)).then(|| Climb::new(1, false, Moment::ZERO));
-        Self { most, climb, refusals, elsewhere: 0 }
+        Self { most, climb, refusals, elsewhere: 0, serves: None }
     }
 
     /// The first answer has come, `latency` after it was asked for: from now on there may be several.
@@ -82,6 +84,12 @@ impl Concurrency {
     /// What the other files leave of a server that is not to be asked on too many connections. A number that was
     /// given is meant for each file.
     fn share(&self) -> usize {
+        // Nothing, where the others have all that the server serves: then this file waits for its turn.
+        let room = self.serves.map_or(usize::MAX, |serves| serves.saturating_sub(self.elsewhere));
+        self.ours().min(room)
+    }
+
+    fn ours(&self) -> usize {
         if self.climb.is_none() {
             self.most
         } else {
@@ -105,9 +113,14 @@ impl Concurrency {
         }
     }
 
-    /// Other files have so many connections to the same server.
-    pub(crate) fn others_use(&mut self, connections: usize) {
-        self.elsewhere = connections;
+    /// Other files have so many connections to the same server, which is known to serve `serves` in all.
+    pub(crate) fn others_use(&mut self, connections: usize, serves: Option<usize>) {
+        (self.elsewhere, self.serves) = (connections, serves);
+    }
+
+    /// The server refused this file, and serves others: those are as many as it serves.
+    pub(crate) fn crowded_out(&mut self) {
+        self.serves = Some(self.elsewhere.max(1));
     }
 
     /// The server refused one more while `serving` were under way (0: while it served nothing at all); none
@@ -129,9 +142,9 @@ impl Concurrency {
         self.refusals.is_lowered()
     }
 
-    /// What the server is known to serve at once, if it has refused more.
+    /// How many connections of all files the server is known to serve at once, if it has refused more.
     pub(crate) fn learned(&self) -> Option<usize> {
-        self.refusals.cap()
+        self.refusals.cap().map(|cap| cap + self.elsewhere).or(self.serves)
     }
 
     /// One connection for the rest, whatever was asked for.

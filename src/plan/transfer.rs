@@ -247,6 +247,8 @@ pub(crate) struct Transfer {
     round_trip: Option<Duration>,
     /// Bytes that were written for the first time, in this run.
     fresh: u64,
+    /// Whether the server serves other files at this moment.
+    serves_others: bool,
     /// How fast the connections were that have just come free.
     warm: Vec<f64>,
     /// When collapsed connections are looked for next.
@@ -307,6 +309,7 @@ impl Transfer {
             first_latency: None,
             round_trip: None,
             fresh: 0,
+            serves_others: false,
             connection_rate: None,
             warm: Vec::new(),
             look_for_collapsed: Moment::ZERO,

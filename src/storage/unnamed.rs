@@ -56,11 +56,13 @@ impl Unnamed {
         self.file.sync_all().map_err(failed("cannot save", target))
     }
 
-    /// Gives it its name, which nothing may have yet. False where this way of naming is not to be had.
-    pub(crate) fn publish(&self, target: &Target) -> Result<bool, Error> {
+    /// Gives it its name, which nothing may have yet. False where this way of naming is not to be had, which cannot
+    /// replace anything either.
+    pub(crate) fn publish(&self, target: &Target, how: &Publication) -> Result<bool, Error> {
         let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         match rustix::fs::linkat(CWD, Path::new(&own), CWD, target.path(), AtFlags::SYMLINK_FOLLOW) {
             Ok(()) => Ok(true),
+            Err(Errno::EXIST) if how.replace => Ok(false),
             Err(Errno::EXIST) => {
                 Err(Error::new(Kind::Exists, format!("{} appeared meanwhile", target.path().display()))
                     .with_hint("move that file away, or replace it with --if-exists overwrite"))

@@ -60,3 +60,28 @@ fn a_given_number_is_kept_to() {
     sandbox.haul().args(["-x", "3"]).arg(server.url("/file.bin")).run().assert_ok();
     assert!(most_at_once(&server) <= 3, "{}", server.describe());
 }
+
+// T049
+#[test]
+fn the_files_of_a_list_wait_for_each_other_where_a_server_serves_one_at_a_time() {
+    let payload = Payload::mib(222, 3);
+    let served = AtomicUsize::new(0);
+    let server = Server::serve(payload)
+        .rate(3_000_000)
+        .handler(move |_, exchange| {
+            if served.fetch_add(1, Ordering::SeqCst) >= 1 {
+                exchange.status(503);
+            } else {
+                exchange.serve();
+            }
+            served.fetch_sub(1, Ordering::SeqCst);
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let list: String = (0..6).map(|nth| server.url(&format!("/f{nth}")) + "\n").collect();
+    let outcome = sandbox.haul().args(["-i", "-"]).stdin(list).deadline(Duration::from_secs(90)).run();
+    outcome.assert_ok();
+    (0..6).for_each(|nth| sandbox.assert_ok_file(&payload, &format!("f{nth}")));
+    let refused = server.log().with_status(503);
+    assert!(refused <= 16, "{refused} refusals: {}", server.describe());
+}

@@ -106,3 +106,60 @@ fn large_and_small_files_of_one_list_do_not_get_in_each_others_way() {
     LARGE.assert_file_is(&sandbox.path("got/large"));
     ["a", "b", "c"].iter().for_each(|name| SMALL.assert_file_is(&sandbox.path("got").join(name)));
 }
+
+#[test]
+fn two_runs_for_one_small_file_both_end_well() {
+    let gate = Gate::after(5_000);
+    let server = Server::serve(SMALL).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let both = [(); 2].map(|()| sandbox.haul().arg(server.url("/file.bin")).spawn());
+    gate.wait_for_waiting(2);
+    gate.open();
+    both.into_iter().for_each(|running| {
+        running.wait().assert_ok();
+    });
+    sandbox.assert_ok_file(&SMALL, "file.bin");
+    assert_eq!(sandbox.entries(), ["file.bin"]);
+}
+
+#[test]
+fn with_overwrite_a_file_that_appears_meanwhile_is_replaced_too() {
+    for payload in [SMALL, LARGE] {
+        let gate = Gate::after(5_000);
+        let server = Server::serve(payload).gate(&gate).start();
+        let sandbox = Sandbox::new();
+        let running = sandbox.haul().args(["--if-exists", "overwrite"]).arg(server.url("/file.bin")).spawn();
+        server.wait_for_body_bytes(5_000);
+        sandbox.write("file.bin", "old");
+        gate.open();
+        running.wait().assert_ok();
+        sandbox.assert_ok_file(&payload, "file.bin");
+        assert_eq!(sandbox.entries(), ["file.bin"]);
+    }
+}
+
+#[test]
+fn an_empty_file_is_complete_whatever_the_server_says_of_its_version() {
+    let server = Server::serve(Payload::new(213, 0))
+        .behave(|_, _| {
+            let mut answer = Answer::text(416, "");
+            answer.set("Content-Range", "bytes */0");
+            Reply::Answer(answer)
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    for _ in 0..2 {
+        sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
+        assert_eq!(sandbox.read("file.bin"), b"");
+    }
+}
+
+#[test]
+fn a_file_a_byte_too_long_to_be_small_is_asked_for_once() {
+    let payload = Payload::new(214, (256 << 10) + 1);
+    let server = Server::serve(payload).start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&payload, "file.bin");
+    assert_eq!(server.gets().len(), 1, "{}", server.describe());
+}

@@ -4,6 +4,7 @@ use super::{Driver, cancellation, until_cancelled};
 use crate::engine::event::Notice;
 use crate::engine::progress::Phase;
 use crate::engine::report::Report;
+use crate::engine::request::IfExists;
 use crate::engine::saver::SmallFile;
 use crate::engine::teller::Teller;
 use crate::engine::work::{FileWork, SmallWork, Work, blocking};
@@ -212,7 +213,7 @@ impl Driver {
         }
         Ok(Publication {
             mode: self.wants.replaces,
-            replace: self.wants.replaces.is_some(),
+            replace: self.wants.order.if_exists == IfExists::Overwrite,
             modified: modified.and_then(|text| httpdate::parse_http_date(text).ok()),
             url: self.wants.order.address.to_record(),
             validators: known.validators,

@@ -210,9 +210,14 @@ fn what_another_file_has_learned_of_the_server_holds_for_this_one() {
 fn files_of_one_server_share_its_connections() {
     let mut concurrency = Concurrency::new(Allowance::Adaptive(CEILING), None);
     concurrency.begin(Duration::from_millis(300), Moment::ZERO);
-    concurrency.others_use(CEILING - 3);
+    concurrency.others_use(CEILING - 3, None);
     assert_eq!(concurrency.limit(Moment::ZERO), 3);
-    concurrency.others_use(1000);
+    concurrency.others_use(1000, None);
+    assert_eq!(concurrency.limit(Moment::ZERO), 1);
+    // Where the server is known to serve no more, a file waits.
+    concurrency.others_use(2, Some(2));
+    assert_eq!(concurrency.limit(Moment::ZERO), 0);
+    concurrency.others_use(1, Some(2));
     assert_eq!(concurrency.limit(Moment::ZERO), 1);
 }
 

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// How long one that is crowded out waits at the least.
+const FIRST_TURN: Duration = Duration::from_secs(1);
+
 impl Transfer {
     pub(super) fn refused(&mut self, id: AttemptId, ask: &Ask, refusal: Refusal, now: Moment) {
         let probing = matches!(self.stage, Stage::Probing { ranged: true });
@@ -27,8 +30,11 @@ impl Transfer {
     fn busy(&mut self, id: AttemptId, status: u16, retry_after: Option<Duration>, now: Moment) {
         let serving = self.serving(id);
         let wait = retry_after.unwrap_or_default();
-        self.refused_one(id, serving, wait, now);
         let cause = trouble_of(status);
+        if serving == 0 && self.serves_others {
+            return self.crowded_out(cause, Some(status), wait, now);
+        }
+        self.refused_one(id, serving, wait, now);
         if serving > 0 {
             // Others are being served: that was one too many, and no failure of the transfer.
             self.retry.pause(wait, now);
@@ -38,6 +44,15 @@ impl Transfer {
         }
         let failure = Error::new(Kind::Http, cause.clone());
         self.setback(id, Setback::Busy { retry_after }, cause, Some(status), failure, now);
+    }
+
+    /// Nothing of this file is served, but other files are: it waits for its turn, and that is no failure.
+    fn crowded_out(&mut self, cause: String, status: Option<u16>, wait: Duration, now: Moment) {
+        let wait = wait.max(FIRST_TURN);
+        self.concurrency.crowded_out();
+        self.retry.pause(wait, now);
+        let attempt = self.retry.rounds();
+        self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt });
     }
 
     /// One more than the server wants, perhaps: the others that are under way are the new limit, and those
@@ -93,6 +108,9 @@ impl Transfer {
         let unserved =
             self.attempts.get(&id).is_some_and(|attempt| attempt.position == attempt.ask.wanted.start());
         let serving = self.serving(id);
+        if unserved && serving == 0 && self.serves_others {
+            return self.crowded_out(cause, None, Duration::ZERO, now);
+        }
         if unserved {
             self.refused_one(id, serving, Duration::ZERO, now);
         }

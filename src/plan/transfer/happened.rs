@@ -128,7 +128,9 @@ impl Transfer {
         let share = share.max(self.policy.first_split);
         if let Some(attempt) = self.attempts.get_mut(&id) {
             let end = attempt.end.min(length);
-            attempt.end = end.min(attempt.position + share);
+            let shared = end.min(attempt.position + share);
+            // What would be left for another request must be worth one.
+            attempt.end = if end - shared < self.policy.first_split { end } else { shared };
         }
     }
 
@@ -254,9 +256,11 @@ impl Transfer {
         self.concurrency.observe(&sample, now);
     }
 
-    /// Other files have so many connections to the same server.
-    pub(crate) fn handle_others(&mut self, connections: usize) {
-        self.concurrency.others_use(connections);
+    /// Other files have so many connections to the same server. `served`: somebody is being served by it; `serves`: how
+    /// many connections in all it is known to serve at once.
+    pub(crate) fn handle_others(&mut self, connections: usize, served: bool, serves: Option<usize>) {
+        self.serves_others = connections > 0 && served;
+        self.concurrency.others_use(connections, serves);
     }
 
     /// Whether an attempt at the edge of the window waits for the reader of the pipe, or for a slower
