@@ -72,11 +72,11 @@ fn compare(options: &Options) -> Outcome<ExitCode> {
     if let Some(line) = options.line {
         return rows::by_hand(options, &tools, &workshop, line).map(|()| ExitCode::SUCCESS);
     }
-    let results = rows::run(options, &tools, &workshop)?;
-    let text = report::render(options, &tools, &workshop, &results);
-    println!("{text}");
-    if options.write {
-        report::save(&text)?;
-    }
+    let write = |rows: &[rows::Row]| {
+        let text = report::render(options, &tools, &workshop, rows);
+        if options.write { report::save(&text) } else { Ok(()) }
+    };
+    let results = rows::run(options, &tools, &workshop, &write)?;
+    println!("{}", report::render(options, &tools, &workshop, &results));
     Ok(report::verdict(options, &results))
 }

@@ -52,20 +52,38 @@ impl Row {
     }
 }
 
+/// The rows so far, and who wants to know of each new one: an hour of measuring is not to be lost with the last row.
+pub(crate) struct Rows<'a> {
+    rows: Vec<Row>,
+    after_each: &'a dyn Fn(&[Row]) -> Outcome<()>,
+}
+
+impl Rows<'_> {
+    fn push(&mut self, row: Row) -> Outcome<()> {
+        self.rows.push(row);
+        (self.after_each)(&self.rows)
+    }
+}
+
 /// Runs the rows that were asked for.
-pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outcome<Vec<Row>> {
+pub(crate) fn run(
+    options: &Options,
+    tools: &Tools,
+    workshop: &Workshop,
+    after_each: &dyn Fn(&[Row]) -> Outcome<()>,
+) -> Outcome<Vec<Row>> {
     let root = workshop.fresh("root")?;
     let track = Track { options, tools, workshop };
-    let mut rows = Vec::new();
+    let mut rows = Rows { rows: Vec::new(), after_each };
     let needs_large = options.rows.iter().any(|row| row.is_large());
     if needs_large {
         let large = Payload::write(&root, "large.bin", options.payload_size(), options.seed)?;
         for &name in &options.rows {
             match name {
-                RowName::Raw => rows.push(raw::run(&track, &root, &large)?),
-                RowName::Verified => rows.push(verified::run(&track, &root, &large)?),
-                RowName::Kill => rows.push(kill::run(&track, &root, &large)?),
-                RowName::Tls => rows.push(tls::run(&track, &root, &large)?),
+                RowName::Raw => rows.push(raw::run(&track, &root, &large)?)?,
+                RowName::Verified => rows.push(verified::run(&track, &root, &large)?)?,
+                RowName::Kill => rows.push(kill::run(&track, &root, &large)?)?,
+                RowName::Tls => rows.push(tls::run(&track, &root, &large)?)?,
                 _ => {}
             }
         }
@@ -73,21 +91,21 @@ pub(crate) fn run(options: &Options, tools: &Tools, workshop: &Workshop) -> Outc
         std::fs::remove_file(root.join(large.name))?;
     }
     if options.rows.contains(&RowName::Small) {
-        rows.push(small::run(&track, &root)?);
+        rows.push(small::run(&track, &root)?)?;
     }
     if options.rows.contains(&RowName::Capped) {
-        rows.push(capped::run(&track, &root)?);
+        rows.push(capped::run(&track, &root)?)?;
     }
     if options.rows.contains(&RowName::Durable) {
-        rows.push(durable::run(&track, &root)?);
+        rows.push(durable::run(&track, &root)?)?;
     }
     if options.rows.contains(&RowName::Growth) {
-        rows.push(growth::run(&track)?);
+        rows.push(growth::run(&track)?)?;
     }
     if options.rows.iter().any(|row| row.is_wan()) {
-        rows.extend(over_a_wan(&track, &root)?);
+        over_a_wan(&track, &root, &mut rows)?;
     }
-    Ok(rows)
+    Ok(rows.rows)
 }
 
 /// Opens a line for somebody to try something on.
@@ -97,12 +115,11 @@ pub(crate) fn by_hand(options: &Options, tools: &Tools, workshop: &Workshop, ask
 }
 
 /// The rows over emulated lines, or one that says why there are none.
-fn over_a_wan(track: &Track<'_>, root: &Path) -> Outcome<Vec<Row>> {
+fn over_a_wan(track: &Track<'_>, root: &Path, rows: &mut Rows<'_>) -> Outcome<()> {
     if let Some(refusal) = Wan::refusal(track.tools) {
         eprintln!("notice: {refusal}");
-        return Ok(vec![Row { title: "WAN".to_owned(), notes: vec![refusal], ..Row::default() }]);
+        return rows.push(Row { title: "WAN".to_owned(), notes: vec![refusal], ..Row::default() });
     }
-    let mut rows = Vec::new();
     for &name in &track.options.rows {
         let run: fn(&Track<'_>, &Path) -> Outcome<Row> = match name {
             RowName::LongFat => long_fat::run,
@@ -116,9 +133,9 @@ fn over_a_wan(track: &Track<'_>, root: &Path) -> Outcome<Vec<Row>> {
             _ => continue,
         };
         eprintln!("{}:", name.text());
-        rows.push(run(track, root)?);
+        rows.push(run(track, root)?)?;
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// What haul says of a download at its end, in its events.
