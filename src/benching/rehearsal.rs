@@ -41,7 +41,6 @@ impl Rehearsal {
     pub fn new(length: u64, rate: u64) -> Self {
         let policy = Policy {
             connections: Allowance::Adaptive(HIGHEST),
-            learned: None,
             min_split: 1 << 20,
             first_split: 1 << 20,
             retry: RetryPolicy::default(),

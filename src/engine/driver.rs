@@ -15,10 +15,9 @@ use super::worker::{Permit, Question, Shared};
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::Journal;
-use crate::plan::Address;
-use crate::plan::Moment;
 use crate::plan::representation::Representation;
 use crate::plan::transfer::{Announcement, AttemptId, Command, End, Transfer};
+use crate::plan::{Address, Moment};
 use crate::storage::{Allocation, Target};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -252,7 +251,9 @@ impl Driver {
 
     /// Tells the other files of the host how it stands with this one, and the other way round.
     fn share_host(&mut self) {
-        self.wants.host.teach(self.transfer.learned_limit());
+        if let Some(serving) = self.transfer.take_lesson() {
+            self.wants.host.refused(serving);
+        }
         let Others { connections, served, serves } = self.wants.host.uses(self.lanes.len());
         self.transfer.handle_others(connections, served, serves);
     }
@@ -340,7 +341,6 @@ impl Driver {
             Work::Nothing | Work::Small(_) => {}
         }
         self.wants.host.served(self.shared.received.load(Ordering::Relaxed));
-        self.share_host();
         let writing = Duration::from_nanos(self.shared.writing.load(Ordering::Relaxed));
         let held_back = self.disk.is_busy(writing, now);
         self.transfer.handle_look(held_back, now);

@@ -2,10 +2,14 @@
 
 use super::clock::Clock;
 use crate::plan::budget::Budget;
+use crate::plan::concurrency::Refusals;
 use crate::plan::{Moment, Origin};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+/// Who received something this long ago is being served.
+const LATELY: Duration = Duration::from_secs(3);
 
 /// All hosts, each shared by the files that come from it.
 #[derive(Debug)]
@@ -20,31 +24,11 @@ struct Known {
     budget: Budget,
     /// Connections of all files.
     connections: usize,
-    /// How many it serves at once, if it has ever refused more.
-    serves: Option<usize>,
-    /// When one more is tried, and for how long that waits the next time.
-    raise_at: Moment,
-    hold: Duration,
+    /// How many of them it serves at once, as it has taught any of the files.
+    refusals: Refusals,
     /// When any file last received something.
     served_at: Option<Moment>,
 }
-
-/// What the other files of a host leave for one of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Others {
-    /// Connections that they have.
-    pub(crate) connections: usize,
-    /// Whether anybody is being served.
-    pub(crate) served: bool,
-    /// How many the host serves at once, if it is known to refuse more.
-    pub(crate) serves: Option<usize>,
-}
-
-/// Who received something this long ago is being served.
-const LATELY: Duration = Duration::from_secs(3);
-/// A host that refused is asked for one more after this long, the first time.
-const FIRST_HOLD: Duration = Duration::from_secs(10);
-const LONGEST_HOLD: Duration = Duration::from_secs(300);
 
 /// One host, as one file sees it.
 #[derive(Debug)]
@@ -55,8 +39,17 @@ pub(crate) struct Host {
     told: u64,
     /// Connections that this file has.
     connections: usize,
-    /// What this file's transfer had learned when that was last told.
-    learned: Option<usize>,
+}
+
+/// What the other files of a host leave for one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Others {
+    /// Connections that they have.
+    pub(crate) connections: usize,
+    /// Whether anybody is being served.
+    pub(crate) served: bool,
+    /// How many connections of all files the host serves at once, if it is known to refuse more.
+    pub(crate) serves: Option<usize>,
 }
 
 impl Hosts {
@@ -69,22 +62,17 @@ impl Hosts {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = || {
             let budget = Budget::new(self.clock.now());
-            Arc::new(Mutex::new(Known {
-                budget,
-                connections: 0,
-                serves: None,
-                raise_at: Moment::ZERO,
-                hold: FIRST_HOLD,
-                served_at: None,
-            }))
+            let refusals = Refusals::new(usize::MAX);
+            Arc::new(Mutex::new(Known { budget, connections: 0, refusals, served_at: None }))
         };
         let known = known.entry(origin).or_insert_with(fresh).clone();
-        Host { clock: self.clock, known, told: 0, connections: 0, learned: None }
+        Host { clock: self.clock, known, told: 0, connections: 0 }
     }
 }
 
 impl Host {
     fn lock(&self) -> MutexGuard<'_, Known> {
+        // Plain numbers: a panic elsewhere cannot leave them half changed.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -107,33 +95,19 @@ impl Host {
     /// The file has so many connections now; says how it stands with the others.
     pub(crate) fn uses(&mut self, connections: usize) -> Others {
         let now = self.clock.now();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(serves) = known.serves.filter(|_| now >= known.raise_at) {
-            (known.serves, known.raise_at) = (Some(serves + 1), now + known.hold);
-        }
-        let others = known.connections - self.connections;
+        let before = std::mem::replace(&mut self.connections, connections);
+        let mut known = self.lock();
+        let others = known.connections - before;
         known.connections = others + connections;
-        self.connections = connections;
         let served = known.served_at.is_some_and(|at| now.saturating_sub(at) < LATELY);
-        Others { connections: others, served, serves: known.serves }
+        // Asking for the limit is what raises it when it is time.
+        let limit = known.refusals.limit(now);
+        Others { connections: others, served, serves: known.refusals.cap().map(|_| limit) }
     }
 
-    /// The file's transfer has been refused, and knows that the host serves so many of all connections at once.
-    pub(crate) fn teach(&mut self, learned: Option<usize>) {
-        if let Some(serves) = learned.filter(|_| learned != self.learned) {
-            let now = self.clock.now();
-            let mut known = self.lock();
-            known.serves = Some(serves.max(1));
-            known.raise_at = now + known.hold;
-            known.hold = (known.hold * 2).min(LONGEST_HOLD);
-        }
-        self.learned = learned;
-    }
-
-    /// How many connections it would serve to one more file, if it is known to refuse too many.
-    pub(crate) fn learned(&self) -> Option<usize> {
-        let known = self.lock();
-        known.serves.map(|serves| serves.saturating_sub(known.connections).max(1))
+    /// The host has refused the file one more while it served so many connections of all files.
+    pub(crate) fn refused(&self, serving: usize) {
+        self.lock().refusals.refused(serving.max(1), self.clock.now(), Duration::ZERO);
     }
 }
 
@@ -150,19 +124,20 @@ mod tests {
 
     // T049
     #[test]
-    fn what_one_file_learns_of_a_host_the_next_one_knows() {
+    fn what_one_file_learns_of_a_host_the_others_know() {
         let hosts = Hosts::new();
         let origin = || Address::parse("http://host/").unwrap().0.origin();
         let (mut one, mut two) = (hosts.of(origin()), hosts.of(origin()));
-        assert_eq!(two.learned(), None);
         one.uses(3);
-        assert_eq!(two.uses(2).connections, 3);
-        one.teach(Some(5));
+        assert_eq!(two.uses(2), Others { connections: 3, served: false, serves: None });
+        one.refused(5);
         assert_eq!(two.uses(2), Others { connections: 3, served: false, serves: Some(5) });
-        assert_eq!(hosts.of(origin()).learned(), Some(1));
+        // Only a refusal teaches anything, not that somebody has fewer or more connections afterwards.
+        one.uses(1);
+        assert_eq!(two.uses(2), Others { connections: 1, served: false, serves: Some(5) });
         one.served(10);
         assert!(two.uses(2).served);
         drop((one, two));
-        assert_eq!(hosts.of(origin()).learned(), Some(5));
+        assert_eq!(hosts.of(origin()).uses(0), Others { connections: 0, served: true, serves: Some(5) });
     }
 }

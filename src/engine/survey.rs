@@ -95,7 +95,6 @@ async fn probe(requester: &Requester) -> Result<Survey, Error> {
 fn refusal(answer: &Answer) -> Error {
     let policy = Policy {
         connections: Allowance::Fixed(1),
-        learned: None,
         min_split: 1,
         first_split: 1,
         retry: RetryPolicy { attempts: 0, ..RetryPolicy::default() },

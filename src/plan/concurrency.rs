@@ -9,7 +9,7 @@ mod refusals;
 
 use climb::Climb;
 pub(crate) use climb::{CEILING, HIGHEST, Sample};
-use refusals::Refusals;
+pub(crate) use refusals::Refusals;
 
 /// What the user wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,19 +40,16 @@ pub(crate) struct Concurrency {
     elsewhere: usize,
     /// How many of all files' connections that server serves at once, if it has refused more.
     serves: Option<usize>,
+    /// What it has just been seen to serve, of all files' connections, while it refused one more.
+    lesson: Option<usize>,
 }
 
 impl Concurrency {
-    /// `learned`: what other files have learned that the server serves at once.
-    pub(crate) fn new(allowance: Allowance, learned: Option<usize>) -> Self {
+    pub(crate) fn new(allowance: Allowance) -> Self {
         let most = allowance.most();
         let refusals = Refusals::new(most);
-        let refusals = match learned {
-            Some(cap) => refusals.learned(cap, Moment::ZERO),
-            None => refusals,
-        };
         let climb = matches!(allowance, Allowance::Adaptive(_)).then(|| Climb::new(1, false, Moment::ZERO));
-        Self { most, climb, refusals, elsewhere: 0, serves: None }
+        Self { most, climb, refusals, elsewhere: 0, serves: None, lesson: None }
     }
 
     /// The first answer has come, `latency` after it was asked for: from now on there may be several.
@@ -120,14 +117,24 @@ impl Concurrency {
 
     /// The server refused this file, and serves others: those are as many as it serves.
     pub(crate) fn crowded_out(&mut self) {
-        self.serves = Some(self.elsewhere.max(1));
+        self.lesson = Some(self.elsewhere);
+        self.serves = self.lesson;
+    }
+
+    /// What the other files are to be told that the server serves, once after each refusal.
+    pub(crate) fn take_lesson(&mut self) -> Option<usize> {
+        self.lesson.take()
     }
 
     /// The server refused one more while `serving` were under way (0: while it served nothing at all); none
     /// is added before `wait` is over.
     pub(crate) fn refused(&mut self, serving: usize, now: Moment, wait: Duration) {
         self.refusals.refused(serving, now, wait);
-        if let Some(climb) = self.climb.as_mut().filter(|_| serving > 0) {
+        if serving == 0 {
+            return;
+        }
+        self.lesson = Some(serving + self.elsewhere);
+        if let Some(climb) = &mut self.climb {
             climb.bounded(serving, now);
         }
     }
@@ -140,11 +147,6 @@ impl Concurrency {
     /// Whether a refusal holds it below what was asked for.
     pub(crate) fn is_lowered(&self) -> bool {
         self.refusals.is_lowered()
-    }
-
-    /// How many connections of all files the server is known to serve at once, if it has refused more.
-    pub(crate) fn learned(&self) -> Option<usize> {
-        self.refusals.cap().map(|cap| cap + self.elsewhere).or(self.serves)
     }
 
     /// One connection for the rest, whatever was asked for.

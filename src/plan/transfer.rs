@@ -28,8 +28,6 @@ mod relieving;
 pub(crate) struct Policy {
     /// How many connections.
     pub(crate) connections: Allowance,
-    /// How many the server serves at once, as far as other files have learned that.
-    pub(crate) learned: Option<usize>,
     /// No segment is cut shorter than this, unless to take over from a slow connection.
     pub(crate) min_split: u64,
     /// The same for the first segments where the way is long: one that takes long to get up to speed does not bring much.
@@ -304,7 +302,7 @@ impl Transfer {
             attempts: BTreeMap::new(),
             next_id: 0,
             retry: Retry::new(policy.retry.clone(), policy.seed),
-            concurrency: Concurrency::new(policy.connections, policy.learned),
+            concurrency: Concurrency::new(policy.connections),
             latency: None,
             first_latency: None,
             round_trip: None,
@@ -369,9 +367,9 @@ impl Transfer {
         self.concurrency.is_lowered()
     }
 
-    /// What the server is known to serve at once, if it has refused more.
-    pub(crate) fn learned_limit(&self) -> Option<usize> {
-        self.concurrency.learned()
+    /// What the other files are to be told that the server serves at once, after a refusal.
+    pub(crate) fn take_lesson(&mut self) -> Option<usize> {
+        self.concurrency.take_lesson()
     }
 
     /// How many connections are worth making in advance, now that the first one stands: as many as the first answer

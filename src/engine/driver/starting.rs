@@ -78,7 +78,7 @@ async fn take_turn(
 async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Result<Prepared, Error> {
     let requesters = client.requesters(&request)?;
     let host = client.inner.hosts.of(request.address.origin());
-    let policy = policy(client, &request, host.learned());
+    let policy = policy(client, &request);
     let sources = request.sources().map(ToString::to_string).collect();
     let Request { address, directory, digests, if_exists, restart, create_directory, .. } = request;
     let may_restart = request.may_restart;
@@ -221,12 +221,11 @@ fn nothing_to_do(
 const MIN_SPLIT: u64 = 1 << 20;
 const FIRST_SPLIT: u64 = 256 << 10;
 
-fn policy(client: &Client, request: &Request, learned: Option<usize>) -> Policy {
+fn policy(client: &Client, request: &Request) -> Policy {
     let settings = &client.inner.settings;
     let streamed = matches!(request.output, Output::Stream(_));
     Policy {
         connections: request.allowance(),
-        learned,
         min_split: request.min_split.unwrap_or(MIN_SPLIT),
         first_split: request.min_split.unwrap_or(FIRST_SPLIT),
         retry: RetryPolicy {

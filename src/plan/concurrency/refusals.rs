@@ -36,15 +36,6 @@ impl Refusals {
         }
     }
 
-    /// One that has learned already, from other files of the host, that it serves `cap` at once.
-    pub(crate) fn learned(mut self, cap: usize, now: Moment) -> Self {
-        if cap < self.wanted {
-            self.cap = cap.max(1);
-            self.raise_at = Some(now + self.hold);
-        }
-        self
-    }
-
     /// What it has taught, if anything.
     pub(crate) fn cap(&self) -> Option<usize> {
         self.raise_at.map(|_| self.cap)

@@ -63,7 +63,7 @@ struct Run {
 
 impl Run {
     fn new(line: Line, length: f64, seed: u64) -> Self {
-        let mut concurrency = Concurrency::new(Allowance::Adaptive(HIGHEST), None);
+        let mut concurrency = Concurrency::new(Allowance::Adaptive(HIGHEST));
         let connecting = line.round_trip * 2;
         concurrency.begin(connecting, connecting);
         Self {
@@ -193,22 +193,30 @@ fn a_server_that_serves_few_refuses_only_a_few_more() {
 
 #[test]
 fn a_given_number_is_not_changed() {
-    let mut concurrency = Concurrency::new(Allowance::Fixed(5), None);
+    let mut concurrency = Concurrency::new(Allowance::Fixed(5));
     concurrency.begin(Duration::from_millis(300), Moment::ZERO);
     assert_eq!(concurrency.limit(Moment::ZERO), 5);
     assert_eq!(concurrency.surplus(5), 0);
 }
 
+// T049
 #[test]
-fn what_another_file_has_learned_of_the_server_holds_for_this_one() {
-    let mut concurrency = Concurrency::new(Allowance::Fixed(8), Some(3));
-    assert_eq!(concurrency.limit(Moment::ZERO), 3);
-    assert_eq!(concurrency.learned(), Some(3));
+fn a_refusal_is_a_lesson_for_all_files_and_only_once() {
+    let mut concurrency = Concurrency::new(Allowance::Fixed(8));
+    concurrency.others_use(2, None);
+    concurrency.refused(3, Moment::ZERO, Duration::ZERO);
+    assert_eq!((concurrency.take_lesson(), concurrency.take_lesson()), (Some(5), None));
+    // What the others have afterwards changes nothing about it.
+    concurrency.others_use(7, Some(5));
+    assert_eq!(concurrency.take_lesson(), None);
+    concurrency.others_use(4, None);
+    concurrency.crowded_out();
+    assert_eq!((concurrency.take_lesson(), concurrency.limit(Moment::ZERO)), (Some(4), 0));
 }
 
 #[test]
 fn files_of_one_server_share_its_connections() {
-    let mut concurrency = Concurrency::new(Allowance::Adaptive(CEILING), None);
+    let mut concurrency = Concurrency::new(Allowance::Adaptive(CEILING));
     concurrency.begin(Duration::from_millis(300), Moment::ZERO);
     concurrency.others_use(CEILING - 3, None);
     assert_eq!(concurrency.limit(Moment::ZERO), 3);

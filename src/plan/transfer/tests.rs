@@ -13,7 +13,6 @@ const STALL: Duration = Duration::from_secs(5);
 fn policy(connections: usize) -> Policy {
     Policy {
         connections: Allowance::Fixed(connections),
-        learned: None,
         min_split: MIB,
         first_split: MIB,
         retry: RetryPolicy::default(),
