@@ -29,6 +29,9 @@ type Saved = Result<Vec<Digest>, Error>;
 /// Files of one batch at the most.
 const BATCH: usize = 16;
 
+/// With so many waiting, whoever brings another one keeps its turn: what waits is in memory.
+const CROWD: usize = 64;
+
 /// Saves the small files of all downloads. While it syncs some, others gather, and are the next to be synced: the more
 /// there are, the less each of them costs.
 #[derive(Clone, Default)]
@@ -65,12 +68,19 @@ impl Saver {
         hears.await.unwrap_or_else(|_| Err(Error::new(Kind::Other, "the saving died")))
     }
 
+    /// Whether so many wait that no more should be fetched meanwhile.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.lock().waiting.len() >= CROWD
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing in here panics between two changes that belong together.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Saves what waits, until nothing does.
     fn work(&self) {
+        let _guard = AtWork(self);
         loop {
             let batch = {
                 let mut queue = self.lock();
@@ -87,6 +97,18 @@ impl Saver {
                 // Nobody may be waiting any more.
                 let _ = tell.send(saved);
             }
+        }
+    }
+}
+
+/// Whoever saves, until it ends.
+struct AtWork<'a>(&'a Saver);
+
+impl Drop for AtWork<'_> {
+    /// A panic must not leave those waiting for ever who come after it.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            *self.0.lock() = Queue::default();
         }
     }
 }
@@ -274,6 +296,26 @@ mod tests {
         assert_eq!(names(directory.path()), ["one", "taken", "two"]);
         assert_eq!(std::fs::read(directory.path().join("one")).unwrap(), b"first");
         assert_eq!(std::fs::read(directory.path().join("taken")).unwrap(), b"the user's");
+    }
+
+    #[test]
+    fn a_saver_that_panics_lets_those_go_who_wait_and_works_on_for_others() {
+        let saver = Saver::default();
+        let directory = tempfile::tempdir().unwrap();
+        let (told, mut hears) = oneshot::channel();
+        {
+            let mut queue = saver.lock();
+            queue.waiting.push((small(directory.path(), "one", b"first", vec![]), told));
+            queue.at_work = true;
+        }
+        let dying = saver.clone();
+        let died = std::thread::spawn(move || {
+            let _guard = AtWork(&dying);
+            panic!("as if a bug had struck");
+        });
+        assert!(died.join().is_err());
+        assert!(hears.try_recv().is_err());
+        assert!(!saver.lock().at_work);
     }
 
     #[test]

@@ -37,22 +37,22 @@ impl Meter {
 
     /// Bytes a second over the window up to the last sample; `None` before there is enough to tell.
     pub(crate) fn rate(&self) -> Option<f64> {
-        let (&(start, from), &(end, to)) = (self.samples.front()?, self.samples.back()?);
-        let elapsed = end.saturating_sub(start);
-        (elapsed >= Duration::from_millis(10)).then(|| to.saturating_sub(from) as f64 / elapsed.as_secs_f64())
+        since(*self.samples.front()?, *self.samples.back()?)
+    }
+
+    /// Bytes a second over the last `span` up to the last sample, or over all there is if that is less.
+    pub(crate) fn recent(&self, span: Duration) -> Option<f64> {
+        let last = *self.samples.back()?;
+        let begins = last.0.saturating_sub(span);
+        let before = self.samples.iter().rev().find(|(at, _)| *at <= begins);
+        since(*before.or(self.samples.front())?, last)
     }
 }
 
-impl Meter {
-    /// Bytes a second over the last `span` up to the last sample, or over all there is if that is less.
-    pub(crate) fn recent(&self, span: Duration) -> Option<f64> {
-        let &(end, to) = self.samples.back()?;
-        let begins = end.saturating_sub(span);
-        let before = self.samples.iter().rev().find(|(at, _)| *at <= begins);
-        let &(start, from) = before.or(self.samples.front())?;
-        let elapsed = end.saturating_sub(start);
-        (elapsed >= Duration::from_millis(10)).then(|| to.saturating_sub(from) as f64 / elapsed.as_secs_f64())
-    }
+/// Bytes a second between two samples; `None` where they are too near to each other to tell.
+fn since((start, from): (Moment, u64), (end, to): (Moment, u64)) -> Option<f64> {
+    let elapsed = end.saturating_sub(start);
+    (elapsed >= Duration::from_millis(10)).then(|| to.saturating_sub(from) as f64 / elapsed.as_secs_f64())
 }
 
 /// How long the rest takes at this rate; `None` where that is not known or not worth saying.

@@ -7,6 +7,22 @@ use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(221, 48);
 
+/// Whoever comes while it serves `most` is refused.
+fn serving_at_once(payload: Payload, bytes_per_second: u64, most: usize) -> Server {
+    let served = AtomicUsize::new(0);
+    Server::serve(payload)
+        .rate(bytes_per_second)
+        .handler(move |_, exchange| {
+            if served.fetch_add(1, Ordering::SeqCst) >= most {
+                exchange.status(503);
+            } else {
+                exchange.serve();
+            }
+            served.fetch_sub(1, Ordering::SeqCst);
+        })
+        .start()
+}
+
 fn most_at_once(server: &Server) -> usize {
     let gets = server.gets();
     let overlaps = |at: &std::time::Instant| {
@@ -33,18 +49,7 @@ fn a_server_that_holds_each_connection_back_is_asked_on_more_and_more() {
 // T049
 #[test]
 fn a_server_that_serves_two_at_once_is_not_asked_for_more_again_and_again() {
-    let served = AtomicUsize::new(0);
-    let server = Server::serve(PAYLOAD)
-        .rate(8_000_000)
-        .handler(move |_, exchange| {
-            if served.fetch_add(1, Ordering::SeqCst) >= 2 {
-                exchange.status(503);
-            } else {
-                exchange.serve();
-            }
-            served.fetch_sub(1, Ordering::SeqCst);
-        })
-        .start();
+    let server = serving_at_once(PAYLOAD, 8_000_000, 2);
     let sandbox = Sandbox::new();
     let outcome = sandbox.haul().arg(server.url("/file.bin")).deadline(Duration::from_secs(60)).run();
     outcome.assert_ok();
@@ -65,18 +70,7 @@ fn a_given_number_is_kept_to() {
 #[test]
 fn the_files_of_a_list_wait_for_each_other_where_a_server_serves_one_at_a_time() {
     let payload = Payload::mib(222, 3);
-    let served = AtomicUsize::new(0);
-    let server = Server::serve(payload)
-        .rate(3_000_000)
-        .handler(move |_, exchange| {
-            if served.fetch_add(1, Ordering::SeqCst) >= 1 {
-                exchange.status(503);
-            } else {
-                exchange.serve();
-            }
-            served.fetch_sub(1, Ordering::SeqCst);
-        })
-        .start();
+    let server = serving_at_once(payload, 3_000_000, 1);
     let sandbox = Sandbox::new();
     let list: String = (0..6).map(|nth| server.url(&format!("/f{nth}")) + "\n").collect();
     let outcome = sandbox.haul().args(["-i", "-"]).stdin(list).deadline(Duration::from_secs(90)).run();

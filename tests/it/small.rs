@@ -69,12 +69,13 @@ fn a_small_file_that_breaks_off_is_continued_within_the_run() {
     let server =
         Server::serve(SMALL)
             .behave(|request, nth| {
-                if request.is_get() && nth == 0 { Reply::Ends(Ending::Reset(7_000)) } else { Reply::Normal }
+                if request.is_get() && nth == 0 { Reply::Ends(Ending::Close(7_000)) } else { Reply::Normal }
             })
             .start();
     let sandbox = Sandbox::new();
     sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
     sandbox.assert_ok_file(&SMALL, "file.bin");
+    assert_eq!(server.gets()[1].start(), 7_000, "{}", server.describe());
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Driver {
                 })?;
             }
             Work::Small(work) => {
-                let turn = self.turn.take();
+                let turn = if self.wants.saver.is_crowded() { None } else { self.turn.take() };
                 let saving = self.wants.saver.save(self.small_file(&work)?);
                 // All that is left is the disk's: the next file may begin.
                 drop(turn);

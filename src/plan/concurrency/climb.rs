@@ -194,19 +194,18 @@ impl Climb {
     }
 
     /// The next level of the fan-out: twice as many, where there is enough left for each of them.
-    fn fanned_out(&self, rest: u64) -> usize {
-        let more = (self.level * 2).min(self.ceiling).min(self.allowed);
-        if rest / more.max(1) as u64 >= WORTH_ONE { more.max(self.level) } else { self.level }
+    fn fanned_out(&self, level: usize, rest: u64) -> usize {
+        let more = (level * 2).min(self.ceiling).min(self.allowed);
+        if rest / more.max(1) as u64 >= WORTH_ONE { more.max(level) } else { level }
     }
 
     /// How many connections there will be in a moment, if all goes well.
     pub(crate) fn expected(&self, rest: u64) -> usize {
-        let mut ahead =
-            Self { level: self.level, allowed: self.allowed, ..Self::new(1, false, Moment::ZERO) };
-        while self.trial == Trial::FanOut && ahead.fanned_out(rest) > ahead.level {
-            ahead.level = ahead.fanned_out(rest);
+        let mut level = self.level;
+        while self.trial == Trial::FanOut && self.fanned_out(level, rest) > level {
+            level = self.fanned_out(level, rest);
         }
-        ahead.level
+        level
     }
 
     /// Nothing is tried, but it is watched whether the line is still the one that was judged.
@@ -246,7 +245,7 @@ impl Climb {
         if sample.delivering >= wanted {
             self.shrunk = false;
             if self.trial == Trial::FanOut {
-                let more = self.fanned_out(sample.rest);
+                let more = self.fanned_out(self.level, sample.rest);
                 let trial = if more > self.level { Trial::FanOut } else { Trial::Base };
                 return self.go_to(more, trial, now);
             }
@@ -262,7 +261,8 @@ impl Climb {
         match self.trial {
             Trial::Up(base) => self.level = base.level.max(delivering.min(self.level)),
             Trial::FanOut => self.level = self.level.min(delivering.max(1)),
-            Trial::Base | Trial::Down(_) => {}
+            Trial::Down(base) => self.level = base.level,
+            Trial::Base => {}
         }
         self.rest(now);
     }
@@ -401,6 +401,8 @@ impl Climb {
     fn rest(&mut self, now: Moment) {
         self.shrunk = true;
         self.step = STEPS.len();
+        // After a hold it would be held against another time.
+        self.tried = None;
         self.phase = Phase::Holding { until: now + self.hold, window: None, changed: 0 };
         self.hold = (self.hold * 2).min(LONGEST_HOLD);
     }
