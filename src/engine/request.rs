@@ -2,7 +2,7 @@
 
 use super::settings::Connections;
 use crate::error::{Error, Kind};
-use crate::plan::concurrency::{Allowance, HIGHEST};
+use crate::plan::concurrency::Allowance;
 use crate::plan::{Address, AddressError};
 #[cfg(feature = "cli")]
 use crate::storage::Target;
@@ -175,10 +175,7 @@ impl Request {
 
     /// What the plan is told, within what the process may have open.
     pub(crate) fn allowance(&self) -> Allowance {
-        match self.connections {
-            Connections::Auto => Allowance::Adaptive(HIGHEST.min(self.most_connections)),
-            Connections::AtMost(count) => Allowance::Fixed(count.clamp(1, self.most_connections)),
-        }
+        self.connections.allowance(self.most_connections)
     }
 
     /// No range shorter than this many bytes is given a request of its own, unless to relieve a slow one.

@@ -1,7 +1,6 @@
 //! What all downloads of a client have in common.
 
-#[cfg(feature = "cli")]
-use crate::plan::concurrency::HIGHEST;
+use crate::plan::concurrency::{Allowance, HIGHEST};
 use crate::transport::Proxy;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,13 +16,12 @@ pub enum Connections {
     AtMost(usize),
 }
 
-#[cfg(feature = "cli")]
 impl Connections {
-    /// The most there can be.
-    pub(crate) fn most(self) -> usize {
+    /// What the plan is told, where no more than `possible` can be opened.
+    pub(crate) fn allowance(self, possible: usize) -> Allowance {
         match self {
-            Self::Auto => HIGHEST,
-            Self::AtMost(count) => count.max(1),
+            Self::Auto => Allowance::Adaptive(HIGHEST.min(possible)),
+            Self::AtMost(count) => Allowance::Fixed(count.clamp(1, possible)),
         }
     }
 }

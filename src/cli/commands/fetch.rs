@@ -100,7 +100,7 @@ fn bounded_by_files(options: &Options, count: usize) -> usize {
     };
     let jobs = options.jobs.map_or(4, u64::from).min(count as u64).max(1);
     let most = (may.saturating_sub(OWN_FILES) / jobs).saturating_sub(FILES_EACH).max(1);
-    if most >= options.connections.unwrap_or_default().most() as u64 {
+    if most >= options.connections.unwrap_or_default().allowance(usize::MAX).most() as u64 {
         return usize::MAX;
     }
     eprintln!(
