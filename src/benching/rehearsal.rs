@@ -75,8 +75,8 @@ impl Rehearsal {
     fn obey(&mut self) -> Result<bool, Error> {
         while let Some(command) = self.transfer.poll_command(self.now) {
             match command {
-                Command::Start { id, ask } => self.start(id, ask.wanted),
-                Command::Shorten { id, end } => self.shorten(id, end),
+                Command::Start { id, ask } | Command::Hedge { id, ask, .. } => self.start(id, ask.wanted),
+                Command::Shorten { id, end, .. } => self.shorten(id, end),
                 Command::Abandon { id } => self.leave(id),
                 Command::Finish => return Ok(true),
                 Command::Fail(error) => return Err(error),

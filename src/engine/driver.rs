@@ -16,7 +16,7 @@ use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::Journal;
 use crate::plan::representation::Representation;
-use crate::plan::transfer::{Announcement, AttemptId, Command, End, Transfer};
+use crate::plan::transfer::{Announcement, Ask, AttemptId, Command, End, Transfer};
 use crate::plan::{Address, Moment};
 use crate::storage::{Allocation, Target};
 use std::collections::BTreeMap;
@@ -165,14 +165,18 @@ impl Driver {
             };
             match command {
                 Command::Start { id, ask } => {
-                    let lane = Arc::new(Lane::new(ask.wanted));
-                    self.lanes.insert(id, lane.clone());
-                    teller.most_connections = teller.most_connections.max(self.lanes.len());
-                    self.workers.spawn(worker::attempt(self.shared.clone(), id, ask, lane));
+                    let lane = Lane::new(ask.wanted);
+                    self.send(id, ask, lane, teller);
                 }
-                Command::Shorten { id, end } => {
+                Command::Hedge { id, beside, ask } => {
+                    // The plan names one that is under way.
+                    let lane =
+                        self.lanes.get(&beside).map_or_else(|| Lane::new(ask.wanted), |lane| lane.beside());
+                    self.send(id, ask, lane, teller);
+                }
+                Command::Shorten { id, end, leftover } => {
                     if let Some(lane) = self.lanes.get(&id) {
-                        let end = lane.shorten(end);
+                        let end = lane.shorten(end, leftover);
                         self.transfer.handle_shortened(id, end, teller.clock.now());
                     }
                 }
@@ -200,6 +204,14 @@ impl Driver {
             }
         }
         Ok(None)
+    }
+
+    /// Sends a worker on its lane.
+    fn send(&mut self, id: AttemptId, ask: Ask, lane: Lane, teller: &mut Teller) {
+        let lane = Arc::new(lane);
+        self.lanes.insert(id, lane.clone());
+        teller.most_connections = teller.most_connections.max(self.lanes.len());
+        self.workers.spawn(worker::attempt(self.shared.clone(), id, ask, lane));
     }
 
     /// Each round of trying again comes out of what the host puts up with from all files together.

@@ -1,20 +1,29 @@
 //! What a worker and its driver share: where the worker is, and where it is to stop.
 
 use crate::manifest::{Run, Runs};
+use crate::plan::transfer::Leftover;
 use crate::plan::{ByteRange, RangeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// One attempt's way through the file. The worker claims before it writes; the driver may shorten what is
 /// not claimed yet. So no position is ever given to a second worker while the first still writes it.
 #[derive(Debug)]
 pub(crate) struct Lane {
+    track: Arc<Track>,
+    /// It runs on the track of another lane.
+    second: bool,
+    abandoned: AtomicBool,
+    bell: Notify,
+}
+
+/// The positions of a lane, or of two side by side: whoever of them claims a position first writes it.
+#[derive(Debug)]
+struct Track {
     state: Mutex<State>,
     /// Up to where everything wanted is written; read by the driver without taking the lock.
     position: AtomicU64,
-    abandoned: AtomicBool,
-    bell: Notify,
 }
 
 #[derive(Debug)]
@@ -24,7 +33,10 @@ struct State {
     claimed: u64,
     /// Positions that are written already and are not written again.
     skip: RangeSet,
+    /// Written, but beyond what the other lane has claimed and is still writing.
+    ahead: RangeSet,
     runs: Runs,
+    leftover: Leftover,
 }
 
 /// What a worker may do with bytes it holds.
@@ -40,32 +52,43 @@ pub(crate) enum Claim {
 
 impl Lane {
     pub(crate) fn new(wanted: ByteRange) -> Self {
-        Self {
-            state: Mutex::new(State {
-                start: wanted.start(),
-                end: wanted.end(),
-                claimed: wanted.start(),
-                skip: RangeSet::new(),
-                runs: Runs::new(1 << 20),
-            }),
-            position: AtomicU64::new(wanted.start()),
-            abandoned: AtomicBool::new(false),
-            bell: Notify::new(),
-        }
+        let state = State {
+            start: wanted.start(),
+            end: wanted.end(),
+            claimed: wanted.start(),
+            skip: RangeSet::new(),
+            ahead: RangeSet::new(),
+            runs: Runs::new(1 << 20),
+            leftover: Leftover::default(),
+        };
+        let position = AtomicU64::new(wanted.start());
+        Self::on(Arc::new(Track { state: Mutex::new(state), position }), false)
+    }
+
+    fn on(track: Arc<Track>, second: bool) -> Self {
+        Self { track, second, abandoned: AtomicBool::new(false), bell: Notify::new() }
+    }
+
+    /// A lane for a second worker on the same positions.
+    pub(crate) fn beside(&self) -> Self {
+        Self::on(self.track.clone(), true)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics between two changes that belong together.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.track.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the lane to what the answer turned out to hold, before any byte is claimed.
+    /// Sets the lane to what the answer turned out to hold, before any byte is claimed. A second lane is what the first is.
     pub(crate) fn open(&self, wanted: ByteRange, skip: RangeSet, piece: u64) {
+        if self.second {
+            return;
+        }
         let mut state = self.lock();
         (state.start, state.end, state.claimed) = (wanted.start(), wanted.end(), wanted.start());
         state.skip = skip;
         state.runs = Runs::new(piece);
-        self.position.store(wanted.start(), Ordering::Release);
+        self.track.position.store(wanted.start(), Ordering::Release);
     }
 
     /// What may be done with the `length` bytes that belong at `offset`.
@@ -75,13 +98,14 @@ impl Lane {
         if offset >= state.end {
             return Claim::Over;
         }
-        if offset < state.start {
-            return Claim::Skip(limit(state.start));
+        if offset < state.claimed {
+            // It lies before the start, or the other lane has it.
+            return Claim::Skip(limit(state.claimed));
         }
         if let Some(run) = state.skip.run_at(offset) {
             let skipped = limit(run.end().min(state.end));
             state.claimed = offset + skipped as u64;
-            self.position.store(state.claimed, Ordering::Release);
+            self.track.position.store(state.claimed, Ordering::Release);
             return Claim::Skip(skipped);
         }
         let end = state.skip.first_gap(ByteRange::new(offset, state.end)).map_or(state.end, ByteRange::end);
@@ -92,23 +116,41 @@ impl Lane {
 
     /// What was claimed at `offset` has been written.
     pub(crate) fn wrote(&self, offset: u64, bytes: &[u8]) {
-        self.lock().runs.wrote(offset, bytes);
-        self.position.store(offset + bytes.len() as u64, Ordering::Release);
+        let mut state = self.lock();
+        state.runs.wrote(offset, bytes);
+        state.ahead.insert(ByteRange::new(offset, offset + bytes.len() as u64));
+        if let Some(run) = state.ahead.run_at(self.position()) {
+            state.ahead.remove(run);
+            self.track.position.store(run.end(), Ordering::Release);
+        }
     }
 
     pub(crate) fn position(&self) -> u64 {
-        self.position.load(Ordering::Acquire)
+        self.track.position.load(Ordering::Acquire)
+    }
+
+    /// Whether everything up to its end is written, by whomever.
+    pub(crate) fn is_full(&self) -> bool {
+        let end = self.lock().end;
+        self.position() >= end
     }
 
     pub(crate) fn end(&self) -> u64 {
         self.lock().end
     }
 
-    /// Ends the lane at `end`, or where its claims end if that is later; says where.
-    pub(crate) fn shorten(&self, end: u64) -> u64 {
+    /// Ends the lane at `end`, or where its claims end if that is later; says where. `leftover` is what of its answer is
+    /// worth reading to the end for the sake of the connection.
+    pub(crate) fn shorten(&self, end: u64, leftover: Leftover) -> u64 {
         let mut state = self.lock();
+        state.leftover = leftover;
         state.end = state.end.min(end.max(state.claimed));
         state.end
+    }
+
+    /// What of the answer beyond the end is worth reading.
+    pub(crate) fn leftover(&self) -> Leftover {
+        self.lock().leftover
     }
 
     /// The runs written since the last call.
@@ -142,7 +184,7 @@ mod tests {
     fn what_is_claimed_cannot_be_taken_away() {
         let lane = Lane::new(ByteRange::new(100, 200));
         assert_eq!(lane.claim(100, 30), Claim::Write(30));
-        assert_eq!(lane.shorten(110), 130);
+        assert_eq!(lane.shorten(110, Leftover::default()), 130);
         assert_eq!(lane.claim(130, 1), Claim::Over);
         assert_eq!(lane.position(), 100);
         lane.wrote(100, &[7; 30]);
@@ -167,5 +209,28 @@ mod tests {
         assert_eq!(lane.claim(10, 20), Claim::Skip(10));
         assert_eq!(lane.position(), 20);
         assert_eq!(lane.claim(20, 10), Claim::Write(10));
+    }
+
+    #[test]
+    fn of_two_side_by_side_each_position_is_written_by_whoever_claims_it_first() {
+        let first = Lane::new(ByteRange::new(100, 200));
+        assert_eq!(first.claim(100, 10), Claim::Write(10));
+        let second = first.beside();
+        second.open(ByteRange::new(100, 200), RangeSet::new(), 1 << 20);
+        assert_eq!(second.claim(100, 30), Claim::Skip(10));
+        assert_eq!(second.claim(110, 20), Claim::Write(20));
+        assert_eq!(first.claim(110, 15), Claim::Skip(15));
+        // What is written last of all is before the rest.
+        second.wrote(110, &[7; 20]);
+        assert_eq!((first.position(), second.position()), (100, 100));
+        first.wrote(100, &[7; 10]);
+        assert_eq!((first.position(), second.position()), (130, 130));
+        assert_eq!(second.claim(130, 70), Claim::Write(70));
+        assert_eq!(first.claim(125, 100), Claim::Skip(75));
+        assert!(!first.is_full());
+        second.wrote(130, &[7; 70]);
+        assert!(first.is_full() && second.is_full());
+        let written: u64 = first.take_runs().iter().map(|run| run.range.len()).sum();
+        assert_eq!(written, 100);
     }
 }

@@ -16,6 +16,8 @@ pub struct Report {
     pub size: u64,
     /// Payload taken off the network in this run, in bytes; 0 where there was nothing to do.
     pub fetched: u64,
+    /// How much of that was of no use, in bytes: it had come on another connection already, or was not wanted any more.
+    pub wasted: u64,
     /// Bytes that an earlier run had left.
     pub resumed: u64,
     /// Since the download was started.

@@ -42,9 +42,6 @@ pub(crate) struct Permit {
     pub(crate) sink: Sink,
 }
 
-/// A body this close to its end is read to it, so that the connection can be used again.
-const WORTH_DRAINING: u64 = 128 << 10;
-
 /// Makes the attempt. Returns soon after the lane is abandoned.
 pub(crate) async fn attempt(
     shared: Arc<Shared>,
@@ -140,14 +137,9 @@ async fn take(shared: &Shared, lane: &Lane, mut body: Body, permit: Permit, body
                 }
             }
         }
-        if offset >= lane.end() {
-            finish(
-                shared,
-                lane,
-                body,
-                ByteRange::new(offset + bytes.len() as u64, body_end.unwrap_or(u64::MAX)),
-            )
-            .await;
+        if offset >= lane.end() || lane.is_full() {
+            let rest = ByteRange::new(offset + bytes.len() as u64, body_end.unwrap_or(u64::MAX));
+            finish(shared, lane, body, rest).await;
             return End::Complete;
         }
     }
@@ -155,7 +147,8 @@ async fn take(shared: &Shared, lane: &Lane, mut body: Body, permit: Permit, body
 
 /// The lane is over. What is left of the body decides whether the connection is worth keeping.
 async fn finish(shared: &Shared, lane: &Lane, mut body: Body, rest: ByteRange) {
-    if rest.len() > WORTH_DRAINING {
+    let leftover = lane.leftover();
+    if rest.len() > leftover.bytes {
         return;
     }
     let draining = async {
@@ -166,7 +159,7 @@ async fn finish(shared: &Shared, lane: &Lane, mut body: Body, rest: ByteRange) {
     tokio::select! {
         biased;
         () = lane.abandoned() => {}
-        () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
+        () = tokio::time::sleep(leftover.time) => {}
         () = draining => body.recycle(),
     }
 }

@@ -111,6 +111,17 @@ pub(crate) struct Prey {
     pub(crate) rate: f64,
 }
 
+impl Prey {
+    /// How many seconds it would take alone.
+    pub(crate) fn alone(&self) -> f64 {
+        self.rest() as f64 / self.rate.max(1e-9)
+    }
+
+    fn rest(&self) -> u64 {
+        self.end.saturating_sub(self.position)
+    }
+}
+
 /// What a theft must gain, at the least …
 const WORTH_STEALING: Duration = Duration::from_millis(50);
 /// … and as a part of the time that the victim would take alone, for both rates are guesses.
@@ -120,17 +131,32 @@ const CLEAR_GAIN: f64 = 0.2;
 ///
 /// The thief starts after `set_up` and is taken to run at `rate`.
 pub(crate) fn cut(prey: &Prey, rate: f64, set_up: Duration) -> Option<u64> {
-    let rest = prey.end.saturating_sub(prey.position);
+    let (rest, alone) = (prey.rest(), prey.alone());
     if rest == 0 || rate <= 0.0 {
         return None;
     }
-    let alone = rest as f64 / prey.rate.max(1e-9);
     let set_up = set_up.as_secs_f64();
     // prey.rate · t + rate · (t − set_up) = rest
     let together = (rest as f64 + rate * set_up) / (prey.rate + rate);
     let worth = WORTH_STEALING.as_secs_f64().max(set_up).max(alone * CLEAR_GAIN);
     let keeps = (prey.rate * together) as u64;
     (keeps < rest && alone - together >= worth).then(|| prey.position + keeps)
+}
+
+/// What takes longer than this is no last piece, and is better shared than fetched twice.
+const A_PIECE: Duration = Duration::from_millis(500);
+
+/// Whether `rest` bytes are so few that a connection of `rate` may be asked for them as well, where `left` may still be
+/// fetched twice.
+pub(crate) fn is_a_piece(rest: u64, left: u64, rate: f64) -> bool {
+    (1..=left).contains(&rest) && rest as f64 <= rate * A_PIECE.as_secs_f64()
+}
+
+/// Whether all that is left comes clearly sooner if a connection of `rate` is asked for it as well, which takes `set_up`.
+pub(crate) fn is_worth_hedging(prey: &Prey, rate: f64, set_up: Duration) -> bool {
+    let takes = prey.rest() as f64 / rate.max(1e-9);
+    let gain = prey.alone() - takes - set_up.as_secs_f64();
+    gain >= WORTH_STEALING.as_secs_f64().max(prey.alone() * CLEAR_GAIN)
 }
 
 #[cfg(test)]
@@ -193,6 +219,21 @@ mod tests {
     fn who_is_nearly_done_is_left_alone() {
         let prey = Prey { position: 0, end: MIB, rate: 10e6 };
         assert_eq!(cut(&prey, 10e6, Duration::from_millis(100)), None);
+    }
+
+    #[test]
+    fn a_little_is_asked_for_twice_where_it_would_come_late_and_a_lot_never() {
+        let trip = Duration::from_millis(100);
+        let prey = |rest: u64, rate: f64| Prey { position: 7, end: 7 + rest, rate };
+        assert!(is_worth_hedging(&prey(100_000, 0.0), 5e6, trip));
+        assert!(is_worth_hedging(&prey(100_000, 2e5), 5e6, trip));
+        // It comes as soon without.
+        assert!(!is_worth_hedging(&prey(100_000, 5e6), 5e6, trip));
+        assert!(is_a_piece(100_000, 100_000, 5e6));
+        assert!(!is_a_piece(100_000, 99_999, 5e6));
+        assert!(!is_a_piece(0, 100_000, 5e6));
+        assert!(!is_a_piece(10_000_000, u64::MAX, 5e6));
+        assert!(!is_worth_hedging(&prey(100_000, 0.0), 0.0, trip));
     }
 
     proptest! {

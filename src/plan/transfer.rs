@@ -20,6 +20,7 @@ use std::time::Duration;
 mod deciding;
 mod failing;
 mod happened;
+mod hedging;
 mod helping;
 mod relieving;
 
@@ -74,11 +75,19 @@ pub(crate) enum Command {
         id: AttemptId,
         ask: Ask,
     },
+    /// Make an attempt at what `beside` is still to bring. Both go on, and each position is written by whoever brings it
+    /// first; the position of both is up to where everything is written.
+    Hedge {
+        id: AttemptId,
+        beside: AttemptId,
+        ask: Ask,
+    },
     /// Let the attempt end at `end`, or as near after it as its writing has come; report that with
     /// [`Transfer::handle_shortened`].
     Shorten {
         id: AttemptId,
         end: u64,
+        leftover: Leftover,
     },
     /// Give the attempt up, and report its end.
     Abandon {
@@ -95,6 +104,21 @@ pub(crate) enum Command {
     Finish,
     /// Nothing is under way and nothing more can be done.
     Fail(Error),
+}
+
+/// What of an answer is worth reading beyond what is wanted of it, so that its connection can be used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leftover {
+    /// More than this is cheaper left, and the connection closed.
+    pub(crate) bytes: u64,
+    pub(crate) time: Duration,
+}
+
+impl Default for Leftover {
+    /// What is read before anything is known of the connection.
+    fn default() -> Self {
+        Self { bytes: 64 << 10, time: Duration::from_millis(200) }
+    }
 }
 
 /// What a person may want to know.
@@ -178,6 +202,10 @@ struct Attempt {
     stalled: bool,
     /// It was told to end where it is, because fewer connections are as fast.
     retired: bool,
+    /// The other one that is at the same piece.
+    beside: Option<AttemptId>,
+    /// It was made beside another one: its positions are those of the first, whatever it is answered.
+    second: bool,
 }
 
 impl Attempt {
@@ -202,6 +230,15 @@ impl Attempt {
         let recent = if last > recent && recent > 0.0 { last * last / recent } else { recent };
         let silent = now.saturating_sub(self.last_bytes).saturating_sub(LATELY);
         recent / (1.0 + silent.as_secs_f64() / LATELY.as_secs_f64())
+    }
+
+    fn prey(&self, now: Moment) -> Prey {
+        Prey { position: self.position, end: self.end, rate: self.pace(now) }
+    }
+
+    /// Whether its answer holds more than is wanted of it now, and all of that is written.
+    fn only_reads_on(&self) -> bool {
+        self.rest().is_empty() && self.end < self.ask.wanted.end()
     }
 
     /// How far before what is wanted an answer begins.
@@ -249,6 +286,8 @@ pub(crate) struct Transfer {
     serves_others: bool,
     /// How fast the connections were that have just come free.
     warm: Vec<f64>,
+    /// Bytes that were asked for a second time while they were still under way.
+    hedged: u64,
     /// When collapsed connections are looked for next.
     look_for_collapsed: Moment,
     /// Smoothed rate of one connection.
@@ -310,6 +349,7 @@ impl Transfer {
             serves_others: false,
             connection_rate: None,
             warm: Vec::new(),
+            hedged: 0,
             look_for_collapsed: Moment::ZERO,
             sources: Sources::new(policy.sources),
             range_worked: false,
@@ -370,6 +410,11 @@ impl Transfer {
     /// What the other files are to be told that the server serves at once, after a refusal.
     pub(crate) fn take_lesson(&mut self) -> Option<usize> {
         self.concurrency.take_lesson()
+    }
+
+    /// Bytes that were written for the first time, in this run.
+    pub(crate) fn fresh(&self) -> u64 {
+        self.fresh
     }
 
     /// How many connections are worth making in advance, now that the first one stands: as many as the first answer

@@ -24,7 +24,7 @@ fn a_download_is_told_from_start_to_summary() {
     events.iter().for_each(|event| assert_fields(event, &["event"]));
     let (start, done, summary) = (outcome.start_event(), outcome.done_event(), outcome.summary());
     assert_fields(&start, &["id", "url", "path", "size", "resumed", "connections"]);
-    assert_fields(&done, &["id", "path", "size", "fetched", "elapsed", "digests", "sources"]);
+    assert_fields(&done, &["id", "path", "size", "fetched", "wasted", "elapsed", "digests", "sources"]);
     assert_eq!(start["size"].as_u64(), Some(PAYLOAD.len));
     assert_eq!(start["resumed"].as_u64(), Some(0));
     assert_eq!(start["id"], done["id"]);

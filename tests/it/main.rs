@@ -21,6 +21,7 @@ mod download;
 mod exits;
 mod faults;
 mod floors;
+mod hedge;
 mod identity;
 mod json;
 mod lock;

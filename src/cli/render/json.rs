@@ -99,6 +99,7 @@ impl Render for Json {
             "path": report.path.as_ref().map(|path| path.to_string_lossy()),
             "size": report.size,
             "fetched": report.fetched,
+            "wasted": report.wasted,
             "resumed": report.resumed,
             "elapsed": report.elapsed.as_secs_f64(),
             "verifying": report.verifying.as_secs_f64(),

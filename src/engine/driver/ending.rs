@@ -64,12 +64,14 @@ impl Driver {
             }
         }
         self.show(teller, Phase::Ended, true);
+        let fetched = self.shared.received.load(Ordering::Relaxed);
         Ok(Some(Report {
             url: self.wants.order.address.to_string(),
             path,
             size: length,
             sources: self.contributors(),
-            fetched: self.shared.received.load(Ordering::Relaxed),
+            fetched,
+            wasted: fetched.saturating_sub(self.transfer.fresh()),
             resumed: teller.resumed,
             elapsed: teller.clock.now(),
             verifying: self.verifying,

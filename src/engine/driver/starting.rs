@@ -208,6 +208,7 @@ fn nothing_to_do(
         size,
         sources: Vec::new(),
         fetched: 0,
+        wasted: 0,
         resumed: size,
         elapsed: teller.clock.now(),
         verifying: Duration::ZERO,

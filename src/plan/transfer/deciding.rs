@@ -46,6 +46,13 @@ impl Transfer {
                 attempt.abandoned = true;
             }
         }
+        self.give_up_silent_pairs();
+        if self.is_complete() {
+            // Nothing will be asked for on their connections.
+            for attempt in self.attempts.values_mut() {
+                attempt.abandoned |= attempt.only_reads_on();
+            }
+        }
         let (id, attempt) =
             self.attempts.iter_mut().find(|(_, attempt)| attempt.abandoned && !attempt.told)?;
         attempt.told = true;
@@ -113,7 +120,7 @@ impl Transfer {
             return Some(self.start(source, wanted, true, now));
         }
         // Within a window most connections wait for the reader and only look slow.
-        self.steal(now, reach < length)
+        self.hedge(source, now).or_else(|| self.steal(now, reach < length))
     }
 
     /// What is written or being worked on. A handful of ranges, so it is derived when it is needed.
@@ -140,6 +147,17 @@ impl Transfer {
     }
 
     pub(super) fn start(&mut self, source: usize, wanted: ByteRange, ranged: bool, now: Moment) -> Command {
+        let (id, ask) = self.attempt(source, wanted, ranged, now);
+        Command::Start { id, ask }
+    }
+
+    pub(super) fn attempt(
+        &mut self,
+        source: usize,
+        wanted: ByteRange,
+        ranged: bool,
+        now: Moment,
+    ) -> (AttemptId, Ask) {
         // The connection that was used last is the first to be used again.
         self.warm.pop();
         let id = AttemptId(self.next_id);
@@ -163,8 +181,10 @@ impl Transfer {
                 told: false,
                 stalled: false,
                 retired: false,
+                beside: None,
+                second: false,
             },
         );
-        Command::Start { id, ask }
+        (id, ask)
     }
 }

@@ -8,7 +8,7 @@ impl Transfer {
         let Some(attempt) = self.attempts.get(&id).filter(|attempt| !attempt.abandoned) else {
             return Ruling::Leave;
         };
-        let ask = attempt.ask.clone();
+        let (ask, second) = (attempt.ask.clone(), attempt.second);
         let latency = now.saturating_sub(attempt.started);
         if self.first_latency.is_none() {
             self.first_latency = Some(latency);
@@ -24,6 +24,8 @@ impl Transfer {
         let helps = ask.source != self.sources.lead();
         let ruling = match judge(&asked, known.as_ref(), answer) {
             Verdict::Refused(refusal) if helps => self.helper_refused(&ask, refusal, now),
+            // The file is being fetched in ranges, and one of two at the same piece is no reason to do it otherwise.
+            Verdict::Whole { .. } | Verdict::Empty { .. } if second => Ruling::Leave,
             Verdict::Partial { stated, representation } if helps => {
                 self.helped(id, &ask, stated, &representation)
             }
@@ -313,7 +315,7 @@ impl Transfer {
             return;
         };
         let rest = attempt.rest();
-        let (abandoned, source) = (attempt.abandoned, attempt.ask.source);
+        let (abandoned, source, beside) = (attempt.abandoned, attempt.ask.source, attempt.beside);
         let streaming = self.stage == Stage::Stream && !abandoned;
         let little = attempt.position - attempt.ask.wanted.start() < LITTLE && !attempt.brought_a_share();
         if matches!(end, End::Complete)
@@ -331,7 +333,7 @@ impl Transfer {
             End::Complete if streaming && !rest.is_empty() => {
                 self.broken(id, "the answer ended early".to_owned(), now);
             }
-            End::Complete if !rest.is_empty() && little => {
+            End::Complete if !rest.is_empty() && little && beside.is_none() => {
                 self.broken(id, "the server answers with a few bytes at a time".to_owned(), now);
             }
             End::Complete | End::Left => {}
@@ -344,6 +346,9 @@ impl Transfer {
             End::Fatal(error) => self.source_failed(source, error),
         }
         self.attempts.remove(&id);
+        if let Some(other) = beside {
+            self.left_alone(other, rest.is_empty());
+        }
     }
 
     pub(super) fn length(&self) -> Option<u64> {

@@ -11,10 +11,13 @@ impl Transfer {
         }
         let worth_it = |attempt: &Attempt| {
             attempt.is_active()
+                && attempt.beside.is_none()
                 && attempt.rest().len() as f64 > attempt.meter.rate().unwrap_or(0.0) * WARM.as_secs_f64()
         };
         let rate =
             |attempt: &Attempt| attempt.meter.rate().filter(|_| attempt.flowing.is_some()).unwrap_or(0.0);
+        // Its connection is not needed any more.
+        let leftover = Leftover { bytes: 0, time: Duration::ZERO };
         let (id, attempt) = self
             .attempts
             .iter_mut()
@@ -28,7 +31,7 @@ impl Transfer {
             return Some(Command::Abandon { id });
         }
         attempt.shortened = Some(now);
-        Some(Command::Shorten { id, end: attempt.position })
+        Some(Command::Shorten { id, end: attempt.position, leftover })
     }
 
     /// A connection that would still work long after all others have nothing left: it keeps what it brings until then,
@@ -59,10 +62,11 @@ impl Transfer {
                 && attempt.rest().len() >= self.policy.min_split
                 && may_be_robbed(attempt, soonest, now)
         })?;
+        let leftover = self.leftover(id);
         let attempt = self.attempts.get_mut(&id)?;
         attempt.shortened = Some(now);
         // Half of what it would bring until then: a wrong guess must not make it the last one.
-        Some(Command::Shorten { id, end: attempt.position + (pace * left / 2.0) as u64 })
+        Some(Command::Shorten { id, end: attempt.position + (pace * left / 2.0) as u64, leftover })
     }
 
     /// Takes over from the connection that would finish last, where that is a gain.
@@ -73,17 +77,26 @@ impl Transfer {
             .attempts
             .iter()
             .filter(|(_, attempt)| may_be_robbed(attempt, soonest, now) && (attempt.stalled || !only_stalled))
+            // What is small enough to be asked for twice keeps what is on its way.
+            .filter(|(_, attempt)| !self.is_last_piece(attempt, now))
             .filter_map(|(id, attempt)| {
-                let prey = Prey { position: attempt.position, end: attempt.end, rate: attempt.pace(now) };
-                let alone = (prey.end - prey.position) as f64 / prey.rate.max(1e-9);
-                segment::cut(&prey, rate, set_up).map(|end| (alone, *id, end))
+                let prey = attempt.prey(now);
+                segment::cut(&prey, rate, set_up).map(|end| (prey.alone(), *id, end))
             })
             .max_by(|one, other| one.0.total_cmp(&other.0))
             .map(|(_, id, end)| (id, end))?;
+        let leftover = self.leftover(id);
         if let Some(attempt) = self.attempts.get_mut(&id) {
             attempt.shortened = Some(now);
         }
-        Some(Command::Shorten { id, end })
+        Some(Command::Shorten { id, end, leftover })
+    }
+
+    /// As much as comes in the time that a new connection would take to be as fast.
+    fn leftover(&self, id: AttemptId) -> Leftover {
+        let rate = self.attempts.get(&id).and_then(|attempt| attempt.meter.recent(LATELY)).unwrap_or(0.0);
+        let time = self.latency() + segment::slow_start(rate, self.round_trip.unwrap_or_default());
+        Leftover { bytes: (rate * time.as_secs_f64()) as u64, time }
     }
 
     /// How fast whoever has nothing to do would be, and after what time: on a connection that has just been used, as
@@ -106,5 +119,5 @@ fn may_be_robbed(attempt: &Attempt, soonest: Duration, now: Moment) -> bool {
     let warm = known || since(attempt.started) >= WARM.max(soonest);
     let rested = attempt.shortened.is_none_or(|at| since(at) >= STEAL_PAUSE.max(soonest));
     let seen = attempt.position > attempt.ask.wanted.start() || attempt.stalled;
-    warm && rested && seen && attempt.is_active()
+    warm && rested && seen && attempt.is_active() && attempt.beside.is_none()
 }

@@ -81,7 +81,7 @@ fn failure(simulation: &mut Simulation) -> Error {
 /// each event that leaves a range shorter than that.
 fn most_requests(simulation: &Simulation) -> u64 {
     let (log, policy) = (&simulation.log, &simulation.policy);
-    let events = log.setbacks + log.shortened + log.announcements.len() + 2 * log.discards;
+    let events = log.setbacks + log.shortened + log.hedges.len() + log.announcements.len() + 2 * log.discards;
     let length = simulation.server.lengths().max().unwrap_or(0);
     let asked = length * (1 + log.discards as u64) + log.returned;
     // How little an answer holds is the server's choice.
@@ -352,6 +352,131 @@ fn a_last_connection_that_falls_silent_is_robbed_of_its_rest_within_a_second() {
             assert!(took <= 1.05 * fluid + 1.2, "{length}, {early}: {took} s for {fluid} s");
             assert!(simulation.log.received <= length + length / 200);
         }
+    }
+}
+
+// ---- the last piece ------------------------------------------------------------------------------------
+
+/// Eight connections of 4 MB/s with one segment each; the last one pauses so many bytes before its end, for so long.
+fn pausing(length: u64, before_end: u64, pause: Duration, seed: u64) -> Simulation {
+    const RATE: u64 = 4_000_000;
+    let head = 60;
+    let from = Duration::from_millis(head) * 2
+        + Duration::from_secs_f64((length / 8).saturating_sub(before_end) as f64 / RATE as f64);
+    // What holds first is what began last.
+    let uneven = vec![(8, from + pause, RATE), (8, from, 0)];
+    let server = Server { rates: (RATE, RATE), head: (head, head), uneven, ..Server::of(length) };
+    let policy = Policy { first_split: MIB, stall: seconds(60), seed, ..policy(8) };
+    let mut simulation = Simulation::new(policy, server);
+    finish(&mut simulation);
+    simulation
+}
+
+#[test]
+fn a_last_piece_that_is_held_up_is_asked_for_twice_and_comes_once_it_was_missed_and_a_round_trip_later() {
+    let length = 60_000_000;
+    let simulation = pausing(length, 100_000, seconds(30), 7);
+    let fluid = length as f64 / (8.0 * 4e6);
+    let took = simulation.now.as_secs_f64();
+    assert!(took <= 1.05 * fluid + 0.12 + 0.4 + 0.12, "{took} s for {fluid} s");
+    assert_eq!(simulation.log.hedges.len(), 1, "{simulation:?}");
+    assert!(simulation.log.received <= length + length / 200);
+}
+
+#[test]
+fn a_piece_of_more_than_a_little_is_not_fetched_twice_but_shared_out() {
+    let simulation = pausing(60_000_000, 2_000_000, seconds(30), 7);
+    assert!(simulation.log.shortened > 0);
+    let hedged: u64 = simulation.log.hedges.iter().map(|range| range.len()).sum();
+    assert!(hedged <= 60_000_000 / 200);
+}
+
+#[test]
+fn of_two_at_the_last_piece_each_position_is_written_by_whoever_brings_it_first() {
+    // One that is as slow as this is hedged, and brings a few bytes itself before the other one answers.
+    let length = 60_000_000;
+    let last = 60_000;
+    let server = Server {
+        rates: (4_000_000, 4_000_000),
+        head: (60, 60),
+        uneven: vec![(
+            8,
+            Duration::from_millis(120) + Duration::from_secs_f64((length / 8 - last) as f64 / 4e6),
+            50_000,
+        )],
+        ..Server::of(length)
+    };
+    let policy = Policy { first_split: MIB, stall: seconds(60), ..policy(8) };
+    let mut simulation = Simulation::new(policy, server);
+    finish(&mut simulation);
+    let [hedged] = simulation.log.hedges[..] else { panic!("{simulation:?}") };
+    let writers = simulation.disk.sources_within(hedged);
+    assert_eq!(writers.len(), 2, "{writers:?}");
+    assert_eq!(simulation.disk.written().len(), length);
+    assert!(simulation.log.received <= length + length / 200);
+}
+
+/// A last piece that pauses for so long, and whose hedges meet `faults` in their order.
+fn hedged_badly(pause: Duration, faults: &[Fault]) -> Simulation {
+    let length = 60_000_000;
+    let from = Duration::from_millis(120) + Duration::from_secs_f64((length / 8 - 100_000) as f64 / 4e6);
+    let run = |faults: VecDeque<Option<Fault>>| {
+        let server = Server {
+            rates: (4_000_000, 4_000_000),
+            head: (60, 60),
+            uneven: vec![(8, from + pause, 4_000_000), (8, from, 0)],
+            faults,
+            ..Server::of(length)
+        };
+        let policy = Policy { first_split: MIB, stall: seconds(60), ..policy(8) };
+        let mut simulation = Simulation::new(policy, server);
+        finish(&mut simulation);
+        simulation
+    };
+    let well = run(VecDeque::new());
+    let is_hedge = |(_, ask): &(Moment, Ask)| well.log.hedges.contains(&ask.wanted);
+    let before = well.log.starts.iter().position(is_hedge).expect("it is hedged");
+    let badly = run(vec![None; before].into_iter().chain(faults.iter().copied().map(Some)).collect());
+    assert!(!badly.log.hedges.is_empty(), "{faults:?}");
+    badly
+}
+
+#[test]
+fn one_that_hedges_and_fails_costs_nothing() {
+    for fault in
+        [Fault::Refused, Fault::Status(503, None), Fault::Mute, Fault::Cut(1_000), Fault::Silent(1_000)]
+    {
+        let took = hedged_badly(seconds(1), &[fault]).now.as_secs_f64();
+        assert!(took <= 2.0 + 1.0 + 0.3, "{fault:?}: {took} s");
+    }
+}
+
+#[test]
+fn where_both_have_fallen_silent_the_piece_is_taken_over() {
+    for fault in [Fault::Mute, Fault::Silent(0), Fault::Silent(1_000)] {
+        for faults in [vec![fault], vec![fault; 2]] {
+            let took = hedged_badly(seconds(50), &faults).now.as_secs_f64();
+            assert!(took <= 2.0 + 3.0 * faults.len() as f64, "{faults:?}: {took} s");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 50, failure_persistence: None, ..ProptestConfig::default() })]
+
+    // The bound, wherever the last connection pauses and however long, and what it may cost.
+    #[test]
+    fn a_pause_at_the_end_costs_little_time_and_few_bytes(
+        megabytes in 10..200_u64, before_end in 1_000..1_200_000_u64, pause in 0..60_000_u64, seed: u64,
+    ) {
+        let length = megabytes * 1_000_000;
+        let simulation = pausing(length, before_end, Duration::from_millis(pause), seed);
+        let (took, fluid) = (simulation.now.as_secs_f64(), length as f64 / (8.0 * 4e6));
+        prop_assert!(took <= 1.05 * fluid + 1.2, "{} s for {} s: {:?}", took, fluid, simulation);
+        // What comes in one step of the model is in the hand of whoever is told to stop.
+        let step = 80_000;
+        let most = length + length / 200 + step;
+        prop_assert!(simulation.log.received <= most, "{} of {}", simulation.log.received, length);
     }
 }
 

@@ -239,6 +239,12 @@ impl Disk {
         self.sources.keys().copied().collect()
     }
 
+    /// Who wrote something of `range`.
+    pub(super) fn sources_within(&self, range: ByteRange) -> Vec<Source> {
+        let wrote = |ranges: &RangeSet| ranges.iter().any(|written| !written.intersection(range).is_empty());
+        self.sources.iter().filter(|(_, ranges)| wrote(ranges)).map(|(source, _)| *source).collect()
+    }
+
     pub(super) fn versions(&self) -> Vec<usize> {
         let after = |version| self.sources.range(Source { version, attempt: None }..).next();
         let next = |version: &usize| after(version + 1).map(|(source, _)| source.version);
@@ -273,6 +279,8 @@ struct Connection {
     end: u64,
     position: u64,
     skip: RangeSet,
+    /// The one whose positions it has as well.
+    beside: Option<AttemptId>,
     /// It is to end without (more of) its body.
     left: bool,
 }
@@ -295,6 +303,8 @@ pub(super) struct Log {
     /// Positions that came back, because an attempt ended early or was shortened.
     pub(super) returned: u64,
     pub(super) shortened: usize,
+    /// Ranges that were asked for a second time while they were under way.
+    pub(super) hedges: Vec<ByteRange>,
     pub(super) setbacks: usize,
     pub(super) discards: usize,
     /// Off the network.
@@ -410,8 +420,9 @@ impl Simulation {
 
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::Start { id, ask } => self.start(id, ask),
-            Command::Shorten { id, end } => self.shorten(id, end),
+            Command::Start { id, ask } => self.start(id, ask, None),
+            Command::Hedge { id, beside, ask } => self.hedge(id, beside, ask),
+            Command::Shorten { id, end, .. } => self.shorten(id, end),
             Command::Abandon { id } => self.connections.get_mut(&id).expect("it is under way").left = true,
             Command::Discard { .. } => {
                 assert!(self.connections.is_empty(), "nothing is under way");
@@ -430,7 +441,19 @@ impl Simulation {
         self.outcome = Some(outcome);
     }
 
-    fn start(&mut self, id: AttemptId, ask: Ask) {
+    fn hedge(&mut self, id: AttemptId, beside: AttemptId, ask: Ask) {
+        let first = self.connections.get(&beside).expect("it is under way");
+        assert!(first.beside.is_none() && first.body.is_some(), "one that is known, and one at a time");
+        assert!(first.start <= ask.wanted.start() && ask.wanted.start() <= first.position);
+        assert_eq!(ask.wanted.end(), first.end);
+        let position = first.position;
+        self.log.hedges.push(ask.wanted);
+        self.start(id, ask, Some(beside));
+        let second = self.connections.get_mut(&id).expect("it was just begun");
+        second.position = position;
+    }
+
+    fn start(&mut self, id: AttemptId, ask: Ask, beside: Option<AttemptId>) {
         assert!(!ask.wanted.is_empty(), "an empty range has no form");
         assert!(
             self.now >= self.wait_until,
@@ -454,6 +477,7 @@ impl Simulation {
             end: ask.wanted.end(),
             position: ask.wanted.start(),
             skip: RangeSet::new(),
+            beside,
             left: false,
             ask,
         };
@@ -496,7 +520,9 @@ impl Simulation {
     fn end(&mut self, id: AttemptId, end: End) {
         let connection = self.connections.remove(&id).expect("it is under way");
         self.log.setbacks += usize::from(!matches!(end, End::Complete | End::Left));
-        self.log.returned += connection.end.min(self.server.length).saturating_sub(connection.position);
+        if connection.beside.is_none() {
+            self.log.returned += connection.end.min(self.server.length).saturating_sub(connection.position);
+        }
         self.transfer.handle_end(id, connection.position, end, self.now);
     }
 
@@ -556,7 +582,11 @@ impl Simulation {
         );
         assert_eq!(offset, held.start());
         let lane = self.transfer.lane_of(id);
-        (connection.start, connection.end, connection.position) = (lane.start(), lane.end(), lane.start());
+        if connection.beside.is_none() {
+            self.log.assigned += lane.end().min(self.server.length_of(version)) - lane.start();
+            (connection.start, connection.end, connection.position) =
+                (lane.start(), lane.end(), lane.start());
+        }
         if self.transfer.is_streaming() {
             connection.skip = self.transfer.written().clone();
         }
@@ -568,7 +598,6 @@ impl Simulation {
         };
         let from = self.now + Duration::from_millis(self.server.lag);
         connection.body = Some(Body { offset, end: held.end(), version, from, until });
-        self.log.assigned += lane.end().min(self.server.length_of(version)) - lane.start();
     }
 
     /// Bytes come; says how the connection ends, if it does.
@@ -583,20 +612,25 @@ impl Simulation {
         let came = ByteRange::new(body.offset, body.until.min(room).min(body.offset + most.max(1)));
         body.offset = came.end();
         self.log.received += came.len();
-        let wanted = came.intersection(ByteRange::new(connection.start, connection.end));
+        let wanted = came.intersection(ByteRange::new(connection.position, connection.end));
         let source = Source { version: body.version, attempt: Some(id) };
         for gap in connection.skip.gaps(wanted) {
             self.disk.write(gap, source);
         }
         connection.position = connection.position.max(wanted.end().min(connection.end));
-        if !came.is_empty() && body.offset >= connection.end || body.offset == body.end {
-            return Some(End::Complete);
-        }
-        match connection.fault {
+        let (position, end, beside) = (connection.position, connection.end, connection.beside);
+        let ended = !came.is_empty() && body.offset.max(position) >= end || body.offset == body.end;
+        let broken = match connection.fault {
             Some(Fault::Cut(_)) if body.offset == body.until => Some(End::Broken("cut".to_owned())),
             Some(Fault::Garbled(_)) if body.offset == body.until => Some(End::Nonsense("garbled".to_owned())),
             _ => None,
+        };
+        for (other, connection) in &mut self.connections {
+            if beside == Some(*other) || connection.beside == Some(id) {
+                connection.position = position;
+            }
         }
+        if ended { Some(End::Complete) } else { broken }
     }
 
     fn let_drain(&mut self) {
@@ -622,13 +656,16 @@ impl Simulation {
         }
     }
 
-    /// No position is worked on twice.
+    /// No position is worked on twice, but for what is hedged, and that is little.
     fn check_lanes(&self) {
         let mut all = RangeSet::new();
-        for connection in self.connections.values() {
+        for connection in self.connections.values().filter(|connection| connection.beside.is_none()) {
             let lane = ByteRange::new(connection.position, connection.end);
             assert_eq!(all.insert(lane), lane.len(), "{lane:?} is worked on twice: {self:?}");
         }
+        let hedged: u64 = self.log.hedges.iter().map(|range| range.len()).sum();
+        let lengths = self.server.lengths().max().unwrap_or(0);
+        assert!(hedged <= lengths / 200, "{:?} of {lengths}", self.log.hedges);
     }
 }
 

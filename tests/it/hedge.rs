@@ -1,0 +1,103 @@
+//! The last piece, asked for twice: whoever brings a byte first writes it.
+
+use std::time::Duration;
+
+use crate::support::*;
+
+const PAYLOAD: Payload = Payload::mib(171, 32);
+const FOUR: &[&str] = &["--json", "-x", "4", "-k", "1M"];
+/// The last piece: less than may be fetched twice.
+const LAST: u64 = 100_000;
+const RATE: u64 = 8_000_000;
+
+/// Whether it is the second request for the last piece.
+fn is_hedge(request: &Request) -> bool {
+    request.is_get() && request.start() >= PAYLOAD.len - LAST
+}
+
+/// How much was fetched for nothing, as the program tells.
+#[track_caller]
+fn assert_little_wasted(outcome: &Outcome) -> u64 {
+    let done = outcome.done_event();
+    let (fetched, wasted) = (done["fetched"].as_u64().unwrap(), done["wasted"].as_u64().unwrap());
+    assert_eq!(fetched, PAYLOAD.len + wasted, "{done}");
+    assert!(wasted <= PAYLOAD.len / 200, "{done}");
+    wasted
+}
+
+#[test]
+fn a_last_piece_that_does_not_come_is_brought_by_another_connection() {
+    let server = Server::serve(PAYLOAD)
+        .rate(RATE)
+        .behave(|request, _| {
+            let range = request.range().and_then(|range| range.within(PAYLOAD.len));
+            match range {
+                Some(range) if range.end == PAYLOAD.len && !is_hedge(request) => {
+                    Reply::Ends(Ending::Stall(PAYLOAD.len - LAST - range.start))
+                }
+                _ => Reply::Normal,
+            }
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert!(outcome.elapsed < Duration::from_secs(4), "{outcome}");
+    assert_little_wasted(&outcome);
+    assert!(outcome.events_named("retry").is_empty(), "{outcome}");
+}
+
+#[test]
+fn the_first_one_may_still_be_the_one_that_brings_it() {
+    let gate = Gate::at_offset(PAYLOAD.len - LAST);
+    let opener = gate.clone();
+    let server = Server::serve(PAYLOAD)
+        .rate(RATE)
+        .gate(&gate)
+        .behave(move |request, _| {
+            if is_hedge(request) {
+                // Nothing ever comes of this one, and the other one goes on.
+                opener.open();
+                return Reply::Ends(Ending::Stall(0));
+            }
+            Reply::Normal
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert!(outcome.elapsed < Duration::from_secs(4), "{outcome}");
+    assert_eq!(assert_little_wasted(&outcome), 0, "{outcome}");
+    assert_eq!(server.gets().iter().filter(|get| get.start() >= PAYLOAD.len - LAST).count(), 1);
+}
+
+#[test]
+fn two_that_bring_the_last_piece_at_the_same_time_write_each_byte_once() {
+    let gate = Gate::at_offset(PAYLOAD.len - LAST);
+    let opener = gate.clone();
+    let server = Server::serve(PAYLOAD)
+        .rate(RATE)
+        .gate(&gate)
+        .behave(move |request, _| {
+            if is_hedge(request) {
+                opener.open();
+                return Reply::Throttled(RATE / 4);
+            }
+            Reply::Normal
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    // The manifest takes each byte once and no more, and the digest vouches for what was written.
+    let outcome = sandbox
+        .haul()
+        .args(FOUR)
+        .args(["--sha256", &PAYLOAD.sha256_hex()])
+        .arg(server.url("/file.bin"))
+        .run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert_little_wasted(&outcome);
+    assert_eq!(server.gets().iter().filter(|get| get.start() >= PAYLOAD.len - LAST).count(), 1);
+}
