@@ -73,8 +73,8 @@ impl Tools {
         for (path, flag) in clients {
             lines.extend(path.as_deref().map(|path| said(path, flag)));
         }
-        // It says its version nowhere.
-        lines.extend(self.fast_down.as_ref().map(|path| format!("fast-down: {}", path.display())));
+        // It has no flag for its version and says it, with everything else, on stderr.
+        lines.extend(self.fast_down.as_deref().map(|path| said(path, "--help")));
         lines
     }
 }
@@ -107,7 +107,8 @@ fn find_fast_down() -> Option<PathBuf> {
     let cargo = Path::new(&home).join(".cargo/bin/fd");
     places("fd").chain(cargo.is_file().then_some(cargo)).find(|path| {
         let help = clean(path).arg("--help").output();
-        help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("fast-down"))
+        let said = help.map(|help| [help.stdout, help.stderr].concat()).unwrap_or_default();
+        String::from_utf8_lossy(&said).contains("fast-down")
     })
 }
 
@@ -116,7 +117,7 @@ fn said(program: &Path, flag: &str) -> String {
     let Ok(output) = clean(program).arg(flag).output() else {
         return format!("{}: did not run", program.display());
     };
-    let both = [output.stdout, output.stderr].concat();
+    let both = if flag == "--help" { output.stderr } else { [output.stdout, output.stderr].concat() };
     let text = String::from_utf8_lossy(&both);
     let line = text.lines().next().unwrap_or("(no version)");
     // What follows in brackets are the versions of everything it was linked with.

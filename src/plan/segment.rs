@@ -11,6 +11,8 @@ pub(crate) struct Situation {
     pub(crate) connections: usize,
     /// How many of them have nothing to do.
     pub(crate) idle: usize,
+    /// Bytes that the connection of the probe is to have besides what it was asked for.
+    pub(crate) reserved: u64,
     /// Bytes a second of one connection, where that is known.
     pub(crate) rate: Option<f64>,
     /// The same of the very connection that will be used, where it has been used before.
@@ -73,9 +75,13 @@ fn share(situation: &Situation, rate: f64) -> u64 {
 }
 
 /// Where it is not, and the way is long: a second request would cost more than an uneven share does, so all that may
-/// be handed out is, to those who have nothing yet.
+/// be handed out is, to those who have nothing yet; but for what the probe would have kept if it had been asked for more.
 fn first_share(situation: &Situation) -> u64 {
-    situation.unassigned.div_ceil(situation.idle.max(1) as u64).min(first_limit(situation))
+    situation
+        .unassigned
+        .saturating_sub(situation.reserved)
+        .div_ceil(situation.idle.max(1) as u64)
+        .min(first_limit(situation))
 }
 
 fn first_limit(situation: &Situation) -> u64 {
@@ -98,7 +104,7 @@ pub(crate) fn slow_start(rate: f64, round_trip: Duration) -> Duration {
 /// two round trips ahead of the others, and so four times as fast, until all are up to speed (RFC 5681 §3.1).
 pub(crate) fn share_of_the_probe(length: u64, connections: usize, latency: Duration) -> u64 {
     let others = connections.max(1) as u64 - 1;
-    let weight = if is_long(latency) { 4 } else { 1 };
+    let weight = if is_long(latency) { 5 } else { 1 };
     (u128::from(length) * weight / (weight + u128::from(others))) as u64 + 1
 }
 
@@ -171,6 +177,7 @@ mod tests {
             unassigned,
             connections,
             idle: connections,
+            reserved: 0,
             rate,
             own_rate: None,
             latency: Duration::from_millis(20),
@@ -245,7 +252,7 @@ mod tests {
         ) {
             let gap = ByteRange::new(start, start + len);
             let situation = Situation {
-                unassigned: len + more, connections, idle: connections.div_ceil(2), rate, own_rate: rate.map(|rate| rate * 2.0),
+                unassigned: len + more, connections, idle: connections.div_ceil(2), reserved: more / 2, rate, own_rate: rate.map(|rate| rate * 2.0),
                 latency: Duration::from_millis(latency), min_split, first_split: min_split, in_order,
             };
             let segment = next(gap, &situation);

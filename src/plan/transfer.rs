@@ -286,6 +286,8 @@ pub(crate) struct Transfer {
     serves_others: bool,
     /// How fast the connections were that have just come free.
     warm: Vec<f64>,
+    /// What the probe would have kept if it had been asked for more.
+    reserved: u64,
     /// Bytes that were asked for a second time while they were still under way.
     hedged: u64,
     /// When collapsed connections are looked for next.
@@ -349,6 +351,7 @@ impl Transfer {
             serves_others: false,
             connection_rate: None,
             warm: Vec::new(),
+            reserved: 0,
             hedged: 0,
             look_for_collapsed: Moment::ZERO,
             sources: Sources::new(policy.sources),

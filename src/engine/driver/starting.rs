@@ -220,7 +220,7 @@ fn nothing_to_do(
 
 /// The shortest segments, unless the user says otherwise.
 const MIN_SPLIT: u64 = 1 << 20;
-const FIRST_SPLIT: u64 = 256 << 10;
+const FIRST_SPLIT: u64 = 64 << 10;
 
 fn policy(client: &Client, request: &Request) -> Policy {
     let settings = &client.inner.settings;

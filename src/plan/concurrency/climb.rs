@@ -155,7 +155,7 @@ impl Climb {
         match latency.as_millis() {
             0..75 => 2,
             75..150 => 4,
-            _ => 8,
+            _ => 12,
         }
     }
 

@@ -137,6 +137,7 @@ impl Transfer {
             unassigned,
             connections: limit,
             idle: limit.saturating_sub(self.attempts.len()),
+            reserved: self.reserved,
             rate: self.connection_rate,
             own_rate: self.warm.last().copied(),
             latency: self.latency(),

@@ -133,6 +133,8 @@ impl Transfer {
             let shared = end.min(attempt.position + share);
             // What would be left for another request must be worth one.
             attempt.end = if end - shared < self.policy.first_split { end } else { shared };
+            let more = share.saturating_sub(attempt.end - attempt.position);
+            self.reserved = more.min(length - attempt.end).min(segment::PROBE_SEGMENT / 2);
         }
     }
 

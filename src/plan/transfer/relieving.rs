@@ -92,10 +92,16 @@ impl Transfer {
         Some(Command::Shorten { id, end, leftover })
     }
 
-    /// As much as comes in the time that a new connection would take to be as fast.
+    /// As much as comes in the time that a new connection would take to be as fast; nothing where there will be no work for
+    /// it by then.
     fn leftover(&self, id: AttemptId) -> Leftover {
         let rate = self.attempts.get(&id).and_then(|attempt| attempt.meter.recent(LATELY)).unwrap_or(0.0);
-        let time = self.latency() + segment::slow_start(rate, self.round_trip.unwrap_or_default());
+        let time = self.set_up(rate);
+        let total: f64 = self.attempts.values().filter_map(|attempt| attempt.meter.recent(LATELY)).sum();
+        let missing = self.length().unwrap_or(0).saturating_sub(self.written.len());
+        if (missing as f64) < total * time.as_secs_f64() * 2.0 {
+            return Leftover { bytes: 0, time };
+        }
         Leftover { bytes: (rate * time.as_secs_f64()) as u64, time }
     }
 
@@ -105,11 +111,16 @@ impl Transfer {
         let round_trip = self.round_trip.unwrap_or_default();
         match (self.warm.last(), self.connection_rate) {
             (Some(warm), average) => Some((warm.max(average.unwrap_or(0.0)), round_trip)),
-            (None, Some(average)) => {
-                Some((average, self.latency() + segment::slow_start(average, round_trip)))
-            }
+            (None, Some(average)) => Some((average, self.set_up(average))),
             (None, None) => None,
         }
+    }
+
+    /// How long it takes until a new connection brings `rate` bytes a second. How long the answers took so far tells nothing of
+    /// connecting, where connections had been made in advance: that is a round trip, and another one for TLS (RFC 8446 §2).
+    fn set_up(&self, rate: f64) -> Duration {
+        let round_trip = self.round_trip.unwrap_or_default();
+        self.latency() + round_trip * 2 + segment::slow_start(rate, round_trip)
     }
 }
 

@@ -87,6 +87,8 @@ pub(super) struct Server {
     pub(super) rates: (u64, u64),
     /// Which request, counted from 1, has another rate, from when on, and which.
     pub(super) uneven: Vec<(usize, Moment, u64)>,
+    /// From this position on an answer that began before it has this rate, until then.
+    pub(super) slow_beyond: Option<(u64, u64, Moment)>,
     /// Milliseconds from the request to the head, from and to.
     pub(super) head: (u64, u64),
     /// After this many requests, how long it takes instead.
@@ -113,6 +115,7 @@ impl Server {
             limit: None,
             rates: (2_000_000, 2_000_000),
             uneven: Vec::new(),
+            slow_beyond: None,
             head: (30, 30),
             later_head: None,
             lag: 0,
@@ -607,9 +610,15 @@ impl Simulation {
         let now = self.now;
         let uneven = self.server.uneven.iter().find(|(nth, from, _)| *nth == connection.nth && *from <= now);
         let rate = uneven.map_or(connection.rate, |(.., rate)| *rate);
+        let beyond = self
+            .server
+            .slow_beyond
+            .filter(|(from, _, until)| connection.ask.wanted.start() < *from && now < *until);
+        let rate = beyond.filter(|(from, ..)| body.offset >= *from).map_or(rate, |(_, rate, _)| rate);
         let most = (rate as f64 * self.step.as_secs_f64()) as u64;
+        let edge = beyond.map_or(u64::MAX, |(from, ..)| if body.offset < from { from } else { u64::MAX });
         let room = self.policy.window.map_or(u64::MAX, |window| self.drained + window);
-        let came = ByteRange::new(body.offset, body.until.min(room).min(body.offset + most.max(1)));
+        let came = ByteRange::new(body.offset, body.until.min(room).min(edge).min(body.offset + most.max(1)));
         body.offset = came.end();
         self.log.received += came.len();
         let wanted = came.intersection(ByteRange::new(connection.position, connection.end));
