@@ -95,6 +95,13 @@ fn is_long(latency: Duration) -> bool {
     latency >= LONG_WAY
 }
 
+/// What a file is not cut shorter than once the first answer has told its length: on a short way there is nothing to be
+/// gained by it.
+pub(crate) fn shortest_first(first_split: u64, min_split: u64, latency: Duration) -> u64 {
+    const SHORT_WAY: u64 = 256 << 10;
+    if is_long(latency) { first_split } else { first_split.max(SHORT_WAY.min(min_split)) }
+}
+
 /// How long a new connection takes until it brings `rate` bytes a second (RFC 6928 §2, RFC 5681 §3.1).
 pub(crate) fn slow_start(rate: f64, round_trip: Duration) -> Duration {
     const FIRST_FLIGHT: f64 = 14_600.0;

@@ -290,6 +290,8 @@ pub(crate) struct Transfer {
     reserved: u64,
     /// Bytes that were asked for a second time while they were still under way.
     hedged: u64,
+    /// No hedge before then, for the last one was of no use; and how long that is.
+    hedges_rest: (Moment, Duration),
     /// When collapsed connections are looked for next.
     look_for_collapsed: Moment,
     /// Smoothed rate of one connection.
@@ -353,6 +355,7 @@ impl Transfer {
             warm: Vec::new(),
             reserved: 0,
             hedged: 0,
+            hedges_rest: (Moment::ZERO, Duration::ZERO),
             look_for_collapsed: Moment::ZERO,
             sources: Sources::new(policy.sources),
             range_worked: false,

@@ -101,3 +101,28 @@ fn two_that_bring_the_last_piece_at_the_same_time_write_each_byte_once() {
     assert_little_wasted(&outcome);
     assert_eq!(server.gets().iter().filter(|get| get.start() >= PAYLOAD.len - LAST).count(), 1);
 }
+
+#[test]
+fn a_hedge_that_is_refused_costs_nothing() {
+    for status in [404, 403, 416, 503, 200] {
+        let gate = Gate::at_offset(PAYLOAD.len - LAST);
+        let opener = gate.clone();
+        let server = Server::serve(PAYLOAD)
+            .rate(RATE)
+            .gate(&gate)
+            .behave(move |request, _| {
+                if is_hedge(request) {
+                    opener.open();
+                    return if status == 200 { Reply::Everything } else { Reply::Status(status) };
+                }
+                Reply::Normal
+            })
+            .start();
+        let sandbox = Sandbox::new();
+        let outcome = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run();
+        outcome.assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        assert_little_wasted(&outcome);
+        assert_eq!(server.gets().iter().filter(|get| is_hedge(&get.request)).count(), 1, "{status}");
+    }
+}

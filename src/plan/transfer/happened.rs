@@ -22,10 +22,14 @@ impl Transfer {
         };
         let known = self.sources.known(ask.source, self.known.as_ref());
         let helps = ask.source != self.sources.lead();
-        let ruling = match judge(&asked, known.as_ref(), answer) {
+        let verdict = judge(&asked, known.as_ref(), answer);
+        if second && !is_as_asked(&verdict, ask.wanted) {
+            // The first one goes on. What the server means by it is judged when there is no other way to ask.
+            self.hedge_failed(ask.wanted.len(), now);
+            return Ruling::Leave;
+        }
+        let ruling = match verdict {
             Verdict::Refused(refusal) if helps => self.helper_refused(&ask, refusal, now),
-            // The file is being fetched in ranges, and one of two at the same piece is no reason to do it otherwise.
-            Verdict::Whole { .. } | Verdict::Empty { .. } if second => Ruling::Leave,
             Verdict::Partial { stated, representation } if helps => {
                 self.helped(id, &ask, stated, &representation)
             }
@@ -127,12 +131,14 @@ impl Transfer {
     fn confine(&mut self, id: AttemptId, length: u64, now: Moment) {
         let connections = self.concurrency.expected(length, now);
         let share = segment::share_of_the_probe(length, connections, self.latency());
-        let share = share.max(self.policy.first_split);
+        let shortest =
+            segment::shortest_first(self.policy.first_split, self.policy.min_split, self.latency());
+        let share = share.max(shortest);
         if let Some(attempt) = self.attempts.get_mut(&id) {
             let end = attempt.end.min(length);
             let shared = end.min(attempt.position + share);
             // What would be left for another request must be worth one.
-            attempt.end = if end - shared < self.policy.first_split { end } else { shared };
+            attempt.end = if end - shared < shortest { end } else { shared };
             let more = share.saturating_sub(attempt.end - attempt.position);
             self.reserved = more.min(length - attempt.end).min(segment::PROBE_SEGMENT / 2);
         }
@@ -318,6 +324,8 @@ impl Transfer {
         };
         let rest = attempt.rest();
         let (abandoned, source, beside) = (attempt.abandoned, attempt.ask.source, attempt.beside);
+        let (hedges, asked) = (attempt.second && beside.is_some(), attempt.ask.wanted.len());
+        let refunded = if attempt.flowing.is_some() { 0 } else { asked };
         let streaming = self.stage == Stage::Stream && !abandoned;
         let little = attempt.position - attempt.ask.wanted.start() < LITTLE && !attempt.brought_a_share();
         if matches!(end, End::Complete)
@@ -329,6 +337,9 @@ impl Transfer {
         }
         match end {
             End::Complete | End::Broken(_) | End::Nonsense(_) if abandoned => {}
+            End::Fatal(error) if matches!(error.kind(), Kind::Disk | Kind::Other) => self.fail(error),
+            End::Broken(_) | End::Nonsense(_) | End::Fatal(_) if hedges => self.hedge_failed(refunded, now),
+            End::Complete if hedges && !rest.is_empty() => self.hedge_failed(0, now),
             End::Complete if streaming && self.length().is_none() && self.is_all_before(position) => {
                 self.length_learned(position);
             }
@@ -343,8 +354,6 @@ impl Transfer {
             End::Nonsense(cause) => {
                 self.torn(id, Setback::Unusable, Kind::Http, cause, now);
             }
-            // A disk fails whatever the source.
-            End::Fatal(error) if matches!(error.kind(), Kind::Disk | Kind::Other) => self.fail(error),
             End::Fatal(error) => self.source_failed(source, error),
         }
         self.attempts.remove(&id);
@@ -390,6 +399,11 @@ impl Transfer {
         }
         self.finished = false;
     }
+}
+
+/// Whether an answer holds a range that begins with what was asked for, of the version that is known.
+fn is_as_asked(verdict: &Verdict, wanted: ByteRange) -> bool {
+    matches!(verdict, Verdict::Partial { stated, .. } if stated.start() == wanted.start())
 }
 
 /// Takes a new measurement into a smoothed one.

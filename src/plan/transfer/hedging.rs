@@ -10,10 +10,16 @@ use super::*;
 /// when a range is taken away is lost as well.
 const MOST_TWICE: u64 = 250;
 
+/// After a hedge that was of no use; twice as long after each further one.
+const HEDGES_REST: Duration = Duration::from_secs(1);
+
 impl Transfer {
     /// Asks a connection that has just come free for all that another one still has to bring.
     pub(super) fn hedge(&mut self, source: usize, now: Moment) -> Option<Command> {
         let warm = *self.warm.last()?;
+        if now < self.hedges_rest.0 {
+            return None;
+        }
         let round_trip = self.round_trip.unwrap_or_default();
         let (beside, rest) = self
             .attempts
@@ -35,6 +41,14 @@ impl Transfer {
             }
         }
         Some(Command::Hedge { id, beside, ask })
+    }
+
+    /// A hedge was refused or broke. That is no failure of the transfer, and tells little of what the server serves: the first
+    /// one goes on. Another one is tried later; what the failed one was to cost may be spent on it, so far as nothing came.
+    pub(super) fn hedge_failed(&mut self, refunded: u64, now: Moment) {
+        self.hedged = self.hedged.saturating_sub(refunded);
+        let pause = (self.hedges_rest.1 * 2).max(HEDGES_REST);
+        self.hedges_rest = (now + pause, pause);
     }
 
     /// Where both have fallen silent the second one is given up, and the first can be taken over from again.

@@ -444,6 +444,27 @@ fn one_that_hedges_and_fails_costs_nothing() {
 }
 
 #[test]
+fn whatever_a_hedge_is_answered_the_first_one_goes_on() {
+    for status in [200, 204, 401, 403, 404, 410, 412, 416, 429, 500, 503] {
+        let well = pausing(LENGTH, 100_000, seconds(2), 7);
+        let badly = hedged_badly(seconds(2), &[Fault::Status(status, None); 20]);
+        assert!(
+            badly.now <= fluid(LENGTH) + seconds(2) + Duration::from_millis(300),
+            "{status}: {:?}",
+            badly.now
+        );
+        assert!(badly.log.starts.len() <= well.log.starts.len() + 4, "{status}: {badly:?}");
+        assert_eq!(badly.log.discards, 0, "{status}");
+    }
+}
+
+#[test]
+fn after_a_hedge_that_was_refused_another_one_is_tried() {
+    let took = hedged_badly(seconds(50), &[Fault::Status(503, None)]).now;
+    assert!(took <= fluid(LENGTH) + seconds(3), "{took:?}");
+}
+
+#[test]
 fn where_both_have_fallen_silent_the_piece_is_taken_over() {
     for fault in [Fault::Mute, Fault::Silent(0), Fault::Silent(1_000)] {
         for faults in [vec![fault], vec![fault; 2]] {
