@@ -37,7 +37,7 @@ fn preface(options: &Options) -> Vec<String> {
         "Written by `cargo bench --bench peers -- --write`. nginx on loopback, or at the end".to_owned(),
         format!(
             "of an emulated line; every client in a process of its own, {rounds} interleaved rounds, medians, each \
-             file's digest checked outside the measured time."
+             file's digest checked outside the measured time. With `--row NAME` a row is measured and replaced by itself."
         ),
     ];
     if options.quick {
@@ -50,12 +50,34 @@ const fn place(workshop: &Workshop) -> &'static str {
     if workshop.in_memory() { "on tmpfs" } else { "on disk: there was no room in memory" }
 }
 
-/// Writes the text to where the repository keeps it.
+/// Where every row begins, and what follows the last one.
+const SECTION: &str = "\n## ";
+
+/// Writes the text to where the repository keeps it. Rows that were not measured now stay as they are, with their dates.
 pub(crate) fn save(text: &str) -> Outcome<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md");
-    std::fs::write(&path, text)?;
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    std::fs::write(&path, merged(&before, text))?;
     eprintln!("written: {}", path.display());
     Ok(())
+}
+
+/// The rows of `fresh` in the place of those of `before`, new ones behind the others.
+fn merged(before: &str, fresh: &str) -> String {
+    let name = |section: &str| section.split(':').next().unwrap_or_default().trim().to_owned();
+    let mut fresh_sections = fresh.split(SECTION);
+    let preface = fresh_sections.next().unwrap_or_default();
+    let mut rows: Vec<_> = fresh_sections.collect();
+    let facts = rows.pop().unwrap_or_default();
+    let old: Vec<_> = before.split(SECTION).skip(1).collect();
+    let mut sections = vec![preface];
+    for section in &old[..old.len().saturating_sub(1)] {
+        let found = rows.iter().position(|row| name(row) == name(section));
+        sections.push(found.map_or(*section, |at| rows.remove(at)));
+    }
+    sections.extend(rows);
+    sections.push(facts);
+    sections.join(SECTION)
 }
 
 /// A wrong file always fails; a missed bound only when asked to.

@@ -20,10 +20,9 @@ mod uneven;
 mod verified;
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde_json::Value;
-
-pub(crate) use by_hand::ByHand;
 
 use crate::Outcome;
 use crate::check::Check;
@@ -33,6 +32,7 @@ use crate::race::Track;
 use crate::tools::Tools;
 use crate::wan::Wan;
 use crate::workshop::Workshop;
+pub(crate) use by_hand::ByHand;
 
 /// What one comparison gave.
 #[derive(Default)]
@@ -59,7 +59,8 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn push(&mut self, row: Row) -> Outcome<()> {
+    fn push(&mut self, mut row: Row) -> Outcome<()> {
+        row.notes.push(format!("Measured: {}.", httpdate::fmt_http_date(SystemTime::now())));
         self.rows.push(row);
         (self.after_each)(&self.rows)
     }

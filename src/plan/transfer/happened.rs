@@ -25,7 +25,14 @@ impl Transfer {
         let verdict = judge(&asked, known.as_ref(), answer);
         if second && !is_as_asked(&verdict, ask.wanted) {
             // The first one goes on. What the server means by it is judged when there is no other way to ask.
-            self.hedge_failed(ask.wanted.len(), now);
+            let asked_to_wait = match verdict {
+                Verdict::Refused(Refusal::Busy { retry_after, .. }) => retry_after.unwrap_or_default(),
+                _ => Duration::ZERO,
+            };
+            if !helps {
+                self.retry.pause(asked_to_wait, now);
+            }
+            self.hedge_failed(ask.wanted.len(), asked_to_wait, now);
             return Ruling::Leave;
         }
         let ruling = match verdict {
@@ -338,8 +345,10 @@ impl Transfer {
         match end {
             End::Complete | End::Broken(_) | End::Nonsense(_) if abandoned => {}
             End::Fatal(error) if matches!(error.kind(), Kind::Disk | Kind::Other) => self.fail(error),
-            End::Broken(_) | End::Nonsense(_) | End::Fatal(_) if hedges => self.hedge_failed(refunded, now),
-            End::Complete if hedges && !rest.is_empty() => self.hedge_failed(0, now),
+            End::Broken(_) | End::Nonsense(_) | End::Fatal(_) if hedges => {
+                self.hedge_failed(refunded, Duration::ZERO, now);
+            }
+            End::Complete if hedges && !rest.is_empty() => self.hedge_failed(0, Duration::ZERO, now),
             End::Complete if streaming && self.length().is_none() && self.is_all_before(position) => {
                 self.length_learned(position);
             }

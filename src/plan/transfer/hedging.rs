@@ -44,11 +44,11 @@ impl Transfer {
     }
 
     /// A hedge was refused or broke. That is no failure of the transfer, and tells little of what the server serves: the first
-    /// one goes on. Another one is tried later; what the failed one was to cost may be spent on it, so far as nothing came.
-    pub(super) fn hedge_failed(&mut self, refunded: u64, now: Moment) {
+    /// one goes on. Another one is tried later, and not before the server asked to be asked again; what the failed one was to cost may be spent on it, so far as nothing came.
+    pub(super) fn hedge_failed(&mut self, refunded: u64, asked_to_wait: Duration, now: Moment) {
         self.hedged = self.hedged.saturating_sub(refunded);
         let pause = (self.hedges_rest.1 * 2).max(HEDGES_REST);
-        self.hedges_rest = (now + pause, pause);
+        self.hedges_rest = (now + pause.max(asked_to_wait), pause);
     }
 
     /// Where both have fallen silent the second one is given up, and the first can be taken over from again.

@@ -462,6 +462,9 @@ fn whatever_a_hedge_is_answered_the_first_one_goes_on() {
 fn after_a_hedge_that_was_refused_another_one_is_tried() {
     let took = hedged_badly(seconds(50), &[Fault::Status(503, None)]).now;
     assert!(took <= fluid(LENGTH) + seconds(3), "{took:?}");
+    // No request comes before the server wants one: the simulation sees to that.
+    let took = hedged_badly(seconds(50), &[Fault::Status(429, Some(4))]).now;
+    assert!(took >= fluid(LENGTH) + seconds(4) && took <= fluid(LENGTH) + seconds(6), "{took:?}");
 }
 
 #[test]
