@@ -112,12 +112,12 @@ fn find_fast_down() -> Option<PathBuf> {
     })
 }
 
-/// The first line the program says about itself; nginx says it on stderr.
+/// The first line the program says about itself; nginx and fast-down say it on stderr.
 fn said(program: &Path, flag: &str) -> String {
     let Ok(output) = clean(program).arg(flag).output() else {
         return format!("{}: did not run", program.display());
     };
-    let both = if flag == "--help" { output.stderr } else { [output.stdout, output.stderr].concat() };
+    let both = [output.stderr, output.stdout].concat();
     let text = String::from_utf8_lossy(&both);
     let line = text.lines().next().unwrap_or("(no version)");
     // What follows in brackets are the versions of everything it was linked with.

@@ -169,7 +169,7 @@ impl Driver {
                     self.send(id, ask, lane, teller);
                 }
                 Command::Hedge { id, beside, ask } => {
-                    // The plan names one that is under way.
+                    // The plan names one that is under way, and each of those has its lane.
                     let lane =
                         self.lanes.get(&beside).map_or_else(|| Lane::new(ask.wanted), |lane| lane.beside());
                     self.send(id, ask, lane, teller);

@@ -118,7 +118,12 @@ impl Lane {
     pub(crate) fn wrote(&self, offset: u64, bytes: &[u8]) {
         let mut state = self.lock();
         state.runs.wrote(offset, bytes);
-        state.ahead.insert(ByteRange::new(offset, offset + bytes.len() as u64));
+        let end = offset + bytes.len() as u64;
+        if offset == self.position() && state.ahead.is_empty() {
+            self.track.position.store(end, Ordering::Release);
+            return;
+        }
+        state.ahead.insert(ByteRange::new(offset, end));
         if let Some(run) = state.ahead.run_at(self.position()) {
             state.ahead.remove(run);
             self.track.position.store(run.end(), Ordering::Release);
@@ -129,14 +134,11 @@ impl Lane {
         self.track.position.load(Ordering::Acquire)
     }
 
-    /// Whether everything up to its end is written, by whomever.
-    pub(crate) fn is_full(&self) -> bool {
+    /// Whether nothing is left for a worker that has come to `offset`: that is the end, or everything up to it is written,
+    /// by whomever.
+    pub(crate) fn is_over(&self, offset: u64) -> bool {
         let end = self.lock().end;
-        self.position() >= end
-    }
-
-    pub(crate) fn end(&self) -> u64 {
-        self.lock().end
+        offset >= end || self.position() >= end
     }
 
     /// Ends the lane at `end`, or where its claims end if that is later; says where. `leftover` is what of its answer is
@@ -227,9 +229,9 @@ mod tests {
         assert_eq!((first.position(), second.position()), (130, 130));
         assert_eq!(second.claim(130, 70), Claim::Write(70));
         assert_eq!(first.claim(125, 100), Claim::Skip(75));
-        assert!(!first.is_full());
+        assert!(!first.is_over(199) && first.is_over(200));
         second.wrote(130, &[7; 70]);
-        assert!(first.is_full() && second.is_full());
+        assert!(first.is_over(130) && second.is_over(130));
         let written: u64 = first.take_runs().iter().map(|run| run.range.len()).sum();
         assert_eq!(written, 100);
     }

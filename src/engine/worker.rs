@@ -137,7 +137,7 @@ async fn take(shared: &Shared, lane: &Lane, mut body: Body, permit: Permit, body
                 }
             }
         }
-        if offset >= lane.end() || lane.is_full() {
+        if lane.is_over(offset) {
             let rest = ByteRange::new(offset + bytes.len() as u64, body_end.unwrap_or(u64::MAX));
             finish(shared, lane, body, rest).await;
             return End::Complete;

@@ -114,6 +114,11 @@ pub(crate) struct Leftover {
     pub(crate) time: Duration,
 }
 
+impl Leftover {
+    /// Nobody will need the connection.
+    const NOTHING: Self = Self { bytes: 0, time: Duration::ZERO };
+}
+
 impl Default for Leftover {
     /// What is read before anything is known of the connection.
     fn default() -> Self {
@@ -230,6 +235,11 @@ impl Attempt {
         let recent = if last > recent && recent > 0.0 { last * last / recent } else { recent };
         let silent = now.saturating_sub(self.last_bytes).saturating_sub(LATELY);
         recent / (1.0 + silent.as_secs_f64() / LATELY.as_secs_f64())
+    }
+
+    /// Whether it has delivered for long enough to tell how fast it is.
+    fn is_known(&self, soonest: Duration, now: Moment) -> bool {
+        self.flowing.is_some_and(|flowing| now.saturating_sub(flowing) >= KNOWN.max(soonest))
     }
 
     fn prey(&self, now: Moment) -> Prey {

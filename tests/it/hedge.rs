@@ -48,81 +48,56 @@ fn a_last_piece_that_does_not_come_is_brought_by_another_connection() {
     assert!(outcome.events_named("retry").is_empty(), "{outcome}");
 }
 
-#[test]
-fn the_first_one_may_still_be_the_one_that_brings_it() {
+/// A server that holds the last piece back until it is asked for a second time, which gets `reply`.
+fn held_until_the_hedge(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Server {
     let gate = Gate::at_offset(PAYLOAD.len - LAST);
     let opener = gate.clone();
-    let server = Server::serve(PAYLOAD)
+    Server::serve(PAYLOAD)
         .rate(RATE)
         .gate(&gate)
         .behave(move |request, _| {
-            if is_hedge(request) {
-                // Nothing ever comes of this one, and the other one goes on.
-                opener.open();
-                return Reply::Ends(Ending::Stall(0));
+            if !is_hedge(request) {
+                return Reply::Normal;
             }
-            Reply::Normal
+            opener.open();
+            reply()
         })
-        .start();
+        .start()
+}
+
+/// Fetches the file, and says what was fetched for nothing.
+#[track_caller]
+fn assert_hedged_once(server: &Server, args: &[&str]) -> (Outcome, u64) {
     let sandbox = Sandbox::new();
-    let outcome = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run();
+    let outcome = sandbox.haul().args(FOUR).args(args).arg(server.url("/file.bin")).run();
     outcome.assert_ok();
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    let hedges = server.gets().iter().filter(|get| is_hedge(&get.request)).count();
+    assert_eq!(hedges, 1, "{}", server.describe());
+    let wasted = assert_little_wasted(&outcome);
+    (outcome, wasted)
+}
+
+#[test]
+fn the_first_one_may_still_be_the_one_that_brings_it() {
+    // Nothing ever comes of the second one, and the first goes on.
+    let server = held_until_the_hedge(|| Reply::Ends(Ending::Stall(0)));
+    let (outcome, wasted) = assert_hedged_once(&server, &[]);
     assert!(outcome.elapsed < Duration::from_secs(4), "{outcome}");
-    assert_eq!(assert_little_wasted(&outcome), 0, "{outcome}");
-    assert_eq!(server.gets().iter().filter(|get| get.start() >= PAYLOAD.len - LAST).count(), 1);
+    assert_eq!(wasted, 0, "{outcome}");
 }
 
 #[test]
 fn two_that_bring_the_last_piece_at_the_same_time_write_each_byte_once() {
-    let gate = Gate::at_offset(PAYLOAD.len - LAST);
-    let opener = gate.clone();
-    let server = Server::serve(PAYLOAD)
-        .rate(RATE)
-        .gate(&gate)
-        .behave(move |request, _| {
-            if is_hedge(request) {
-                opener.open();
-                return Reply::Throttled(RATE / 4);
-            }
-            Reply::Normal
-        })
-        .start();
-    let sandbox = Sandbox::new();
+    let server = held_until_the_hedge(|| Reply::Throttled(RATE / 4));
     // The manifest takes each byte once and no more, and the digest vouches for what was written.
-    let outcome = sandbox
-        .haul()
-        .args(FOUR)
-        .args(["--sha256", &PAYLOAD.sha256_hex()])
-        .arg(server.url("/file.bin"))
-        .run();
-    outcome.assert_ok();
-    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
-    assert_little_wasted(&outcome);
-    assert_eq!(server.gets().iter().filter(|get| get.start() >= PAYLOAD.len - LAST).count(), 1);
+    assert_hedged_once(&server, &["--sha256", &PAYLOAD.sha256_hex()]);
 }
 
 #[test]
 fn a_hedge_that_is_refused_costs_nothing() {
-    for status in [404, 403, 416, 503, 200] {
-        let gate = Gate::at_offset(PAYLOAD.len - LAST);
-        let opener = gate.clone();
-        let server = Server::serve(PAYLOAD)
-            .rate(RATE)
-            .gate(&gate)
-            .behave(move |request, _| {
-                if is_hedge(request) {
-                    opener.open();
-                    return if status == 200 { Reply::Everything } else { Reply::Status(status) };
-                }
-                Reply::Normal
-            })
-            .start();
-        let sandbox = Sandbox::new();
-        let outcome = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run();
-        outcome.assert_ok();
-        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
-        assert_little_wasted(&outcome);
-        assert_eq!(server.gets().iter().filter(|get| is_hedge(&get.request)).count(), 1, "{status}");
+    for status in [404, 403, 416, 503] {
+        assert_hedged_once(&held_until_the_hedge(move || Reply::Status(status)), &[]);
     }
+    assert_hedged_once(&held_until_the_hedge(|| Reply::Everything), &[]);
 }

@@ -24,6 +24,8 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
+pub(crate) use by_hand::ByHand;
+
 use crate::Outcome;
 use crate::check::Check;
 use crate::options::{Options, RowName};
@@ -32,7 +34,6 @@ use crate::race::Track;
 use crate::tools::Tools;
 use crate::wan::Wan;
 use crate::workshop::Workshop;
-pub(crate) use by_hand::ByHand;
 
 /// What one comparison gave.
 #[derive(Default)]

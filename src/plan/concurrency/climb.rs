@@ -40,6 +40,8 @@ const FIRST_HOLD: Duration = Duration::from_secs(5);
 const LONGEST_HOLD: Duration = Duration::from_secs(80);
 /// Connections are not multiplied unseen below so many bytes for each of them.
 const WORTH_ONE: u64 = 1 << 20;
+/// From the first connecting to the first answer.
+const LONG_WAY: Duration = Duration::from_millis(150);
 /// A file that is done within this time is not worth a trial.
 const NEARLY_DONE: Duration = Duration::from_secs(2);
 /// Connections of which not all deliver within this time are starved: those that do are the level.
@@ -152,16 +154,15 @@ impl Climb {
     /// How many connections to begin with, where the first answer took `latency`, the connecting included. On a long
     /// way a connection takes long to get up to speed, and several do that together; on a short one it does not matter.
     pub(crate) fn first_level(latency: Duration) -> usize {
-        match latency.as_millis() {
-            0..75 => 2,
-            75..150 => 4,
-            _ => 12,
+        if Self::is_long(latency) {
+            return 12;
         }
+        if latency < Duration::from_millis(75) { 2 } else { 4 }
     }
 
     /// Whether the way is so long that a measurement would take longer than is worth waiting for, at first.
     pub(crate) fn is_long(latency: Duration) -> bool {
-        Self::first_level(latency) >= 8
+        latency >= LONG_WAY
     }
 
     pub(crate) fn level(&self) -> usize {

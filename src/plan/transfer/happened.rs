@@ -32,7 +32,7 @@ impl Transfer {
             if !helps {
                 self.retry.pause(asked_to_wait, now);
             }
-            self.hedge_failed(ask.wanted.len(), asked_to_wait, now);
+            self.hedge_failed(id, asked_to_wait, now);
             return Ruling::Leave;
         }
         let ruling = match verdict {
@@ -331,8 +331,7 @@ impl Transfer {
         };
         let rest = attempt.rest();
         let (abandoned, source, beside) = (attempt.abandoned, attempt.ask.source, attempt.beside);
-        let (hedges, asked) = (attempt.second && beside.is_some(), attempt.ask.wanted.len());
-        let refunded = if attempt.flowing.is_some() { 0 } else { asked };
+        let hedges = attempt.second && beside.is_some();
         let streaming = self.stage == Stage::Stream && !abandoned;
         let little = attempt.position - attempt.ask.wanted.start() < LITTLE && !attempt.brought_a_share();
         if matches!(end, End::Complete)
@@ -346,9 +345,9 @@ impl Transfer {
             End::Complete | End::Broken(_) | End::Nonsense(_) if abandoned => {}
             End::Fatal(error) if matches!(error.kind(), Kind::Disk | Kind::Other) => self.fail(error),
             End::Broken(_) | End::Nonsense(_) | End::Fatal(_) if hedges => {
-                self.hedge_failed(refunded, Duration::ZERO, now);
+                self.hedge_failed(id, Duration::ZERO, now);
             }
-            End::Complete if hedges && !rest.is_empty() => self.hedge_failed(0, Duration::ZERO, now),
+            End::Complete if hedges && !rest.is_empty() => self.hedge_failed(id, Duration::ZERO, now),
             End::Complete if streaming && self.length().is_none() && self.is_all_before(position) => {
                 self.length_learned(position);
             }

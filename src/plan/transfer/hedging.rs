@@ -44,9 +44,11 @@ impl Transfer {
     }
 
     /// A hedge was refused or broke. That is no failure of the transfer, and tells little of what the server serves: the first
-    /// one goes on. Another one is tried later, and not before the server asked to be asked again; what the failed one was to cost may be spent on it, so far as nothing came.
-    pub(super) fn hedge_failed(&mut self, refunded: u64, asked_to_wait: Duration, now: Moment) {
-        self.hedged = self.hedged.saturating_sub(refunded);
+    /// one goes on. Another one is tried later, and not before the server asked to be asked again. If nothing came of this
+    /// one, it cost nothing.
+    pub(super) fn hedge_failed(&mut self, id: AttemptId, asked_to_wait: Duration, now: Moment) {
+        let unserved = self.attempts.get(&id).filter(|attempt| attempt.flowing.is_none());
+        self.hedged -= unserved.map_or(0, |attempt| attempt.ask.wanted.len()).min(self.hedged);
         let pause = (self.hedges_rest.1 * 2).max(HEDGES_REST);
         self.hedges_rest = (now + pause.max(asked_to_wait), pause);
     }
@@ -74,8 +76,7 @@ impl Transfer {
             return false;
         };
         let left = (length / MOST_TWICE).saturating_sub(self.hedged);
-        let soonest = KNOWN.max(self.round_trip.unwrap_or_default() * 2);
-        let known = attempt.flowing.is_some_and(|flowing| now.saturating_sub(flowing) >= soonest);
+        let known = attempt.is_known(self.round_trip.unwrap_or_default() * 2, now);
         // A reader that holds a connection back makes it look slow.
         let free = attempt.is_active() && attempt.beside.is_none() && self.policy.window.is_none();
         known && free && segment::is_a_piece(attempt.rest().len(), left, *warm)

@@ -16,8 +16,6 @@ impl Transfer {
         };
         let rate =
             |attempt: &Attempt| attempt.meter.rate().filter(|_| attempt.flowing.is_some()).unwrap_or(0.0);
-        // Its connection is not needed any more.
-        let leftover = Leftover { bytes: 0, time: Duration::ZERO };
         let (id, attempt) = self
             .attempts
             .iter_mut()
@@ -31,7 +29,7 @@ impl Transfer {
             return Some(Command::Abandon { id });
         }
         attempt.shortened = Some(now);
-        Some(Command::Shorten { id, end: attempt.position, leftover })
+        Some(Command::Shorten { id, end: attempt.position, leftover: Leftover::NOTHING })
     }
 
     /// A connection that would still work long after all others have nothing left: it keeps what it brings until then,
@@ -56,9 +54,8 @@ impl Transfer {
             let slow = pace * paces.len() as f64 * COLLAPSED < total;
             let late = rest / pace.max(1.0) > 2.0 * left + WARM.as_secs_f64();
             let attempt = &self.attempts[id];
-            let known = attempt.flowing.is_some_and(|flowing| now.saturating_sub(flowing) >= soonest);
             slow && late
-                && known
+                && attempt.is_known(soonest, now)
                 && attempt.rest().len() >= self.policy.min_split
                 && may_be_robbed(attempt, soonest, now)
         })?;
@@ -100,7 +97,7 @@ impl Transfer {
         let total: f64 = self.attempts.values().filter_map(|attempt| attempt.meter.recent(LATELY)).sum();
         let missing = self.length().unwrap_or(0).saturating_sub(self.written.len());
         if (missing as f64) < total * time.as_secs_f64() * 2.0 {
-            return Leftover { bytes: 0, time };
+            return Leftover::NOTHING;
         }
         Leftover { bytes: (rate * time.as_secs_f64()) as u64, time }
     }
@@ -126,8 +123,7 @@ impl Transfer {
 
 fn may_be_robbed(attempt: &Attempt, soonest: Duration, now: Moment) -> bool {
     let since = |moment: Moment| now.saturating_sub(moment);
-    let known = attempt.flowing.is_some_and(|flowing| since(flowing) >= KNOWN.max(soonest));
-    let warm = known || since(attempt.started) >= WARM.max(soonest);
+    let warm = attempt.is_known(soonest, now) || since(attempt.started) >= WARM.max(soonest);
     let rested = attempt.shortened.is_none_or(|at| since(at) >= STEAL_PAUSE.max(soonest));
     let seen = attempt.position > attempt.ask.wanted.start() || attempt.stalled;
     warm && rested && seen && attempt.is_active() && attempt.beside.is_none()

@@ -1,0 +1,142 @@
+//! The last piece: asked for twice where it is held up, and what that may cost.
+
+use super::*;
+
+const LENGTH: u64 = 60_000_000;
+/// Of each of eight connections.
+const RATE: u64 = 4_000_000;
+
+/// How long a fluid would take.
+fn fluid(length: u64) -> Duration {
+    Duration::from_secs_f64(length as f64 / (8.0 * RATE as f64))
+}
+
+/// Who comes within `before_end` of the end has the rate `rate` for so long; the coming requests meet `faults`.
+fn held_up(
+    length: u64,
+    before_end: u64,
+    rate: u64,
+    time: Duration,
+    faults: VecDeque<Option<Fault>>,
+    seed: u64,
+) -> Simulation {
+    let server = Server {
+        rates: (RATE, RATE),
+        head: (60, 60),
+        slow_beyond: Some((length - before_end, rate, fluid(length) + time)),
+        faults,
+        ..Server::of(length)
+    };
+    let policy = Policy { first_split: MIB, stall: seconds(60), seed, ..policy(8) };
+    let mut simulation = Simulation::new(policy, server);
+    finish(&mut simulation);
+    simulation
+}
+
+/// The last piece does not come for so long.
+fn pausing(length: u64, before_end: u64, pause: Duration, seed: u64) -> Simulation {
+    held_up(length, before_end, 0, pause, VecDeque::new(), seed)
+}
+
+#[test]
+fn a_last_piece_that_is_held_up_is_asked_for_twice_and_comes_once_it_was_missed_and_a_round_trip_later() {
+    let (well, late) = (pausing(LENGTH, 100_000, seconds(0), 7), pausing(LENGTH, 100_000, seconds(30), 7));
+    // Until it is missed, and two answers, for one may be waited for already.
+    let most = well.now + Duration::from_millis(400 + 2 * 60);
+    assert!(late.now <= most, "{:?} against {:?}", late.now, well.now);
+    assert_eq!((well.log.hedges.len(), late.log.hedges.len()), (0, 1), "{late:?}");
+    assert!(late.log.received <= LENGTH + LENGTH / 200);
+}
+
+#[test]
+fn a_piece_of_more_than_a_little_is_not_fetched_twice_but_shared_out() {
+    let simulation = pausing(LENGTH, 2_000_000, seconds(30), 7);
+    assert!(simulation.log.shortened > 0);
+    let hedged: u64 = simulation.log.hedges.iter().map(|range| range.len()).sum();
+    assert!(hedged <= LENGTH / 200);
+}
+
+#[test]
+fn of_two_at_the_last_piece_each_position_is_written_by_whoever_brings_it_first() {
+    // One that is as slow as this is hedged, and brings a few bytes itself before the other one answers.
+    let simulation = held_up(LENGTH, 60_000, 50_000, seconds(30), VecDeque::new(), 7);
+    let [hedged] = simulation.log.hedges[..] else { panic!("{simulation:?}") };
+    let writers = simulation.disk.sources_within(hedged);
+    assert_eq!(writers.len(), 2, "{writers:?}");
+    assert_eq!(simulation.disk.written().len(), LENGTH);
+    assert!(simulation.log.received <= LENGTH + LENGTH / 200);
+}
+
+/// A last piece that pauses for so long, and whose hedges meet `faults` in their order.
+fn hedged_badly(pause: Duration, faults: &[Fault]) -> Simulation {
+    let well = pausing(LENGTH, 100_000, pause, 7);
+    let is_hedge = |(_, ask): &(Moment, Ask)| well.log.hedges.contains(&ask.wanted);
+    let before = well.log.starts.iter().position(is_hedge).expect("it is hedged");
+    let faults = vec![None; before].into_iter().chain(faults.iter().copied().map(Some)).collect();
+    let badly = held_up(LENGTH, 100_000, 0, pause, faults, 7);
+    assert!(!badly.log.hedges.is_empty());
+    badly
+}
+
+#[test]
+fn one_that_hedges_and_fails_costs_nothing() {
+    for fault in
+        [Fault::Refused, Fault::Status(503, None), Fault::Mute, Fault::Cut(1_000), Fault::Silent(1_000)]
+    {
+        let took = hedged_badly(seconds(1), &[fault]).now.as_secs_f64();
+        assert!(took <= 2.0 + 1.0 + 0.3, "{fault:?}: {took} s");
+    }
+}
+
+#[test]
+fn whatever_a_hedge_is_answered_the_first_one_goes_on() {
+    for status in [200, 204, 401, 403, 404, 410, 412, 416, 429, 500, 503] {
+        let well = pausing(LENGTH, 100_000, seconds(2), 7);
+        let badly = hedged_badly(seconds(2), &[Fault::Status(status, None); 20]);
+        assert!(
+            badly.now <= fluid(LENGTH) + seconds(2) + Duration::from_millis(300),
+            "{status}: {:?}",
+            badly.now
+        );
+        assert!(badly.log.starts.len() <= well.log.starts.len() + 4, "{status}: {badly:?}");
+        assert_eq!(badly.log.discards, 0, "{status}");
+    }
+}
+
+#[test]
+fn after_a_hedge_that_was_refused_another_one_is_tried() {
+    let took = hedged_badly(seconds(50), &[Fault::Status(503, None)]).now;
+    assert!(took <= fluid(LENGTH) + seconds(3), "{took:?}");
+    // No request comes before the server wants one: the simulation sees to that.
+    let took = hedged_badly(seconds(50), &[Fault::Status(429, Some(4))]).now;
+    assert!(took >= fluid(LENGTH) + seconds(4) && took <= fluid(LENGTH) + seconds(6), "{took:?}");
+}
+
+#[test]
+fn where_both_have_fallen_silent_the_piece_is_taken_over() {
+    for fault in [Fault::Mute, Fault::Silent(0), Fault::Silent(1_000)] {
+        for faults in [vec![fault], vec![fault; 2]] {
+            let took = hedged_badly(seconds(50), &faults).now.as_secs_f64();
+            assert!(took <= 2.0 + 3.0 * faults.len() as f64, "{faults:?}: {took} s");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 50, failure_persistence: None, ..ProptestConfig::default() })]
+
+    // The bound, wherever the last connection pauses and however long, and what it may cost.
+    #[test]
+    fn a_pause_at_the_end_costs_little_time_and_few_bytes(
+        megabytes in 10..200_u64, before_end in 1_000..1_200_000_u64, pause in 0..60_000_u64, seed: u64,
+    ) {
+        let length = megabytes * 1_000_000;
+        let simulation = pausing(length, before_end, Duration::from_millis(pause), seed);
+        let (took, fluid) = (simulation.now.as_secs_f64(), fluid(length).as_secs_f64());
+        prop_assert!(took <= 1.05 * fluid + 1.2, "{} s for {} s: {:?}", took, fluid, simulation);
+        // What comes in one step of the model is in the hand of whoever is told to stop.
+        let step = 80_000;
+        let most = length + length / 200 + step;
+        prop_assert!(simulation.log.received <= most, "{} of {}", simulation.log.received, length);
+    }
+}
