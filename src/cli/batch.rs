@@ -15,9 +15,9 @@ use tokio::task::JoinSet;
 /// How often the screen is looked after.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// Downloads that are under way or wait for their turn: so many that a turn never waits for one, and few enough that a
-/// long list takes no memory.
-const AHEAD: usize = 64;
+/// Downloads that are under way or wait for their turn: so many that a turn never waits for one, even where hundreds end
+/// between two looks at them, and few enough that a long list takes no memory.
+const AHEAD: usize = 256;
 
 /// With so many under way, what happens to them is taken in together, and not one by one: to be woken costs more than
 /// a small file does.

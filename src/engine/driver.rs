@@ -12,6 +12,7 @@ use super::teller::{Counters, Teller};
 use super::work::Work;
 use super::worker;
 use super::worker::{Permit, Question, Shared};
+use super::workers::Workers;
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::Journal;
@@ -61,8 +62,8 @@ struct Driver {
     wants: Wants,
     transfer: Transfer,
     shared: Arc<Shared>,
-    questions: mpsc::Receiver<Question>,
-    workers: JoinSet<(AttemptId, End)>,
+    questions: mpsc::Receiver<Box<Question>>,
+    workers: Workers,
     lanes: BTreeMap<AttemptId, Arc<Lane>>,
     /// Connections that are being made before they are needed.
     spares: JoinSet<()>,
@@ -114,7 +115,7 @@ struct Permitted {
 impl Driver {
     /// The loop. Ends with the file published, or with everything that came made durable.
     async fn drive(
-        mut self,
+        mut self: Box<Self>,
         teller: &mut Teller,
         cancelled: &mut watch::Receiver<bool>,
     ) -> Result<Report, Error> {
@@ -126,13 +127,13 @@ impl Driver {
             match self.obey(teller).await {
                 Ok(None) => {}
                 Ok(Some(report)) => return Ok(report),
-                Err(error) => return Err(self.give_up(error, teller).await),
+                Err(error) => return Err(Box::pin(self.give_up(error, teller)).await),
             }
             if let Some(error) = self.crashed.take() {
-                return Err(self.give_up(error, teller).await);
+                return Err(Box::pin(self.give_up(error, teller)).await);
             }
             tokio::select! {
-                Some(question) = self.questions.recv() => self.rule(question, teller),
+                Some(question) = self.questions.recv() => self.rule(*question, teller),
                 made = Self::being_made(&mut self.making) => self.made(made, teller),
                 Some(ended) = self.workers.join_next() => self.ended(ended, teller),
                 Some(_) = self.spares.join_next() => {}
@@ -190,7 +191,7 @@ impl Driver {
                         lane.abandon();
                     }
                 }
-                Command::Discard { why, lost } => self.discard(why, lost, teller).await?,
+                Command::Discard { why, lost } => Box::pin(self.discard(why, lost, teller)).await?,
                 Command::Announce(announcement) => {
                     self.pay(&announcement);
                     announce(teller, announcement, &self.wants.sources);
@@ -211,7 +212,12 @@ impl Driver {
         let lane = Arc::new(lane);
         self.lanes.insert(id, lane.clone());
         teller.most_connections = teller.most_connections.max(self.lanes.len());
-        self.workers.spawn(worker::attempt(self.shared.clone(), id, ask, lane));
+        let attempt = worker::attempt(self.shared.clone(), id, ask, lane);
+        if self.bare.is_some() {
+            self.workers.keep(attempt);
+        } else {
+            self.workers.send(attempt);
+        }
     }
 
     /// Each round of trying again comes out of what the host puts up with from all files together.

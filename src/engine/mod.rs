@@ -22,6 +22,7 @@ mod teller;
 mod upkeep;
 mod work;
 mod worker;
+mod workers;
 mod workplace;
 
 pub use crate::transport::Proxy;

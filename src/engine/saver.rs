@@ -12,6 +12,7 @@ use crate::verify::{Digest, hash_file};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A file that came as a whole.
@@ -28,6 +29,9 @@ type Saved = Result<Vec<Digest>, Error>;
 
 /// Files of one batch at the most.
 const BATCH: usize = 16;
+
+/// Whoever begins to save waits so long for others to come: to wake a thread for each file costs more than this.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// With so many waiting, whoever brings another one keeps its turn: what waits is in memory.
 const CROWD: usize = 64;
@@ -81,6 +85,7 @@ impl Saver {
     /// Saves what waits, until nothing does.
     fn work(&self) {
         let _guard = AtWork(self);
+        std::thread::sleep(GATHER);
         loop {
             let batch = {
                 let mut queue = self.lock();

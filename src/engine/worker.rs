@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) struct Shared {
     /// One for each source, by its number.
     pub(crate) requesters: Vec<Requester>,
-    pub(crate) questions: mpsc::Sender<Question>,
+    pub(crate) questions: mpsc::Sender<Box<Question>>,
     /// Payload taken off the network, wanted or not.
     pub(crate) received: AtomicU64,
     /// Nanoseconds that writing has taken, of all workers together.
@@ -82,7 +82,7 @@ async fn open(
     let answer = Answer::read(status, &headers, Clock::date());
     let body_length = answer.content_length;
     let (reply, ruling) = oneshot::channel();
-    if shared.questions.send(Question { id, answer, reply }).await.is_err() {
+    if shared.questions.send(Box::new(Question { id, answer, reply })).await.is_err() {
         return Ok(None);
     }
     Ok(ruling.await.ok().flatten().map(|permit| {

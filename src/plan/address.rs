@@ -1,6 +1,7 @@
 //! Where a resource is: an http or https URL that cannot be printed with its secrets.
 
 use std::fmt;
+use std::sync::Arc;
 use url::Url;
 
 /// An absolute http or https URL without userinfo.
@@ -16,7 +17,7 @@ use url::Url;
 /// # }
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Address(Url);
+pub struct Address(Arc<Url>);
 
 /// Scheme, host and port: the scope of a secret and of a connection (RFC 9110 §4.3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,7 +107,7 @@ impl Address {
             password: decoded(url.password().unwrap_or_default()),
         });
         strip(&mut url);
-        Ok((Self(url), userinfo))
+        Ok((Self(Arc::new(url)), userinfo))
     }
 
     /// Resolves a `Location` that this address answered with.
@@ -116,7 +117,7 @@ impl Address {
             return Err(AddressError::Userinfo);
         }
         strip(&mut url);
-        Ok(Self(url))
+        Ok(Self(Arc::new(url)))
     }
 
     pub(crate) fn origin(&self) -> Origin {
@@ -193,7 +194,7 @@ impl Address {
                 _ => parameter.to_owned(),
             })
             .collect();
-        let mut url = self.0.clone();
+        let mut url = Url::clone(&self.0);
         url.set_query(None);
         format!("{url}?{}", parameters.join("&"))
     }

@@ -51,7 +51,7 @@ pub(crate) struct Policy {
 }
 
 /// Names one attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct AttemptId(u64);
 
 /// What an attempt asks for.

@@ -59,8 +59,17 @@ impl Unnamed {
     /// Gives it its name, which nothing may have yet. False where this way of naming is not to be had, which cannot
     /// replace anything either.
     pub(crate) fn publish(&self, target: &Target, how: &Publication) -> Result<bool, Error> {
-        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        match rustix::fs::linkat(CWD, Path::new(&own), CWD, target.path(), AtFlags::SYMLINK_FOLLOW) {
+        let path = target.path();
+        // The shorter way is open to whoever made the file since Linux 6.10, and before that to root; otherwise it is as if
+        // nothing were there.
+        let named = match rustix::fs::linkat(&self.file, "", CWD, &path, AtFlags::EMPTY_PATH) {
+            Err(Errno::NOENT) => {
+                let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                rustix::fs::linkat(CWD, Path::new(&own), CWD, &path, AtFlags::SYMLINK_FOLLOW)
+            }
+            named => named,
+        };
+        match named {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) if how.replace => Ok(false),
             Err(Errno::EXIST) => {

@@ -114,19 +114,23 @@ impl Exchange {
         address: &Address,
         secrets: &Secrets,
         wish: Wish<'_>,
-        reached: impl FnOnce(),
+        reached: impl Fn(),
     ) -> Result<Reply, Trouble> {
-        let origin = address.origin();
-        if let Some(connection) = self.pool.take(&origin).await {
+        let mut pooled = self.pool.take(&address.origin()).await;
+        loop {
+            let is_pooled = pooled.is_some();
+            let connection = match pooled.take() {
+                Some(connection) => connection,
+                // Boxed, since it is large and most requests go without.
+                None => Box::pin(self.connect(address, &reached)).await?,
+            };
             match self.ask_on(connection, address, secrets, wish).await {
                 // The server hung up as the request left (RFC 9112 §9.3.1): nothing was answered, so asking
                 // again on a fresh connection is no second try.
-                Err(Trouble::Broken(_)) => {}
+                Err(Trouble::Broken(_)) if is_pooled => {}
                 answered => return answered,
             }
         }
-        let connection = self.connect(address, reached).await?;
-        self.ask_on(connection, address, secrets, wish).await
     }
 
     async fn ask_on(
@@ -174,7 +178,7 @@ impl Exchange {
 
     /// A connection to the server of `address`, straight or through the proxy that stands before it. `reached` is
     /// called when the server itself is, straight and before any handshake.
-    async fn connect(&self, address: &Address, reached: impl FnOnce()) -> Result<Connection, Trouble> {
+    async fn connect(&self, address: &Address, reached: impl Fn()) -> Result<Connection, Trouble> {
         let (origin, limit) = (address.origin(), self.settings.connect_timeout);
         let hop = self.proxies.hop(&origin).map_err(Trouble::Fatal)?;
         let line = match &hop {

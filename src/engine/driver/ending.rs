@@ -50,7 +50,7 @@ impl Driver {
                 path = Some(work.target.path());
             }
             Work::File(mut work) => {
-                let finished = self.finish_file(&mut work, length, teller).await;
+                let finished = Box::pin(self.finish_file(&mut work, length, teller)).await;
                 let place = work.place.clone();
                 self.work = Work::File(work);
                 match finished? {
@@ -108,7 +108,7 @@ impl Driver {
         let since = teller.clock.now();
         let actual = unless_cancelled(cancelled.clone(), work.digests(length)).await?;
         self.verifying += teller.clock.now().saturating_sub(since);
-        if actual.is_empty() && self.has_holes(work, length).await? {
+        if actual.is_empty() && has_holes(work, length).await? {
             // Every byte was written, so somebody has cut it: what the checksums say of it counts.
             let damaged = unless_cancelled(cancelled, work.audit_all()).await?;
             if damaged.is_empty() {
@@ -136,13 +136,6 @@ impl Driver {
         let actual = actual.iter().map(ToString::to_string).collect();
         work.checkpoint.record(Record::Rejected(actual)).await?;
         Err(mismatch)
-    }
-
-    /// Whether less is on disk than a file without holes has: cheap to see, and no proof of anything. File
-    /// systems that compress look like that, too.
-    async fn has_holes(&self, work: &FileWork, length: u64) -> Result<bool, Error> {
-        let place = work.place.clone();
-        Ok(blocking(move || place.part.allocated()).await? < length)
     }
 
     /// Sends damaged ranges back to be fetched again, once.
@@ -223,7 +216,7 @@ impl Driver {
     }
 
     /// Keeps what came, and says how much that is.
-    pub(super) async fn give_up(mut self, mut error: Error, teller: &mut Teller) -> Error {
+    pub(super) async fn give_up(mut self: Box<Self>, mut error: Error, teller: &mut Teller) -> Error {
         if let Work::Pipe(work) = &self.work {
             // A worker that waits for room would wait for ever.
             work.close();
@@ -307,6 +300,13 @@ async fn unless_cancelled<T>(
         () = until_cancelled(&mut cancelled) => Err(cancellation()),
         outcome = waited_for => outcome,
     }
+}
+
+/// Whether less is on disk than a file without holes has: cheap to see, and no proof of anything. File systems that
+/// compress look like that, too.
+async fn has_holes(work: &FileWork, length: u64) -> Result<bool, Error> {
+    let place = work.place.clone();
+    Ok(blocking(move || place.part.allocated()).await? < length)
 }
 
 /// The part file is not what was written.

@@ -30,6 +30,7 @@ impl Driver {
             Ruling::Take { offset, until } => (offset, until),
             Ruling::Begin { offset, until, representation } => {
                 if !self.keep_small(&representation, teller) {
+                    self.workers.let_go();
                     self.make(representation);
                     let soon = self.transfer.soon(self.clock.now());
                     self.warm(soon);

@@ -15,6 +15,7 @@ use crate::engine::survey::survey;
 use crate::engine::teller::Teller;
 use crate::engine::work::{FileWork, PipeWork, Work, blocking};
 use crate::engine::worker::Shared;
+use crate::engine::workers::Workers;
 use crate::error::Error;
 use crate::manifest::Trusted;
 use crate::plan::Address;
@@ -105,7 +106,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         }
         Output::File(path) => Target::from_path(&directory, &path)?,
         Output::Named if request.content_disposition => {
-            let suggested = survey(&requesters[0], false).await?.suggested_name();
+            let suggested = Box::pin(survey(&requesters[0], false)).await?.suggested_name();
             match suggested {
                 Some(name) => Target::new(directory, name.into())?,
                 None => Target::from_address(&directory, &wants.order.address)?,
@@ -147,7 +148,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
             return Ok(Prepared::Satisfied(satisfied(teller, &wants.order.address, &target, size, digests)));
         }
         Standing::Sealed { target, seal } => {
-            let now = survey(&requesters[0], false).await?.representation;
+            let now = Box::pin(survey(&requesters[0], false)).await?.representation;
             // Of no bytes there is only one version.
             let same = now.complete_length == Some(seal.size)
                 && (seal.size == 0 || now.validators.strongly_equal(&seal.validators));
@@ -267,7 +268,7 @@ impl Driver {
             transfer,
             shared: Arc::new(shared),
             questions,
-            workers: JoinSet::new(),
+            workers: Workers::default(),
             lanes: BTreeMap::new(),
             spares: JoinSet::new(),
             reached,

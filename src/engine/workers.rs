@@ -1,0 +1,89 @@
+//! The attempts of a file that are under way.
+
+use crate::plan::transfer::{AttemptId, End};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+use tokio::task::{JoinError, JoinSet};
+
+/// How an attempt ended.
+type Ended = (AttemptId, End);
+
+/// Attempts run as tasks of their own, so that they use all processors. But as long as a file may turn out to be small,
+/// its first attempt is carried on by whoever waits for it here: to pass a few kilobytes from task to task costs more than
+/// to fetch them.
+#[derive(Default)]
+pub(crate) struct Workers {
+    at_hand: Option<Pin<Box<dyn Future<Output = Ended> + Send>>>,
+    away: JoinSet<Ended>,
+}
+
+impl Workers {
+    /// Starts an attempt as a task.
+    pub(crate) fn send(&mut self, attempt: impl Future<Output = Ended> + Send + 'static) {
+        self.away.spawn(attempt);
+    }
+
+    /// Starts an attempt that goes on while [`Self::join_next`] is waited for; only one at a time does.
+    pub(crate) fn keep(&mut self, attempt: impl Future<Output = Ended> + Send + 'static) {
+        self.let_go();
+        self.at_hand = Some(Box::pin(attempt));
+    }
+
+    /// What was kept goes on as a task.
+    pub(crate) fn let_go(&mut self) {
+        if let Some(attempt) = self.at_hand.take() {
+            self.away.spawn(attempt);
+        }
+    }
+
+    /// Waits for the next attempt to end; `None` where there is none. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// An attempt that was a task has panicked. A panic of one that was kept goes through.
+    pub(crate) async fn join_next(&mut self) -> Option<Result<Ended, JoinError>> {
+        poll_fn(|cx| {
+            if let Some(attempt) = &mut self.at_hand
+                && let Poll::Ready(ended) = attempt.as_mut().poll(cx)
+            {
+                self.at_hand = None;
+                return Poll::Ready(Some(Ok(ended)));
+            }
+            match self.away.poll_join_next(cx) {
+                Poll::Ready(None) if self.at_hand.is_some() => Poll::Pending,
+                joined => joined,
+            }
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::oneshot;
+
+    /// An attempt that ends when it is told to, with the words it is told.
+    async fn attempt(told: oneshot::Receiver<&'static str>) -> Ended {
+        (AttemptId::default(), End::Broken(told.await.unwrap_or_default().to_owned()))
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_goes_on_wherever_it_is_and_each_end_is_heard_of_once() {
+        let mut workers = Workers::default();
+        assert!(workers.join_next().await.is_none());
+        let (one, first) = oneshot::channel();
+        let (two, second) = oneshot::channel();
+        let (three, third) = oneshot::channel();
+        workers.keep(attempt(first));
+        // The one before it becomes a task.
+        workers.keep(attempt(second));
+        workers.send(attempt(third));
+        for (tell, words) in [(two, "kept"), (one, "let go"), (three, "sent")] {
+            tell.send(words).unwrap();
+            let (_, end) = workers.join_next().await.unwrap().unwrap();
+            assert!(matches!(end, End::Broken(heard) if heard == words));
+        }
+        assert!(workers.join_next().await.is_none());
+    }
+}
