@@ -28,6 +28,8 @@ const MOST_WINDOWS: u32 = 8;
 const EARNED: f64 = 0.4;
 /// What shows it in one window, even in one in which the rate still grows.
 const CLEARLY: f64 = 0.68;
+/// A level is steady if its windows, and what it brought when it was last measured, differ by no more than this factor.
+const STEADY: f64 = 1.1;
 /// What one connection costs the server and its neighbours, as a part of the rate: fewer are enough if they bring
 /// what remains after that.
 const COST: f64 = 1.02;
@@ -122,6 +124,11 @@ pub(crate) struct Climb {
     step: usize,
     /// What the level was last seen to bring.
     held: Option<f64>,
+    /// The last level that was measured for others to be held against.
+    last: Option<Base>,
+    /// Whether that was steady. Where it was not, it grows by itself, as it does for seconds beside somebody who was there
+    /// first: then what seems to be the merit of more connections may be that of the time that has passed.
+    steady: bool,
     /// The last level that did not pay. If what it was held against turns out to bring less than was thought, it did.
     tried: Option<Base>,
     hold: Duration,
@@ -143,6 +150,8 @@ impl Climb {
             phase: Phase::Filling { since: now },
             step: 0,
             held: None,
+            last: None,
+            steady: true,
             tried: None,
             hold: FIRST_HOLD,
             went_down: false,
@@ -286,7 +295,9 @@ impl Climb {
         let next = Window { since: now, total: sample.total, fewest: sample.delivering };
         let full = self.is_full(&window, sample);
         let windows = windows + 1;
-        let settled = full && before.is_some_and(|before| goodput <= before * GROWING);
+        // What others are held against must not grow by itself.
+        let growing = if self.trial == Trial::Base { STEADY } else { GROWING };
+        let settled = full && before.is_some_and(|before| goodput <= before * growing);
         self.phase = Phase::Measuring { window: next, before: full.then_some(goodput).or(before), windows };
         if sample.held_back || is_nearly_done(sample.rest, goodput) {
             // Whatever is seen now says nothing about the connections, or comes too late.
@@ -301,12 +312,17 @@ impl Climb {
         };
         let enough = windows > slow_start && (settled || windows >= MOST_WINDOWS);
         match self.trial {
-            Trial::Base if enough => self.measured(goodput, now),
-            Trial::Up(base) if before.is_some() && full && gain(base, self.level, goodput) >= CLEARLY => {
+            Trial::Base if enough => {
+                self.steady = before.is_none_or(|before| is_about(before, goodput));
+                self.measured(goodput, now);
+            }
+            Trial::Up(base)
+                if self.steady && before.is_some() && full && gain(base, self.level, goodput) >= CLEARLY =>
+            {
                 self.earned(goodput, true, now);
             }
             Trial::Up(base) if enough => {
-                if gain(base, self.level, goodput) >= EARNED {
+                if self.steady && gain(base, self.level, goodput) >= EARNED {
                     self.earned(goodput, false, now);
                 } else {
                     self.not_earned(base, goodput, now);
@@ -321,6 +337,8 @@ impl Climb {
     fn measured(&mut self, goodput: f64, now: Moment) {
         let base = Base { level: self.level, goodput };
         self.held = Some(goodput);
+        let last = self.last.replace(base).filter(|last| last.level == base.level);
+        self.steady &= last.is_none_or(|last| is_about(last.goodput, goodput));
         if let Some(tried) = self.tried.take().filter(|tried| tried.level > base.level)
             && gain(base, tried.level, tried.goodput) >= EARNED
         {
@@ -427,6 +445,10 @@ fn windows_of_slow_start(base: Base, round_trip: Duration) -> u32 {
     let start = slow_start(base.goodput / base.level as f64, round_trip);
     let windows = (start.as_secs_f64() / length(round_trip).as_secs_f64()).ceil();
     (windows as u32).min(MOST_WINDOWS)
+}
+
+fn is_about(one: f64, other: f64) -> bool {
+    one <= other * STEADY && other <= one * STEADY
 }
 
 fn is_nearly_done(rest: u64, goodput: f64) -> bool {

@@ -15,6 +15,8 @@ struct Line {
     each: f64,
     /// Flows of others, with as much right to the line.
     neighbours: usize,
+    /// How long others take to make room, who were there first.
+    opening: Duration,
     round_trip: Duration,
     /// How far the rate of a moment may be from what it should be, as a part of it.
     noise: f64,
@@ -25,7 +27,8 @@ struct Line {
 impl Line {
     fn new(capacity: f64, each: f64, milliseconds: u64) -> Self {
         let round_trip = Duration::from_millis(milliseconds);
-        Self { capacity, each, neighbours: 0, round_trip, noise: 0.1, serves: usize::MAX }
+        let opening = Duration::ZERO;
+        Self { capacity, each, neighbours: 0, opening, round_trip, noise: 0.1, serves: usize::MAX }
     }
 
     /// What `flows` that have run for long bring together.
@@ -37,6 +40,11 @@ impl Line {
     /// The best that can be had with up to `most`.
     fn best(&self, most: usize) -> f64 {
         (1..=most).map(|flows| self.goodput(flows)).fold(0.0, f64::max)
+    }
+
+    /// The part of the line that is to be had by now.
+    fn open(&self, now: Moment) -> f64 {
+        if now >= self.opening { 1.0 } else { 0.25 + 0.75 * now.as_secs_f64() / self.opening.as_secs_f64() }
     }
 
     /// Bytes a second that a flow of this age may have: ten packets in the first round trip, twice as many in the next.
@@ -100,7 +108,8 @@ impl Run {
         let set_up = self.line.round_trip * 2;
         let ages: Vec<_> =
             self.flows.iter().filter_map(|asked| self.now.checked_sub(*asked + set_up)).collect();
-        let ready = self.line.goodput(ages.len()) / ages.len().max(1) as f64;
+        let open = self.line.open(self.now);
+        let ready = open * self.line.goodput(ages.len()) / ages.len().max(1) as f64;
         let mut rate: f64 = ages.iter().map(|age| self.line.ramp(*age).min(ready)).sum();
         rate *= 1.0 + self.line.noise * (2.0 * self.chance() - 1.0);
         self.total += rate * TICK.as_secs_f64();
@@ -170,6 +179,18 @@ fn a_neighbour_keeps_a_fair_part_of_the_line() {
         let share: f64 =
             run.levels.iter().map(|level| 1.0 / (*level as f64 + 1.0)).sum::<f64>() / run.levels.len() as f64;
         assert!(share >= 0.25, "seed {seed}: the neighbour had {share}");
+    }
+}
+
+#[test]
+fn what_time_brings_is_not_taken_for_the_merit_of_more_connections() {
+    for (seconds, seed) in (4..10).flat_map(|seconds| (0..10).map(move |seed| (seconds, seed))) {
+        let opening = Duration::from_secs(seconds);
+        let line = Line { opening, noise: 0.02, ..Line::new(12e6, 12e6, 60) };
+        let mut run = Run::new(line, 200e6, seed);
+        run.run_to_end();
+        let settled = run.levels.iter().rev().take(200).max().copied().unwrap_or_default();
+        assert!(settled <= 4, "opening within {seconds} s, seed {seed}: {settled} connections");
     }
 }
 
