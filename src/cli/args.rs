@@ -118,6 +118,9 @@ pub(super) struct Options {
     /// Split no range below this size; K, M, G mean 1024 [default: 1M]
     #[arg(short = 'k', long, value_name = "SIZE", value_parser = split_size, env = "HAUL_MIN_SPLIT_SIZE", help_heading = "Transfer")]
     pub(super) min_split_size: Option<u64>,
+    /// Bytes a second, of all files together; K, M, G mean 1024; 0 for no limit
+    #[arg(long, value_name = "RATE", value_parser = parse_size, env = "HAUL_LIMIT_RATE", help_heading = "Transfer")]
+    pub(super) limit_rate: Option<u64>,
     /// Discard what an earlier run left
     #[arg(long, conflicts_with = "no_restart", help_heading = "Transfer")]
     pub(super) restart: bool,

@@ -15,6 +15,7 @@ struct Config {
     connections: Option<Count>,
     jobs: Option<u16>,
     min_split_size: Option<String>,
+    limit_rate: Option<String>,
     retry: Option<u32>,
     retry_max_time: Option<String>,
     connect_timeout: Option<String>,
@@ -60,6 +61,7 @@ pub(super) fn fill(mut options: Options) -> Result<Options, Error> {
     options.jobs = options.jobs.or(config.jobs.filter(|jobs| *jobs > 0));
     options.min_split_size =
         options.min_split_size.or(config.min_split_size.as_ref().map(size).transpose()?);
+    options.limit_rate = options.limit_rate.or(config.limit_rate.as_ref().map(size).transpose()?);
     options.retry = options.retry.or(config.retry);
     options.retry_max_time =
         options.retry_max_time.or(config.retry_max_time.as_ref().map(time).transpose()?);

@@ -5,6 +5,7 @@ use super::render::Screen;
 use crate::error::Error;
 use crate::{Algorithm, Client, ClientSettings, Digest, Proxy, Request};
 use std::io::{IsTerminal as _, Read as _};
+use std::num::NonZeroU64;
 use std::path::Path;
 
 /// A secret file larger than this is some other file.
@@ -16,6 +17,7 @@ pub(super) fn client(options: &Options) -> Result<Client, Error> {
     // The runtime belongs to this program alone, so writes need no thread of their own.
     settings.inline_writes = true;
     settings.jobs = options.jobs.map_or(settings.jobs, usize::from);
+    settings.limit_rate = options.limit_rate.and_then(NonZeroU64::new);
     settings.retries = options.retry.unwrap_or(settings.retries);
     settings.retry_max_time = options.retry_max_time;
     settings.connect_timeout = options.connect_timeout.unwrap_or(settings.connect_timeout);

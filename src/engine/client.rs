@@ -4,6 +4,7 @@ use super::clock::Clock;
 use super::download::Download;
 use super::driver;
 use super::hosts::Hosts;
+use super::limit::Limit;
 use super::progress::Progress;
 use super::request::{Output, Request};
 use super::saver::Saver;
@@ -13,6 +14,7 @@ use super::teller::Teller;
 use crate::error::Error;
 use crate::manifest::inspect;
 use crate::plan::Address;
+use crate::plan::pace::Pace;
 use crate::storage::Target;
 use crate::transport::{Exchange, Requester, Route, Secrets, Settings};
 use std::path::PathBuf;
@@ -34,6 +36,7 @@ pub(super) struct Inner {
     pub(super) turns: Arc<Semaphore>,
     pub(super) hosts: Hosts,
     pub(super) saver: Saver,
+    pub(super) limit: Option<Arc<Limit>>,
     /// Where the last file went: lists mostly save into one directory.
     pub(super) directory_seen: Arc<Mutex<PathBuf>>,
 }
@@ -60,11 +63,13 @@ impl Client {
             insecure: settings.insecure,
             proxy: settings.proxy.clone(),
             no_proxy: settings.no_proxy.clone(),
+            read_size: settings.limit_rate.map(Pace::read_size),
         })?;
         exchange.check()?;
         let turns = Arc::new(Semaphore::new(settings.jobs.clamp(1, Semaphore::MAX_PERMITS)));
         Ok(Self {
             inner: Arc::new(Inner {
+                limit: settings.limit_rate.map(|rate| Arc::new(Limit::new(rate))),
                 settings,
                 exchange: Arc::new(exchange),
                 turns,

@@ -4,6 +4,7 @@ use super::disk_use::DiskUse;
 use super::event::{Event, Notice};
 use super::hosts::{Host, Others};
 use super::lane::Lane;
+use super::limit::Limit;
 use super::order::Order;
 use super::progress::Phase;
 use super::report::Report;
@@ -56,6 +57,7 @@ struct Wants {
     /// The URL and the mirrors, redacted.
     sources: Vec<String>,
     saver: Saver,
+    limit: Option<Arc<Limit>>,
 }
 
 struct Driver {
@@ -360,10 +362,14 @@ impl Driver {
         }
         self.wants.host.served(self.shared.received.load(Ordering::Relaxed));
         let writing = Duration::from_nanos(self.shared.writing.load(Ordering::Relaxed));
-        let held_back = self.disk.is_busy(writing, now);
+        let held_back = self.disk.is_busy(writing, now) || self.is_limited();
         self.transfer.handle_look(held_back, now);
         let phase = if self.transfer.has_begun() { Phase::Transferring } else { Phase::Starting };
         self.show(teller, phase, false);
+    }
+
+    fn is_limited(&self) -> bool {
+        self.shared.limit.as_ref().is_some_and(|limit| limit.is_binding())
     }
 
     fn show(&self, teller: &mut Teller, phase: Phase, force: bool) {
@@ -373,7 +379,8 @@ impl Driver {
             _ => None,
         };
         let received = self.shared.received.load(Ordering::Relaxed);
-        let counters = Counters { received, durable: &durable, verified, phase };
+        let limited = self.is_limited();
+        let counters = Counters { received, durable: &durable, verified, limited, phase };
         teller.show(teller.clock.now(), &self.transfer, &counters, force);
     }
 }

@@ -9,6 +9,7 @@ mod driver;
 mod event;
 mod hosts;
 mod lane;
+mod limit;
 mod order;
 mod preparation;
 mod progress;

@@ -26,6 +26,8 @@ pub enum Phase {
 pub enum Slowness {
     /// The server asked for fewer connections, or for a pause.
     Server,
+    /// The limit that the caller has set.
+    Limit,
     /// The digest is not computed as fast as bytes come.
     Hash,
 }

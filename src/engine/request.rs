@@ -3,6 +3,7 @@
 use super::settings::Connections;
 use crate::error::{Error, Kind};
 use crate::plan::concurrency::Allowance;
+use crate::plan::pace::Pace;
 use crate::plan::{Address, AddressError};
 #[cfg(feature = "cli")]
 use crate::storage::Target;
@@ -10,6 +11,7 @@ use crate::transport::{Credentials, Renewal};
 use crate::verify::Digest;
 use std::fmt;
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -173,9 +175,11 @@ impl Request {
         self
     }
 
-    /// What the plan is told, within what the process may have open.
-    pub(crate) fn allowance(&self) -> Allowance {
-        self.connections.allowance(self.most_connections)
+    /// What the plan is told, within what the process may have open, and what is of use where no more than `rate` bytes a
+    /// second may come.
+    pub(crate) fn allowance(&self, rate: Option<NonZeroU64>) -> Allowance {
+        let worth = rate.map_or(usize::MAX, Pace::most_connections);
+        self.connections.allowance(self.most_connections.min(worth))
     }
 
     /// No range shorter than this many bytes is given a request of its own, unless to relieve a slow one.

@@ -2,6 +2,7 @@
 
 use crate::plan::concurrency::{Allowance, HIGHEST};
 use crate::transport::Proxy;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ impl Connections {
 pub struct ClientSettings {
     /// How many files are downloaded at once; the others wait. Default 4.
     pub jobs: usize,
+    /// Bytes a second for all downloads together, at the most. What is under way in the network when they begin, and what
+    /// belongs to no file, such as heads of answers, is not counted. Default none.
+    pub limit_rate: Option<NonZeroU64>,
     /// For resolving, connecting and the TLS handshake, each. Default 10 s.
     pub connect_timeout: Duration,
     /// From the request to the whole head of its answer. Default 30 s.
@@ -75,6 +79,7 @@ impl Default for ClientSettings {
     fn default() -> Self {
         Self {
             jobs: 4,
+            limit_rate: None,
             connect_timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(30),

@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::event::{Event, Notice};
-use super::progress::{ConnectionView, Phase, Progress};
+use super::progress::{ConnectionView, Phase, Progress, Slowness};
 use crate::plan::meter::{Meter, eta};
 use crate::plan::transfer::Transfer;
 use crate::plan::{ByteRange, Moment, RangeSet};
@@ -33,6 +33,7 @@ pub(crate) struct Counters<'a> {
     pub(crate) received: u64,
     pub(crate) durable: &'a RangeSet,
     pub(crate) verified: Option<u64>,
+    pub(crate) limited: bool,
     pub(crate) phase: Phase,
 }
 
@@ -100,9 +101,16 @@ impl Teller {
                 })
                 .collect(),
             ranges: coarse(written),
-            slowed_by: transfer.is_held_back().then_some(super::progress::Slowness::Server),
+            slowed_by: slowness(transfer, counters),
         });
     }
+}
+
+fn slowness(transfer: &Transfer, counters: &Counters<'_>) -> Option<Slowness> {
+    if counters.limited {
+        return Some(Slowness::Limit);
+    }
+    transfer.is_held_back().then_some(Slowness::Server)
 }
 
 /// At most `RANGES` ranges: the smallest gaps are the first to be overlooked.

@@ -2,6 +2,7 @@
 
 use super::clock::Clock;
 use super::lane::{Claim, Lane};
+use super::limit::Limit;
 use super::sink::Sink;
 use crate::error::Error;
 use crate::plan::ByteRange;
@@ -22,8 +23,20 @@ pub(crate) struct Shared {
     pub(crate) received: AtomicU64,
     /// Nanoseconds that writing has taken, of all workers together.
     pub(crate) writing: AtomicU64,
+    /// Kept by all files of the client together.
+    pub(crate) limit: Option<Arc<Limit>>,
     /// For the text of a disk error.
     pub(crate) path: PathBuf,
+}
+
+impl Shared {
+    /// Counts what was taken off the network, and waits where that was too much. Dropping the future forgets only the wait.
+    async fn received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(limit) = &self.limit {
+            limit.pass(bytes).await;
+        }
+    }
 }
 
 /// An answer that waits for the driver's ruling before any byte of its body is taken.
@@ -109,7 +122,11 @@ async fn take(shared: &Shared, lane: &Lane, mut body: Body, permit: Permit, body
             }
             Err(trouble) => return ended_by(trouble),
         };
-        shared.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        tokio::select! {
+            biased;
+            () = shared.received(bytes.len()) => {}
+            () = &mut abandoned => return End::Left,
+        }
         while !bytes.is_empty() {
             if offset >= permit.until {
                 return End::Complete;
@@ -153,7 +170,7 @@ async fn finish(shared: &Shared, lane: &Lane, mut body: Body, rest: ByteRange) {
     }
     let draining = async {
         while let Ok(Some(bytes)) = body.next().await {
-            shared.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            shared.received(bytes.len()).await;
         }
     };
     tokio::select! {

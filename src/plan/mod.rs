@@ -10,6 +10,7 @@ pub(crate) mod budget;
 pub(crate) mod byte_range;
 pub(crate) mod concurrency;
 pub(crate) mod meter;
+pub(crate) mod pace;
 mod range_set;
 pub(crate) mod representation;
 pub(crate) mod retry;

@@ -39,14 +39,19 @@ pub(super) struct Forwarded {
 }
 
 impl Connection {
-    pub(super) async fn open(socket: Socket, forwarded: Option<Forwarded>) -> Result<Self, Trouble> {
+    /// At most `read_size` bytes are read at once, if that is given.
+    pub(super) async fn open(
+        socket: Socket,
+        forwarded: Option<Forwarded>,
+        read_size: Option<usize>,
+    ) -> Result<Self, Trouble> {
         let budget = socket.budget.clone();
         let size = match socket.stream {
             super::socket::Stream::Plain(_) => READ_BYTES,
             super::socket::Stream::Tls(_) => TLS_READ_BYTES,
         };
         let (sender, machine) = http1::Builder::new()
-            .max_buf_size(size)
+            .max_buf_size(read_size.map_or(size, |most| most.min(size)))
             .max_headers(HEADERS)
             .handshake(socket)
             .await

@@ -203,7 +203,8 @@ impl Exchange {
             Stream::Plain(line)
         };
         let forwarded = forwarding.map(|hop| Forwarded { authorization: hop.authorization().cloned() });
-        Connection::open(Socket { stream, budget: Budget::default() }, forwarded).await
+        Connection::open(Socket { stream, budget: Budget::default() }, forwarded, self.settings.read_size)
+            .await
     }
 
     /// The line to a proxy.

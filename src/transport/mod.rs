@@ -36,4 +36,6 @@ pub(crate) struct Settings {
     pub(crate) proxy: Proxy,
     /// Servers that are reached without it, as in `NO_PROXY`.
     pub(crate) no_proxy: String,
+    /// How many bytes are taken off a connection at once, at the most; `None` where as many as come are welcome.
+    pub(crate) read_size: Option<usize>,
 }

@@ -24,6 +24,7 @@ mod floors;
 mod hedge;
 mod identity;
 mod json;
+mod limit;
 mod lock;
 mod mirrors;
 mod names;

@@ -72,6 +72,7 @@ pub(super) fn map(progress: &Progress, width: usize, ascii: bool) -> Option<Stri
     }
     let reason = match progress.slowed_by {
         Some(Slowness::Server) => " the server asks for less",
+        Some(Slowness::Limit) => " kept to the limit",
         Some(Slowness::Hash) => " the digest is the limit",
         None => "",
     };

@@ -93,6 +93,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         host,
         sources,
         saver: client.inner.saver.clone(),
+        limit: client.inner.limit.clone(),
     };
     let target = match request.output {
         Output::Stream(out) => {
@@ -227,7 +228,7 @@ fn policy(client: &Client, request: &Request) -> Policy {
     let settings = &client.inner.settings;
     let streamed = matches!(request.output, Output::Stream(_));
     Policy {
-        connections: request.allowance(),
+        connections: request.allowance(settings.limit_rate),
         min_split: request.min_split.unwrap_or(MIN_SPLIT),
         first_split: request.min_split.unwrap_or(FIRST_SPLIT),
         retry: RetryPolicy {
@@ -261,6 +262,7 @@ impl Driver {
             questions: sender,
             received: AtomicU64::new(0),
             writing: AtomicU64::new(0),
+            limit: wants.limit.clone(),
             path,
         };
         Self {

@@ -1,0 +1,37 @@
+//! The limit that all connections of a client keep together.
+
+use super::clock::Clock;
+use crate::plan::pace::Pace;
+use std::num::NonZeroU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// See the module.
+pub(crate) struct Limit {
+    clock: Clock,
+    pace: Mutex<Pace>,
+}
+
+impl Limit {
+    /// `rate` is in bytes a second.
+    pub(crate) fn new(rate: NonZeroU64) -> Self {
+        Self { clock: Clock::start(), pace: Mutex::new(Pace::new(rate)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pace> {
+        // Plain numbers: a panic elsewhere cannot leave them half changed.
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what has come, and waits until more may. Dropping the future forgets only the wait.
+    pub(crate) async fn pass(&self, bytes: usize) {
+        let wait = self.lock().pass(bytes as u64, self.clock.now());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Whether it is what bounds the rate.
+    pub(crate) fn is_binding(&self) -> bool {
+        self.lock().is_binding(self.clock.now())
+    }
+}

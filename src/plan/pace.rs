@@ -1,0 +1,111 @@
+//! A limit on the rate that all connections of a run share, kept by waiting before more is read.
+
+use super::Moment;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+/// What was not used in a pause adds up to no more than this.
+const SAVED_UP: Duration = Duration::from_millis(100);
+/// One read brings what may pass within this time, …
+const TURN: Duration = Duration::from_millis(50);
+/// … but no less than one costs to make, and no more than memory is given for it.
+const SMALLEST_READ: u64 = 8 << 10;
+const LARGEST_READ: u64 = 512 << 10;
+/// Connections that have less than this for each of them (bytes a second) only wait for each other.
+const WORTH_ONE: u64 = 64 << 10;
+
+/// Says who waits for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    rate: NonZeroU64,
+    /// When all that has passed would have come at the rate.
+    paid_until: Moment,
+}
+
+impl Pace {
+    /// `rate` is in bytes a second.
+    pub(crate) fn new(rate: NonZeroU64) -> Self {
+        Self { rate, paid_until: Moment::ZERO }
+    }
+
+    /// So many bytes have come: how long whoever brought them waits before going on.
+    pub(crate) fn pass(&mut self, bytes: u64, now: Moment) -> Duration {
+        let from = self.paid_until.max(now.saturating_sub(SAVED_UP));
+        let time = Duration::from_secs_f64(bytes as f64 / self.rate.get() as f64);
+        self.paid_until = from.saturating_add(time);
+        self.paid_until.saturating_sub(now)
+    }
+
+    /// Whether it is what bounds the rate.
+    pub(crate) fn is_binding(&self, now: Moment) -> bool {
+        self.paid_until > now
+    }
+
+    /// How many bytes are read at once at this rate.
+    pub(crate) fn read_size(rate: NonZeroU64) -> usize {
+        let turn = u128::from(rate.get()) * TURN.as_millis() / 1000;
+        // It is at most LARGEST_READ.
+        (turn.min(u128::from(LARGEST_READ)) as usize).max(SMALLEST_READ as usize)
+    }
+
+    /// With more connections than this at this rate nothing is won.
+    pub(crate) fn most_connections(rate: NonZeroU64) -> usize {
+        usize::try_from(rate.get() / WORTH_ONE).unwrap_or(usize::MAX).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rate(bytes: u64) -> NonZeroU64 {
+        NonZeroU64::new(bytes).unwrap()
+    }
+
+    #[test]
+    fn little_is_read_at_once_at_a_low_rate_and_much_at_a_high_one() {
+        assert_eq!(Pace::read_size(rate(1)), 8 << 10);
+        assert_eq!(Pace::read_size(rate(1 << 20)), (1 << 20) / 20);
+        assert_eq!(Pace::read_size(NonZeroU64::MAX), 512 << 10);
+    }
+
+    #[test]
+    fn a_low_rate_is_not_spread_over_many_connections() {
+        assert_eq!([1, 100 << 10, 1 << 20].map(|bytes| Pace::most_connections(rate(bytes))), [1, 1, 16]);
+    }
+
+    #[test]
+    fn a_pause_does_not_save_up_for_a_burst() {
+        let mut pace = Pace::new(rate(1000));
+        let now = Duration::from_secs(100);
+        assert!(!pace.is_binding(now));
+        // A tenth of a second's worth has been saved up.
+        assert_eq!(pace.pass(1100, now), Duration::from_secs(1));
+        assert!(pace.is_binding(now + Duration::from_millis(999)));
+        assert!(!pace.is_binding(now + Duration::from_secs(1)));
+    }
+
+    proptest! {
+        // The bound: in any stretch of time no more has passed than the rate allows, and what may be saved up, and what
+        // was in the hands of those who wait at its end.
+        #[test]
+        fn whoever_comes_when_the_rate_is_kept(
+            bytes_a_second in 1_u64..1 << 40, reads in prop::collection::vec((1_u64..1 << 20, 0_u64..5000, 0_usize..4), 1..200),
+        ) {
+            let mut pace = Pace::new(rate(bytes_a_second));
+            let mut free = [Moment::ZERO; 4];
+            let (mut passed, mut last) = (0, Moment::ZERO);
+            for (bytes, idle, who) in reads {
+                // Whoever is free reads next, so that time does not run backwards.
+                let now = free[who].max(last) + Duration::from_millis(idle);
+                let wait = pace.pass(bytes, now);
+                passed += bytes;
+                free[who] = now + wait;
+                last = now;
+                let due = (now + wait + SAVED_UP).as_secs_f64() * bytes_a_second as f64;
+                prop_assert!(passed as f64 <= due * (1.0 + 1e-6) + 1.0, "{passed} bytes, {due} were due");
+            }
+        }
+    }
+}
