@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut settings = ClientSettings::default();
-    settings.jobs = 2;
+    settings.jobs = haul::Jobs::AtMost(2);
     let client = Client::new(settings)?;
 
     let mut running = JoinSet::new();

@@ -112,7 +112,7 @@ pub(super) struct Options {
     /// Connections for each file: a number, or auto [default: auto]
     #[arg(short = 'x', long, value_name = "N", value_parser = connections, env = "HAUL_CONNECTIONS", help_heading = "Transfer")]
     pub(super) connections: Option<crate::Connections>,
-    /// Files at once [default: 4]
+    /// Files at once [default: 4, and up to 32 as long as they are small]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), env = "HAUL_JOBS", help_heading = "Transfer")]
     pub(super) jobs: Option<u16>,
     /// Split no range below this size; K, M, G mean 1024 [default: 1M]

@@ -3,7 +3,7 @@
 use super::args::{Digests, Options, Style};
 use super::render::Screen;
 use crate::error::Error;
-use crate::{Algorithm, Client, ClientSettings, Digest, Proxy, Request};
+use crate::{Algorithm, Client, ClientSettings, Digest, Jobs, Proxy, Request};
 use std::io::{IsTerminal as _, Read as _};
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub(super) fn client(options: &Options) -> Result<Client, Error> {
     let mut settings = ClientSettings::default();
     // The runtime belongs to this program alone, so writes need no thread of their own.
     settings.inline_writes = true;
-    settings.jobs = options.jobs.map_or(settings.jobs, usize::from);
+    settings.jobs = options.jobs.map_or(settings.jobs, |jobs| Jobs::AtMost(usize::from(jobs)));
     settings.limit_rate = options.limit_rate.and_then(NonZeroU64::new);
     settings.retries = options.retry.unwrap_or(settings.retries);
     settings.retry_max_time = options.retry_max_time;

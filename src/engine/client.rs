@@ -11,6 +11,7 @@ use super::saver::Saver;
 use super::settings::ClientSettings;
 use super::survey::{Plan, survey};
 use super::teller::Teller;
+use super::turns::Turns;
 use crate::error::Error;
 use crate::manifest::inspect;
 use crate::plan::Address;
@@ -19,7 +20,7 @@ use crate::storage::Target;
 use crate::transport::{Exchange, Requester, Route, Secrets, Settings};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 /// Events that wait for somebody to take them.
 const EVENTS: usize = 256;
@@ -33,7 +34,7 @@ pub struct Client {
 pub(super) struct Inner {
     pub(super) settings: ClientSettings,
     pub(super) exchange: Arc<Exchange>,
-    pub(super) turns: Arc<Semaphore>,
+    pub(super) turns: Turns,
     pub(super) hosts: Hosts,
     pub(super) saver: Saver,
     pub(super) limit: Option<Arc<Limit>>,
@@ -66,7 +67,7 @@ impl Client {
             read_size: settings.limit_rate.map(Pace::read_size),
         })?;
         exchange.check()?;
-        let turns = Arc::new(Semaphore::new(settings.jobs.clamp(1, Semaphore::MAX_PERMITS)));
+        let turns = Turns::new(settings.jobs);
         Ok(Self {
             inner: Arc::new(Inner {
                 limit: settings.limit_rate.map(|rate| Arc::new(Limit::new(rate))),

@@ -10,6 +10,7 @@ use super::progress::Phase;
 use super::report::Report;
 use super::saver::Saver;
 use super::teller::{Counters, Teller};
+use super::turns::{Turn, Turns};
 use super::work::Work;
 use super::worker;
 use super::worker::{Permit, Question, Shared};
@@ -25,7 +26,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 mod ending;
@@ -58,6 +59,7 @@ struct Wants {
     sources: Vec<String>,
     saver: Saver,
     limit: Option<Arc<Limit>>,
+    turns: Turns,
 }
 
 struct Driver {
@@ -85,7 +87,7 @@ struct Driver {
     disk: DiskUse,
     cancelled: watch::Receiver<bool>,
     /// Given back before the driver ends, when all that is left to do is to save a small file.
-    turn: Option<OwnedSemaphorePermit>,
+    turn: Option<Turn>,
     /// A worker died; its attempt will never end.
     crashed: Option<Error>,
     /// Whether damage was found and mended once already.
@@ -281,8 +283,10 @@ impl Driver {
     /// The first connection stands: makes those that will be wanted as soon as the first answer is there, so that
     /// they are there by then, too.
     fn prepare_more(&mut self, now: Moment) {
-        let spares = self.transfer.spares(now);
-        self.warm(spares);
+        if !self.wants.turns.expects_small() {
+            let spares = self.transfer.spares(now);
+            self.warm(spares);
+        }
     }
 
     /// Makes so many connections for whoever will need one.

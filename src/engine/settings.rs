@@ -27,19 +27,29 @@ impl Connections {
     }
 }
 
+/// How many files are downloaded at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Jobs {
+    /// Four; up to 32 as long as they turn out to be small, for then each of them waits for the way to the server and back.
+    #[default]
+    Auto,
+    /// At most this many, and at least one.
+    AtMost(usize),
+}
+
 /// Settings of a [`Client`](crate::Client): limits and the ways to connect.
 ///
 /// ```
 /// let mut settings = haul::ClientSettings::default();
-/// settings.jobs = 2;
+/// settings.jobs = haul::Jobs::AtMost(2);
 /// settings.stall_timeout = std::time::Duration::from_secs(10);
 /// # let _ = settings;
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientSettings {
-    /// How many files are downloaded at once; the others wait. Default 4.
-    pub jobs: usize,
+    /// How many files are downloaded at once; the others wait.
+    pub jobs: Jobs,
     /// Bytes a second for all downloads together, at the most. What is under way in the network when they begin, and what
     /// belongs to no file, such as heads of answers, is not counted. Default none.
     pub limit_rate: Option<NonZeroU64>,
@@ -78,7 +88,7 @@ pub struct ClientSettings {
 impl Default for ClientSettings {
     fn default() -> Self {
         Self {
-            jobs: 4,
+            jobs: Jobs::Auto,
             limit_rate: None,
             connect_timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_secs(30),

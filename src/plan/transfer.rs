@@ -450,10 +450,10 @@ impl Transfer {
         self.concurrency.first_limit(connecting * 2).min(most).saturating_sub(1)
     }
 
-    /// How many connections will be wanted a round trip after those that are now.
+    /// How many connections will be wanted in a round trip, beside those in use.
     pub(crate) fn soon(&mut self, now: Moment) -> usize {
         let rest = self.length().map_or(0, |length| length.saturating_sub(self.written.len()));
-        self.concurrency.expected(rest, now).saturating_sub(self.concurrency.limit(now))
+        self.concurrency.expected(rest, now).saturating_sub(self.attempts.len())
     }
 
     /// What is being worked on now, in order of position.

@@ -157,8 +157,8 @@ impl Exchange {
         })
     }
 
-    /// Makes connections to the server of `address` that nobody has a use for yet. That they are coming is known at
-    /// once; dropping the future gives those up that are not there.
+    /// Makes connections to the server of `address` that nobody has a use for yet, until there are `count` of them. That
+    /// they are coming is known at once; dropping the future gives those up that are not there.
     pub(crate) fn warm(
         self: &Arc<Self>,
         address: &Address,
@@ -173,7 +173,7 @@ impl Exchange {
                 }
             }
         };
-        (0..count).map(|_| one(self.pool.expect(address.origin()))).collect()
+        self.pool.expect(&address.origin(), count).into_iter().map(one).collect()
     }
 
     /// A connection to the server of `address`, straight or through the proxy that stands before it. `reached` is

@@ -79,10 +79,17 @@ impl Pool {
         }
     }
 
-    /// Says that a connection is on its way.
-    pub(super) fn expect(self: &Arc<Self>, origin: Origin) -> Coming {
-        self.lock().entry(origin.clone()).or_default().coming += 1;
-        Coming { pool: self.clone(), origin }
+    /// Says that as many connections are on their way as are missing where `count` are to be had: those that are idle, or
+    /// are coming already, whoever wanted them, are not made once more.
+    pub(super) fn expect(self: &Arc<Self>, origin: &Origin, count: usize) -> Vec<Coming> {
+        let missing = {
+            let mut places = self.lock();
+            let place = places.entry(origin.clone()).or_default();
+            let missing = count.saturating_sub(place.idle.len() + place.coming);
+            place.coming += missing;
+            missing
+        };
+        (0..missing).map(|_| Coming { pool: self.clone(), origin: origin.clone() }).collect()
     }
 }
 

@@ -16,7 +16,7 @@ use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]) -> Result<ExitCode, Error> {
-    let options = config::fill(options)?;
+    let mut options = config::fill(options)?;
     let given = urls.iter().map(|url| session::request(url, &options)).collect::<Result<Vec<_>, _>>()?;
     let list = options.input_file.as_deref().map(List::read).transpose()?;
     if list.is_none() && given.is_empty() {
@@ -29,7 +29,7 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
         return Ok(ExitCode::SUCCESS);
     }
     refuse_contradictions(&options, count)?;
-    let most = bounded_by_files(&options, count);
+    let most = bounded_by_files(&mut options, count);
     let client = session::client(&options)?;
     let listed = list.iter().flat_map(|list| list.requests(&options));
     let requests = given.into_iter().map(Ok).chain(listed).map(|request| {
@@ -84,10 +84,14 @@ fn refuse_a_name_of_another(seen: &mut HashSet<[u64; 2]>, request: &Request) -> 
 /// Files that a run needs beside those of its downloads, and those of one download beside its connections.
 const OWN_FILES: u64 = 32;
 const FILES_EACH: u64 = 4;
+/// Files at once, where nobody says how many and they may be large.
+const FEW_JOBS: u16 = 4;
+/// With so many open files there may be more at once while they are small.
+const ROOM_FOR_MANY: u64 = 256;
 
 /// Raises the limit of open files as far as it goes; says how many connections a download may have where that is not
 /// enough for all of them.
-fn bounded_by_files(options: &Options, count: usize) -> usize {
+fn bounded_by_files(options: &mut Options, count: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -98,7 +102,10 @@ fn bounded_by_files(options: &Options, count: usize) -> usize {
     let Some(may) = may else {
         return usize::MAX;
     };
-    let jobs = options.jobs.map_or(4, u64::from).min(count as u64).max(1);
+    if may < ROOM_FOR_MANY {
+        options.jobs.get_or_insert(FEW_JOBS);
+    }
+    let jobs = u64::from(options.jobs.unwrap_or(FEW_JOBS)).min(count as u64).max(1);
     let most = (may.saturating_sub(OWN_FILES) / jobs).saturating_sub(FILES_EACH).max(1);
     if most >= options.connections.unwrap_or_default().allowance(usize::MAX).most() as u64 {
         return usize::MAX;

@@ -29,7 +29,10 @@ impl Driver {
             Ruling::Leave => return drop(reply.send(None)),
             Ruling::Take { offset, until } => (offset, until),
             Ruling::Begin { offset, until, representation } => {
-                if !self.keep_small(&representation, teller) {
+                if self.keep_small(&representation, teller) {
+                    self.wants.turns.saw_small();
+                } else {
+                    self.wants.turns.saw_large();
                     self.workers.let_go();
                     self.make(representation);
                     let soon = self.transfer.soon(self.clock.now());

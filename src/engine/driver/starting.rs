@@ -13,6 +13,7 @@ use crate::engine::report::Report;
 use crate::engine::request::{Output, Request};
 use crate::engine::survey::survey;
 use crate::engine::teller::Teller;
+use crate::engine::turns::Turn;
 use crate::engine::work::{FileWork, PipeWork, Work, blocking};
 use crate::engine::worker::Shared;
 use crate::engine::workers::Workers;
@@ -29,7 +30,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Downloads one file, from its turn to its end.
@@ -44,10 +45,9 @@ pub(in crate::engine) async fn run(
     let outcome = tokio::select! {
         biased;
         () = until_cancelled(&mut early) => Err(cancellation()),
-        turn = client.inner.turns.clone().acquire_owned() => match turn {
-            Ok(turn) => take_turn(&client, request, turn, &mut teller, &mut cancelled).await,
-            Err(_) => Err(cancellation()),
-        },
+        turn = client.inner.turns.take() => {
+            take_turn(&client, request, turn, &mut teller, &mut cancelled).await
+        }
     };
     teller.phase(Phase::Ended);
     outcome.map_err(|error| error.with_url(&address))
@@ -56,7 +56,7 @@ pub(in crate::engine) async fn run(
 async fn take_turn(
     client: &Client,
     request: Request,
-    turn: OwnedSemaphorePermit,
+    turn: Turn,
     teller: &mut Teller,
     cancelled: &mut watch::Receiver<bool>,
 ) -> Result<Report, Error> {
@@ -94,6 +94,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         sources,
         saver: client.inner.saver.clone(),
         limit: client.inner.limit.clone(),
+        turns: client.inner.turns.clone(),
     };
     let target = match request.output {
         Output::Stream(out) => {

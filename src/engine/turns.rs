@@ -1,0 +1,164 @@
+//! How many files are downloaded at once.
+
+use super::settings::Jobs;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Where nobody says how many, …
+const FEW: usize = 4;
+/// … and how many it may become as long as they turn out to be small: then it is the way to the server, and not the line,
+/// that each of them waits for.
+const MANY: usize = 32;
+
+/// Gives out turns; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Turns {
+    free: Arc<Semaphore>,
+    width: Arc<Mutex<Width>>,
+    least: usize,
+    most: usize,
+}
+
+struct Width {
+    /// How many there may be at once.
+    now: usize,
+    /// How many of those that are out are not to be given out again.
+    too_many: usize,
+}
+
+/// One file's turn; given back when it is dropped.
+pub(crate) struct Turn {
+    permit: Option<OwnedSemaphorePermit>,
+    width: Arc<Mutex<Width>>,
+}
+
+impl Turns {
+    pub(crate) fn new(jobs: Jobs) -> Self {
+        let (least, most) = match jobs {
+            Jobs::Auto => (FEW, MANY),
+            Jobs::AtMost(count) => {
+                let count = count.clamp(1, Semaphore::MAX_PERMITS);
+                (count, count)
+            }
+        };
+        let width = Arc::new(Mutex::new(Width { now: least, too_many: 0 }));
+        Self { free: Arc::new(Semaphore::new(least)), width, least, most }
+    }
+
+    /// Waits for a turn, in the order of asking. Dropping the future gives the place up.
+    pub(crate) async fn take(&self) -> Turn {
+        // Nobody closes the semaphore, so there always is a permit.
+        let permit = self.free.clone().acquire_owned().await.ok();
+        Turn { permit, width: self.width.clone() }
+    }
+
+    /// A file has turned out to be small: there may be one more at once.
+    pub(crate) fn saw_small(&self) {
+        let mut width = lock(&self.width);
+        if width.now == self.most {
+            return;
+        }
+        width.now += 1;
+        if width.too_many > 0 {
+            width.too_many -= 1;
+        } else {
+            self.free.add_permits(1);
+        }
+    }
+
+    /// Whether the next file is likely to be small, since the last ones were.
+    pub(crate) fn expects_small(&self) -> bool {
+        lock(&self.width).now > self.least
+    }
+
+    /// A file has turned out not to be small: from now on there are few at once.
+    pub(crate) fn saw_large(&self) {
+        let mut width = lock(&self.width);
+        let surplus = width.now - self.least;
+        width.now = self.least;
+        width.too_many += surplus - self.free.forget_permits(surplus);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut width = lock(&self.width);
+        if width.too_many > 0
+            && let Some(permit) = self.permit.take()
+        {
+            width.too_many -= 1;
+            permit.forget();
+        }
+    }
+}
+
+fn lock(width: &Mutex<Width>) -> MutexGuard<'_, Width> {
+    // Plain numbers: a panic elsewhere cannot leave them half changed.
+    width.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    /// As many turns as are to be had at once.
+    fn all(turns: &Turns) -> Vec<Turn> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut taken = Vec::new();
+        while let Poll::Ready(turn) = pin!(turns.take()).poll(&mut cx) {
+            taken.push(turn);
+        }
+        taken
+    }
+
+    #[test]
+    fn small_files_widen_the_way_and_a_large_one_narrows_it_again() {
+        let turns = Turns::new(Jobs::Auto);
+        assert_eq!(all(&turns).len(), 4);
+        (0..100).for_each(|_| turns.saw_small());
+        let mut out = all(&turns);
+        assert_eq!(out.len(), 32);
+        turns.saw_large();
+        // None is given out again until there are few.
+        out.truncate(4);
+        assert_eq!(all(&turns).len(), 0);
+        out.truncate(3);
+        assert_eq!(all(&turns).len(), 1);
+        turns.saw_large();
+        drop(out);
+        assert_eq!(all(&turns).len(), 4);
+    }
+
+    #[test]
+    fn what_is_given_back_while_it_narrows_and_widens_is_never_lost_nor_counted_twice() {
+        let turns = Turns::new(Jobs::Auto);
+        let mut seed = 1;
+        let mut out = Vec::new();
+        for _ in 0..10_000 {
+            seed = crate::plan::seed::mix(seed);
+            match seed % 7 {
+                0 => turns.saw_large(),
+                1..4 => turns.saw_small(),
+                4 => out.extend(all(&turns)),
+                _ => out.truncate(out.len() - out.len() * (seed as usize / 7 % 3) / 2),
+            }
+            assert!(out.len() <= 32);
+        }
+        drop(out);
+        turns.saw_large();
+        assert_eq!(all(&turns).len(), 4);
+    }
+
+    #[test]
+    fn a_given_number_is_not_changed() {
+        let turns = Turns::new(Jobs::AtMost(2));
+        (0..10).for_each(|_| turns.saw_small());
+        assert_eq!(all(&turns).len(), 2);
+        turns.saw_large();
+        assert_eq!(all(&turns).len(), 2);
+        assert_eq!(all(&Turns::new(Jobs::AtMost(0))).len(), 1);
+    }
+}
