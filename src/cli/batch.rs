@@ -5,8 +5,8 @@ use super::render::{FileView, Reporter, Summary};
 use super::{exit, failure, resume_hint, session, signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
-use crate::{Client, Download, Event, Output, Report, Request};
-use std::collections::BTreeMap;
+use crate::{Client, Download, Event, Output, Phase, Report, Request};
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -48,6 +48,11 @@ pub(super) struct Batch<I> {
     failures: Vec<Kind>,
     fetched: u64,
     signal: Option<i32>,
+    /// Of those that a signal found waiting for their turn, which are told of together.
+    waiting: HashSet<usize>,
+    not_started: usize,
+    /// How many requests there are.
+    count: usize,
 }
 
 impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
@@ -56,6 +61,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         options: &Options,
         client: &Client,
         requests: I,
+        count: usize,
         failures: Vec<Kind>,
     ) -> Result<Self, Error> {
         let signals = signals::Signals::listen()?;
@@ -80,6 +86,9 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
             failures,
             fetched: 0,
             signal: None,
+            waiting: HashSet::new(),
+            not_started: 0,
+            count,
         })
     }
 
@@ -132,6 +141,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         self.reporter.summary(&Summary {
             ok: self.ok,
             failed: self.failures.len(),
+            not_started: self.not_started + self.count.saturating_sub(self.next_id),
             fetched: self.fetched,
             elapsed: self.started.elapsed(),
             code,
@@ -153,6 +163,10 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
                         self.fetched += report.fetched;
                         self.reporter.done(id, &report);
                     }
+                    Err(error) if error.kind() == Kind::Cancelled && self.waiting.contains(&id) => {
+                        self.not_started += 1;
+                        self.reporter.files.remove(&id);
+                    }
                     Err(error) => {
                         self.failures.push(error.kind());
                         self.reporter.error(id, &error);
@@ -167,6 +181,11 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         if self.signal.replace(number).is_some() {
             signals::die_of(number);
         }
+        let waits = |id: &usize| {
+            let file = self.reporter.files.get(id);
+            file.is_some_and(|file| file.progress.borrow().phase == Phase::Queued)
+        };
+        self.waiting = self.cancellers.keys().copied().filter(waits).collect();
         for cancel in self.cancellers.values() {
             cancel();
         }

@@ -203,6 +203,7 @@ impl Driver {
                 Command::Fail(error) => return Err(error),
                 Command::Finish => {
                     if let Some(report) = self.finish(teller).await? {
+                        self.wants.host.served_all();
                         return Ok(Some(report));
                     }
                 }

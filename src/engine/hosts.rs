@@ -70,6 +70,12 @@ impl Hosts {
     }
 }
 
+impl Known {
+    fn served_lately(&self, now: Moment) -> bool {
+        self.served_at.is_some_and(|at| now.saturating_sub(at) < LATELY)
+    }
+}
+
 impl Host {
     fn lock(&self) -> MutexGuard<'_, Known> {
         // Plain numbers: a panic elsewhere cannot leave them half changed.
@@ -87,9 +93,17 @@ impl Host {
         }
     }
 
-    /// Whether one more round of trying again may be made.
+    /// A file has come as a whole.
+    pub(crate) fn served_all(&self) {
+        self.lock().budget.earn_one();
+    }
+
+    /// Whether one more round of trying again may be made. A host that serves others meanwhile is not in trouble, and
+    /// each file has a limit of its own.
     pub(crate) fn may_retry(&self) -> bool {
-        self.lock().budget.spend(self.clock.now())
+        let now = self.clock.now();
+        let mut known = self.lock();
+        known.budget.spend(now) || known.served_lately(now)
     }
 
     /// The file has so many connections now; says how it stands with the others.
@@ -99,7 +113,7 @@ impl Host {
         let mut known = self.lock();
         let others = known.connections - before;
         known.connections = others + connections;
-        let served = known.served_at.is_some_and(|at| now.saturating_sub(at) < LATELY);
+        let served = known.served_lately(now);
         // Asking for the limit is what raises it when it is time.
         let limit = known.refusals.limit(now);
         Others { connections: others, served, serves: known.refusals.cap().map(|_| limit) }
@@ -139,5 +153,21 @@ mod tests {
         assert!(two.uses(2).served);
         drop((one, two));
         assert_eq!(hosts.of(origin()).uses(0), Others { connections: 0, served: true, serves: Some(5) });
+    }
+
+    #[test]
+    fn files_of_a_host_that_serves_others_are_tried_again_and_of_one_that_serves_nobody_only_for_a_while() {
+        let hosts = Hosts::new();
+        let origin = || Address::parse("http://host/").unwrap().0.origin();
+        let (mut one, other) = (hosts.of(origin()), hosts.of(origin()));
+        let tries = (0..1000).filter(|_| other.may_retry()).count();
+        assert!((32..40).contains(&tries), "{tries}");
+        one.served(10);
+        assert!((0..1000).all(|_| other.may_retry()));
+        // A file that came as a whole counts for longer.
+        let forgiven = hosts.of(Address::parse("http://another/").unwrap().0.origin());
+        while forgiven.may_retry() {}
+        forgiven.served_all();
+        assert!(forgiven.may_retry());
     }
 }

@@ -70,7 +70,7 @@ pub(crate) async fn survey(requester: &Requester, with_range: bool) -> Result<Su
 
 async fn probe(requester: &Requester) -> Result<Survey, Error> {
     let reply = requester.get(Some("bytes=0-0"), None).await.map_err(|trouble| match trouble {
-        Trouble::Broken(cause) => Error::new(Kind::Network, cause),
+        Trouble::Broken(cause) | Trouble::Silent(cause) => Error::new(Kind::Network, cause),
         Trouble::Nonsense(cause) => Error::new(Kind::Http, cause),
         Trouble::Fatal(error) => error,
     })?;

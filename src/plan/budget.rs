@@ -28,6 +28,11 @@ impl Budget {
         self.add(bytes as f64 / BYTES);
     }
 
+    /// The host has served a file as a whole, however small: that is worth a round.
+    pub(crate) fn earn_one(&mut self) {
+        self.add(1.0);
+    }
+
     /// Takes one round out, if there is one.
     pub(crate) fn spend(&mut self, now: Moment) -> bool {
         let waited = now.saturating_sub(std::mem::replace(&mut self.since, now));

@@ -146,7 +146,7 @@ impl Exchange {
         let limit = self.settings.first_byte_timeout;
         let answered = tokio::time::timeout(limit, sending).await;
         let answered = answered.map_err(|_| {
-            Trouble::Broken(format!("{} did not answer within {} s", address.host(), limit.as_secs_f32()))
+            Trouble::Silent(format!("{} did not answer within {} s", address.host(), limit.as_secs_f32()))
         })?;
         let (parts, incoming) = answered?.into_parts();
         Ok(Reply {
@@ -277,7 +277,7 @@ impl Requester {
                     let answered = self.follow(address.clone(), wish).await;
                     let expired = match &answered {
                         Ok(reply) => EXPIRED.contains(&reply.status),
-                        Err(trouble) => matches!(trouble, Trouble::Broken(_)),
+                        Err(trouble) => matches!(trouble, Trouble::Broken(_) | Trouble::Silent(_)),
                     };
                     if redirected && expired {
                         // One finds the way anew for all; a target that is merely out of reach now is asked

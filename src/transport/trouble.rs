@@ -9,6 +9,8 @@ use std::io;
 pub(crate) enum Trouble {
     /// The network: trying again may help.
     Broken(String),
+    /// Nothing came in time: trying again may help, but not for the same patience at once.
+    Silent(String),
     /// What came is not HTTP, or its framing makes no sense.
     Nonsense(String),
     /// Trying again cannot help.

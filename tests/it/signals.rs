@@ -176,3 +176,22 @@ fn an_interrupt_is_one_error_event_for_each_file_and_a_summary() {
     assert_eq!(error["kind"], "cancelled", "{error}");
     outcome.summary();
 }
+
+#[test]
+fn an_interrupted_list_says_how_many_were_not_begun_and_counts_none_of_them_as_failed() {
+    let payload = Payload::new(142, 20_000);
+    let gate = Gate::shut();
+    let server = Server::serve(payload).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let list: String = (0..600).map(|nth| server.url(&format!("/f{nth}")) + "\n").collect();
+    let running = sandbox.haul().args(["--json", "-j", "2", "-i", "-"]).stdin(list).spawn();
+    gate.wait_for_waiting(2);
+    running.signal("INT");
+    let outcome = running.wait();
+    outcome.assert_signalled(SIGINT);
+    let summary = &outcome.events_named("summary")[0];
+    assert_eq!((summary["ok"].as_u64(), summary["failed"].as_u64()), (Some(0), Some(2)), "{summary}");
+    assert_eq!(summary["not_started"].as_u64(), Some(598), "{summary}");
+    assert_eq!(outcome.events_named("error").len(), 2);
+    gate.open();
+}

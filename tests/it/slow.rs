@@ -312,3 +312,66 @@ fn progress_between_failures_starts_the_count_of_attempts_again() {
     sandbox.assert_ok_file(&payload, "file.bin");
     server.assert_cost(payload.len + MIB);
 }
+
+#[test]
+fn a_silent_server_is_waited_for_once_even_on_a_connection_that_was_used_before() {
+    let payload = Payload::new(168, 20_000);
+    let server = Server::serve(payload)
+        .handler(|request, exchange| {
+            if request.path() == "/ok" {
+                return exchange.serve();
+            }
+            exchange.throttle(4);
+            exchange.send_crawling(format!("HTTP/1.1 200 OK\r\nX-Long: {}", "a".repeat(1000)).as_bytes());
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let list = format!("{}\n{}\n", server.url("/ok"), server.url("/silent"));
+    let outcome = sandbox
+        .haul()
+        .args(["-j", "1", "--retry", "0", "--first-byte-timeout", "1s", "-i", "-"])
+        .stdin(list)
+        .run();
+    outcome.assert_failed(6);
+    sandbox.assert_ok_file(&payload, "ok");
+    let asked = server.gets().iter().filter(|get| get.target == "/silent").count();
+    assert_eq!(asked, 1, "{}", server.describe());
+}
+
+/// A server that serves the first request and refuses every other one with `status`, as long as it serves the first.
+#[track_caller]
+fn assert_the_first_one_is_kept(status: u16) {
+    let gate = Gate::at_offset(MIB);
+    let opener = gate.clone();
+    let refused = AtomicUsize::new(0);
+    let server = Server::serve(PAYLOAD)
+        .gate(&gate)
+        .behave(move |request, _| {
+            if !request.is_get() || request.start() == 0 {
+                return Reply::Normal;
+            }
+            match refused.fetch_add(1, Ordering::SeqCst) {
+                0..2 => Reply::Status(status),
+                // After this the first one comes to its end, and the others are served.
+                2 => {
+                    opener.open();
+                    Reply::Status(status)
+                }
+                _ => Reply::Normal,
+            }
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    let from_the_start = server.gets().iter().filter(|get| get.start() < MIB).count();
+    assert_eq!(from_the_start, 1, "{status}: {}", server.describe());
+}
+
+#[test]
+fn one_that_is_served_goes_on_whatever_the_others_are_refused_with() {
+    for status in [403, 404, 429, 503] {
+        assert_the_first_one_is_kept(status);
+    }
+}

@@ -40,7 +40,7 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
     if options.dry_run {
         return info::plans(&client, &requests.collect::<Result<Vec<_>, _>>()?, options.json);
     }
-    fetch(&options, &client, requests, Vec::new(), args)
+    fetch(&options, &client, requests, count, Vec::new(), args)
 }
 
 /// Counts the requests, and looks for what is wrong with any of them.
@@ -103,7 +103,14 @@ fn bounded_by_files(options: &mut Options, count: usize) -> usize {
         return usize::MAX;
     };
     if may < ROOM_FOR_MANY {
-        options.jobs.get_or_insert(FEW_JOBS);
+        let fitting = (may.saturating_sub(OWN_FILES) / (FILES_EACH + 1)).max(1);
+        let wanted = *options.jobs.get_or_insert(FEW_JOBS);
+        if u64::from(wanted) > fitting && count as u64 > fitting {
+            options.jobs = u16::try_from(fitting).ok();
+            eprintln!(
+                "haul: warning: {may} files may be open at once, so {fitting} are downloaded at once at most"
+            );
+        }
     }
     let jobs = u64::from(options.jobs.unwrap_or(FEW_JOBS)).min(count as u64).max(1);
     let most = (may.saturating_sub(OWN_FILES) / jobs).saturating_sub(FILES_EACH).max(1);
@@ -164,11 +171,13 @@ pub(super) fn fetch(
     options: &Options,
     client: &Client,
     requests: impl Iterator<Item = Result<Request, Error>>,
+    count: usize,
     earlier: Vec<Kind>,
     args: &[OsString],
 ) -> Result<ExitCode, Error> {
     let runtime = runtime()?;
-    let outcome = runtime.block_on(async { Batch::new(options, client, requests, earlier)?.run(args).await });
+    let outcome =
+        runtime.block_on(async { Batch::new(options, client, requests, count, earlier)?.run(args).await });
     // A thread that is stuck writing to a pipe nobody reads must not keep the process.
     runtime.shutdown_background();
     let (code, signal) = outcome?;

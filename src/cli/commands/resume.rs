@@ -41,7 +41,8 @@ pub(in super::super) fn run(
     if requests.is_empty() {
         return Ok(exit::combined(&failures).into());
     }
-    fetch::fetch(&options, &session::client(&options)?, requests.into_iter().map(Ok), failures, args)
+    let count = requests.len();
+    fetch::fetch(&options, &session::client(&options)?, requests.into_iter().map(Ok), count, failures, args)
 }
 
 /// The request that goes on with what was left.

@@ -74,5 +74,5 @@ fn mend(file: &Path, shown: &str, options: Options, args: &[OsString]) -> Result
     }
     let options = config::fill(options)?;
     let request = resume::request(&inspect(file)?, &options)?;
-    fetch::fetch(&options, &session::client(&options)?, std::iter::once(Ok(request)), Vec::new(), args)
+    fetch::fetch(&options, &session::client(&options)?, std::iter::once(Ok(request)), 1, Vec::new(), args)
 }

@@ -129,6 +129,7 @@ impl Render for Json {
         let object = json!({
             "ok": summary.ok,
             "failed": summary.failed,
+            "not_started": summary.not_started,
             "fetched": summary.fetched,
             "elapsed": summary.elapsed.as_secs_f64(),
             "code": summary.code,

@@ -38,6 +38,8 @@ pub(super) struct FileView {
 pub(super) struct Summary {
     pub(super) ok: usize,
     pub(super) failed: usize,
+    /// Those that a signal came before.
+    pub(super) not_started: usize,
     pub(super) fetched: u64,
     pub(super) elapsed: Duration,
     pub(super) code: u8,

@@ -57,10 +57,14 @@ impl Render for Plain {
     fn error(&mut self, _: usize, _: &FileView, _: &Error) {}
 
     fn summary(&mut self, summary: &Summary) {
-        if summary.ok + summary.failed > 1 {
-            let Summary { ok, failed, fetched, elapsed, .. } = summary;
+        if summary.ok + summary.failed + summary.not_started > 1 {
+            let Summary { ok, failed, not_started, fetched, elapsed, .. } = summary;
             let (fetched, elapsed) = (format_bytes(*fetched), format_duration(*elapsed));
-            self.tell(&format!("{ok} files saved, {failed} failed: {fetched} in {elapsed}"));
+            let not_started = match not_started {
+                0 => String::new(),
+                number => format!(", {number} not started"),
+            };
+            self.tell(&format!("{ok} files saved, {failed} failed{not_started}: {fetched} in {elapsed}"));
         }
     }
 

@@ -23,6 +23,10 @@ impl Transfer {
                 self.setback(id, Setback::Unusable, why, None, failure, now);
             }
             Refusal::Busy { status, retry_after } => self.busy(id, status, retry_after, now),
+            // Others are being served from the same place: what may be had is not lost for the sake of what may not.
+            Refusal::Denied(status) | Refusal::NotFound(status) if self.serving(id) > 0 => {
+                self.busy(id, status, None, now);
+            }
             final_one => self.source_failed(ask.source, refused_for_good(final_one)),
         }
     }
@@ -221,6 +225,7 @@ pub(super) fn trouble_of(status: u16) -> String {
     match status {
         500 => format!("the server failed ({status})"),
         502 | 504 => format!("the server reaches none of its own ({status})"),
+        401..408 | 410 => format!("the server refuses one more connection ({status})"),
         408 => format!("the server waited too long ({status})"),
         _ => format!("the server is too busy ({status})"),
     }

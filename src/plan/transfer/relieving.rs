@@ -14,14 +14,17 @@ impl Transfer {
                 && attempt.beside.is_none()
                 && attempt.rest().len() as f64 > attempt.meter.rate().unwrap_or(0.0) * WARM.as_secs_f64()
         };
-        let rate =
-            |attempt: &Attempt| attempt.meter.rate().filter(|_| attempt.flowing.is_some()).unwrap_or(0.0);
+        let rate = |attempt: &Attempt| attempt.meter.rate().unwrap_or(0.0);
         let (id, attempt) = self
             .attempts
             .iter_mut()
             .map(|(id, attempt)| (*id, attempt))
             .filter(|(_, attempt)| worth_it(attempt))
-            .min_by(|(_, one), (_, other)| rate(one).total_cmp(&rate(other)))?;
+            // One that has been answered is better than one that has not, even before its first byte.
+            .min_by(|(_, one), (_, other)| {
+                let answered = one.flowing.is_some().cmp(&other.flowing.is_some());
+                answered.then(rate(one).total_cmp(&rate(other)))
+            })?;
         attempt.retired = true;
         if attempt.flowing.is_none() {
             attempt.abandoned = true;

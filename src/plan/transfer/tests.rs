@@ -631,3 +631,51 @@ fn how_long_the_file_takes_to_be_made_is_not_the_servers_latency() {
     transfer.handle_progress(id, MIB, millis(501));
     assert_eq!(transfer.latency(), millis(3));
 }
+
+// T048
+#[test]
+fn one_that_is_served_is_not_given_up_for_one_that_waits_for_its_answer() {
+    let at = Duration::from_millis;
+    let length = 64 * MIB;
+    let mut transfer = Transfer::new(Policy { connections: Allowance::Adaptive(32), ..policy(1) });
+    let Some(Command::Start { id: first, ask }) = transfer.poll_command(at(0)) else {
+        panic!("nothing begins");
+    };
+    let range = format!("bytes 0-{}/{length}", ask.wanted.end() - 1);
+    let body = ask.wanted.len().to_string();
+    let served = answer(206, &[("etag", "\"v1\""), ("content-range", &range), ("content-length", &body)]);
+    assert!(matches!(transfer.handle_answer(first, &served, at(300)), Ruling::Begin { .. }));
+    transfer.handle_flowing(first, at(301));
+    // On a long way there are many others at once, and the server refuses them one after the other.
+    let (mut asked, mut left) = (std::collections::VecDeque::new(), std::collections::VecDeque::new());
+    let mut refusals = 0;
+    for now in (302..2000).map(at) {
+        while let Some(command) = transfer.poll_command(now) {
+            match command {
+                Command::Start { id, .. } => asked.push_back(id),
+                Command::Shorten { id, end, .. } => {
+                    assert!(id != first || end > 0, "after {refusals} refusals");
+                }
+                Command::Abandon { id } => {
+                    assert_ne!(id, first, "after {refusals} refusals");
+                    transfer.handle_end(id, 0, End::Left, now);
+                    asked.retain(|other| *other != id);
+                }
+                _ => {}
+            }
+        }
+        if let Some(id) = asked.pop_front() {
+            refusals += 1;
+            transfer.handle_answer(id, &answer(503, &[]), now);
+            left.push_back(id);
+        }
+        // Its connection comes back a little later.
+        if left.len() > 2
+            && let Some(id) = left.pop_front()
+        {
+            transfer.handle_end(id, 0, End::Left, now);
+        }
+        transfer.handle_look(false, now);
+    }
+    assert!(refusals > 1);
+}
