@@ -1,7 +1,7 @@
 //! The command line; everything is in [`haul::cli`].
 
-/// Much is allocated by one thread and given back by another, of many small files most of all: there it saves a seventh of
-/// the time.
+/// Much is allocated by one thread and given back by another, of many small files most of all: that
+/// is what this allocator is here for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -20,7 +20,7 @@ mod settings;
 mod sink;
 mod survey;
 mod teller;
-mod turns;
+pub(crate) mod turns;
 mod upkeep;
 mod work;
 mod worker;

@@ -139,6 +139,21 @@ fn a_part_file_that_somebody_cuts_meanwhile_is_not_published_with_a_hole() {
 }
 
 #[test]
+fn few_open_files_mean_few_files_at_once_and_not_a_failure() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let list: String = (0..20).map(|nth| server.url(&format!("/f{nth}")) + "\n").collect();
+    let outcome = sandbox
+        .haul()
+        .under(["/bin/sh", "-c", "ulimit -n 40; exec \"$0\" \"$@\""])
+        .args(["-j", "16", "-i", "-"])
+        .stdin(list)
+        .run();
+    outcome.assert_ok().assert_says("are downloaded at once at most");
+    (0..20).for_each(|nth| sandbox.assert_ok_file(&PAYLOAD, &format!("f{nth}")));
+}
+
+#[test]
 fn few_open_files_mean_few_connections_and_not_a_failure() {
     let server = Server::serve(PAYLOAD).start();
     let sandbox = Sandbox::new();

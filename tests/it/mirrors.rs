@@ -112,8 +112,11 @@ fn a_mirror_takes_over_when_the_url_itself_is_gone_from_the_start_or_half_way() 
     server.behave_with(|_, _| Reply::Status(410));
     server.hang_up();
     gate.open();
-    running.wait().assert_ok();
+    let outcome = running.wait();
+    outcome.assert_ok();
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    // That the mirror serves does not excuse the server.
+    assert_eq!(dropped(&outcome).len(), 1, "{outcome}");
 }
 
 #[test]

@@ -23,8 +23,10 @@ impl Transfer {
                 self.setback(id, Setback::Unusable, why, None, failure, now);
             }
             Refusal::Busy { status, retry_after } => self.busy(id, status, retry_after, now),
-            // Others are being served from the same place: what may be had is not lost for the sake of what may not.
-            Refusal::Denied(status) | Refusal::NotFound(status) if self.serving(id) > 0 => {
+            // The same source serves another one: what may be had is not lost for the sake of what may not.
+            Refusal::Denied(status) | Refusal::NotFound(status)
+                if self.served_beside(id).any(|other| other.ask.source == ask.source) =>
+            {
                 self.busy(id, status, None, now);
             }
             final_one => self.source_failed(ask.source, refused_for_good(final_one)),
@@ -71,8 +73,13 @@ impl Transfer {
 
     /// How many other attempts have been given an answer that is taken.
     fn serving(&self, id: AttemptId) -> usize {
+        self.served_beside(id).count()
+    }
+
+    fn served_beside(&self, id: AttemptId) -> impl Iterator<Item = &Attempt> {
         let served = |attempt: &Attempt| !attempt.stalled && !attempt.abandoned && attempt.flowing.is_some();
-        self.attempts.iter().filter(|(other, attempt)| **other != id && served(attempt)).count()
+        let others = self.attempts.iter().filter(move |(other, attempt)| **other != id && served(attempt));
+        others.map(|(_, attempt)| attempt)
     }
 
     /// An attempt failed in a way that trying again may mend.

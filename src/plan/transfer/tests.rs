@@ -632,7 +632,7 @@ fn how_long_the_file_takes_to_be_made_is_not_the_servers_latency() {
     assert_eq!(transfer.latency(), millis(3));
 }
 
-// T048
+// T049
 #[test]
 fn one_that_is_served_is_not_given_up_for_one_that_waits_for_its_answer() {
     let at = Duration::from_millis;
