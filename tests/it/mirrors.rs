@@ -115,7 +115,8 @@ fn a_mirror_takes_over_when_the_url_itself_is_gone_from_the_start_or_half_way() 
     let outcome = running.wait();
     outcome.assert_ok();
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
-    // That the mirror serves does not excuse the server.
+    // That the mirror serves does not excuse the server: it is not asked again once it has said so.
+    assert!(server.log().with_status(410) <= 3, "{}", server.describe());
     assert_eq!(dropped(&outcome).len(), 1, "{outcome}");
 }
 
