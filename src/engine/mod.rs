@@ -20,7 +20,7 @@ mod settings;
 mod sink;
 mod survey;
 mod teller;
-pub(crate) mod turns;
+mod turns;
 mod upkeep;
 mod work;
 mod worker;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Where nobody says how many, …
-pub(crate) const FEW: usize = 4;
+const FEW: usize = 4;
 /// … and how many it may become as long as they turn out to be small: then it is the way to the server, and not the line,
 /// that each of them waits for.
 const MANY: usize = 32;

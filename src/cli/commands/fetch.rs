@@ -5,7 +5,6 @@ use super::super::batch::Batch;
 use super::super::list::List;
 use super::super::{config, session, signals};
 use super::{info, runtime};
-use crate::engine::turns::FEW;
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::{Client, Output, Request};
@@ -85,6 +84,8 @@ fn refuse_a_name_of_another(seen: &mut HashSet<[u64; 2]>, request: &Request) -> 
 /// Files that a run needs beside those of its downloads, and those of one download beside its connections.
 const OWN_FILES: u64 = 32;
 const FILES_EACH: u64 = 4;
+/// Files at once, where nobody says how many and they may be large: as the library has it.
+const FEW_JOBS: u16 = 4;
 /// With so many open files there may be more at once while they are small.
 const ROOM_FOR_MANY: u64 = 256;
 
@@ -103,7 +104,7 @@ fn bounded_by_files(options: &mut Options, count: usize) -> usize {
     };
     if may < ROOM_FOR_MANY {
         let fitting = (may.saturating_sub(OWN_FILES) / (FILES_EACH + 1)).max(1);
-        let wanted = *options.jobs.get_or_insert(FEW as u16);
+        let wanted = *options.jobs.get_or_insert(FEW_JOBS);
         if u64::from(wanted) > fitting && count as u64 > fitting {
             options.jobs = u16::try_from(fitting).ok();
             eprintln!(
@@ -111,7 +112,7 @@ fn bounded_by_files(options: &mut Options, count: usize) -> usize {
             );
         }
     }
-    let jobs = options.jobs.map_or(FEW as u64, u64::from).min(count as u64).max(1);
+    let jobs = options.jobs.map_or(u64::from(FEW_JOBS), u64::from).min(count as u64).max(1);
     let most = (may.saturating_sub(OWN_FILES) / jobs).saturating_sub(FILES_EACH).max(1);
     if most >= options.connections.unwrap_or_default().allowance(usize::MAX).most() as u64 {
         return usize::MAX;
