@@ -138,7 +138,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         }
         while self.watchers.join_next().await.is_some() {}
         let code = if self.signal.is_some() { 130 } else { exit::combined(&self.failures) };
-        self.reporter.summary(&Summary {
+        let told = self.reporter.summary(&Summary {
             ok: self.ok,
             failed: self.failures.len(),
             not_started: self.not_started + self.count.saturating_sub(self.next_id),
@@ -149,7 +149,10 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         if self.signal.is_some() {
             self.tell_how_to_resume(args);
         }
-        Ok((code, self.signal))
+        match told {
+            Err(error) if code == 0 => Err(error),
+            _ => Ok((code, self.signal)),
+        }
     }
 
     fn hear(&mut self, message: Message) {

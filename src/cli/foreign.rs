@@ -1,6 +1,6 @@
 //! Mistakes on the command line, and flags that mean something in other programs.
 
-use super::exit;
+use super::{exit, output};
 use crate::error::Kind;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
@@ -39,11 +39,9 @@ pub(super) fn explain(error: &clap::Error, args: &[OsString]) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    eprintln!("haul: {}", cause(error));
-    match instead(error, args) {
-        Some(hint) => eprintln!("  next: {hint}"),
-        None => eprintln!("  next: haul --help shows what there is"),
-    }
+    output::say(format_args!("haul: {}", cause(error)));
+    let hint = instead(error, args).unwrap_or("haul --help shows what there is");
+    output::say(format_args!("  next: {hint}"));
     exit::code(Kind::Usage).into()
 }
 

@@ -1,7 +1,7 @@
 //! `--input-file`: lists given meaning.
 
 use super::args::Options;
-use super::session;
+use super::{output, session};
 use crate::error::Error;
 use crate::formats::escape;
 use crate::formats::input_list::{self, Entry};
@@ -47,7 +47,8 @@ impl List {
         entries.by_ref().for_each(drop);
         for (line, option) in entries.left_out {
             let option = escape::for_terminal(option);
-            eprintln!("haul: warning: {}: line {line}: the option {option} is left out", self.shown);
+            let shown = &self.shown;
+            output::say(format_args!("haul: warning: {shown}: line {line}: the option {option} is left out"));
         }
     }
 }

@@ -2,12 +2,6 @@
 //!
 //! Nothing below this module knows that a terminal exists.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the one place that talks to a person"
-)]
-
 mod args;
 mod batch;
 mod commands;
@@ -16,6 +10,8 @@ mod exit;
 mod failure;
 mod foreign;
 mod list;
+mod names;
+mod output;
 mod render;
 mod resume_hint;
 mod session;
@@ -58,8 +54,6 @@ pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn fail(error: &Error) -> ExitCode {
-    for line in failure::lines(error) {
-        eprintln!("{line}");
-    }
+    output::say_failure(error);
     exit::code(error.kind()).into()
 }

@@ -321,3 +321,65 @@ fn a_file_that_is_skipped_is_not_called_complete() {
     outcome.assert_ok().assert_says("left as it is");
     assert!(!outcome.stderr.contains("complete"), "{outcome}");
 }
+
+/// Runs what follows with one of its outputs on a device that is always full.
+fn full(output: u8) -> [String; 3] {
+    ["/bin/sh".into(), "-c".into(), format!("exec \"$0\" \"$@\" {output}>/dev/full")]
+}
+
+#[test]
+fn results_that_cannot_be_written_are_a_disk_failure() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    sandbox.write("file.bin", PAYLOAD.all());
+    let (url, digest) = (server.url("/file.bin"), PAYLOAD.sha256_hex());
+    let commands: [&[&str]; 4] = [
+        &["info", &url],
+        &["info", "--json", &url],
+        &["verify", "file.bin", "--sha256", &digest],
+        &["completions", "bash"],
+    ];
+    for arguments in commands {
+        let outcome = sandbox.haul().under(full(1)).args(arguments).run();
+        outcome.assert_failed(9);
+        outcome.assert_says("standard output");
+    }
+}
+
+#[test]
+fn a_reader_of_results_that_has_gone_away_has_seen_enough() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    for json in [&[][..], &["--json"]] {
+        let outcome = sandbox
+            .haul()
+            .stdout_closed()
+            .arg("info")
+            .args(json.iter().copied())
+            .arg(server.url("/file.bin"))
+            .run();
+        outcome.assert_ok();
+        assert_eq!(outcome.stderr, "", "{outcome}");
+    }
+}
+
+#[test]
+fn events_that_cannot_be_written_fail_the_run_and_not_the_file() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().under(full(1)).arg("--json").arg(server.url("/file.bin")).run();
+    outcome.assert_failed(9);
+    PAYLOAD.assert_file_is(&sandbox.path("file.bin"));
+}
+
+#[test]
+fn words_that_nobody_can_read_change_nothing() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.haul().under(full(2)).arg(server.url("/file.bin")).run().code, Some(0));
+    PAYLOAD.assert_file_is(&sandbox.path("file.bin"));
+    for arguments in [&["-i", "no-such-list"][..], &["--no-such-flag"]] {
+        let outcome = sandbox.haul().under(full(2)).args(arguments.iter().copied()).run();
+        assert_eq!(outcome.code, Some(2), "{outcome}");
+    }
+}

@@ -3,15 +3,13 @@
 use super::super::args::{Options, Style};
 use super::super::batch::Batch;
 use super::super::list::List;
-use super::super::{config, session, signals};
+use super::super::names::Names;
+use super::super::{config, output, session, signals};
 use super::{info, runtime};
 use crate::error::{Error, Kind};
-use crate::formats::escape;
 use crate::{Client, Output, Request};
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
@@ -25,7 +23,7 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
     // Everything that can be wrong with a list is said before anything of it is fetched.
     let count = check_all(&given, list.as_ref(), &options)?;
     if count == 0 {
-        eprintln!("haul: note: the list names nothing to download");
+        output::say("haul: note: the list names nothing to download");
         return Ok(ExitCode::SUCCESS);
     }
     refuse_contradictions(&options, count)?;
@@ -45,40 +43,21 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
 
 /// Counts the requests, and looks for what is wrong with any of them.
 fn check_all(given: &[Request], list: Option<&List>, options: &Options) -> Result<usize, Error> {
-    let mut seen = HashSet::new();
+    let mut names = Names::default();
     let mut count = 0;
-    for request in given {
-        refuse_a_name_of_another(&mut seen, request)?;
+    let mut check = |request: &Request| {
         count += 1;
-    }
+        // Nothing is known of a name that the server gives.
+        request.planned_path().map_or(Ok(()), |path| names.take(&path))
+    };
+    given.iter().try_for_each(&mut check)?;
     if let Some(list) = list {
         for request in list.requests(options) {
-            refuse_a_name_of_another(&mut seen, &request?)?;
-            count += 1;
+            check(&request?)?;
         }
         list.say_what_is_left_out();
     }
     Ok(count)
-}
-
-/// Two downloads of one run to one file would only find each other in the way. Names are remembered by a fingerprint:
-/// of a million there are two alike with a chance of one in 10²⁶.
-fn refuse_a_name_of_another(seen: &mut HashSet<[u64; 2]>, request: &Request) -> Result<(), Error> {
-    let Some(path) = request.planned_path() else {
-        return Ok(());
-    };
-    let fingerprint = [0_u8, 1].map(|salt| {
-        let mut hasher = DefaultHasher::new();
-        (salt, &path).hash(&mut hasher);
-        hasher.finish()
-    });
-    if seen.insert(fingerprint) {
-        return Ok(());
-    }
-    let cause =
-        format!("two of the URLs would be saved as {}", escape::for_terminal(&path.to_string_lossy()));
-    Err(Error::usage(cause)
-        .with_hint("give them names or directories of their own, in a list (-i) or in runs of their own"))
 }
 
 /// Files that a run needs beside those of its downloads, and those of one download beside its connections.
@@ -107,9 +86,9 @@ fn bounded_by_files(options: &mut Options, count: usize) -> usize {
         let wanted = *options.jobs.get_or_insert(FEW_JOBS);
         if u64::from(wanted) > fitting && count as u64 > fitting {
             options.jobs = u16::try_from(fitting).ok();
-            eprintln!(
+            output::say(format_args!(
                 "haul: warning: {may} files may be open at once, so {fitting} are downloaded at once at most"
-            );
+            ));
         }
     }
     let jobs = options.jobs.map_or(u64::from(FEW_JOBS), u64::from).min(count as u64).max(1);
@@ -117,9 +96,9 @@ fn bounded_by_files(options: &mut Options, count: usize) -> usize {
     if most >= options.connections.unwrap_or_default().allowance(usize::MAX).most() as u64 {
         return usize::MAX;
     }
-    eprintln!(
+    output::say(format_args!(
         "haul: warning: {may} files may be open at once, so each download has {most} connections at most"
-    );
+    ));
     usize::try_from(most).unwrap_or(usize::MAX)
 }
 
@@ -158,9 +137,8 @@ fn refuse_contradictions(options: &Options, urls: usize) -> Result<(), Error> {
 
 /// Into the standard output, without the line buffer that the library puts before it.
 fn with_output(mut request: Request) -> Result<Request, Error> {
-    let failed =
-        |error: std::io::Error| Error::new(Kind::Disk, format!("cannot write to the output: {error}"));
-    let handle = std::io::stdout().as_fd().try_clone_to_owned().map_err(failed)?;
+    let handle = std::io::stdout().as_fd().try_clone_to_owned();
+    let handle = handle.map_err(|error| output::unwritable(&error))?;
     request.output = Output::Stream(Box::new(File::from(handle)));
     Ok(request)
 }

@@ -1,7 +1,7 @@
 //! `haul info URL...`, and `haul --dry-run`.
 
 use super::super::args::Options;
-use super::super::{config, exit, failure, session};
+use super::super::{config, exit, output, session};
 use super::runtime;
 use crate::error::Error;
 use crate::formats::escape;
@@ -22,11 +22,11 @@ pub(super) fn plans(client: &Client, requests: &[Request], json: bool) -> Result
     let mut failures = Vec::new();
     for request in requests {
         match runtime.block_on(client.plan(request)) {
-            Ok(plan) if json => println!("{}", object(&plan)),
-            Ok(plan) => show(&plan),
+            Ok(plan) if json => output::print_line(object(&plan))?,
+            Ok(plan) => output::print(described(&plan).as_bytes())?,
             Err(error) => {
                 failures.push(error.kind());
-                failure::lines(&error).iter().for_each(|line| eprintln!("{line}"));
+                output::say_failure(&error);
             }
         }
     }
@@ -43,8 +43,11 @@ fn object(plan: &Plan) -> serde_json::Value {
     })
 }
 
-fn show(plan: &Plan) {
-    let line = |name: &str, value: &str| println!("{name:<12} {}", escape::for_terminal(value));
+fn described(plan: &Plan) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        text.push_str(&format!("{name:<12} {}\n", escape::for_terminal(value)));
+    };
     line("url", &plan.url);
     if plan.final_url != plan.url {
         line("leads to", &plan.final_url);
@@ -79,4 +82,5 @@ fn show(plan: &Plan) {
     if plan.kept > 0 {
         line("kept", &format!("{} from an earlier run", format_bytes(plan.kept)));
     }
+    text
 }

@@ -1,7 +1,7 @@
 //! `haul resume [DIR]`
 
 use super::super::args::Options;
-use super::super::{config, exit, failure, session};
+use super::super::{config, exit, output, session};
 use super::{fetch, status};
 use crate::error::{Error, Kind};
 use crate::{Inspection, Request, inspect};
@@ -27,12 +27,12 @@ pub(in super::super) fn run(
             Ok(request) => requests.push(request),
             Err(error) => {
                 failures.push(error.kind());
-                failure::lines(&error).iter().for_each(|line| eprintln!("{line}"));
+                output::say_failure(&error);
             }
         }
     }
     if requests.is_empty() && failures.is_empty() {
-        eprintln!("haul: note: there is nothing to resume in {}", directory.display());
+        output::say(format_args!("haul: note: there is nothing to resume in {}", directory.display()));
         return Ok(ExitCode::SUCCESS);
     }
     if options.dry_run {

@@ -1,6 +1,6 @@
 //! `haul rm FILE...`
 
-use super::super::{exit, failure};
+use super::super::{exit, output};
 use crate::error::Error;
 use crate::formats::escape;
 use std::path::PathBuf;
@@ -11,11 +11,12 @@ pub(in super::super) fn run(files: &[PathBuf]) -> Result<ExitCode, Error> {
     for file in files {
         match crate::discard(file) {
             Ok(()) => {
-                println!("{}: what was unfinished is removed", escape::for_terminal(&file.to_string_lossy()));
+                let shown = escape::for_terminal(&file.to_string_lossy()).into_owned();
+                output::print_line(format_args!("{shown}: what was unfinished is removed"))?;
             }
             Err(error) => {
                 failures.push(error.kind());
-                failure::lines(&error).iter().for_each(|line| eprintln!("{line}"));
+                output::say_failure(&error);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `haul status PATH...`
 
-use super::super::{exit, failure};
+use super::super::{exit, output};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::formats::size::format_bytes;
@@ -15,11 +15,11 @@ pub(in super::super) fn run(paths: &[PathBuf], json: bool) -> Result<ExitCode, E
         let found = if path.is_dir() { manifests(path)? } else { vec![path.clone()] };
         for manifest in found {
             match inspect(&manifest) {
-                Ok(inspection) if json => println!("{}", object(&inspection)),
-                Ok(inspection) => println!("{}", line(&inspection)),
+                Ok(inspection) if json => output::print_line(object(&inspection))?,
+                Ok(inspection) => output::print_line(line(&inspection))?,
                 Err(error) => {
                     failures.push(error.kind());
-                    failure::lines(&error).iter().for_each(|line| eprintln!("{line}"));
+                    output::say_failure(&error);
                 }
             }
         }

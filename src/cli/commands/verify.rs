@@ -1,7 +1,7 @@
 //! `haul verify FILE`
 
 use super::super::args::Options;
-use super::super::{config, session};
+use super::super::{config, output, session};
 use super::{fetch, resume};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
@@ -26,7 +26,7 @@ pub(in super::super) fn run(
         return intact(&damaged, &shown).map(|()| ExitCode::SUCCESS);
     }
     for digest in crate::verify_file(file, &digests)? {
-        println!("{shown}: {digest}");
+        output::print_line(format_args!("{shown}: {digest}"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -45,8 +45,7 @@ fn unfinished(file: &Path, shown: &str) -> Result<Vec<ByteRange>, Error> {
 
 fn intact(damaged: &[ByteRange], shown: &str) -> Result<(), Error> {
     if damaged.is_empty() {
-        println!("{shown}: every recorded piece is intact");
-        return Ok(());
+        return output::print_line(format_args!("{shown}: every recorded piece is intact"));
     }
     Err(Error::new(Kind::Checksum, format!("{shown}: damaged at bytes {}", listed(damaged)))
         .with_hint("haul verify --repair fetches what is damaged or missing, and nothing else"))
@@ -68,9 +67,9 @@ fn mend(file: &Path, shown: &str, options: Options, args: &[OsString]) -> Result
         looked => looked?,
     };
     if damaged.is_empty() {
-        eprintln!("haul: note: {shown}: every recorded piece is intact");
+        output::say(format_args!("haul: note: {shown}: every recorded piece is intact"));
     } else {
-        eprintln!("haul: note: {shown}: damaged at bytes {}", listed(&damaged));
+        output::say(format_args!("haul: note: {shown}: damaged at bytes {}", listed(&damaged)));
     }
     let options = config::fill(options)?;
     let request = resume::request(&inspect(file)?, &options)?;

@@ -1,6 +1,7 @@
 //! Bars on a terminal: two lines for each file that is being worked on.
 
 use super::{FileView, Render, Summary, line, view};
+use crate::cli::output;
 use crate::error::Error;
 use crate::{Event, Phase, Report};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -88,7 +89,7 @@ impl Render for Bars {
     fn say(&mut self, line: &str) {
         // Without a terminal indicatif swallows lines; then they are written plainly.
         if self.screen.is_hidden() || self.screen.println(line).is_err() {
-            eprintln!("{line}");
+            output::say(line);
         }
     }
 }

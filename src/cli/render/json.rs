@@ -1,12 +1,11 @@
 //! Events as JSON, one object a line, on the standard output.
 
 use super::{FileView, Render, Summary};
-use crate::cli::exit;
+use crate::cli::{exit, output};
 use crate::error::Error;
 use crate::{Event, Notice, Progress, Report};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::time::Duration;
 
 /// The version of the events. Fields may be added, never changed.
@@ -18,17 +17,21 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub(super) struct Json {
     /// The files that have started and not ended, and when the progress of each was last told.
     told: BTreeMap<usize, Option<Duration>>,
+    /// Why something could not be told. That is no reason to harm a file, but whoever relies on the events must know.
+    untold: Option<Error>,
 }
 
-fn emit(mut object: Value, name: &str, id: Option<usize>) {
-    object["v"] = VERSION.into();
-    object["event"] = name.into();
-    if let Some(id) = id {
-        object["id"] = id.into();
+impl Json {
+    fn emit(&mut self, mut object: Value, name: &str, id: Option<usize>) {
+        object["v"] = VERSION.into();
+        object["event"] = name.into();
+        if let Some(id) = id {
+            object["id"] = id.into();
+        }
+        if let Err(error) = output::print_line(object) {
+            self.untold.get_or_insert(error);
+        }
     }
-    let mut out = std::io::stdout().lock();
-    // Nobody listening any more is no reason to harm a file.
-    let _ = writeln!(out, "{object}").and_then(|()| out.flush());
 }
 
 fn progress_object(progress: &Progress) -> Value {
@@ -52,7 +55,7 @@ impl Render for Json {
             let object = json!({
                 "url": url, "path": path, "size": size, "resumed": resumed, "connections": connections,
             });
-            emit(object, "start", Some(id));
+            self.emit(object, "start", Some(id));
         }
     }
 
@@ -61,17 +64,17 @@ impl Render for Json {
             let object = json!({
                 "cause": cause, "status": status, "wait": wait.as_secs_f64(), "attempt": attempt,
             });
-            emit(object, "retry", Some(id));
+            self.emit(object, "retry", Some(id));
         }
     }
 
     fn notice(&mut self, id: usize, notice: Notice, text: &str) {
-        emit(json!({ "kind": notice.name(), "message": text }), "notice", Some(id));
+        self.emit(json!({ "kind": notice.name(), "message": text }), "notice", Some(id));
     }
 
     fn source(&mut self, id: usize, event: &Event) {
         if let Event::Source { url, cause } = event {
-            emit(json!({ "url": url, "state": "dropped", "cause": cause }), "source", Some(id));
+            self.emit(json!({ "url": url, "state": "dropped", "cause": cause }), "source", Some(id));
         }
     }
 
@@ -87,7 +90,7 @@ impl Render for Json {
                 continue;
             }
             self.told.insert(*id, Some(elapsed));
-            emit(progress_object(&progress), "progress", Some(*id));
+            self.emit(progress_object(&progress), "progress", Some(*id));
         }
     }
 
@@ -108,7 +111,7 @@ impl Render for Json {
             "connections": report.connections,
             "retries": report.retries,
         });
-        emit(object, "done", Some(id));
+        self.emit(object, "done", Some(id));
     }
 
     fn error(&mut self, id: usize, file: &FileView, error: &Error) {
@@ -122,7 +125,7 @@ impl Render for Json {
             "kept": error.kept(),
             "hint": error.hint(),
         });
-        emit(object, "error", Some(id));
+        self.emit(object, "error", Some(id));
     }
 
     fn summary(&mut self, summary: &Summary) {
@@ -134,10 +137,14 @@ impl Render for Json {
             "elapsed": summary.elapsed.as_secs_f64(),
             "code": summary.code,
         });
-        emit(object, "summary", None);
+        self.emit(object, "summary", None);
     }
 
     fn say(&mut self, line: &str) {
-        let _ = writeln!(std::io::stderr(), "{line}");
+        output::say(line);
+    }
+
+    fn take_untold(&mut self) -> Option<Error> {
+        self.untold.take()
     }
 }

@@ -57,6 +57,10 @@ trait Render {
     fn summary(&mut self, summary: &Summary);
     /// A line for the person, above or between whatever else there is.
     fn say(&mut self, line: &str);
+    /// Why something could not be told that somebody relies upon.
+    fn take_untold(&mut self) -> Option<Error> {
+        None
+    }
 }
 
 /// Shows a run.
@@ -131,8 +135,11 @@ impl Reporter {
         }
     }
 
-    pub(super) fn summary(&mut self, summary: &Summary) {
+    /// # Errors
+    /// Something could not be told that somebody relies upon, this or what was before.
+    pub(super) fn summary(&mut self, summary: &Summary) -> Result<(), Error> {
         self.render.summary(summary);
+        self.render.take_untold().map_or(Ok(()), Err)
     }
 
     pub(super) fn say(&mut self, line: &str) {

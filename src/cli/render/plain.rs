@@ -1,11 +1,11 @@
 //! Plain lines, for logs: one at the start, one every half minute, one at the end.
 
 use super::{FileView, Render, Summary, line};
+use crate::cli::output;
 use crate::error::Error;
 use crate::formats::size::{format_bytes, format_duration};
 use crate::{Event, Report};
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::time::Duration;
 
 const PERIOD: Duration = Duration::from_secs(30);
@@ -69,7 +69,6 @@ impl Render for Plain {
     }
 
     fn say(&mut self, line: &str) {
-        // A log that nobody reads any more is no reason to stop.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        output::say(line);
     }
 }

@@ -1,0 +1,41 @@
+//! What the program says: results on the standard output, words for a person on the standard error.
+
+use super::failure;
+use crate::error::{Error, Kind};
+use std::fmt::Display;
+use std::io::{ErrorKind, Write as _};
+
+/// A line of words for a person. That nobody can read it is no reason to stop.
+pub(super) fn say(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// What went wrong, what was kept, what to do next.
+pub(super) fn say_failure(error: &Error) {
+    failure::lines(error).iter().for_each(say);
+}
+
+/// A line of results.
+///
+/// # Errors
+/// See [`print`].
+pub(super) fn print_line(line: impl Display) -> Result<(), Error> {
+    print(format!("{line}\n").as_bytes())
+}
+
+/// Results, at once. A reader that has gone away has seen enough.
+///
+/// # Errors
+/// `Disk`, where they cannot be written.
+pub(super) fn print(text: &[u8]) -> Result<(), Error> {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(unwritable(&error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The standard output takes nothing.
+pub(super) fn unwritable(error: &std::io::Error) -> Error {
+    Error::new(Kind::Disk, format!("cannot write to the standard output: {error}"))
+}
