@@ -115,6 +115,7 @@ pub(crate) fn open(target: Target, order: &Order) -> Result<Ground, Error> {
     let part = match storage::open(&target)? {
         Opened::Created(part) => {
             let workplace = Workplace::new(target, part, true);
+            still_absent(&workplace, order)?;
             let discarded = stray_manifest(&workplace, order)?;
             return Ok(Ground::Fresh { workplace, discarded });
         }
@@ -136,6 +137,20 @@ pub(crate) fn open(target: Target, order: &Order) -> Result<Ground, Error> {
         return discard(workplace, "--restart".to_owned());
     }
     build(workplace, &raw, order, false)
+}
+
+/// Between the look at the final name and the lock on the part file, another run may have finished the same file.
+/// From now on no other can.
+fn still_absent(workplace: &Workplace, order: &Order) -> Result<(), Error> {
+    let target = &workplace.target;
+    if order.if_exists == IfExists::Overwrite || target.present()?.is_none() {
+        return Ok(());
+    }
+    // The part file that was created a moment ago is empty and ours.
+    let _ = storage::remove_own(workplace.part.path());
+    let cause = format!("{} appeared meanwhile", target.path().display());
+    Err(Error::new(Kind::Exists, cause)
+        .with_hint("run the same command again, to see whether it is complete"))
 }
 
 fn build(workplace: Workplace, raw: &Raw, order: &Order, proven: bool) -> Result<Ground, Error> {

@@ -6,10 +6,11 @@ use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::plan::representation::Representation;
 use crate::storage::{
-    self, Opened, Publication, ReadOnly, Storage as _, Target, Unnamed, publish, sync_directory,
+    self, Directory, Opened, Publication, ReadOnly, Storage as _, Target, Unnamed, publish,
 };
 use crate::verify::{Digest, hash_file};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -142,21 +143,40 @@ fn save_all(files: Vec<SmallFile>) -> Vec<Saved> {
             *step = Step::Ended(Err(error));
         }
     }
-    let mut directories = BTreeMap::new();
+    let directories = directories(&files);
     let files: Vec<_> = files
         .into_iter()
         .map(|(file, step)| {
-            let step = name(&file, step);
-            if matches!(step, Step::Named(_)) {
-                directories.insert(file.target.directory().to_owned(), Ok(()));
-            }
+            let step = match directories.get(file.target.directory()) {
+                Some(Err(error)) if matches!(step, Step::Written(..)) => {
+                    Step::Ended(Err(unsaved(&file.target, error)))
+                }
+                _ => name(&file, step),
+            };
             (file.target, step)
         })
         .collect();
-    for (directory, synced) in &mut directories {
-        *synced = sync_directory(directory).map_err(|error| error.kind());
+    let synced = directories
+        .into_iter()
+        .map(|(path, directory)| (path, directory.and_then(|directory| directory.sync())))
+        .collect();
+    files.into_iter().map(|(target, step)| ended(&target, step, &synced)).collect()
+}
+
+/// Those in which names are going to appear, or why they cannot be opened.
+fn directories(files: &[(SmallFile, Step)]) -> BTreeMap<PathBuf, io::Result<Directory>> {
+    let mut directories = BTreeMap::new();
+    for (file, step) in files {
+        let directory = file.target.directory();
+        if matches!(step, Step::Written(..)) && !directories.contains_key(directory) {
+            directories.insert(directory.to_owned(), Directory::open(directory));
+        }
     }
-    files.into_iter().map(|(target, step)| ended(&target, step, &directories)).collect()
+    directories
+}
+
+fn unsaved(target: &Target, error: &io::Error) -> Error {
+    Error::disk("cannot save the name", &target.path(), error)
 }
 
 fn write(file: &SmallFile) -> Result<Step, Error> {
@@ -173,7 +193,7 @@ fn digests(file: &SmallFile, unnamed: &Unnamed) -> Result<Vec<Digest>, Error> {
     if file.order.digests.is_empty() {
         return Ok(Vec::new());
     }
-    let failed = |error: std::io::Error| Error::disk("cannot read back", &file.target.path(), &error);
+    let failed = |error: io::Error| Error::disk("cannot read back", &file.target.path(), &error);
     let handle = unnamed.file().try_clone().map_err(failed)?;
     hash_file(Arc::new(handle), &file.order.digests).map_err(failed)
 }
@@ -199,15 +219,11 @@ fn is_there_already(file: &SmallFile) -> bool {
         && read.is_ok_and(|length| bytes.get(..length).is_some_and(|there| there == file.bytes))
 }
 
-fn ended(
-    target: &Target,
-    step: Step,
-    directories: &BTreeMap<PathBuf, Result<(), std::io::ErrorKind>>,
-) -> Saved {
+fn ended(target: &Target, step: Step, directories: &BTreeMap<PathBuf, io::Result<()>>) -> Saved {
     match step {
         Step::Ended(saved) => saved,
         Step::Named(digests) => match directories.get(target.directory()) {
-            Some(Err(kind)) => Err(Error::disk("cannot save the name", &target.path(), &(*kind).into())),
+            Some(Err(error)) => Err(unsaved(target, error)),
             _ => Ok(digests),
         },
         // There is none left: each was named or has ended.
@@ -234,7 +250,7 @@ fn by_part(file: &SmallFile) -> Saved {
 
 fn save_in(place: &Workplace, file: &SmallFile) -> Saved {
     place.begin(&file.representation, &file.order)?;
-    let failed = |error: std::io::Error| Error::disk("cannot write to", place.part.path(), &error);
+    let failed = |error: io::Error| Error::disk("cannot write to", place.part.path(), &error);
     place.part.write_at(0, &file.bytes).map_err(failed)?;
     let digests = hash_file(place.part.clone(), &file.order.digests).map_err(failed)?;
     file.order.check(&digests)?;

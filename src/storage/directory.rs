@@ -4,15 +4,29 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-/// After it returns, the names in `directory` are on disk (fsync(2): a file's own sync does not do this).
-pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "a directory handle, to sync it")]
-    let handle = File::open(directory)?;
-    match handle.sync_all() {
-        // Some file systems cannot sync a directory, and need not.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        synced => synced,
+/// A directory in which names are about to appear. It is opened before they do: where too many files are open already,
+/// that is found out while nothing has happened yet.
+pub(crate) struct Directory(File);
+
+impl Directory {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        #[expect(clippy::disallowed_methods, reason = "a directory handle, to sync it")]
+        File::open(path).map(Self)
     }
+
+    /// After it returns, the names in it are on disk (fsync(2): a file's own sync does not do this).
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        match self.0.sync_all() {
+            // Some file systems cannot sync a directory, and need not.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            synced => synced,
+        }
+    }
+}
+
+/// Makes what happened to the names in `directory` durable.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    Directory::open(directory)?.sync()
 }
 
 /// Removes one of haul's own files; one that is not there is no failure.

@@ -11,7 +11,7 @@ mod read_only;
 mod target;
 mod unnamed;
 
-pub(crate) use directory::{remove_own, sync_directory};
+pub(crate) use directory::{Directory, remove_own, sync_directory};
 pub(crate) use memory::Memory;
 pub(crate) use part_file::{Allocation, Identity, Opened, PartFile, open, remove_unlocked};
 pub(crate) use pipe::Pipe;

@@ -1,6 +1,6 @@
 //! The last step: the final name appears, at once and complete.
 
-use super::{PartFile, Seal, Target, remove_own, sync_directory};
+use super::{Directory, PartFile, Seal, Target, remove_own};
 use crate::error::{Error, Kind};
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
@@ -49,11 +49,13 @@ pub(crate) fn publish(part: &PartFile, target: &Target, how: &Publication) -> Re
             );
         }
     }
+    let unsaved = |error: std::io::Error| Error::disk("cannot save the name", &path, &error);
+    let directory = Directory::open(target.directory()).map_err(unsaved)?;
     rename(part, target, how.replace)?;
-    sync_directory(target.directory()).map_err(|error| Error::disk("cannot save the name", &path, &error))?;
+    directory.sync().map_err(unsaved)?;
     let manifest = target.manifest_path();
     remove_own(&manifest).map_err(|error| Error::disk("cannot remove", &manifest, &error))?;
-    sync_directory(target.directory()).map_err(|error| Error::disk("cannot save the name", &path, &error))
+    directory.sync().map_err(unsaved)
 }
 
 fn rename(part: &PartFile, target: &Target, replace: bool) -> Result<(), Error> {

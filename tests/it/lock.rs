@@ -64,3 +64,20 @@ fn other_files_in_the_same_directory_are_not_locked() {
     gate.open();
     first.wait().assert_ok();
 }
+
+#[test]
+fn a_file_that_another_program_finishes_before_the_lock_is_not_fetched_again() {
+    let sandbox = Sandbox::new();
+    let there = sandbox.path("file.bin");
+    // Somebody else is done after this program has looked, and before it has anything.
+    let server = Server::serve(PAYLOAD)
+        .behave(move |_, _| {
+            std::fs::write(&there, PAYLOAD.all()).unwrap();
+            Reply::Normal
+        })
+        .start();
+    let outcome = sandbox.haul().arg(server.url("/file.bin")).run();
+    outcome.assert_failed(10).assert_says("meanwhile");
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    server.assert_cost(2 * MIB);
+}

@@ -197,3 +197,26 @@ fn more_files_are_fetched_at_once_as_long_as_they_are_small() {
     assert_eq!(asked_for(SMALL, 60, 32), 32);
     assert_eq!(asked_for(LARGE, 8, 4), 4);
 }
+
+#[test]
+fn a_file_whose_name_cannot_be_made_durable_gets_none() {
+    if !crate::crash::strace_works() {
+        return;
+    }
+    let server = Server::serve(SMALL).start();
+    let sandbox = Sandbox::new();
+    // As where too many files are open: the directory cannot be opened to be synced.
+    let directory = sandbox.path(".").canonicalize().unwrap();
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", directory.to_str().unwrap()];
+    let inject = ["-e", "trace=openat", "-e", "inject=openat:error=EMFILE"];
+    let outcome = sandbox
+        .haul()
+        .under(strace.into_iter().chain(inject))
+        .args(["-d", directory.to_str().unwrap()])
+        .arg(server.url("/file.bin"))
+        .run();
+    outcome.assert_failed(9).assert_says("too many open files");
+    sandbox.assert_empty();
+    sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&SMALL, "file.bin");
+}
