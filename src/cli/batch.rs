@@ -46,6 +46,7 @@ pub(super) struct Batch<I> {
     started: Instant,
     ok: usize,
     failures: Vec<Kind>,
+    /// By those that failed as well.
     fetched: u64,
     signal: Option<i32>,
     /// Of those that a signal found waiting for their turn, which are told of together.
@@ -172,6 +173,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
                     }
                     Err(error) => {
                         self.failures.push(error.kind());
+                        self.fetched += self.reporter.received(id);
                         self.reporter.error(id, &error);
                     }
                 }

@@ -369,8 +369,12 @@ impl Driver {
         let writing = Duration::from_nanos(self.shared.writing.load(Ordering::Relaxed));
         let held_back = self.disk.is_busy(writing, now) || self.is_limited();
         self.transfer.handle_look(held_back, now);
-        let phase = if self.transfer.has_begun() { Phase::Transferring } else { Phase::Starting };
-        self.show(teller, phase, false);
+        self.show(teller, self.phase(), false);
+    }
+
+    /// Until everything is there.
+    fn phase(&self) -> Phase {
+        if self.transfer.has_begun() { Phase::Transferring } else { Phase::Starting }
     }
 
     fn is_limited(&self) -> bool {

@@ -60,6 +60,26 @@ fn a_failure_is_one_error_event_and_a_summary() {
 }
 
 #[test]
+fn what_came_for_a_file_that_failed_is_counted() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let outcome =
+        sandbox.haul().args(["--json", "--sha256", &"0".repeat(64)]).arg(server.url("/file.bin")).run();
+    outcome.assert_failed(12);
+    assert!(outcome.summary()["fetched"].as_u64() >= Some(PAYLOAD.len), "{outcome}");
+    let broken = Server::serve(PAYLOAD)
+        .behave(|request, _| if request.is_get() { Reply::Ends(Ending::Close(MIB)) } else { Reply::Normal })
+        .start();
+    let outcome = sandbox
+        .haul()
+        .args(["--json", "--retry", "0", "-x", "1", "-o", "broken.bin"])
+        .arg(broken.url("/file.bin"))
+        .run();
+    outcome.assert_failed(6);
+    assert!(outcome.summary()["fetched"].as_u64() >= Some(MIB), "{outcome}");
+}
+
+#[test]
 fn progress_counts_up_and_stays_within_the_size() {
     let gate = Gate::after(4 * MIB);
     let server = Server::serve(PAYLOAD).gate(&gate).start();

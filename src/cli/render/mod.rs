@@ -126,6 +126,11 @@ impl Reporter {
         }
     }
 
+    /// What came for a file that has not ended, as far as is known here.
+    pub(super) fn received(&self, id: usize) -> u64 {
+        self.files.get(&id).map_or(0, |file| file.progress.borrow().received)
+    }
+
     pub(super) fn error(&mut self, id: usize, error: &Error) {
         if let Some(file) = self.files.remove(&id) {
             self.render.error(id, &file, error);
