@@ -16,7 +16,8 @@ pub struct Report {
     pub size: u64,
     /// Payload taken off the network in this run, in bytes; 0 where there was nothing to do.
     pub fetched: u64,
-    /// How much of that was of no use, in bytes: it had come on another connection already, or was not wanted any more.
+    /// How much of that is not in the file, in bytes: it had come on another connection already, was not wanted any more, or
+    /// was thrown away when everything had to begin anew.
     pub wasted: u64,
     /// Bytes that an earlier run had left.
     pub resumed: u64,

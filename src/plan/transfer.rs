@@ -428,11 +428,6 @@ impl Transfer {
         self.concurrency.take_lesson()
     }
 
-    /// Bytes that were written for the first time, in this run.
-    pub(crate) fn fresh(&self) -> u64 {
-        self.fresh
-    }
-
     /// How many connections are worth making in advance, now that the first one stands: as many as the first answer
     /// will be followed by, where making one takes long.
     pub(crate) fn spares(&self, now: Moment) -> usize {

@@ -66,7 +66,7 @@ fn a_file_that_changes_while_it_is_fetched_is_fetched_anew_once() {
     let gate = Gate::after(8 * MIB);
     let server = Server::serve(V1).gate(&gate).start();
     let sandbox = Sandbox::new();
-    let running = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).spawn();
+    let running = sandbox.haul().arg("--json").args(FOUR).arg(server.url("/file.bin")).spawn();
     server.wait_for_body_bytes(8 * MIB);
     server.replace(v2());
     server.hang_up();
@@ -74,6 +74,9 @@ fn a_file_that_changes_while_it_is_fetched_is_fetched_anew_once() {
     let outcome = running.wait();
     outcome.assert_ok();
     outcome.assert_says("changed");
+    let done = outcome.done_event();
+    let (fetched, wasted) = (done["fetched"].as_u64().unwrap(), done["wasted"].as_u64().unwrap());
+    assert!(wasted > 0 && fetched == V2.len + wasted, "{done}");
     sandbox.assert_ok_file(&V2, "file.bin");
     server.assert_cost(V1.len * 17 / 10 + 2 * MIB);
 }

@@ -71,7 +71,8 @@ impl Driver {
             size: length,
             sources: self.contributors(),
             fetched,
-            wasted: fetched.saturating_sub(self.transfer.fresh()),
+            // Whatever does not make up the file: what was thrown away for a new start as well.
+            wasted: fetched.saturating_sub(length.saturating_sub(teller.resumed)),
             resumed: teller.resumed,
             elapsed: teller.clock.now(),
             verifying: self.verifying,

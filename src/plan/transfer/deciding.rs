@@ -63,6 +63,8 @@ impl Transfer {
         self.stage = Stage::Probing { ranged: self.stage != Stage::Stream };
         self.known = None;
         self.begun = false;
+        // Another file, of which nothing was asked for twice.
+        (self.hedged, self.hedges_rest) = (0, Default::default());
         let lost = std::mem::take(&mut self.written).len();
         self.sources.forget();
         Command::Discard { why, lost }
