@@ -114,7 +114,8 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         let download = self.client.start(request);
         self.reporter.files.insert(id, FileView { name, url, progress: download.progress() });
         self.cancellers.insert(id, Box::new(download.canceller()));
-        self.watchers.spawn(watch(id, download, self.sender.clone()));
+        // Boxed: a task of this size, with the alignment that tasks have, costs more to allocate than one more box.
+        self.watchers.spawn(Box::pin(watch(id, download, self.sender.clone())));
     }
 
     pub(super) async fn run(mut self, args: &[OsString]) -> Result<(u8, Option<i32>), Error> {

@@ -35,7 +35,8 @@ struct State {
     skip: RangeSet,
     /// Written, but beyond what the other lane has claimed and is still writing.
     ahead: RangeSet,
-    runs: Runs,
+    /// The checksums of what was written, where they are recorded: of small files and of pipes they are not.
+    runs: Option<Runs>,
     leftover: Leftover,
 }
 
@@ -58,7 +59,7 @@ impl Lane {
             claimed: wanted.start(),
             skip: RangeSet::new(),
             ahead: RangeSet::new(),
-            runs: Runs::new(1 << 20),
+            runs: None,
             leftover: Leftover::default(),
         };
         let position = AtomicU64::new(wanted.start());
@@ -80,14 +81,15 @@ impl Lane {
     }
 
     /// Sets the lane to what the answer turned out to hold, before any byte is claimed. A second lane is what the first is.
-    pub(crate) fn open(&self, wanted: ByteRange, skip: RangeSet, piece: u64) {
+    /// With `piece`, checksums are recorded of so many bytes each.
+    pub(crate) fn open(&self, wanted: ByteRange, skip: RangeSet, piece: Option<u64>) {
         if self.second {
             return;
         }
         let mut state = self.lock();
         (state.start, state.end, state.claimed) = (wanted.start(), wanted.end(), wanted.start());
         state.skip = skip;
-        state.runs = Runs::new(piece);
+        state.runs = piece.map(Runs::new);
         self.track.position.store(wanted.start(), Ordering::Release);
     }
 
@@ -117,7 +119,9 @@ impl Lane {
     /// What was claimed at `offset` has been written.
     pub(crate) fn wrote(&self, offset: u64, bytes: &[u8]) {
         let mut state = self.lock();
-        state.runs.wrote(offset, bytes);
+        if let Some(runs) = &mut state.runs {
+            runs.wrote(offset, bytes);
+        }
         let end = offset + bytes.len() as u64;
         if offset == self.position() && state.ahead.is_empty() {
             self.track.position.store(end, Ordering::Release);
@@ -155,9 +159,9 @@ impl Lane {
         self.lock().leftover
     }
 
-    /// The runs written since the last call.
+    /// The runs written and recorded since the last call.
     pub(crate) fn take_runs(&self) -> Vec<Run> {
-        self.lock().runs.take()
+        self.lock().runs.as_mut().map(Runs::take).unwrap_or_default()
     }
 
     pub(crate) fn abandon(&self) {
@@ -206,7 +210,7 @@ mod tests {
     fn what_is_written_already_is_not_written_again() {
         let lane = Lane::new(ByteRange::new(0, 0));
         let skip = [ByteRange::new(10, 20)].into_iter().collect();
-        lane.open(ByteRange::new(0, 30), skip, 1 << 20);
+        lane.open(ByteRange::new(0, 30), skip, None);
         assert_eq!(lane.claim(0, 30), Claim::Write(10));
         assert_eq!(lane.claim(10, 20), Claim::Skip(10));
         assert_eq!(lane.position(), 20);
@@ -216,9 +220,10 @@ mod tests {
     #[test]
     fn of_two_side_by_side_each_position_is_written_by_whoever_claims_it_first() {
         let first = Lane::new(ByteRange::new(100, 200));
+        first.open(ByteRange::new(100, 200), RangeSet::new(), Some(1 << 20));
         assert_eq!(first.claim(100, 10), Claim::Write(10));
         let second = first.beside();
-        second.open(ByteRange::new(100, 200), RangeSet::new(), 1 << 20);
+        second.open(ByteRange::new(100, 200), RangeSet::new(), None);
         assert_eq!(second.claim(100, 30), Claim::Skip(10));
         assert_eq!(second.claim(110, 20), Claim::Write(20));
         assert_eq!(first.claim(110, 15), Claim::Skip(15));

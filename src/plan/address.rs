@@ -129,6 +129,13 @@ impl Address {
         }
     }
 
+    /// Whether it is of this origin.
+    pub(crate) fn is_of(&self, origin: &Origin) -> bool {
+        self.is_https() == origin.https
+            && self.host() == origin.host
+            && self.0.port_or_known_default() == Some(origin.port)
+    }
+
     /// The host as it stands in the URL: a name, an IPv4 address, or an IPv6 address in brackets.
     pub(crate) fn host(&self) -> &str {
         // http and https URLs always have a host; the parser refuses them without.
@@ -183,7 +190,7 @@ impl Address {
 
     fn rendered(&self, hide: impl Fn(&str) -> String) -> String {
         let Some(query) = self.0.query() else {
-            return self.0.to_string();
+            return self.0.as_str().to_owned();
         };
         let parameters: Vec<String> = query
             .split('&')
@@ -280,6 +287,9 @@ fn parse_url(text: &str, base: Option<&Url>) -> Result<Url, AddressError> {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.query().is_none() {
+            return f.write_str(self.0.as_str());
+        }
         f.write_str(&self.rendered(|_| "***".to_owned()))
     }
 }

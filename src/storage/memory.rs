@@ -6,21 +6,27 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a length that is known from the start.
 #[derive(Debug)]
-pub(crate) struct Memory(Mutex<Vec<u8>>);
+pub(crate) struct Memory {
+    length: usize,
+    /// As many as have come; those before them that have not are zeros.
+    bytes: Mutex<Vec<u8>>,
+}
 
 impl Memory {
     pub(crate) fn new(length: usize) -> Self {
-        Self(Mutex::new(vec![0; length]))
+        Self { length, bytes: Mutex::new(Vec::with_capacity(length)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
         // A panic elsewhere cannot leave the bytes in a state that a later write does not mend.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the bytes out.
+    /// Takes the bytes out, all of them.
     pub(crate) fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.lock())
+        let mut bytes = std::mem::take(&mut *self.lock());
+        bytes.resize(self.length, 0);
+        bytes
     }
 }
 
@@ -30,23 +36,33 @@ fn beyond() -> io::Error {
 
 impl Storage for Memory {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.lock().len() as u64)
+        Ok(self.length as u64)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(|_| beyond())?;
+        let end = start.checked_add(bytes.len()).filter(|end| *end <= self.length).ok_or_else(beyond)?;
         let mut all = self.lock();
-        let place = start.checked_add(bytes.len()).and_then(|end| all.get_mut(start..end));
-        place.ok_or_else(beyond)?.copy_from_slice(bytes);
+        if all.len() == start {
+            // As they mostly come: in order.
+            all.extend_from_slice(bytes);
+            return Ok(());
+        }
+        if all.len() < end {
+            all.resize(end, 0);
+        }
+        all[start..end].copy_from_slice(bytes);
         Ok(())
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let start = usize::try_from(offset).map_err(|_| beyond())?;
+        let read = self.length.saturating_sub(start).min(buffer.len());
         let all = self.lock();
-        let rest = all.get(start..).unwrap_or_default();
-        let read = rest.len().min(buffer.len());
-        buffer[..read].copy_from_slice(&rest[..read]);
+        let come = all.get(start..).unwrap_or_default();
+        let there = read.min(come.len());
+        buffer[..there].copy_from_slice(&come[..there]);
+        buffer[there..read].fill(0);
         Ok(read)
     }
 
@@ -67,5 +83,14 @@ mod tests {
         assert!(memory.write_at(8, &[9, 9, 9]).is_err());
         assert!(memory.write_at(u64::MAX, &[9]).is_err());
         assert_eq!(memory.take(), [0, 0, 0, 0, 0, 0, 0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn in_whatever_order_bytes_come_each_is_at_its_place() {
+        let memory = Memory::new(9);
+        for (offset, bytes) in [(0, [1, 2]), (4, [5, 6]), (2, [3, 4]), (6, [7, 8])] {
+            memory.write_at(offset, &bytes).unwrap();
+        }
+        assert_eq!(memory.take(), [1, 2, 3, 4, 5, 6, 7, 8, 0]);
     }
 }

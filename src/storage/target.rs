@@ -47,7 +47,8 @@ impl Target {
             Error::usage(format!("{address} does not end in a file name"))
                 .with_hint("name the file with -o FILE")
         })?;
-        Self::from_path(directory, Path::new(&name))
+        let directory = if directory == Path::new(".") { Path::new("") } else { directory };
+        Self::new(directory.to_owned(), name.into())
     }
 
     /// The directory, in a form that can be opened.

@@ -113,7 +113,7 @@ impl Secrets {
         if let Some(authorization) = forwarded.and_then(|forwarded| forwarded.authorization.as_ref()) {
             request = request.header(header::PROXY_AUTHORIZATION, authorization);
         }
-        let home = address.origin() == self.origin;
+        let home = address.is_of(&self.origin);
         let mut accepts = false;
         for (name, value) in &self.headers {
             if home || name == header::ACCEPT {

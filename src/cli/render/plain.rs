@@ -30,8 +30,10 @@ impl Plain {
 
 impl Render for Plain {
     fn started(&mut self, _: usize, file: &FileView, event: &Event) {
-        if let Some(text) = line::started(&file.name, event) {
-            self.tell(&text);
+        if !self.silent
+            && let Some(text) = line::started(&file.name, event)
+        {
+            self.say(&text);
         }
     }
 
@@ -51,7 +53,9 @@ impl Render for Plain {
     }
 
     fn done(&mut self, _: usize, file: &FileView, report: &Report) {
-        self.tell(&line::done(&file.name, report));
+        if !self.silent {
+            self.say(&line::done(&file.name, report));
+        }
     }
 
     fn error(&mut self, _: usize, _: &FileView, _: &Error) {}

@@ -43,7 +43,7 @@ impl Driver {
         };
         if let Some(lane) = self.lanes.get(&id) {
             // What the answer holds may differ from what was asked for, and the lane's position with it.
-            lane.open(self.transfer.lane_of(id), RangeSet::new(), 1 << 20);
+            lane.open(self.transfer.lane_of(id), RangeSet::new(), None);
         }
         let permitted = Permitted { id, offset, until, reply };
         if self.making.is_some() {
@@ -143,7 +143,8 @@ impl Driver {
             let skip =
                 if self.transfer.is_streaming() { self.transfer.written().clone() } else { RangeSet::new() };
             let length = self.transfer.representation().and_then(|known| known.complete_length);
-            lane.open(wanted, skip, piece_size(length));
+            let recorded = matches!(self.work, Work::File(_)).then(|| piece_size(length));
+            lane.open(wanted, skip, recorded);
         }
         let _ = reply.send(permit);
     }
