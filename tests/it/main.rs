@@ -21,6 +21,8 @@ mod download;
 mod exits;
 mod faults;
 mod floors;
+mod framing;
+mod heads;
 mod hedge;
 mod identity;
 mod json;

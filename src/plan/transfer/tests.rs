@@ -3,7 +3,9 @@ use crate::plan::answer::tests::answer;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+mod joining;
 mod last_piece;
+mod one_fault;
 mod simulation;
 
 use simulation::{Fault, Outcome, Ranges, Server, Simulation, Source, Validator};
@@ -42,6 +44,17 @@ fn outcome(simulation: &mut Simulation) -> Outcome {
         assert!(command.is_none(), "{command:?} after the end");
     }
     outcome
+}
+
+/// Carries out the next start; announcements before it do not matter.
+fn started(transfer: &mut Transfer, now: Moment) -> (AttemptId, Ask) {
+    loop {
+        match transfer.poll_command(now) {
+            Some(Command::Start { id, ask }) => return (id, ask),
+            Some(Command::Announce(_)) => {}
+            other => panic!("no start: {other:?}"),
+        }
+    }
 }
 
 /// The file is one version, all of it, as far as anything showed which version bytes are of.
@@ -93,7 +106,7 @@ fn most_requests(simulation: &Simulation) -> u64 {
     short + asked / policy.min_split + (policy.connections.most() + 2 * events) as u64 + 3
 }
 
-// ---- random schedules --------------------------------------------------------------------------------
+// ---- random schedules -------------------------------------------------------------------------------
 
 fn fault() -> impl Strategy<Value = Option<Fault>> {
     prop_oneof![
@@ -258,7 +271,7 @@ proptest! {
     }
 }
 
-// ---- sizes -------------------------------------------------------------------------------------------
+// ---- sizes ------------------------------------------------------------------------------------------
 
 #[test]
 fn every_size_near_an_edge_is_fetched_whole() {
@@ -289,7 +302,7 @@ fn planning_ten_tebibytes_takes_little_memory() {
     assert!(log.most_views <= 8);
 }
 
-// ---- uneven connections --------------------------------------------------------------------------------
+// ---- uneven connections -----------------------------------------------------------------------------
 
 /// How long the transfer takes over eight connections of 4 MB/s, some of which are slow, and how long a fluid would.
 fn uneven(length: u64, slow: &[(usize, Moment, u64)], in_order: bool, seed: u64) -> (f64, f64) {
@@ -355,238 +368,7 @@ fn a_last_connection_that_falls_silent_is_robbed_of_its_rest_within_a_second() {
     }
 }
 
-// ---- servers with one fault --------------------------------------------------------------------------
-
-#[test]
-fn a_dead_server_ends_the_transfer_after_the_retries() {
-    for fault in [
-        Fault::Refused,
-        Fault::Nonsense,
-        Fault::Mute,
-        Fault::Cut(0),
-        Fault::Garbled(0),
-        Fault::Silent(0),
-        Fault::Status(503, None),
-        Fault::Status(429, Some(2)),
-        Fault::Status(418, None),
-    ] {
-        let server = Server { always: Some(fault), ..Server::of(9 * MIB) };
-        let mut simulation = Simulation::new(policy(8), server);
-        failure(&mut simulation);
-        let starts = simulation.log.starts.len();
-        assert!((9..=2 * 8 + 10).contains(&starts), "{fault:?}: {starts} requests");
-    }
-}
-
-#[test]
-fn a_server_that_dies_half_way_ends_the_transfer_and_what_came_is_kept() {
-    for fault in [Fault::Refused, Fault::Mute, Fault::Silent(0), Fault::Status(503, None)] {
-        let faults = [None; 6].into();
-        let server = Server { faults, always: Some(fault), ..Server::of(40 * MIB) };
-        let mut simulation = Simulation::new(policy(4), server);
-        failure(&mut simulation);
-        assert!(simulation.transfer.written().len() > MIB);
-        assert!(simulation.log.starts.len() < 60, "{fault:?}: {} requests", simulation.log.starts.len());
-    }
-}
-
-#[test]
-fn a_resource_that_is_not_there_is_asked_for_once() {
-    for (status, kind) in [(404, Kind::NotFound), (410, Kind::NotFound), (401, Kind::Auth), (403, Kind::Auth)]
-    {
-        let server = Server { always: Some(Fault::Status(status, None)), ..Server::of(MIB) };
-        let mut simulation = Simulation::new(policy(8), server);
-        assert_eq!(failure(&mut simulation).kind(), kind);
-        assert_eq!(simulation.log.starts.len(), 1);
-    }
-}
-
-#[test]
-fn a_wait_that_the_server_asks_for_is_kept_unless_it_is_too_long() {
-    let busy =
-        |seconds| Server { faults: [Some(Fault::Status(503, Some(seconds)))].into(), ..Server::of(MIB) };
-    let mut simulation = Simulation::new(policy(8), busy(120));
-    finish(&mut simulation);
-    assert!(simulation.log.starts[1].0 >= seconds(120));
-    let mut simulation = Simulation::new(policy(8), busy(301));
-    failure(&mut simulation);
-    assert_eq!(simulation.log.starts.len(), 1);
-}
-
-#[test]
-fn one_connection_too_many_does_not_end_those_that_are_served() {
-    let limit = Some((3, Fault::Status(429, Some(3_600))));
-    let mut simulation = Simulation::new(policy(8), Server { limit, ..Server::of(40 * MIB) });
-    finish(&mut simulation);
-}
-
-#[test]
-fn a_server_that_resets_what_it_does_not_want_to_serve_is_not_hammered() {
-    let limit = Some((3, Fault::Refused));
-    let mut simulation = Simulation::new(policy(8), Server { limit, ..Server::of(100 * MIB) });
-    finish(&mut simulation);
-    let refused = simulation.log.setbacks;
-    assert!(refused <= 12, "{refused} connections were refused in {:?}", simulation.now);
-}
-
-#[test]
-fn one_connection_that_fails_costs_little() {
-    for fault in [Fault::Refused, Fault::Status(503, None), Fault::Nonsense] {
-        for before in [1, 4, 20] {
-            let faults = std::iter::repeat_n(None, before).chain([Some(fault)]).collect();
-            let mut simulation = Simulation::new(policy(8), Server { faults, ..Server::of(160 * MIB) });
-            finish(&mut simulation);
-            // Eight connections need eleven seconds.
-            assert!(simulation.now < seconds(15), "{fault:?} after {before}: {:?}", simulation.now);
-        }
-    }
-}
-
-#[test]
-fn the_rest_of_a_silent_connection_is_taken_over_and_not_waited_for() {
-    for fault in [Fault::Silent(0), Fault::Silent(100_000), Fault::Mute] {
-        for retries in [0, 8] {
-            let retry = RetryPolicy { attempts: retries, ..RetryPolicy::default() };
-            let policy = Policy { stall: seconds(30), retry, ..policy(4) };
-            let server = Server { faults: [None, None, Some(fault)].into(), ..Server::of(20 * MIB) };
-            let mut simulation = Simulation::new(policy, server);
-            finish(&mut simulation);
-            assert!(simulation.now < seconds(10), "{fault:?}: {:?}", simulation.now);
-        }
-    }
-}
-
-#[test]
-fn a_connection_that_falls_silent_is_given_up_even_if_it_is_the_only_one() {
-    let server = Server { faults: [Some(Fault::Silent(MIB))].into(), ..Server::of(4 * MIB) };
-    let mut simulation = Simulation::new(policy(1), server);
-    finish(&mut simulation);
-    assert!(simulation.log.announcements.contains(&Announcement::Stalled));
-    assert!(simulation.now >= STALL && simulation.now < STALL * 2);
-}
-
-#[test]
-fn a_server_that_takes_its_time_is_not_robbed_for_ever() {
-    for (head, lag, later) in [
-        (3_000, 0, None),
-        (30, 700, None),
-        (30, 3_000, None),
-        (5_000, 1_000, None),
-        (30, 0, Some((8, (5_000, 5_000)))),
-        (30, 0, Some((16, (3_000, 20_000)))),
-    ] {
-        let policy = Policy { stall: seconds(30), ..policy(8) };
-        let server = Server { head: (head, head), lag, later_head: later, ..Server::of(24 * MIB) };
-        let mut simulation = Simulation::new(policy, server);
-        finish(&mut simulation);
-        let requests = simulation.log.starts.len();
-        assert!(requests < 80, "{head} ms, {lag} ms, {later:?}: {requests} requests");
-    }
-}
-
-// ---- what must not be joined -------------------------------------------------------------------------
-
-#[test]
-fn without_a_strong_validator_one_connection_serves_everything() {
-    for validator in [Validator::WeakTag, Validator::Nothing] {
-        for size in [MIB, 9 * MIB, 30 * MIB] {
-            let mut simulation = Simulation::new(policy(8), Server { validator, ..Server::of(size) });
-            finish(&mut simulation);
-            assert!(simulation.log.starts.len() <= 2);
-            assert_eq!(simulation.disk.sources().len(), 1);
-        }
-    }
-}
-
-#[test]
-fn a_server_without_a_validator_that_always_breaks_is_not_fetched_from_for_ever() {
-    for fault in [Fault::Cut(5 * MIB), Fault::Garbled(5 * MIB), Fault::Silent(5 * MIB)] {
-        let server = Server { validator: Validator::Nothing, always: Some(fault), ..Server::of(9 * MIB) };
-        let mut simulation = Simulation::new(policy(8), server);
-        let error = failure(&mut simulation);
-        assert!(matches!(error.kind(), Kind::Network | Kind::Http), "{error:?}");
-        assert!(simulation.log.received <= 10 * 9 * MIB, "{} bytes", simulation.log.received);
-    }
-}
-
-#[test]
-fn what_an_earlier_run_began_without_a_validator_is_not_joined_either() {
-    let server = Server { validator: Validator::WeakTag, ..Server::of(9 * MIB) };
-    let mut simulation = Simulation::resumed(policy(8), server, &RangeSet::new());
-    finish(&mut simulation);
-    assert_eq!(simulation.disk.sources().len(), 1);
-}
-
-#[test]
-fn a_run_without_a_known_length_is_resumed() {
-    let have = [ByteRange::new(0, MIB)].into_iter().collect();
-    let server = Server { tells_length: false, ranges: Ranges::Ignored, ..Server::of(3 * MIB) };
-    let mut simulation = Simulation::resumed(policy(8), server, &have);
-    simulation.forget_length();
-    finish(&mut simulation);
-    assert!(simulation.disk.sources().contains(&Source { version: 1, attempt: None }));
-}
-
-/// Carries out the next start; announcements before it do not matter.
-fn started(transfer: &mut Transfer, now: Moment) -> (AttemptId, Ask) {
-    loop {
-        match transfer.poll_command(now) {
-            Some(Command::Start { id, ask }) => return (id, ask),
-            Some(Command::Announce(_)) => {}
-            other => panic!("no start: {other:?}"),
-        }
-    }
-}
-
-/// A transfer of a file of unknown length that broke off after 2 MiB, and the attempt that follows.
-fn broken_off() -> (Transfer, AttemptId, Moment) {
-    let mut transfer = Transfer::new(policy(4));
-    let (id, _) = started(&mut transfer, Moment::ZERO);
-    let whole = answer(200, &[("etag", "\"v1\"")]);
-    assert!(matches!(transfer.handle_answer(id, &whole, Moment::ZERO), Ruling::Begin { offset: 0, .. }));
-    transfer.handle_end(id, 2 * MIB, End::Broken("cut".to_owned()), seconds(1));
-    let (id, ask) = started(&mut transfer, seconds(2));
-    assert!(!ask.ranged);
-    (transfer, id, seconds(2))
-}
-
-#[test]
-fn an_answer_that_ends_before_what_is_written_does_not_tell_the_length() {
-    let (mut transfer, id, now) = broken_off();
-    let whole = answer(200, &[("etag", "\"v1\"")]);
-    assert_eq!(transfer.handle_answer(id, &whole, now), Ruling::Take { offset: 0, until: u64::MAX });
-    transfer.handle_end(id, MIB, End::Complete, now);
-    let (_, again) = started(&mut transfer, now + seconds(1));
-    assert!(!again.ranged && transfer.written().len() == 2 * MIB);
-}
-
-#[test]
-fn a_file_of_which_bytes_came_is_never_empty() {
-    let (mut transfer, id, now) = broken_off();
-    let empty = answer(416, &[("content-range", "bytes */0")]);
-    assert_eq!(transfer.handle_answer(id, &empty, now), Ruling::Leave);
-    transfer.handle_end(id, 0, End::Left, now);
-    let mut commands = std::iter::from_fn(|| transfer.poll_command(now + seconds(40)));
-    assert!(commands.all(|command| !matches!(command, Command::Finish)));
-}
-
-#[test]
-fn a_resource_that_changes_is_started_over_once() {
-    let change = |seconds| (Duration::from_secs(seconds), 20 * MIB);
-    let once = Server { changes: vec![change(1)], ..Server::of(24 * MIB) };
-    let mut simulation = Simulation::new(policy(4), once.clone());
-    finish(&mut simulation);
-    assert_eq!((simulation.log.discards, simulation.disk.versions()), (1, vec![2]));
-
-    let twice = Server { changes: vec![change(1), change(3)], ..once.clone() };
-    assert_eq!(failure(&mut Simulation::new(policy(4), twice)).kind(), Kind::Changed);
-
-    let mut keeping = Simulation::new(Policy { may_restart: false, ..policy(4) }, once);
-    assert_eq!(failure(&mut keeping).kind(), Kind::Changed);
-    assert_eq!((keeping.log.discards, keeping.disk.versions()), (0, vec![1]));
-}
-
-// ---- a pipe ------------------------------------------------------------------------------------------
+// ---- a pipe -----------------------------------------------------------------------------------------
 
 #[test]
 fn a_slow_reader_of_the_pipe_causes_no_tiny_requests() {
