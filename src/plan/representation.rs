@@ -85,6 +85,11 @@ impl Validators {
         }
     }
 
+    /// Whether they say nothing at all of a version.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.etag.is_none() && self.last_modified.is_none()
+    }
+
     /// Whether both are known to name the same version: a strong comparison succeeds.
     pub(crate) fn strongly_equal(&self, other: &Self) -> bool {
         match (&self.etag, &other.etag) {

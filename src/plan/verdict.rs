@@ -139,6 +139,14 @@ fn whole(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Resu
     let Some(known) = known else {
         return Ok(Verdict::Whole { representation: seen, same: false });
     };
+    if seen.validators.is_silent() && !known.validators.is_silent() && known.contradicted_by(&seen).is_some()
+    {
+        // A new version of a file tells of its version as the old one did; a page that takes its place does not.
+        return Err(Refusal::Impostor(
+            "the server answered with something of another length and without a version instead of the file"
+                .to_owned(),
+        ));
+    }
     refuse_contradiction(known, &seen, answer)?;
     let same = known.validators.strongly_equal(&seen.validators);
     if !same && known.complete_length.is_some() && seen.complete_length.is_none() {
@@ -245,6 +253,17 @@ mod tests {
             Verdict::Refused(refusal) => refusal,
             other => panic!("not refused: {other:?}"),
         }
+    }
+
+    #[test]
+    fn a_200_without_a_version_is_no_new_version_of_a_file_that_has_one() {
+        let page = [("content-length", "20"), ("content-type", "application/json")];
+        assert!(matches!(refusal(judged(200, &page)), Refusal::Impostor(_)));
+        let newer = [("content-length", "20"), ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT")];
+        assert!(matches!(refusal(judged(200, &newer)), Refusal::Changed(_)));
+        let nameless = Representation { validators: Validators::default(), ..known() };
+        let judged = judge(&asked(100, 200), Some(&nameless), &answer(200, &page));
+        assert!(matches!(refusal(judged), Refusal::Changed(_)));
     }
 
     // T004, T007, T009

@@ -270,6 +270,48 @@ fn a_login_page_in_place_of_the_file_keeps_what_was_there() {
     server.assert_cost(V1.len - kept + MIB);
 }
 
+/// An answer that says nothing but that there is none.
+fn error_page() -> Answer {
+    let mut page = Answer::text(200, "{\"error\":\"too many\"}");
+    page.set("Content-Type", "application/json");
+    page
+}
+
+#[test]
+fn an_error_page_with_the_status_of_success_is_no_new_version() {
+    let server = Server::serve(V1)
+        .behave(|_, nth| if nth > 0 { Reply::Answer(error_page()) } else { Reply::Normal })
+        .start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_failed(5);
+    sandbox.assert_kept("file.bin");
+    server.recover();
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&V1, "file.bin");
+}
+
+#[test]
+fn odd_answers_on_further_connections_do_not_end_the_one_that_is_served() {
+    let odd = [Reply::Answer(error_page()), Reply::Status(400), Reply::Status(416), Reply::Status(509)];
+    for odd in odd {
+        let gate = Gate::after(MIB);
+        let answer = odd.clone();
+        let server = Server::serve(V1)
+            .behave(move |_, nth| if (1..4).contains(&nth) { answer.clone() } else { Reply::Normal })
+            .gate(&gate)
+            .start();
+        let sandbox = Sandbox::new();
+        let running = sandbox.haul().args(FOUR).arg(server.url("/file.bin")).spawn();
+        server.wait_until("three more were asked", |log| log.total_requests >= 4);
+        gate.open();
+        let outcome = running.wait();
+        outcome.assert_ok();
+        assert!(!outcome.stderr.contains("starting over"), "{odd:?}: {outcome}");
+        sandbox.assert_ok_file(&V1, "file.bin");
+        server.assert_cost(V1.len + MIB);
+    }
+}
+
 #[test]
 fn a_server_that_gives_one_tag_to_two_lengths_is_not_believed_and_nothing_is_given_up() {
     let server = Server::serve(V1).start();

@@ -8,9 +8,18 @@ const FIRST_TURN: Duration = Duration::from_secs(1);
 impl Transfer {
     pub(super) fn refused(&mut self, id: AttemptId, ask: &Ask, refusal: Refusal, now: Moment) {
         let probing = matches!(self.stage, Stage::Probing { ranged: true });
+        // The same source serves another one: what may be had is not lost for the sake of what may not.
+        let beside = self.served_beside(id).any(|other| other.ask.source == ask.source);
         match refusal {
             Refusal::Changed(what) => self.changed(&what),
             Refusal::IfRangeIgnored => self.sources.ask_without_if_range(ask.source),
+            Refusal::Busy { status, retry_after } => self.busy(id, status, retry_after, now),
+            Refusal::Denied(status) | Refusal::NotFound(status) if beside => {
+                self.busy(id, status, None, now);
+            }
+            Refusal::Impostor(why) | Refusal::RangeRefused(why) | Refusal::Unusable(why) if beside => {
+                self.one_too_many(id, why, None, Duration::ZERO, now);
+            }
             Refusal::RangeRefused(why) | Refusal::Unusable(why) if probing => self.ask_for_everything(&why),
             Refusal::Unusable(why) if ask.ranged && !self.range_worked && self.joinable() => {
                 self.single_stream(&why);
@@ -21,13 +30,6 @@ impl Transfer {
             Refusal::RangeRefused(why) | Refusal::Unusable(why) => {
                 let failure = Error::new(Kind::Http, why.clone());
                 self.setback(id, Setback::Unusable, why, None, failure, now);
-            }
-            Refusal::Busy { status, retry_after } => self.busy(id, status, retry_after, now),
-            // The same source serves another one: what may be had is not lost for the sake of what may not.
-            Refusal::Denied(status) | Refusal::NotFound(status)
-                if self.served_beside(id).any(|other| other.ask.source == ask.source) =>
-            {
-                self.busy(id, status, None, now);
             }
             final_one => self.source_failed(ask.source, refused_for_good(final_one)),
         }
@@ -40,16 +42,27 @@ impl Transfer {
         if serving == 0 && self.serves_others {
             return self.crowded_out(cause, Some(status), wait, now);
         }
-        self.refused_one(id, serving, wait, now);
         if serving > 0 {
-            // Others are being served: that was one too many, and no failure of the transfer.
-            self.retry.pause(wait, now);
-            let attempt = self.retry.rounds();
-            self.announcements.push_back(Announcement::Retry { cause, status: Some(status), wait, attempt });
-            return;
+            return self.one_too_many(id, cause, Some(status), wait, now);
         }
+        self.refused_one(id, 0, wait, now);
         let failure = Error::new(Kind::Http, cause.clone());
         self.setback(id, Setback::Busy { retry_after }, cause, Some(status), failure, now);
+    }
+
+    /// Others are being served: that was one too many, and no failure of the transfer.
+    fn one_too_many(
+        &mut self,
+        id: AttemptId,
+        cause: String,
+        status: Option<u16>,
+        wait: Duration,
+        now: Moment,
+    ) {
+        self.refused_one(id, self.serving(id), wait, now);
+        self.retry.pause(wait, now);
+        let attempt = self.retry.rounds();
+        self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt });
     }
 
     /// Nothing of this file is served, but other files are: it waits for its turn, and that is no failure.
@@ -122,18 +135,11 @@ impl Transfer {
         if unserved && serving == 0 && self.serves_others {
             return self.crowded_out(cause, None, Duration::ZERO, now);
         }
-        if unserved {
-            self.refused_one(id, serving, Duration::ZERO, now);
-        }
         if unserved && serving > 0 {
-            let attempt = self.retry.rounds();
-            self.announcements.push_back(Announcement::Retry {
-                cause,
-                status: None,
-                wait: Duration::ZERO,
-                attempt,
-            });
-            return;
+            return self.one_too_many(id, cause, None, Duration::ZERO, now);
+        }
+        if unserved {
+            self.refused_one(id, 0, Duration::ZERO, now);
         }
         if self.attempts.get(&id).is_some_and(Attempt::brought_a_share) {
             self.retry.progressed(u64::MAX);
@@ -219,9 +225,10 @@ pub(super) fn refused_for_good(refusal: Refusal) -> Error {
             Error::new(Kind::Changed, cause)
                 .with_hint("try again later; --restart begins anew with what the server says now")
         }
-        Refusal::Impostor(why) | Refusal::Unusable(why) | Refusal::RangeRefused(why) => {
-            Error::new(Kind::Http, why)
-        }
+        Refusal::Impostor(why) => Error::new(Kind::Http, why).with_hint(
+            "look at what the URL leads to; if that is the file now, --restart begins anew with it",
+        ),
+        Refusal::Unusable(why) | Refusal::RangeRefused(why) => Error::new(Kind::Http, why),
         Refusal::IfRangeIgnored => Error::new(Kind::Http, "the server takes If-Range amiss"),
         Refusal::Busy { status, .. } => Error::new(Kind::Http, trouble_of(status)),
     }
