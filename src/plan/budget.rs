@@ -5,6 +5,8 @@ use std::time::Duration;
 
 /// So many rounds of trying again may follow each other closely.
 const FULL: f64 = 32.0;
+/// What fails within this time fails for one reason, in however many files: that is one round.
+const ONE_ROUND: Duration = Duration::from_millis(500);
 /// One more is allowed after each of these …
 const PERIOD: Duration = Duration::from_secs(10);
 /// … and for this many bytes that the host has served: who serves is not in trouble.
@@ -16,11 +18,19 @@ const BYTES: f64 = (1_u64 << 20) as f64;
 pub(crate) struct Budget {
     rounds: f64,
     since: Moment,
+    /// The round that was last taken out goes on until then.
+    round_until: Moment,
 }
 
 impl Budget {
     pub(crate) fn new(now: Moment) -> Self {
-        Self { rounds: FULL, since: now }
+        Self { rounds: FULL, since: now, round_until: now }
+    }
+
+    /// One of which nothing is left.
+    #[cfg(test)]
+    pub(crate) fn exhausted(now: Moment) -> Self {
+        Self { rounds: 0.0, ..Self::new(now) }
     }
 
     /// The host has served so many bytes.
@@ -33,6 +43,11 @@ impl Budget {
         self.add(1.0);
     }
 
+    /// As [`Self::spend`], of a host that has served before: an outage that many files meet together is one.
+    pub(crate) fn spend_together(&mut self, now: Moment) -> bool {
+        now < self.round_until || self.spend(now)
+    }
+
     /// Takes one round out, if there is one.
     pub(crate) fn spend(&mut self, now: Moment) -> bool {
         let waited = now.saturating_sub(std::mem::replace(&mut self.since, now));
@@ -40,6 +55,7 @@ impl Budget {
         let enough = self.rounds >= 1.0;
         if enough {
             self.rounds -= 1.0;
+            self.round_until = now + ONE_ROUND;
         }
         enough
     }
@@ -74,5 +90,18 @@ mod tests {
         assert_eq!(spent(&mut budget, Moment::ZERO), 5);
         budget.earn(u64::MAX);
         assert_eq!(spent(&mut budget, Moment::ZERO), 32);
+    }
+
+    #[test]
+    fn many_files_that_fail_together_spend_one_round() {
+        let mut budget = Budget::new(Moment::ZERO);
+        // An outage of 15 s, as 32 files that try again meet it: at once, and after waits that double.
+        for second in [0.0_f64, 0.2, 0.6, 1.5, 3.4, 7.2, 14.8] {
+            for file in 0..32 {
+                let spread = second / 4.0 * f64::from(file) / 32.0;
+                assert!(budget.spend_together(Duration::from_secs_f64(second + spread)), "{second} s");
+            }
+        }
+        assert!(spent(&mut budget, Moment::from_secs(20)) >= 8);
     }
 }

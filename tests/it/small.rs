@@ -220,3 +220,17 @@ fn a_file_whose_name_cannot_be_made_durable_gets_none() {
     sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
     sandbox.assert_ok_file(&SMALL, "file.bin");
 }
+
+#[test]
+fn an_outage_in_the_middle_of_a_list_costs_time_and_no_file() {
+    // Some thirty files at once meet it five times and more, with waits of seconds in the end.
+    let server = Server::serve(SMALL)
+        .behave(|_, nth| if (60..250).contains(&nth) { Reply::Reset } else { Reply::Normal })
+        .start();
+    let sandbox = Sandbox::new();
+    let list: String = (0..200).map(|number| server.url(&format!("/{number}.bin")) + "\n").collect();
+    let outcome = sandbox.haul().args(["-q", "-i", "-"]).stdin(list).run();
+    outcome.assert_ok();
+    assert!(outcome.elapsed > Duration::from_secs(3), "it was no outage: {outcome}");
+    assert_eq!(sandbox.entries().len(), 200);
+}
