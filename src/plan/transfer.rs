@@ -292,6 +292,8 @@ pub(crate) struct Transfer {
     round_trip: Option<Duration>,
     /// Bytes that were written for the first time, in this run.
     fresh: u64,
+    /// Connections that were given up since bytes last came, because all were silent.
+    given_up: u32,
     /// Whether the server serves other files at this moment.
     serves_others: bool,
     /// How fast the connections were that have just come free.
@@ -360,6 +362,7 @@ impl Transfer {
             first_latency: None,
             round_trip: None,
             fresh: 0,
+            given_up: 0,
             serves_others: false,
             connection_rate: None,
             warm: Vec::new(),

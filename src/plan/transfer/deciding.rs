@@ -84,8 +84,11 @@ impl Transfer {
         };
         let lead_rests = now < self.retry.not_before();
         let source = self.sources.pick(now, lead_rests, attempts)?;
-        if self.attempts.len() >= limit || (lead_rests && self.stage != Stage::Ranged) {
+        if lead_rests && self.stage != Stage::Ranged {
             return None;
+        }
+        if self.attempts.len() >= limit {
+            return self.make_room(now);
         }
         let lead = self.sources.lead();
         match self.stage {

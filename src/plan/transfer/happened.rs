@@ -237,6 +237,7 @@ impl Transfer {
             }
             self.sources.wrote(source, range);
             self.fresh += fresh;
+            self.given_up = 0;
             self.retry.progressed(fresh);
             self.concurrency.served();
             if before == self.attempts[&id].ask.wanted.start() {
@@ -298,7 +299,7 @@ impl Transfer {
     }
 
     /// How long silence is normal: some servers take seconds over each answer.
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         SILENT.max(self.latency() * 3)
     }
 

@@ -92,6 +92,22 @@ impl Transfer {
         Some(Command::Shorten { id, end, leftover })
     }
 
+    /// Where all connections that there may be have fallen silent, nobody is left who could take over: one of them is
+    /// given up for a new one, and after twice the time the next. One connection alone has the time that the user grants.
+    pub(super) fn make_room(&mut self, now: Moment) -> Option<Command> {
+        let active = || self.attempts.values().filter(|attempt| attempt.is_active());
+        if self.stage != Stage::Ranged || active().count() < 2 || !active().all(|attempt| attempt.stalled) {
+            return None;
+        }
+        let silent = active().map(|attempt| now.saturating_sub(attempt.last_bytes)).min()?;
+        if silent < self.patience() * (1 << self.given_up.min(10)) {
+            return None;
+        }
+        let command = self.steal(now, true)?;
+        self.given_up += 1;
+        Some(command)
+    }
+
     /// As much as comes in the time that a new connection would take to be as fast; nothing where there will be no work for
     /// it by then.
     fn leftover(&self, id: AttemptId) -> Leftover {

@@ -102,6 +102,18 @@ fn the_rest_of_a_silent_connection_is_taken_over_and_not_waited_for() {
 }
 
 #[test]
+fn of_connections_that_are_all_silent_one_makes_room_after_the_other() {
+    // Not all together: they might go on in a moment.
+    let policy = Policy { stall: seconds(30), ..policy(8) };
+    let faults = vec![Some(Fault::Silent(100_000)); 8].into();
+    let server = Server { faults, always: Some(Fault::Mute), ..Server::of(80 * MIB) };
+    let mut simulation = Simulation::new(policy, server);
+    simulation.run_until(seconds(25));
+    let later = simulation.log.starts.iter().filter(|(at, _)| *at > seconds(2)).count();
+    assert!((2..=4).contains(&later), "{:?}", simulation.log.starts);
+}
+
+#[test]
 fn a_connection_that_falls_silent_is_given_up_even_if_it_is_the_only_one() {
     let server = Server { faults: [Some(Fault::Silent(MIB))].into(), ..Server::of(4 * MIB) };
     let mut simulation = Simulation::new(policy(1), server);
