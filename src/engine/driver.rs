@@ -367,7 +367,11 @@ impl Driver {
         }
         self.wants.host.served(self.shared.received.load(Ordering::Relaxed));
         let writing = Duration::from_nanos(self.shared.writing.load(Ordering::Relaxed));
-        let held_back = self.disk.is_busy(writing, now) || self.is_limited();
+        let limited = self.is_limited();
+        if limited {
+            self.transfer.handle_limited(now);
+        }
+        let held_back = self.disk.is_busy(writing, now) || limited;
         self.transfer.handle_look(held_back, now);
         self.show(teller, self.phase(), false);
     }

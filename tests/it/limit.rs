@@ -66,3 +66,19 @@ fn no_limit_is_a_limit_of_nothing_and_nonsense_is_refused() {
     let outcome = sandbox.haul().args(["--limit-rate", "fast"]).arg(server.url("/file.bin")).run();
     assert_eq!(outcome.code, Some(2), "{outcome}");
 }
+
+#[test]
+fn connections_that_only_wait_for_each_other_are_not_taken_for_slow() {
+    let payload = Payload::mib(222, 2);
+    let server = Server::serve(payload).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox
+        .haul()
+        .args(["--json", "-x", "16", "-k", "64K", "--limit-rate", "1M"])
+        .arg(server.url("/file.bin"))
+        .run();
+    outcome.assert_ok();
+    let wasted = outcome.done_event()["wasted"].as_u64().unwrap();
+    assert!(wasted <= payload.len / 20, "{outcome}");
+    assert!(server.gets().len() <= 40, "{}", server.describe());
+}

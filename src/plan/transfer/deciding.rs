@@ -124,8 +124,11 @@ impl Transfer {
             let wanted = segment::next(gap, &self.situation(unassigned, limit.max(expected)));
             return Some(self.start(source, wanted, true, now));
         }
-        // Within a window most connections wait for the reader and only look slow.
-        self.hedge(source, now).or_else(|| self.steal(now, reach < length))
+        // Within a window most connections wait for the reader and only look slow, and with a limit for each other.
+        if reach < length || self.is_limited(now) {
+            return self.steal(now, true);
+        }
+        self.hedge(source, now).or_else(|| self.steal(now, false))
     }
 
     /// What is written or being worked on. A handful of ranges, so it is derived when it is needed.

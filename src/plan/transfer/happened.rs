@@ -274,6 +274,15 @@ impl Transfer {
         self.concurrency.observe(&sample, now);
     }
 
+    /// A limit that the user has set is what bounds the rate, now.
+    pub(crate) fn handle_limited(&mut self, now: Moment) {
+        self.limited_at = Some(now);
+    }
+
+    pub(super) fn is_limited(&self, now: Moment) -> bool {
+        self.limited_at.is_some_and(|at| now.saturating_sub(at) < WARM)
+    }
+
     /// Other files have so many connections to the same server. `served`: somebody is being served by it; `serves`: how
     /// many connections in all it is known to serve at once.
     pub(crate) fn handle_others(&mut self, connections: usize, served: bool, serves: Option<usize>) {

@@ -38,7 +38,8 @@ impl Transfer {
     /// A connection that would still work long after all others have nothing left: it keeps what it brings until then,
     /// and what is left of its range is shared out as any other gap.
     pub(super) fn next_collapsed(&mut self, now: Moment) -> Option<Command> {
-        if self.stage != Stage::Ranged || self.policy.window.is_some() || now < self.look_for_collapsed {
+        let only_look_slow = self.policy.window.is_some() || self.is_limited(now);
+        if self.stage != Stage::Ranged || only_look_slow || now < self.look_for_collapsed {
             return None;
         }
         self.look_for_collapsed = now + LATELY / 4;
