@@ -1,9 +1,10 @@
 //! Options given meaning: what kind of client, which requests, what screen.
 
-use super::args::{Digests, Options, Style};
+use super::args::{Cli, Digests, Options, Style};
 use super::render::Screen;
 use crate::error::Error;
 use crate::{Algorithm, Client, ClientSettings, Digest, Jobs, Proxy, Request};
+use clap::CommandFactory as _;
 use std::io::{IsTerminal as _, Read as _};
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -46,7 +47,17 @@ fn proxy(options: &Options) -> Result<Proxy, Error> {
 
 /// The request for one URL.
 pub(super) fn request(url: &str, options: &Options) -> Result<Request, Error> {
-    let mut request = Request::new(url)?
+    let misplaced = |error: Error| {
+        // What looks like a URL may be a command that stands behind a flag.
+        let is_command = Cli::command().find_subcommand(url).is_some();
+        if is_command {
+            error.with_hint(format!("a command stands before all flags: haul {url} …"))
+        } else {
+            error
+        }
+    };
+    let mut request = Request::new(url)
+        .map_err(misplaced)?
         .restart(options.restart)
         .restart_if_changed(!options.no_restart)
         .content_disposition(options.content_disposition)

@@ -312,7 +312,11 @@ impl Driver {
             },
             size: self.transfer.representation().and_then(|known| known.complete_length),
             resumed: teller.resumed,
-            connections: self.wants.connections,
+            connections: match self.work {
+                Work::Small(_) => 1,
+                _ if self.transfer.is_streaming() => 1,
+                _ => self.wants.connections,
+            },
         };
         teller.tell(event);
     }
@@ -359,8 +363,8 @@ impl Driver {
             }
             Work::Pipe(work) => {
                 self.transfer.handle_drained(work.drained());
-                if work.is_broken() {
-                    self.transfer.fail(Error::new(Kind::Disk, "nobody reads the output any more"));
+                if let Some(why) = work.broken() {
+                    self.transfer.fail(Error::new(Kind::Disk, why));
                 }
             }
             Work::Nothing | Work::Small(_) => {}

@@ -9,8 +9,8 @@ use crate::plan::{ByteRange, Moment, RangeSet};
 use crate::storage::{Memory, Pipe, Target};
 use crate::verify::{Digest, Frontier, Hasher};
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::task::JoinHandle;
 
 /// What the bytes go into.
@@ -50,6 +50,8 @@ pub(crate) struct SmallWork {
 pub(crate) struct PipeWork {
     pipe: Arc<Pipe>,
     draining: Option<JoinHandle<io::Result<Vec<Digest>>>>,
+    /// Why it cannot be fed any more.
+    broken: Arc<OnceLock<String>>,
 }
 
 impl FileWork {
@@ -186,20 +188,25 @@ impl PipeWork {
     pub(crate) fn new(mut out: Box<dyn Write + Send>, window: u64, digests: &[Digest]) -> Self {
         let pipe = Arc::new(Pipe::new(window as usize));
         let mut hashers: Vec<_> = digests.iter().map(|digest| Hasher::new(digest.algorithm())).collect();
-        let drained = pipe.clone();
+        let (drained, broken) = (pipe.clone(), Arc::new(OnceLock::new()));
+        let told = broken.clone();
         let draining = tokio::task::spawn_blocking(move || {
             let outcome = drained.drain_to(&mut *out, |bytes| {
                 for hasher in &mut hashers {
                     hasher.update(bytes);
                 }
             });
+            let outcome = outcome.and_then(|_| out.flush());
+            if let Err(error) = &outcome {
+                // Nobody else sets it.
+                let _ = told.set(unwritable(error));
+            }
             // Whatever ended it: nobody may wait for room any more.
             drained.close();
             outcome?;
-            out.flush()?;
             Ok(hashers.into_iter().map(Hasher::finish).collect())
         });
-        Self { pipe, draining: Some(draining) }
+        Self { pipe, draining: Some(draining), broken }
     }
 
     pub(crate) fn sink(&self) -> Sink {
@@ -214,9 +221,10 @@ impl PipeWork {
         self.pipe.drained()
     }
 
-    /// Whether the reading side is gone.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.draining.as_ref().is_some_and(JoinHandle::is_finished)
+    /// Why nothing can be let out any more, if that is so.
+    pub(crate) fn broken(&self) -> Option<String> {
+        let ended = self.draining.as_ref().is_some_and(JoinHandle::is_finished);
+        ended.then(|| self.broken.get().cloned().unwrap_or_else(|| "the output died".to_owned()))
     }
 
     /// Lets everything out, and says what it hashed to.
@@ -226,7 +234,7 @@ impl PipeWork {
             return Ok(Vec::new());
         };
         let drained = draining.await.map_err(|error| died(error, "the output"))?;
-        drained.map_err(|error| Error::new(Kind::Disk, format!("cannot write to the output: {error}")))
+        drained.map_err(|error| Error::new(Kind::Disk, unwritable(&error)))
     }
 
     /// Gives up: what waits is not let out.
@@ -273,6 +281,13 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|error| died(error, "the work on the disk"))?
+}
+
+fn unwritable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => "nobody reads the output any more".to_owned(),
+        _ => format!("cannot write to the output: {error}"),
+    }
 }
 
 fn died(error: tokio::task::JoinError, what: &str) -> Error {

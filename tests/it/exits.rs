@@ -292,6 +292,12 @@ fn a_flag_beats_the_environment_which_beats_the_configuration() {
 }
 
 #[test]
+fn a_command_behind_a_flag_is_explained() {
+    let outcome = Sandbox::new().haul().args(["--no-config", "status"]).run();
+    outcome.assert_failed(2).assert_says("a command stands before all flags");
+}
+
+#[test]
 fn two_urls_for_one_file_are_refused_before_anything_is_asked() {
     let server = Server::serve(Payload::mib(99, 1)).start();
     let sandbox = Sandbox::new();

@@ -68,6 +68,16 @@ fn a_failure_before_the_first_byte_leaves_stdout_empty() {
 }
 
 #[test]
+fn an_output_that_is_full_is_said_to_be() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let full = ["/bin/sh", "-c", "exec \"$0\" \"$@\" >/dev/full"];
+    let outcome = sandbox.haul().under(full).args(["-o", "-"]).arg(server.url("/file.bin")).run();
+    outcome.assert_failed(9).assert_says("no space left");
+    sandbox.assert_empty();
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_the_download() {
     let server = Server::serve(PAYLOAD).start();
     let sandbox = Sandbox::new();
