@@ -28,17 +28,25 @@ impl List {
         Ok(Self { text, shown })
     }
 
-    /// What it asks for, one after the other.
+    /// What it asks for, one after the other, and on which line.
     pub(super) fn requests<'a>(
         &'a self,
         options: &'a Options,
-    ) -> impl Iterator<Item = Result<Request, Error>> + 'a {
+    ) -> impl Iterator<Item = Result<(usize, Request), Error>> + 'a {
         input_list::entries(&self.text).map(move |entry| {
             let entry = entry.map_err(|error| Error::usage(format!("{}: {error}", self.shown)))?;
-            request(&entry, options).map_err(|error| {
-                Error::new(error.kind(), format!("{}: line {}: {error}", self.shown, entry.line))
-            })
+            let request = request(&entry, options).map_err(|error| self.at(entry.line, &error))?;
+            Ok((entry.line, request))
         })
+    }
+
+    /// An error that lies in this line.
+    pub(super) fn at(&self, line: usize, error: &Error) -> Error {
+        let placed = Error::new(error.kind(), format!("{}: line {line}: {error}", self.shown));
+        match error.hint() {
+            Some(hint) => placed.with_hint(hint),
+            None => placed,
+        }
     }
 
     /// Says which of its options are left out.

@@ -1,9 +1,10 @@
 //! The names that the downloads of one run take, so that none of them finds another in its way.
 
+use crate::Request;
 use crate::error::Error;
 use crate::formats::escape;
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::path::{Path, PathBuf};
 
 /// What haul puts behind the name of a file for what it keeps beside it until it is whole.
@@ -15,19 +16,32 @@ type Fingerprint = [u64; 2];
 /// See the module.
 #[derive(Default)]
 pub(super) struct Names {
-    files: HashSet<Fingerprint>,
+    /// And what is to be saved there.
+    files: HashMap<Fingerprint, Fingerprint>,
     /// Names beside which one of the files lies, as `x` for `x.part`. They are few.
     bases: HashSet<Fingerprint>,
 }
 
 impl Names {
-    /// Takes the name of one more file.
+    /// Takes the name of one more file; false if the very same was asked for before. Of a name that the server gives
+    /// nothing is known.
     ///
     /// # Errors
     /// `Usage`, if another one has it, or needs it for what it keeps until it is whole.
-    pub(super) fn take(&mut self, path: &Path) -> Result<(), Error> {
+    pub(super) fn take(&mut self, request: &Request) -> Result<bool, Error> {
+        let Some(path) = request.planned_path() else {
+            return Ok(true);
+        };
+        let digests: Vec<_> = request.digests.iter().map(ToString::to_string).collect();
+        self.take_path(&path, fingerprint(&(request.address(), digests)))
+    }
+
+    fn take_path(&mut self, path: &Path, what: Fingerprint) -> Result<bool, Error> {
         let name = fingerprint(path);
-        if !self.files.insert(name) {
+        if let Some(before) = self.files.insert(name, what) {
+            if before == what {
+                return Ok(false);
+            }
             let path = escape::for_terminal(&path.to_string_lossy()).into_owned();
             return Err(refused(format!("two of the URLs would be saved as {path}")));
         }
@@ -35,17 +49,18 @@ impl Names {
             return Err(in_the_way(path));
         }
         let Some(base) = base(path) else {
-            return Ok(());
+            return Ok(true);
         };
-        self.bases.insert(fingerprint(&base));
-        if self.files.contains(&fingerprint(&base)) { Err(in_the_way(&base)) } else { Ok(()) }
+        let base_name = fingerprint(base.as_path());
+        self.bases.insert(base_name);
+        if self.files.contains_key(&base_name) { Err(in_the_way(&base)) } else { Ok(true) }
     }
 }
 
-fn fingerprint(path: &Path) -> Fingerprint {
+fn fingerprint(of: &(impl Hash + ?Sized)) -> Fingerprint {
     [0_u8, 1].map(|salt| {
         let mut hasher = DefaultHasher::new();
-        (salt, path).hash(&mut hasher);
+        (salt, of).hash(&mut hasher);
         hasher.finish()
     })
 }
@@ -74,13 +89,31 @@ mod tests {
 
     fn taken(names: &[&str]) -> Result<(), Error> {
         let mut taken = Names::default();
-        names.iter().try_for_each(|name| taken.take(Path::new(name)))
+        names.iter().enumerate().try_for_each(|(number, name)| {
+            taken.take_path(Path::new(name), fingerprint(&number)).map(|fresh| assert!(fresh))
+        })
     }
 
     #[test]
     fn a_name_is_taken_once() {
         taken(&["/d/x", "/d/y", "/e/x", "/d/x.1"]).unwrap();
         assert!(taken(&["/d/x", "/d/y", "/d/x"]).is_err());
+    }
+
+    #[test]
+    fn who_asks_for_the_very_same_again_is_told_so() {
+        let mut names = Names::default();
+        let request = |url: &str| Request::new(url).unwrap();
+        assert!(names.take(&request("http://host/x")).unwrap());
+        assert!(!names.take(&request("http://host/x")).unwrap());
+        assert!(
+            names
+                .take(
+                    &request("http://host/x").digest("md5:00000000000000000000000000000000".parse().unwrap())
+                )
+                .is_err()
+        );
+        assert!(names.take(&request("http://host/y/x")).is_err());
     }
 
     #[test]

@@ -292,6 +292,23 @@ fn a_flag_beats_the_environment_which_beats_the_configuration() {
 }
 
 #[test]
+fn what_is_asked_for_twice_is_fetched_once() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let url = server.url("/file.bin");
+    let outcome = sandbox.haul().args(["-i", "-"]).stdin(format!("{url}\n\n{url}\n")).run();
+    outcome.assert_ok().assert_says("1 URL asked for again");
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    server.assert_cost(PAYLOAD.len + MIB);
+    // Another file under the same name is a mistake, and is found before anything is asked.
+    server.forget();
+    let list = format!("{}\n{}\n", server.url("/x/other.bin"), server.url("/y/other.bin"));
+    let outcome = sandbox.haul().args(["-i", "-"]).stdin(list).run();
+    outcome.assert_failed(2).assert_says("line 2");
+    assert!(server.requests().is_empty());
+}
+
+#[test]
 fn a_command_behind_a_flag_is_explained() {
     let outcome = Sandbox::new().haul().args(["--no-config", "status"]).run();
     outcome.assert_failed(2).assert_says("a command stands before all flags");

@@ -21,16 +21,26 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
         return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));
     }
     // Everything that can be wrong with a list is said before anything of it is fetched.
-    let count = check_all(&given, list.as_ref(), &options)?;
+    let (count, repeated) = check_all(&given, list.as_ref(), &options)?;
+    if repeated > 0 && !options.quiet {
+        let plural = if repeated == 1 { "" } else { "s" };
+        output::say(format_args!("haul: note: {repeated} URL{plural} asked for again: each is fetched once"));
+    }
     if count == 0 {
         output::say("haul: note: the list names nothing to download");
         return Ok(ExitCode::SUCCESS);
     }
-    refuse_contradictions(&options, count)?;
+    refuse_contradictions(&options, count + repeated)?;
     let most = bounded_by_files(&mut options, count);
     let client = session::client(&options)?;
-    let listed = list.iter().flat_map(|list| list.requests(&options));
-    let requests = given.into_iter().map(Ok).chain(listed).map(|request| {
+    let listed =
+        list.iter().flat_map(|list| list.requests(&options)).map(|listed| listed.map(|(_, request)| request));
+    let mut names = (repeated > 0).then(Names::default);
+    // What is wrong with any of them would have been found before.
+    let mut is_fresh =
+        |request: &Request| names.as_mut().is_none_or(|names| names.take(request).unwrap_or(true));
+    let requests = given.into_iter().map(Ok).chain(listed);
+    let requests = requests.filter(|request| request.as_ref().map_or(true, &mut is_fresh)).map(|request| {
         let mut request = request?;
         request.most_connections = most;
         if streams(&options) { with_output(request) } else { Ok(request) }
@@ -41,23 +51,23 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
     fetch(&options, &client, requests, count, Vec::new(), args)
 }
 
-/// Counts the requests, and looks for what is wrong with any of them.
-fn check_all(given: &[Request], list: Option<&List>, options: &Options) -> Result<usize, Error> {
-    let mut names = Names::default();
-    let mut count = 0;
+/// Counts the requests, and those that only repeat others, and looks for what is wrong with any of them.
+fn check_all(given: &[Request], list: Option<&List>, options: &Options) -> Result<(usize, usize), Error> {
+    let (mut names, mut count, mut repeated) = (Names::default(), 0, 0);
     let mut check = |request: &Request| {
-        count += 1;
-        // Nothing is known of a name that the server gives.
-        request.planned_path().map_or(Ok(()), |path| names.take(&path))
+        let fresh = names.take(request)?;
+        *if fresh { &mut count } else { &mut repeated } += 1;
+        Ok(())
     };
     given.iter().try_for_each(&mut check)?;
     if let Some(list) = list {
         for request in list.requests(options) {
-            check(&request?)?;
+            let (line, request) = request?;
+            check(&request).map_err(|error: Error| list.at(line, &error))?;
         }
         list.say_what_is_left_out();
     }
-    Ok(count)
+    Ok((count, repeated))
 }
 
 /// Files that a run needs beside those of its downloads, and those of one download beside its connections.
