@@ -2,7 +2,7 @@
 
 use super::args::Options;
 use super::render::{FileView, Reporter, Summary};
-use super::{exit, failure, resume_hint, session, signals};
+use super::{exit, failure, output, resume_hint, session, signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::{Client, Download, Event, Output, Phase, Report, Request};
@@ -139,8 +139,13 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
             }
         }
         while self.watchers.join_next().await.is_some() {}
-        let code = if self.signal.is_some() { 130 } else { exit::combined(&self.failures) };
-        let told = self.reporter.summary(&Summary {
+        let untold = self.reporter.take_untold();
+        let code = match (&self.signal, &untold) {
+            (Some(_), _) => 130,
+            (None, Some(error)) if self.failures.is_empty() => exit::code(error.kind()),
+            (None, _) => exit::combined(&self.failures),
+        };
+        self.reporter.summary(&Summary {
             ok: self.ok,
             failed: self.failures.len(),
             not_started: self.not_started + self.count.saturating_sub(self.next_id),
@@ -151,9 +156,14 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         if self.signal.is_some() {
             self.tell_how_to_resume(args);
         }
-        match told {
-            Err(error) if code == 0 => Err(error),
-            _ => Ok((code, self.signal)),
+        match untold.or_else(|| self.reporter.take_untold()) {
+            None => Ok((code, self.signal)),
+            // The summary itself could not be told.
+            Some(error) if code == 0 => Err(error),
+            Some(error) => {
+                output::say_failure(&error);
+                Ok((code, self.signal))
+            }
         }
     }
 

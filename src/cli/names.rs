@@ -3,12 +3,10 @@
 use crate::Request;
 use crate::error::Error;
 use crate::formats::escape;
+use crate::formats::file_name::SIDE_SUFFIXES;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::path::{Path, PathBuf};
-
-/// What haul puts behind the name of a file for what it keeps beside it until it is whole.
-const BESIDE: [&str; 2] = ["part", "haul"];
 
 /// Stands for a name: of a million names there are two alike with a chance of one in 10²⁶.
 type Fingerprint = [u64; 2];
@@ -32,8 +30,10 @@ impl Names {
         let Some(path) = request.planned_path() else {
             return Ok(true);
         };
-        let digests: Vec<_> = request.digests.iter().map(ToString::to_string).collect();
-        self.take_path(&path, fingerprint(&(request.address(), digests)))
+        let mut digests: Vec<_> = request.digests.iter().map(ToString::to_string).collect();
+        digests.sort();
+        let Request { address, credentials, headers, mirrors, .. } = request;
+        self.take_path(&path, fingerprint(&(address, credentials, headers, mirrors, digests)))
     }
 
     fn take_path(&mut self, path: &Path, what: Fingerprint) -> Result<bool, Error> {
@@ -67,8 +67,9 @@ fn fingerprint(of: &(impl Hash + ?Sized)) -> Fingerprint {
 
 /// The file beside which something of this name is kept.
 fn base(path: &Path) -> Option<PathBuf> {
-    let extension = path.extension()?;
-    BESIDE.iter().any(|beside| extension == *beside).then(|| path.with_extension(""))
+    let name = path.file_name()?.to_str()?;
+    let base = SIDE_SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix))?;
+    (!base.is_empty()).then(|| path.with_file_name(base))
 }
 
 fn in_the_way(base: &Path) -> Error {
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_beside_a_file_is_no_name_for_another_in_whatever_order() {
-        for beside in ["/d/x.part", "/d/x.haul"] {
+        for beside in ["/d/x.part", "/d/x.haul", "/d/x.haul.tmp"] {
             assert!(taken(&["/d/x", beside]).is_err());
             assert!(taken(&[beside, "/d/x"]).is_err());
             taken(&[beside, "/d/x.2", "/e/x"]).unwrap();

@@ -45,19 +45,22 @@ fn proxy(options: &Options) -> Result<Proxy, Error> {
     })
 }
 
+/// The requests for the URLs on the command line.
+pub(super) fn requests(urls: &[String], options: &Options) -> Result<Vec<Request>, Error> {
+    let given = |url: &String| {
+        request(url, options).map_err(|error| {
+            // What should be a URL may be a command that stands behind a flag.
+            let is_command = Cli::command().find_subcommand(url).is_some();
+            let hint = || format!("a command stands before all flags: haul {url} …");
+            if is_command { error.with_hint(hint()) } else { error }
+        })
+    };
+    urls.iter().map(given).collect()
+}
+
 /// The request for one URL.
 pub(super) fn request(url: &str, options: &Options) -> Result<Request, Error> {
-    let misplaced = |error: Error| {
-        // What looks like a URL may be a command that stands behind a flag.
-        let is_command = Cli::command().find_subcommand(url).is_some();
-        if is_command {
-            error.with_hint(format!("a command stands before all flags: haul {url} …"))
-        } else {
-            error
-        }
-    };
-    let mut request = Request::new(url)
-        .map_err(misplaced)?
+    let mut request = Request::new(url)?
         .restart(options.restart)
         .restart_if_changed(!options.no_restart)
         .content_disposition(options.content_disposition)

@@ -372,17 +372,11 @@ impl Driver {
         self.wants.host.served(self.shared.received.load(Ordering::Relaxed));
         let writing = Duration::from_nanos(self.shared.writing.load(Ordering::Relaxed));
         let limited = self.is_limited();
-        if limited {
-            self.transfer.handle_limited(now);
-        }
+        self.transfer.handle_limited(limited);
         let held_back = self.disk.is_busy(writing, now) || limited;
         self.transfer.handle_look(held_back, now);
-        self.show(teller, self.phase(), false);
-    }
-
-    /// Until everything is there.
-    fn phase(&self) -> Phase {
-        if self.transfer.has_begun() { Phase::Transferring } else { Phase::Starting }
+        let phase = if self.transfer.has_begun() { Phase::Transferring } else { Phase::Starting };
+        self.show(teller, phase, false);
     }
 
     fn is_limited(&self) -> bool {

@@ -149,8 +149,11 @@ fn still_absent(workplace: &Workplace, order: &Order) -> Result<(), Error> {
     // The part file that was created a moment ago is empty and ours.
     let _ = storage::remove_own(workplace.part.path());
     let cause = format!("{} appeared meanwhile", target.path().display());
-    Err(Error::new(Kind::Exists, cause)
-        .with_hint("run the same command again, to see whether it is complete"))
+    let hint = match order.if_exists {
+        IfExists::Rename => "run the same command again: it takes the next name that is free",
+        _ => "run the same command again, to see whether it is complete",
+    };
+    Err(Error::new(Kind::Exists, cause).with_hint(hint))
 }
 
 fn build(workplace: Workplace, raw: &Raw, order: &Order, proven: bool) -> Result<Ground, Error> {

@@ -9,9 +9,9 @@ use crate::storage::{
     self, Directory, Opened, Publication, ReadOnly, Storage as _, Target, Unnamed, publish,
 };
 use crate::verify::{Digest, hash_file};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -143,36 +143,32 @@ fn save_all(files: Vec<SmallFile>) -> Vec<Saved> {
             *step = Step::Ended(Err(error));
         }
     }
-    let directories = directories(&files);
-    let files: Vec<_> = files
-        .into_iter()
-        .map(|(file, step)| {
-            let step = match directories.get(file.target.directory()) {
-                Some(Err(error)) if matches!(step, Step::Written(..)) => {
-                    Step::Ended(Err(unsaved(&file.target, error)))
-                }
-                _ => name(&file, step),
-            };
-            (file.target, step)
-        })
+    let wanted: BTreeSet<PathBuf> = files
+        .iter()
+        .filter(|(_, step)| matches!(step, Step::Written(..)))
+        .map(|(file, _)| file.target.directory().to_owned())
         .collect();
-    let synced = directories
-        .into_iter()
-        .map(|(path, directory)| (path, directory.and_then(|directory| directory.sync())))
-        .collect();
-    files.into_iter().map(|(target, step)| ended(&target, step, &synced)).collect()
+    let named = wanted.into_iter().map(|directory| {
+        let named = name_in(&directory, &mut files);
+        (directory, named)
+    });
+    let named: BTreeMap<_, _> = named.collect();
+    files.into_iter().map(|(file, step)| ended(&file.target, step, &named)).collect()
 }
 
-/// Those in which names are going to appear, or why they cannot be opened.
-fn directories(files: &[(SmallFile, Step)]) -> BTreeMap<PathBuf, io::Result<Directory>> {
-    let mut directories = BTreeMap::new();
-    for (file, step) in files {
-        let directory = file.target.directory();
-        if matches!(step, Step::Written(..)) && !directories.contains_key(directory) {
-            directories.insert(directory.to_owned(), Directory::open(directory));
-        }
+/// Gives their names to the files of one directory, and makes those durable: all at once, for it costs as much as for one. The
+/// directory is opened first, so that none is named if that cannot be done.
+fn name_in(directory: &Path, files: &mut [(SmallFile, Step)]) -> io::Result<()> {
+    let opened = Directory::open(directory);
+    for (file, step) in files.iter_mut().filter(|(file, _)| file.target.directory() == directory) {
+        // What takes its place for a moment is not looked at.
+        let written = std::mem::replace(step, Step::Ended(Ok(Vec::new())));
+        *step = match (&opened, written) {
+            (Err(error), Step::Written(..)) => Step::Ended(Err(unsaved(&file.target, error))),
+            (_, written) => name(file, written),
+        };
     }
-    directories
+    opened?.sync()
 }
 
 fn unsaved(target: &Target, error: &io::Error) -> Error {

@@ -70,6 +70,11 @@ impl Teller {
         });
     }
 
+    /// What was last said.
+    pub(crate) fn last_phase(&self) -> Phase {
+        self.progress.borrow().phase
+    }
+
     /// Publishes a snapshot, unless the last one is fresh.
     pub(crate) fn show(&mut self, now: Moment, transfer: &Transfer, counters: &Counters<'_>, force: bool) {
         self.meter.sample(now, counters.received);

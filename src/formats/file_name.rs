@@ -13,7 +13,7 @@ const MAX_NAME: usize = 255;
 const LONGEST_SIDE_SUFFIX: &str = ".haul.tmp";
 
 /// What haul's own files beside the target end in.
-const SIDE_SUFFIXES: [&str; 3] = [".part", ".haul", LONGEST_SIDE_SUFFIX];
+pub(crate) const SIDE_SUFFIXES: [&str; 3] = [".part", ".haul", LONGEST_SIDE_SUFFIX];
 
 /// The longest name that leaves room for every file beside it.
 const MAX_TARGET: usize = MAX_NAME - LONGEST_SIDE_SUFFIX.len();

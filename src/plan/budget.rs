@@ -14,7 +14,7 @@ const BYTES: f64 = (1_u64 << 20) as f64;
 
 /// The rounds of trying again that are left for one host. Each file has limits of its own, and a thousand files
 /// would be a thousand times those; this is what keeps a run from becoming a storm.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Budget {
     rounds: f64,
     since: Moment,
@@ -95,6 +95,8 @@ mod tests {
     #[test]
     fn many_files_that_fail_together_spend_one_round() {
         let mut budget = Budget::new(Moment::ZERO);
+        assert!((0..1000).all(|_| budget.spend_together(Moment::ZERO)));
+        assert_eq!(spent(&mut budget.clone(), Moment::ZERO), 31);
         // An outage of 15 s, as 32 files that try again meet it: at once, and after waits that double.
         for second in [0.0_f64, 0.2, 0.6, 1.5, 3.4, 7.2, 14.8] {
             for file in 0..32 {

@@ -129,11 +129,18 @@ impl Concurrency {
     /// The server refused one more while `serving` were under way (0: while it served nothing at all); none
     /// is added before `wait` is over.
     pub(crate) fn refused(&mut self, serving: usize, now: Moment, wait: Duration) {
+        self.refused_here(serving, now, wait);
+        if serving > 0 {
+            self.lesson = Some(serving + self.elsewhere);
+        }
+    }
+
+    /// As [`Self::refused`], in a way that may be a matter of this file: the others learn nothing from it.
+    pub(crate) fn refused_here(&mut self, serving: usize, now: Moment, wait: Duration) {
         self.refusals.refused(serving, now, wait);
         if serving == 0 {
             return;
         }
-        self.lesson = Some(serving + self.elsewhere);
         if let Some(climb) = &mut self.climb {
             climb.bounded(serving, now);
         }

@@ -292,8 +292,8 @@ pub(crate) struct Transfer {
     round_trip: Option<Duration>,
     /// Bytes that were written for the first time, in this run.
     fresh: u64,
-    /// When a limit of our own was last what bounds the rate: then no connection is slow for a reason of its own.
-    limited_at: Option<Moment>,
+    /// At how many of the last looks a limit of our own held somebody back, as a part of them.
+    limited: Option<f64>,
     /// Connections that were given up since bytes last came, because all were silent.
     given_up: u32,
     /// Whether the server serves other files at this moment.
@@ -364,7 +364,7 @@ impl Transfer {
             first_latency: None,
             round_trip: None,
             fresh: 0,
-            limited_at: None,
+            limited: None,
             given_up: 0,
             serves_others: false,
             connection_rate: None,

@@ -7,6 +7,7 @@ use super::ByteRange;
 use super::answer::{Answer, Field};
 use super::byte_range::ContentRange;
 use super::representation::Representation;
+use http::StatusCode;
 use std::time::Duration;
 
 /// What was asked for.
@@ -139,14 +140,6 @@ fn whole(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Resu
     let Some(known) = known else {
         return Ok(Verdict::Whole { representation: seen, same: false });
     };
-    if seen.validators.is_silent() && !known.validators.is_silent() && known.contradicted_by(&seen).is_some()
-    {
-        // A new version of a file tells of its version as the old one did; a page that takes its place does not.
-        return Err(Refusal::Impostor(
-            "the server answered with something of another length and without a version instead of the file"
-                .to_owned(),
-        ));
-    }
     refuse_contradiction(known, &seen, answer)?;
     let same = known.validators.strongly_equal(&seen.validators);
     if !same && known.complete_length.is_some() && seen.complete_length.is_none() {
@@ -209,6 +202,15 @@ fn refuse_contradiction(
     if html(answer.media_type.as_deref()) && known.media_type.is_some() && !html(known.media_type.as_deref())
     {
         return Err(Refusal::Impostor("the server answered with a web page instead of the file".to_owned()));
+    }
+    let whole = answer.status == StatusCode::OK;
+    if whole && seen.validators.is_silent() && !known.validators.is_silent() {
+        // A new version of a file tells of its version as the old one did; a page that takes its place does not. A 206 may
+        // leave it out (RFC 9110 §15.3.7).
+        return Err(Refusal::Impostor(
+            "the server answered with something of another length and without a version instead of the file"
+                .to_owned(),
+        ));
     }
     Err(Refusal::Changed(difference))
 }

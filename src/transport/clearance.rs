@@ -11,7 +11,7 @@ use http_body_util::Empty;
 use std::fmt;
 
 /// A user name and password, or a token.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 pub(crate) enum Credentials {
     Basic { user: String, password: String },
     Bearer(String),

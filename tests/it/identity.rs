@@ -292,8 +292,10 @@ fn an_error_page_with_the_status_of_success_is_no_new_version() {
 
 #[test]
 fn odd_answers_on_further_connections_do_not_end_the_one_that_is_served() {
-    let odd = [Reply::Answer(error_page()), Reply::Status(400), Reply::Status(416), Reply::Status(509)];
-    for odd in odd {
+    let mut packed = error_page();
+    packed.set("Content-Encoding", "gzip");
+    let pages = [error_page(), packed].map(Reply::Answer);
+    for odd in pages.into_iter().chain([400, 416, 509].map(Reply::Status)) {
         let gate = Gate::after(MIB);
         let answer = odd.clone();
         let server = Server::serve(V1)

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]) -> Result<ExitCode, Error> {
     let mut options = config::fill(options)?;
-    let given = urls.iter().map(|url| session::request(url, &options)).collect::<Result<Vec<_>, _>>()?;
+    let given = session::requests(urls, &options)?;
     let list = options.input_file.as_deref().map(List::read).transpose()?;
     if list.is_none() && given.is_empty() {
         return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));

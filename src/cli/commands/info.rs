@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 pub(in super::super) fn run(options: Options, urls: &[String]) -> Result<ExitCode, Error> {
     let options = config::fill(options)?;
-    let requests = urls.iter().map(|url| session::request(url, &options)).collect::<Result<Vec<_>, _>>()?;
+    let requests = session::requests(urls, &options)?;
     plans(&session::client(&options)?, &requests, options.json)
 }
 

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub(in super::super) fn run(files: &[PathBuf]) -> Result<ExitCode, Error> {
-    let mut failures = Vec::new();
+    let (mut failures, mut told) = (Vec::new(), Ok(()));
     for file in files {
         match crate::discard(file) {
             Ok(()) => {
                 let shown = escape::for_terminal(&file.to_string_lossy()).into_owned();
-                output::print_line(format_args!("{shown}: what was unfinished is removed"))?;
+                // Whether it can be told or not, the others are to be removed as well.
+                told = told.and(output::print_line(format_args!("{shown}: what was unfinished is removed")));
             }
             Err(error) => {
                 failures.push(error.kind());
@@ -20,5 +21,5 @@ pub(in super::super) fn run(files: &[PathBuf]) -> Result<ExitCode, Error> {
             }
         }
     }
-    Ok(exit::combined(&failures).into())
+    told.map(|()| exit::combined(&failures).into())
 }

@@ -140,11 +140,13 @@ impl Reporter {
         }
     }
 
-    /// # Errors
-    /// Something could not be told that somebody relies upon, this or what was before.
-    pub(super) fn summary(&mut self, summary: &Summary) -> Result<(), Error> {
+    pub(super) fn summary(&mut self, summary: &Summary) {
         self.render.summary(summary);
-        self.render.take_untold().map_or(Ok(()), Err)
+    }
+
+    /// Why something could not be told that somebody relies upon.
+    pub(super) fn take_untold(&mut self) -> Option<Error> {
+        self.render.take_untold()
     }
 
     pub(super) fn say(&mut self, line: &str) {

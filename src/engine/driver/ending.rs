@@ -229,7 +229,7 @@ impl Driver {
         self.stop_workers().await;
         self.settle(teller).await;
         // The last that is heard of it: all that came counts.
-        self.show(teller, self.phase(), true);
+        self.show(teller, teller.last_phase(), true);
         match std::mem::replace(&mut self.work, Work::Nothing) {
             Work::File(mut work) => {
                 // After a failed sync there is no journal to write to, and this does nothing.

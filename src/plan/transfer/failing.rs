@@ -17,8 +17,15 @@ impl Transfer {
             Refusal::Denied(status) | Refusal::NotFound(status) if beside => {
                 self.busy(id, status, None, now);
             }
-            Refusal::Impostor(why) | Refusal::RangeRefused(why) | Refusal::Unusable(why) if beside => {
-                self.one_too_many(id, why, None, Duration::ZERO, now);
+            odd @ (Refusal::Impostor(_)
+            | Refusal::RangeRefused(_)
+            | Refusal::Unusable(_)
+            | Refusal::Coded(_))
+                if beside =>
+            {
+                let limit = self.limit_without(id);
+                self.concurrency.refused_here(limit, now, Duration::ZERO);
+                self.told_again(refused_for_good(odd).to_string(), None, Duration::ZERO);
             }
             Refusal::RangeRefused(why) | Refusal::Unusable(why) if probing => self.ask_for_everything(&why),
             Refusal::Unusable(why) if ask.ranged && !self.range_worked && self.joinable() => {
@@ -61,6 +68,10 @@ impl Transfer {
     ) {
         self.refused_one(id, self.serving(id), wait, now);
         self.retry.pause(wait, now);
+        self.told_again(cause, status, wait);
+    }
+
+    fn told_again(&mut self, cause: String, status: Option<u16>, wait: Duration) {
         let attempt = self.retry.rounds();
         self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt });
     }
@@ -70,18 +81,21 @@ impl Transfer {
         let wait = wait.max(FIRST_TURN);
         self.concurrency.crowded_out();
         self.retry.pause(wait, now);
-        let attempt = self.retry.rounds();
-        self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt });
+        self.told_again(cause, status, wait);
     }
 
     /// One more than the server wants, perhaps: the others that are under way are the new limit, and those
     /// of them that are refused as well will lower it further.
     fn refused_one(&mut self, id: AttemptId, serving: usize, wait: Duration, now: Moment) {
-        let under_way = |attempt: &Attempt| !attempt.abandoned && !attempt.stalled;
-        let others =
-            self.attempts.iter().filter(|(other, attempt)| **other != id && under_way(attempt)).count();
-        let limit = if serving == 0 { 0 } else { others.max(1) };
+        let limit = if serving == 0 { 0 } else { self.limit_without(id) };
         self.concurrency.refused(limit, now, wait);
+    }
+
+    /// How many others are under way.
+    fn limit_without(&self, id: AttemptId) -> usize {
+        let under_way = |attempt: &Attempt| !attempt.abandoned && !attempt.stalled;
+        let others = self.attempts.iter().filter(|(other, attempt)| **other != id && under_way(attempt));
+        others.count().max(1)
     }
 
     /// How many other attempts have been given an answer that is taken.

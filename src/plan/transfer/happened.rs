@@ -225,6 +225,7 @@ impl Transfer {
         let (before, started, source) = (attempt.position, attempt.started, attempt.ask.source);
         if position >= attempt.last_position + TRICKLE || held_back {
             (attempt.last_bytes, attempt.last_position) = (now, position);
+            self.given_up = 0;
         }
         attempt.position = attempt.position.max(position);
         attempt.stalled = now.saturating_sub(attempt.last_bytes) >= patience;
@@ -237,7 +238,6 @@ impl Transfer {
             }
             self.sources.wrote(source, range);
             self.fresh += fresh;
-            self.given_up = 0;
             self.retry.progressed(fresh);
             self.concurrency.served();
             if before == self.attempts[&id].ask.wanted.start() {
@@ -274,13 +274,16 @@ impl Transfer {
         self.concurrency.observe(&sample, now);
     }
 
-    /// A limit that the user has set is what bounds the rate, now.
-    pub(crate) fn handle_limited(&mut self, now: Moment) {
-        self.limited_at = Some(now);
+    /// Whether a limit that the user has set held somebody back, at this look.
+    pub(crate) fn handle_limited(&mut self, limited: bool) {
+        let now = f64::from(u8::from(limited));
+        self.limited = Some(self.limited.map_or(now, |before| before * 0.95 + now * 0.05));
     }
 
-    pub(super) fn is_limited(&self, now: Moment) -> bool {
-        self.limited_at.is_some_and(|at| now.saturating_sub(at) < WARM)
+    /// Whether that limit is what bounds the rate. It holds somebody back now and then where the line is a little slower,
+    /// and nearly always where it is not.
+    pub(super) fn is_limited(&self) -> bool {
+        self.limited.is_some_and(|share| share > 0.9)
     }
 
     /// Other files have so many connections to the same server. `served`: somebody is being served by it; `serves`: how

@@ -38,7 +38,7 @@ impl Transfer {
     /// A connection that would still work long after all others have nothing left: it keeps what it brings until then,
     /// and what is left of its range is shared out as any other gap.
     pub(super) fn next_collapsed(&mut self, now: Moment) -> Option<Command> {
-        let only_look_slow = self.policy.window.is_some() || self.is_limited(now);
+        let only_look_slow = self.policy.window.is_some() || self.is_limited();
         if self.stage != Stage::Ranged || only_look_slow || now < self.look_for_collapsed {
             return None;
         }
@@ -78,8 +78,8 @@ impl Transfer {
             .attempts
             .iter()
             .filter(|(_, attempt)| may_be_robbed(attempt, soonest, now) && (attempt.stalled || !only_stalled))
-            // What is small enough to be asked for twice keeps what is on its way.
-            .filter(|(_, attempt)| !self.is_last_piece(attempt, now))
+            // What is small enough to be asked for twice keeps what is on its way, if there is anything on its way.
+            .filter(|(_, attempt)| only_stalled || !self.is_last_piece(attempt, now))
             .filter_map(|(id, attempt)| {
                 let prey = attempt.prey(now);
                 segment::cut(&prey, rate, set_up).map(|end| (prey.alone(), *id, end))
