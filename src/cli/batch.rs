@@ -140,7 +140,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         }
         while self.watchers.join_next().await.is_some() {}
         let untold = self.reporter.take_untold();
-        let code = match (&self.signal, &untold) {
+        let mut code = match (&self.signal, &untold) {
             (Some(_), _) => 130,
             (None, Some(error)) if self.failures.is_empty() => exit::code(error.kind()),
             (None, _) => exit::combined(&self.failures),
@@ -156,15 +156,14 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         if self.signal.is_some() {
             self.tell_how_to_resume(args);
         }
-        match untold.or_else(|| self.reporter.take_untold()) {
-            None => Ok((code, self.signal)),
-            // The summary itself could not be told.
-            Some(error) if code == 0 => Err(error),
-            Some(error) => {
-                output::say_failure(&error);
-                Ok((code, self.signal))
+        if let Some(error) = untold.or_else(|| self.reporter.take_untold()) {
+            output::say_failure(&error);
+            if code == 0 {
+                // It was the summary itself that could not be told.
+                code = exit::code(error.kind());
             }
         }
+        Ok((code, self.signal))
     }
 
     fn hear(&mut self, message: Message) {

@@ -54,10 +54,54 @@ impl Pace {
     }
 }
 
+/// So many looks tell whether a limit is what bounds the rate.
+const LOOKS: f64 = 20.0;
+/// It holds somebody back now and then where the line is a little slower, and nearly always where it is not.
+const NEARLY_ALWAYS: f64 = 0.9;
+
+/// At how many of the last looks a limit held somebody back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Binding {
+    /// As a part of them.
+    share: f64,
+    looks: f64,
+}
+
+impl Binding {
+    /// Takes in whether it does so now.
+    pub(crate) fn saw(&mut self, binding: bool) {
+        self.looks = (self.looks + 1.0).min(LOOKS);
+        self.share += (f64::from(u8::from(binding)) - self.share) / self.looks;
+    }
+
+    /// Whether it is what bounds the rate.
+    pub(crate) fn lasts(self) -> bool {
+        self.share > NEARLY_ALWAYS
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_limit_binds_where_it_nearly_always_does() {
+        let lasts = |looks: &[bool]| {
+            let mut binding = Binding::default();
+            looks.iter().for_each(|look| binding.saw(*look));
+            binding.lasts()
+        };
+        assert!(!lasts(&[]));
+        assert!(lasts(&[true; 3]));
+        // A line that is a quarter slower: three looks of four.
+        let now_and_then: Vec<_> = (0..100).map(|look| look % 4 != 3).collect();
+        assert!((1..100).all(|count| count < 4 || !lasts(&now_and_then[..count])));
+        let nearly_always: Vec<_> = (0..100).map(|look| look % 50 != 25).collect();
+        assert!(lasts(&nearly_always));
+        let over = [[true; 50], [false; 50]].concat();
+        assert!(!lasts(&over[..60]));
+    }
 
     fn rate(bytes: u64) -> NonZeroU64 {
         NonZeroU64::new(bytes).unwrap()

@@ -7,6 +7,7 @@
 use super::answer::Answer;
 use super::concurrency::{Allowance, Concurrency, HIGHEST, Sample};
 use super::meter::Meter;
+use super::pace::Binding;
 use super::representation::Representation;
 use super::retry::{Decision, Retry, RetryPolicy, Setback};
 use super::segment::{self, Prey, Situation};
@@ -292,8 +293,8 @@ pub(crate) struct Transfer {
     round_trip: Option<Duration>,
     /// Bytes that were written for the first time, in this run.
     fresh: u64,
-    /// At how many of the last looks a limit of our own held somebody back, as a part of them; and how many those are.
-    limited: (f64, f64),
+    /// How a limit of our own holds connections back.
+    limited: Binding,
     /// Connections that were given up since bytes last came, because all were silent.
     given_up: u32,
     /// Whether the server serves other files at this moment.
@@ -339,8 +340,6 @@ const TRICKLE: u64 = 1024;
 const EARLY: u64 = 2 << 20;
 /// The rate of one attempt is that of the last seconds.
 const RATE_WINDOW: Duration = Duration::from_secs(2);
-/// So many looks tell whether a limit is what bounds the rate.
-const LAST_LOOKS: f64 = 20.0;
 /// A victim is left alone for this long after it was shortened.
 const STEAL_PAUSE: Duration = Duration::from_millis(300);
 /// One that is slower than the others by this factor is not merely uneven.
@@ -366,7 +365,7 @@ impl Transfer {
             first_latency: None,
             round_trip: None,
             fresh: 0,
-            limited: (0.0, 0.0),
+            limited: Binding::default(),
             given_up: 0,
             serves_others: false,
             connection_rate: None,

@@ -80,15 +80,7 @@ fn a_chunked_206_is_used_like_any_other() {
 #[test]
 fn a_body_that_ends_with_its_connection_and_has_no_length_is_saved_with_care() {
     let payload = Payload::new(37, 300_000);
-    let server = Server::serve(payload)
-        .handler(move |request, exchange| {
-            exchange.send_head(200, &[("Connection", "close")]);
-            if request.is_get() {
-                exchange.send_payload(0..payload.len);
-            }
-            exchange.close();
-        })
-        .start();
+    let server = Server::serve(payload).ending_with_its_connection(payload.len).start();
     let sandbox = Sandbox::new();
     let outcome = sandbox.haul().args(["--sha256", &payload.sha256_hex()]).arg(server.url("/file.bin")).run();
     outcome.assert_ok();

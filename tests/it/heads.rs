@@ -8,6 +8,17 @@ const FOUR: &[&str] = &["-x", "4", "-k", "1M"];
 /// A plain download asks with GET alone. Where the name is the server's to say, HEAD is asked first.
 const WITH_HEAD: &[&str] = &["--content-disposition"];
 
+/// The file comes, whatever becomes of the HEAD that is asked first.
+#[track_caller]
+fn assert_fetched(server: &Server, payload: &Payload) -> Outcome {
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(FOUR).args(WITH_HEAD).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(payload, "file.bin");
+    assert!(!server.heads().is_empty());
+    outcome
+}
+
 // T035
 #[test]
 fn a_head_that_is_refused_decides_nothing() {
@@ -35,10 +46,7 @@ fn a_head_that_gets_no_reply_decides_nothing() {
         let server = Server::serve(payload)
             .behave(move |request, _| if request.is_head() { reply.clone() } else { Reply::Normal })
             .start();
-        let sandbox = Sandbox::new();
-        sandbox.haul().args(FOUR).args(WITH_HEAD).arg(server.url("/file.bin")).run().assert_ok();
-        sandbox.assert_ok_file(&payload, "file.bin");
-        assert!(!server.heads().is_empty());
+        assert_fetched(&server, &payload);
     }
 }
 
@@ -49,11 +57,7 @@ fn a_head_that_is_never_answered_holds_nothing_up_for_long() {
     let server = Server::serve(payload)
         .behave(|request, _| if request.is_head() { Reply::NoAnswer } else { Reply::Normal })
         .start();
-    let sandbox = Sandbox::new();
-    let outcome = sandbox.haul().args(FOUR).args(WITH_HEAD).arg(server.url("/file.bin")).run();
-    outcome.assert_ok();
-    sandbox.assert_ok_file(&payload, "file.bin");
-    assert!(!server.heads().is_empty());
+    let outcome = assert_fetched(&server, &payload);
     assert!(outcome.elapsed.as_secs() < 12, "{outcome}");
 }
 
@@ -70,10 +74,7 @@ fn a_head_that_is_wrong_about_the_length_decides_nothing() {
                 exchange.send(&answer);
             })
             .start();
-        let sandbox = Sandbox::new();
-        sandbox.haul().args(FOUR).args(WITH_HEAD).arg(server.url("/file.bin")).run().assert_ok();
-        sandbox.assert_ok_file(&payload, "file.bin");
-        assert!(!server.heads().is_empty());
+        assert_fetched(&server, &payload);
     }
 }
 

@@ -133,15 +133,7 @@ fn a_retry_is_told_with_its_cause() {
 #[test]
 fn a_size_nobody_stated_is_null() {
     let payload = Payload::new(92, 500_000);
-    let server = Server::serve(payload)
-        .handler(move |request, exchange| {
-            exchange.send_head(200, &[("Connection", "close")]);
-            if request.is_get() {
-                exchange.send_payload(0..payload.len);
-            }
-            exchange.close();
-        })
-        .start();
+    let server = Server::serve(payload).ending_with_its_connection(payload.len).start();
     let sandbox = Sandbox::new();
     let digest = payload.sha256_hex();
     let outcome = sandbox.haul().args(["--json", "--sha256", &digest]).arg(server.url("/file.bin")).run();

@@ -125,7 +125,7 @@ impl Transfer {
             return Some(self.start(source, wanted, true, now));
         }
         // Within a window most connections wait for the reader and only look slow, and with a limit for each other.
-        if reach < length || self.is_limited() {
+        if reach < length || self.limited.lasts() {
             return self.steal(now, true);
         }
         self.hedge(source, now).or_else(|| self.steal(now, false))

@@ -52,12 +52,13 @@ impl Transfer {
         if serving > 0 {
             return self.one_too_many(id, cause, Some(status), wait, now);
         }
-        self.refused_one(id, 0, wait, now);
+        self.concurrency.refused(0, now, wait);
         let failure = Error::new(Kind::Http, cause.clone());
         self.setback(id, Setback::Busy { retry_after }, cause, Some(status), failure, now);
     }
 
-    /// Others are being served: that was one too many, and no failure of the transfer.
+    /// Others are being served: that was one too many, and no failure of the transfer. Those that are under way are the new
+    /// limit, and those of them that are refused as well will lower it further.
     fn one_too_many(
         &mut self,
         id: AttemptId,
@@ -66,7 +67,7 @@ impl Transfer {
         wait: Duration,
         now: Moment,
     ) {
-        self.refused_one(id, self.serving(id), wait, now);
+        self.concurrency.refused(self.limit_without(id), now, wait);
         self.retry.pause(wait, now);
         self.told_again(cause, status, wait);
     }
@@ -82,13 +83,6 @@ impl Transfer {
         self.concurrency.crowded_out();
         self.retry.pause(wait, now);
         self.told_again(cause, status, wait);
-    }
-
-    /// One more than the server wants, perhaps: the others that are under way are the new limit, and those
-    /// of them that are refused as well will lower it further.
-    fn refused_one(&mut self, id: AttemptId, serving: usize, wait: Duration, now: Moment) {
-        let limit = if serving == 0 { 0 } else { self.limit_without(id) };
-        self.concurrency.refused(limit, now, wait);
     }
 
     /// How many others are under way.
@@ -121,10 +115,7 @@ impl Transfer {
     ) {
         let started = self.attempts.get(&id).map_or(now, |attempt| attempt.started);
         match self.retry.failed(setback, started, now) {
-            Decision::Wait(wait) => {
-                let attempt = self.retry.rounds();
-                self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt });
-            }
+            Decision::Wait(wait) => self.told_again(cause, status, wait),
             Decision::Exhausted => self.source_failed(self.sources.lead(), failure),
             Decision::TooLong(asked) => {
                 let cause = format!("{cause} and asks to wait {} s, longer than haul waits", asked.as_secs());
@@ -153,7 +144,7 @@ impl Transfer {
             return self.one_too_many(id, cause, None, Duration::ZERO, now);
         }
         if unserved {
-            self.refused_one(id, 0, Duration::ZERO, now);
+            self.concurrency.refused(0, now, Duration::ZERO);
         }
         if self.attempts.get(&id).is_some_and(Attempt::brought_a_share) {
             self.retry.progressed(u64::MAX);

@@ -278,16 +278,8 @@ impl Transfer {
     pub(crate) fn handle_limited(&mut self, limited: bool) {
         // Before the first bytes there is nothing to hold back.
         if self.fresh > 0 {
-            let (share, looks) = self.limited;
-            let now = f64::from(u8::from(limited));
-            self.limited = (share + (now - share) / (looks + 1.0), (looks + 1.0).min(LAST_LOOKS));
+            self.limited.saw(limited);
         }
-    }
-
-    /// Whether that limit is what bounds the rate. It holds somebody back now and then where the line is a little slower,
-    /// and nearly always where it is not.
-    pub(super) fn is_limited(&self) -> bool {
-        self.limited.0 > 0.9
     }
 
     /// Other files have so many connections to the same server. `served`: somebody is being served by it; `serves`: how

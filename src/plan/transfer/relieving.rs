@@ -38,7 +38,7 @@ impl Transfer {
     /// A connection that would still work long after all others have nothing left: it keeps what it brings until then,
     /// and what is left of its range is shared out as any other gap.
     pub(super) fn next_collapsed(&mut self, now: Moment) -> Option<Command> {
-        let only_look_slow = self.policy.window.is_some() || self.is_limited();
+        let only_look_slow = self.policy.window.is_some() || self.limited.lasts();
         if self.stage != Stage::Ranged || only_look_slow || now < self.look_for_collapsed {
             return None;
         }

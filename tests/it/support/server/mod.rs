@@ -64,6 +64,17 @@ impl Builder {
         self
     }
 
+    /// States no length of the `length` bytes: they end with their connection.
+    pub(crate) fn ending_with_its_connection(self, length: u64) -> Self {
+        self.handler(move |request, exchange| {
+            exchange.send_head(200, &[("Connection", "close")]);
+            if request.is_get() {
+                exchange.send_payload(0..length);
+            }
+            exchange.close();
+        })
+    }
+
     /// Answers each request with what the function picks; the number counts requests from 0.
     pub(crate) fn behave(self, behave: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         self.handler(move |request, exchange| exchange.reply(behave(request, request.n)))
