@@ -14,8 +14,8 @@ type Fingerprint = [u64; 2];
 /// See the module.
 #[derive(Default)]
 pub(super) struct Names {
-    /// And what is to be saved there.
-    files: HashMap<Fingerprint, Fingerprint>,
+    /// And what is to be saved there: half a fingerprint, for it is only held against others of the same name.
+    files: HashMap<Fingerprint, u64>,
     /// Names beside which one of the files lies, as `x` for `x.part`. They are few.
     bases: HashSet<Fingerprint>,
 }
@@ -36,7 +36,7 @@ impl Names {
         self.take_path(&path, fingerprint(&(address, credentials, headers, mirrors, digests)))
     }
 
-    fn take_path(&mut self, path: &Path, what: Fingerprint) -> Result<bool, Error> {
+    fn take_path(&mut self, path: &Path, [what, _]: Fingerprint) -> Result<bool, Error> {
         let name = fingerprint(path);
         if let Some(before) = self.files.insert(name, what) {
             if before == what {
