@@ -17,7 +17,7 @@ use crate::manifest::inspect;
 use crate::plan::Address;
 use crate::plan::pace::Pace;
 use crate::storage::Target;
-use crate::transport::{Exchange, Requester, Route, Secrets, Settings};
+use crate::transport::{Dialer, Exchange, IdentityFiles, Requester, Route, Secrets, Settings};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
@@ -52,16 +52,23 @@ impl Client {
     /// Makes a client.
     ///
     /// # Errors
-    /// `Usage` where the CA file cannot be read or the proxy makes no sense.
+    /// `Usage` where a file with certificates or a key cannot be read, there is no such interface, or the proxy makes no
+    /// sense.
     pub fn new(settings: ClientSettings) -> Result<Self, Error> {
         let exchange = Exchange::new(Settings {
-            connect_timeout: settings.connect_timeout,
+            dialer: Dialer {
+                timeout: settings.connect_timeout,
+                resolve: settings.resolve.clone(),
+                family: settings.family,
+                interface: settings.interface.clone(),
+            },
             first_byte_timeout: settings.first_byte_timeout,
             max_redirects: settings.max_redirects,
             retry_after_cap: settings.retry_after_cap,
             allow_downgrade: settings.allow_downgrade,
             ca_file: settings.ca_file.clone(),
             insecure: settings.insecure,
+            identity: identity(&settings)?,
             proxy: settings.proxy.clone(),
             no_proxy: settings.no_proxy.clone(),
             read_size: settings.limit_rate.map(Pace::read_size),
@@ -137,6 +144,7 @@ impl Client {
     /// a mirror gets what was given for the URL only where it has the same origin.
     pub(super) fn requesters(&self, request: &Request) -> Result<Vec<Requester>, Error> {
         request.check_mirrors()?;
+        self.inner.exchange.introduce(request.sources());
         let agent = &self.inner.settings.user_agent;
         let bound = |address, credentials, headers: &[_]| {
             Secrets::new(address, agent, credentials, headers).map(Arc::new)
@@ -157,5 +165,15 @@ impl Client {
             requesters.push(via(address, None, secrets));
         }
         Ok(requesters)
+    }
+}
+
+fn identity(settings: &ClientSettings) -> Result<Option<IdentityFiles>, Error> {
+    match (&settings.certificate_file, &settings.key_file) {
+        (None, Some(_)) => Err(Error::usage("a key belongs to a certificate, and there is none")),
+        (None, None) => Ok(None),
+        (Some(certificate), key) => {
+            Ok(Some(IdentityFiles { certificate: certificate.clone(), key: key.clone() }))
+        }
     }
 }

@@ -27,7 +27,7 @@ mod worker;
 mod workers;
 mod workplace;
 
-pub use crate::transport::Proxy;
+pub use crate::transport::{Family, Interface, Proxy, Resolve};
 pub use client::Client;
 pub use download::Download;
 pub use event::{Event, Notice};

@@ -1,7 +1,7 @@
 //! What all downloads of a client have in common.
 
 use crate::plan::concurrency::{Allowance, HIGHEST};
-use crate::transport::Proxy;
+use crate::transport::{Family, Interface, Proxy, Resolve};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,8 +71,19 @@ pub struct ClientSettings {
     pub allow_downgrade: bool,
     /// A PEM file with certificates to trust beside the platform's.
     pub ca_file: Option<PathBuf>,
+    /// A PEM file with a certificate, and its chain, that says who we are. It is shown to the servers of the URLs that
+    /// were given, if they ask, and not to those that they redirect to.
+    pub certificate_file: Option<PathBuf>,
+    /// A PEM file with the key of that certificate, without a password; `None` if it is in the same file.
+    pub key_file: Option<PathBuf>,
     /// Accept any certificate: nobody knows then who answers.
     pub insecure: bool,
+    /// Addresses for hosts, whatever the resolver says; of several for one host the last counts.
+    pub resolve: Vec<Resolve>,
+    /// Which kind of addresses is used. Default both.
+    pub family: Family,
+    /// Where connections begin. Default wherever the system has them begin.
+    pub interface: Option<Interface>,
     /// Which proxy to use. Default none.
     pub proxy: Proxy,
     /// Servers that are reached without it: names, which stand for what is below them too, addresses and
@@ -99,7 +110,12 @@ impl Default for ClientSettings {
             retry_after_cap: Duration::from_secs(300),
             allow_downgrade: false,
             ca_file: None,
+            certificate_file: None,
+            key_file: None,
             insecure: false,
+            resolve: Vec::new(),
+            family: Family::Any,
+            interface: None,
             proxy: Proxy::Direct,
             no_proxy: String::new(),
             user_agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -1,6 +1,7 @@
 //! TCP: names to addresses, and the first address that answers.
 
 use super::Trouble;
+use super::network::{Family, Interface, Resolve, socket};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,27 +11,56 @@ use tokio::task::JoinSet;
 /// How long one address may keep the next one waiting (RFC 8305 §5: 250 ms).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to `host`, trying its addresses one after the other, each a little later than the one before,
-/// until one answers (RFC 8305). Dropping the future gives up all of them.
-pub(super) async fn connect(host: &str, port: u16, timeout: Duration) -> Result<TcpStream, Trouble> {
-    let connecting = async {
-        race(interleaved(addresses(host, port).await?))
-            .await
-            .map_err(|error| Trouble::connecting(host, &error))
-    };
-    match tokio::time::timeout(timeout, connecting).await {
-        Ok(connected) => connected,
-        Err(_) => {
-            Err(Trouble::Broken(format!("cannot connect to {host} within {} s", timeout.as_secs_f32())))
-        }
-    }
+/// Makes TCP connections, in the way that the user wants them made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Dialer {
+    pub(crate) timeout: Duration,
+    pub(crate) resolve: Vec<Resolve>,
+    pub(crate) family: Family,
+    pub(crate) interface: Option<Interface>,
 }
 
-/// The addresses of `host`, in the order in which the resolver wants them to be tried.
-pub(super) async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    let found = tokio::net::lookup_host((name, port)).await;
-    Ok(found.map_err(|error| unresolved(host, &error))?.collect())
+impl Dialer {
+    /// Connects to `host`, trying its addresses one after the other, each a little later than the one before,
+    /// until one answers (RFC 8305). Dropping the future gives up all of them.
+    pub(super) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Trouble> {
+        let connecting = async {
+            race(interleaved(self.addresses(host, port).await?), self.interface.as_ref())
+                .await
+                .map_err(|error| Trouble::connecting(host, &error))
+        };
+        match tokio::time::timeout(self.timeout, connecting).await {
+            Ok(connected) => connected,
+            Err(_) => {
+                let limit = self.timeout.as_secs_f32();
+                Err(Trouble::Broken(format!("cannot connect to {host} within {limit} s")))
+            }
+        }
+    }
+
+    /// The addresses of `host` that may be used, in the order in which the resolver wants them to be tried.
+    pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
+        let name = host.trim_start_matches('[').trim_end_matches(']');
+        let given = self.resolve.iter().rev().find_map(|resolve| resolve.answers(name, port));
+        let mut found = match given {
+            Some(given) => given,
+            None => {
+                let found = tokio::net::lookup_host((name, port)).await;
+                found.map_err(|error| unresolved(host, &error))?.collect()
+            }
+        };
+        found.retain(|address| {
+            let reached = self.interface.as_ref().is_none_or(|interface| interface.reaches(address.ip()));
+            self.family.has(address.ip()) && reached
+        });
+        if found.is_empty() {
+            let kind = self.family.name();
+            return Err(Trouble::Broken(format!(
+                "{host} has no {kind}address that can be reached from here"
+            )));
+        }
+        Ok(found)
+    }
 }
 
 fn unresolved(host: &str, error: &io::Error) -> Trouble {
@@ -54,12 +84,23 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     order
 }
 
-async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+async fn attempt(peer: SocketAddr, from: Option<Interface>) -> io::Result<TcpStream> {
+    match from {
+        None => TcpStream::connect(peer).await,
+        Some(from) => {
+            let socket = socket(peer.is_ipv6())?;
+            from.bind(&socket)?;
+            socket.connect(peer).await
+        }
+    }
+}
+
+async fn race(addresses: Vec<SocketAddr>, from: Option<&Interface>) -> io::Result<TcpStream> {
     let mut attempts = JoinSet::new();
     let mut waiting = addresses.into_iter();
     let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     if let Some(first) = waiting.next() {
-        attempts.spawn(TcpStream::connect(first));
+        attempts.spawn(attempt(first, from.cloned()));
     }
     while !attempts.is_empty() {
         tokio::select! {
@@ -71,14 +112,14 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
                 Ok(Err(error)) => {
                     last_error = error;
                     if let Some(next) = waiting.next() {
-                        attempts.spawn(TcpStream::connect(next));
+                        attempts.spawn(attempt(next, from.cloned()));
                     }
                 }
                 Err(error) => return Err(io::Error::other(error)),
             },
             () = tokio::time::sleep(ATTEMPT_DELAY), if waiting.len() > 0 => {
                 if let Some(next) = waiting.next() {
-                    attempts.spawn(TcpStream::connect(next));
+                    attempts.spawn(attempt(next, from.cloned()));
                 }
             }
         }
@@ -115,7 +156,7 @@ mod tests {
         }
         assert!(swallowed, "the queue is not full");
         let live = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let racing = race(vec![hole, live.local_addr().unwrap()]);
+        let racing = race(vec![hole, live.local_addr().unwrap()], None);
         let stream = tokio::time::timeout(Duration::from_secs(2), racing).await.unwrap().unwrap();
         assert_eq!(stream.peer_addr().unwrap(), live.local_addr().unwrap());
     }
@@ -124,7 +165,7 @@ mod tests {
     async fn a_dead_address_does_not_keep_the_next_one_waiting() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let stream = race(vec![dead, listener.local_addr().unwrap()]).await.unwrap();
+        let stream = race(vec![dead, listener.local_addr().unwrap()], None).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap());
     }
 }

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 /// How much is asked of the socket at once, at the most: it begins with little, for answers that are short, and doubles
 /// as long as there is more. Large enough that a fast line costs few wake-ups, small enough that many connections stay
@@ -24,8 +24,7 @@ const HEADERS: usize = 100;
 /// it is polled here, by the one who waits, so that no byte crosses a task on its way to the file.
 pub(super) struct Connection {
     sender: http1::SendRequest<Empty<Bytes>>,
-    machine: Pin<Box<http1::Connection<Socket, Empty<Bytes>>>>,
-    closed: bool,
+    machine: Machine,
     budget: Budget,
     /// Set where a proxy makes the requests that are sent on it.
     pub(super) forwarded: Option<Forwarded>,
@@ -56,7 +55,8 @@ impl Connection {
             .handshake(socket)
             .await
             .map_err(|error| Trouble::from_hyper(&error))?;
-        Ok(Self { sender, machine: Box::pin(machine), closed: false, budget, forwarded })
+        let machine = Machine { inner: Box::pin(machine), closed: false, fault: None };
+        Ok(Self { sender, machine, budget, forwarded })
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -65,25 +65,28 @@ impl Connection {
         request: Request<Empty<Bytes>>,
     ) -> Result<Response<Incoming>, Trouble> {
         self.budget.for_head();
-        let Self { sender, machine, closed, .. } = self;
-        let answered = drive(machine, closed, sender.send_request(request)).await;
-        let response = answered.map_err(|error| Trouble::from_hyper(&error))?;
+        let answered = self.machine.drive(self.sender.send_request(request)).await;
+        let response = answered.map_err(|error| {
+            // Where the machine broke before it had taken the request, it alone knows why.
+            let fault = self.machine.fault.as_ref().filter(|_| error.is_canceled());
+            Trouble::from_hyper(fault.unwrap_or(&error))
+        })?;
         self.budget.for_body();
         Ok(response)
     }
 
     /// Waits for `future`, which wants something of the connection.
     pub(super) async fn during<F: Future>(&mut self, future: F) -> F::Output {
-        drive(&mut self.machine, &mut self.closed, future).await
+        self.machine.drive(future).await
     }
 
     /// Whether the next request may use it, found out by letting the machine notice what the peer did.
     pub(super) async fn is_reusable(&mut self) -> bool {
-        let Self { sender, machine, closed, .. } = self;
+        let Self { sender, machine, .. } = self;
         let mut ready = pin!(sender.ready());
         poll_fn(|cx| {
-            if *closed || machine.as_mut().poll(cx).is_ready() {
-                *closed = true;
+            machine.poll(cx);
+            if machine.closed {
                 return Poll::Ready(false);
             }
             // Anything but ready at once means that the exchange before is not over.
@@ -93,18 +96,31 @@ impl Connection {
     }
 }
 
-async fn drive<F: Future>(
-    machine: &mut Pin<Box<http1::Connection<Socket, Empty<Bytes>>>>,
-    closed: &mut bool,
-    future: F,
-) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        // Its errors come out of the future as well, where they can be told apart.
-        if !*closed && machine.as_mut().poll(cx).is_ready() {
-            *closed = true;
+/// What moves the bytes of a connection while it is polled.
+struct Machine {
+    inner: Pin<Box<http1::Connection<Socket, Empty<Bytes>>>>,
+    closed: bool,
+    /// Why it ended, if not in order.
+    fault: Option<hyper::Error>,
+}
+
+impl Machine {
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if self.closed {
+            return;
         }
-        future.as_mut().poll(cx)
-    })
-    .await
+        if let Poll::Ready(ended) = self.inner.as_mut().poll(cx) {
+            (self.closed, self.fault) = (true, ended.err());
+        }
+    }
+
+    async fn drive<F: Future>(&mut self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            // Its errors mostly come out of the future as well, where they can be told apart.
+            self.poll(cx);
+            future.as_mut().poll(cx)
+        })
+        .await
+    }
 }

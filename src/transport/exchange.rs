@@ -6,15 +6,16 @@ use super::pool::{Coming, Pool};
 use super::proxy::{Hop, Proxies};
 use super::route::{Route, Way};
 use super::socket::{Budget, Line, RECORDS, Socket, Stream};
-use super::{Settings, Trouble, connect, tls};
+use super::{IdentityFiles, Interface, Settings, Trouble, tls};
 use crate::error::{Error, Kind};
 use crate::plan::{Address, AddressError, Origin};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use std::collections::HashSet;
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
@@ -26,6 +27,10 @@ pub(crate) struct Exchange {
     pool: Arc<Pool>,
     proxies: Proxies,
     tls: Connector,
+    /// For the servers that may know who we are.
+    own_tls: Connector,
+    /// Those servers: the ones that the user named.
+    introduced: Mutex<HashSet<Origin>>,
     /// Sessions with a proxy are kept apart from those with servers.
     proxy_tls: Connector,
 }
@@ -96,15 +101,34 @@ impl Exchange {
     /// `Usage` for a proxy that makes no sense.
     pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
         let proxies = Proxies::new(&settings.proxy, &settings.no_proxy)?;
-        let (pool, tls, proxy_tls) = (Arc::default(), OnceLock::new(), OnceLock::new());
-        Ok(Self { settings, pool, proxies, tls, proxy_tls })
+        let introduced = Mutex::default();
+        let (tls, own_tls, proxy_tls) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Ok(Self { settings, pool: Arc::default(), proxies, tls, own_tls, introduced, proxy_tls })
     }
 
-    /// Checks what can be checked before any file is touched: that the roots of `--cacert` can be read.
+    /// Checks what can be checked before any file is touched: that files can be read, and that there is such an interface.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        match &self.settings.ca_file {
-            Some(path) => tls::configuration(Some(path), self.settings.insecure).map(|_| ()),
-            None => Ok(()),
+        let Settings { ca_file, insecure, identity, dialer, .. } = &self.settings;
+        if ca_file.is_some() || identity.is_some() {
+            tls::configuration(ca_file.as_deref(), *insecure, identity.as_ref())?;
+        }
+        dialer.interface.as_ref().map_or(Ok(()), Interface::check)
+    }
+
+    /// The user named these servers, so they may know who we are, as no other one may that they redirect to.
+    pub(crate) fn introduce<'a>(&self, named: impl Iterator<Item = &'a Address>) {
+        if self.settings.identity.is_some() {
+            let mut introduced = self.introduced.lock().unwrap_or_else(PoisonError::into_inner);
+            introduced.extend(named.map(Address::origin));
+        }
+    }
+
+    fn connector_to(&self, origin: &Origin) -> (&Connector, Option<&IdentityFiles>) {
+        let introduced = self.introduced.lock().unwrap_or_else(PoisonError::into_inner);
+        if introduced.contains(origin) {
+            (&self.own_tls, self.settings.identity.as_ref())
+        } else {
+            (&self.tls, None)
         }
     }
 
@@ -179,11 +203,11 @@ impl Exchange {
     /// A connection to the server of `address`, straight or through the proxy that stands before it. `reached` is
     /// called when the server itself is, straight and before any handshake.
     async fn connect(&self, address: &Address, reached: impl Fn()) -> Result<Connection, Trouble> {
-        let (origin, limit) = (address.origin(), self.settings.connect_timeout);
+        let (origin, dialer) = (address.origin(), &self.settings.dialer);
         let hop = self.proxies.hop(&origin).map_err(Trouble::Fatal)?;
         let line = match &hop {
             None => {
-                let stream = connect::connect(&origin.host, origin.port, limit).await?;
+                let stream = dialer.connect(&origin.host, origin.port).await?;
                 reached();
                 Line::Tcp(stream)
             }
@@ -192,13 +216,14 @@ impl Exchange {
         let forwarding = hop.as_ref().filter(|hop| hop.forwards(address));
         let line = match &hop {
             Some(hop) if forwarding.is_none() => {
-                self.in_time(hop.host(), "connect on", hop.tunnel(line, &origin)).await?
+                self.in_time(hop.host(), "connect on", hop.tunnel(line, &origin, dialer)).await?
             }
             _ => line,
         };
         let stream = if address.is_https() {
             let line = BufReader::with_capacity(RECORDS, line);
-            Stream::Tls(Box::new(self.handshake(&origin.host, &self.tls, line).await?))
+            let (connector, identity) = self.connector_to(&origin);
+            Stream::Tls(Box::new(self.handshake(&origin.host, connector, identity, line).await?))
         } else {
             Stream::Plain(line)
         };
@@ -209,21 +234,22 @@ impl Exchange {
 
     /// The line to a proxy.
     async fn reach(&self, hop: &Hop) -> Result<Line, Trouble> {
-        let stream = hop.connect(self.settings.connect_timeout).await?;
+        let stream = hop.connect(&self.settings.dialer).await?;
         if !hop.is_https() {
             return Ok(Line::Tcp(stream));
         }
-        Ok(Line::Tls(Box::new(self.handshake(hop.host(), &self.proxy_tls, stream).await?)))
+        Ok(Line::Tls(Box::new(self.handshake(hop.host(), &self.proxy_tls, None, stream).await?)))
     }
 
     async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         host: &str,
         connector: &Connector,
+        identity: Option<&IdentityFiles>,
         stream: S,
     ) -> Result<TlsStream<S>, Trouble> {
         let made = connector.get_or_init(|| {
-            tls::configuration(self.settings.ca_file.as_deref(), self.settings.insecure)
+            tls::configuration(self.settings.ca_file.as_deref(), self.settings.insecure, identity)
                 .map(|configuration| TlsConnector::from(Arc::new(configuration)))
                 .map_err(|error| error.to_string())
         });
@@ -245,7 +271,7 @@ impl Exchange {
         what: &str,
         doing: impl Future<Output = Result<T, Trouble>>,
     ) -> Result<T, Trouble> {
-        let limit = self.settings.connect_timeout;
+        let limit = self.settings.dialer.timeout;
         tokio::time::timeout(limit, doing).await.unwrap_or_else(|_| {
             Err(Trouble::Broken(format!("{host} did not {what} within {} s", limit.as_secs_f32())))
         })

@@ -6,6 +6,7 @@ mod clearance;
 mod connect;
 mod connection;
 mod exchange;
+mod network;
 mod pool;
 mod proxy;
 mod route;
@@ -14,9 +15,12 @@ mod tls;
 mod trouble;
 
 pub(crate) use clearance::{Credentials, Secrets};
+pub(crate) use connect::Dialer;
 pub(crate) use exchange::{Body, Exchange, Reply, Requester};
+pub use network::{Family, Interface, Resolve};
 pub use proxy::Proxy;
 pub(crate) use route::{Renewal, Route};
+pub(crate) use tls::IdentityFiles;
 pub(crate) use trouble::Trouble;
 
 use std::path::PathBuf;
@@ -25,7 +29,8 @@ use std::time::Duration;
 /// How connections are made. One for all files of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) connect_timeout: Duration,
+    /// Its timeout is also that of what follows, the handshakes.
+    pub(crate) dialer: Dialer,
     pub(crate) first_byte_timeout: Duration,
     pub(crate) max_redirects: usize,
     /// The longest `Retry-After` of a redirect that is waited for.
@@ -33,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) allow_downgrade: bool,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) insecure: bool,
+    /// Who we are, for the servers that were named and ask for it.
+    pub(crate) identity: Option<IdentityFiles>,
     pub(crate) proxy: Proxy,
     /// Servers that are reached without it, as in `NO_PROXY`.
     pub(crate) no_proxy: String,

@@ -3,8 +3,9 @@
 //! What a proxy is told about itself (its credentials) and what the server is told never mix: a tunnel's
 //! `CONNECT` carries nothing of the user's but the host wanted, and a server never sees `Proxy-Authorization`.
 
+use super::Trouble;
+use super::connect::Dialer;
 use super::socket::Line;
-use super::{Trouble, connect};
 use crate::error::{Error, Kind};
 use crate::plan::{Address, Origin};
 use http::{HeaderValue, Uri};
@@ -15,7 +16,6 @@ use std::fmt;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tower_service::Service;
 use url::Url;
 
@@ -154,15 +154,15 @@ impl Hop {
     }
 
     /// The line to the proxy.
-    pub(super) async fn connect(&self, limit: Duration) -> Result<tokio::net::TcpStream, Trouble> {
-        connect::connect(&self.host, self.port, limit).await.map_err(|trouble| match trouble {
+    pub(super) async fn connect(&self, dialer: &Dialer) -> Result<tokio::net::TcpStream, Trouble> {
+        dialer.connect(&self.host, self.port).await.map_err(|trouble| match trouble {
             Trouble::Broken(cause) => Trouble::Broken(format!("the proxy: {cause}")),
             other => other,
         })
     }
 
     /// Has the proxy connect `line` to the server.
-    pub(super) async fn tunnel(&self, line: Line, to: &Origin) -> Result<Line, Trouble> {
+    pub(super) async fn tunnel(&self, line: Line, to: &Origin, dialer: &Dialer) -> Result<Line, Trouble> {
         let proxy = Uri::from_static("http://proxy");
         let server = |host: &str| {
             let uri = format!("{}://{host}:{}", if to.https { "https" } else { "http" }, to.port);
@@ -179,7 +179,7 @@ impl Hop {
                 tunnel.call(server(&to.host)?).await.map_err(|error| self.refused(to, &error))?
             }
             Speaks::Socks { lookup } => {
-                let host = if lookup { looked_up(to).await? } else { to.host.clone() };
+                let host = if lookup { looked_up(to, dialer).await? } else { to.host.clone() };
                 let mut socks = SocksV5::new(proxy, connected);
                 if let Some((user, password)) = self.to.raw_auth() {
                     socks = socks.with_auth(user.to_owned(), password.to_owned());
@@ -210,8 +210,8 @@ impl Hop {
     }
 }
 
-async fn looked_up(to: &Origin) -> Result<String, Trouble> {
-    let addresses = connect::addresses(&to.host, to.port).await?;
+async fn looked_up(to: &Origin, dialer: &Dialer) -> Result<String, Trouble> {
+    let addresses = dialer.addresses(&to.host, to.port).await?;
     // Only one can be named, and more proxies reach IPv4 than IPv6.
     let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
     let ip = address.map(SocketAddr::ip);

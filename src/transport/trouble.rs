@@ -1,6 +1,7 @@
 //! How a request can come to nothing.
 
 use crate::error::{Error, Kind, plain};
+use rustls::AlertDescription;
 use std::error::Error as _;
 use std::io;
 
@@ -27,7 +28,7 @@ impl Trouble {
             return Self::Broken("the connection was closed before the answer was complete".to_owned());
         }
         match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
-            Some(source) => Self::from_io(source),
+            Some(source) => Self::wants_identity(source).unwrap_or_else(|| Self::from_io(source)),
             None => Self::Broken("the connection was lost".to_owned()),
         }
     }
@@ -44,6 +45,15 @@ impl Trouble {
         }
     }
 
+    /// In TLS 1.3 a server looks at who asks after the handshake, so what it thinks of it comes in the place of an answer.
+    fn wants_identity(error: &io::Error) -> Option<Self> {
+        let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+        let rustls::Error::AlertReceived(alert) = inner else {
+            return None;
+        };
+        is_about_identity(*alert).then(|| Self::Fatal(unidentified("the server", inner)))
+    }
+
     /// A failure to connect to `host`.
     pub(crate) fn connecting(host: &str, error: &io::Error) -> Self {
         Self::Broken(format!("cannot connect to {host}: {}", plain(error)))
@@ -55,12 +65,33 @@ impl Trouble {
         let Some(inner) = inner else {
             return Self::Broken(format!("the TLS handshake with {host} broke: {}", plain(error)));
         };
-        let failure = Error::new(Kind::Tls, format!("{host} did not prove who it is: {inner}"));
+        let failure = |what: &str| Error::new(Kind::Tls, format!("{host} {what}: {inner}"));
         Self::Fatal(match inner {
-            rustls::Error::InvalidCertificate(_) => {
-                failure.with_hint("if you know the issuer, name its certificate with --cacert FILE")
-            }
-            _ => failure,
+            rustls::Error::InvalidCertificate(_) => failure("did not prove who it is")
+                .with_hint("if you know the issuer, name its certificate with --cacert FILE"),
+            rustls::Error::AlertReceived(alert) if is_about_identity(*alert) => unidentified(host, inner),
+            rustls::Error::AlertReceived(_) => failure("broke off the TLS handshake"),
+            _ => failure("did not prove who it is"),
         })
     }
+}
+
+fn unidentified(who: &str, error: &rustls::Error) -> Error {
+    Error::new(Kind::Tls, format!("{who} wants to know who asks, and is not content: {error}"))
+        .with_hint("--cert FILE and --key FILE show a certificate of yours")
+}
+
+/// What a server says about the certificate of the one who asks (RFC 8446 §6.2), or about the lack of one.
+fn is_about_identity(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+    )
 }
