@@ -2,7 +2,10 @@
 //! that were bred to break them (`fuzz/`), and a test on stable Rust with mutations of the corpora in
 //! `fixtures/corpora`.
 
-use crate::formats::{content_disposition, escape, file_name, input_list, retry_after};
+use crate::formats::{
+    checksum_list, content_disposition, cookie_file, escape, file_name, input_list, metalink, netrc,
+    retry_after,
+};
 use crate::manifest::Raw;
 use crate::plan::answer::Answer;
 use crate::plan::byte_range::ContentRange;
@@ -17,7 +20,7 @@ use std::time::{Duration, SystemTime};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("content_range", content_range),
     ("content_disposition", disposition),
     ("digest", digest),
@@ -25,6 +28,10 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("validators", validators),
     ("manifest", manifest),
     ("input_list", list),
+    ("checksum_list", checksum_list),
+    ("metalink", metalink),
+    ("netrc", netrc),
+    ("cookie_file", cookie_file),
     ("url_name", url_name),
     ("redirect", redirect),
     ("verdict", verdict),
@@ -109,15 +116,56 @@ pub fn manifest(bytes: &[u8]) {
 /// Input lists: no name leads out of the directory.
 pub fn list(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    for entry in input_list::entries(&text).flatten() {
-        {
-            for path in [entry.output, entry.directory].into_iter().flatten() {
-                let path = std::path::Path::new(&path);
-                let down = |part| !matches!(part, std::path::Component::ParentDir);
-                assert!(!path.is_absolute() && path.components().all(down), "{path:?}");
-            }
-        }
+    input_list::entries(&text).flatten().for_each(assert_stays_below);
+}
+
+fn assert_stays_below(entry: input_list::Entry) {
+    for path in [entry.output, entry.directory].into_iter().flatten() {
+        let path = std::path::Path::new(&path);
+        let down = |part| !matches!(part, std::path::Component::ParentDir);
+        assert!(!path.is_absolute() && path.components().all(down), "{path:?}");
     }
+}
+
+/// Metalink documents: the same, and there is nothing to fetch from but http and https.
+pub fn metalink(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for entry in metalink::parse(&text).into_iter().flatten() {
+        for url in entry.mirrors.iter().chain([&entry.url]) {
+            assert!(url.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("http")), "{url:?}");
+        }
+        assert!(entry.headers.is_empty() && entry.output.is_some());
+        assert_stays_below(entry);
+    }
+}
+
+/// Lists of digests: what a file must hash to stands in the text, beside its name if others have one.
+pub fn checksum_list(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let stated = checksum_list::parse(&text);
+    for line in checksum_list::of_path(&stated, &["pub", "file"]).into_iter().flatten() {
+        assert!(text.contains(&line.digest) && line.digest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert!(line.name.as_ref().map_or(stated.len() == 1, |name| name.contains("file")), "{line:?}");
+    }
+}
+
+/// netrc files: nobody gets a password but a host that is named.
+pub fn netrc(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let names_host = text.to_ascii_lowercase().replace('\\', "").contains("host.example");
+    assert!(netrc::find(&text, "host.example", None).is_none() || names_host, "{text:?}");
+    assert!(netrc::find(&text, "host.example", Some("me")).is_none_or(|(user, _)| user == "me"));
+}
+
+/// Cookie files: no host gets a cookie but one whose domain is named.
+pub fn cookie_file(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let sent = |host| {
+        cookie_file::header(&text, cookie_file::Wanted { host, path: "/pub/x", https: true, now: 1000 })
+    };
+    let lower = text.to_ascii_lowercase();
+    assert!(sent("host.example").is_none() || lower.contains("example"), "{text:?}");
+    assert!(sent("10.0.0.1").is_none() || lower.contains("10.0.0.1"), "{text:?}");
 }
 
 /// A URL that a user gave: its file has a harmless name, and nothing that is shown holds its secrets.
@@ -335,6 +383,10 @@ mod tests {
         any_strong_validator_can_be_echoed: "validators",
         any_manifest_is_believed_up_to_its_first_damage: "manifest",
         no_list_leads_out_of_the_directory: "input_list",
+        no_metalink_leads_out_of_the_directory: "metalink",
+        any_list_of_digests_says_what_it_is_taken_to_say: "checksum_list",
+        no_password_goes_to_a_host_that_is_not_named: "netrc",
+        no_cookie_goes_to_a_host_that_is_not_named: "cookie_file",
         any_url_gives_a_harmless_name: "url_name",
         no_redirect_leads_to_another_scheme: "redirect",
         any_answer_that_is_taken_is_what_was_asked_for: "verdict",

@@ -177,7 +177,7 @@ fn option<'a>(entry: &mut Entry, line: &'a str) -> Result<Option<&'a str>, Strin
 }
 
 /// A path that stays below where it starts.
-fn below(path: String) -> Result<String, String> {
+pub(super) fn below(path: String) -> Result<String, String> {
     let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
     let names = |part: Component<'_>| matches!(part, Component::Normal(_));
     let parts = || Path::new(&path).components();

@@ -1,0 +1,145 @@
+//! netrc files: user names and passwords of hosts, as ftp, curl and git read them.
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+/// What one `machine` of the file says.
+#[derive(Debug, Default)]
+struct Entry {
+    machine: String,
+    login: Option<String>,
+    password: Option<String>,
+}
+
+/// The user name and password for `host`: those of `user`, if one is wanted, and otherwise the first that the file has.
+///
+/// Only a `machine` of exactly this name counts. What follows `default` is for every host there is, and so for none.
+pub(crate) fn find(text: &str, host: &str, user: Option<&str>) -> Option<(String, String)> {
+    entries(text).into_iter().find_map(|entry| {
+        let login = entry.login.unwrap_or_default();
+        let meant = entry.machine.eq_ignore_ascii_case(host) && user.is_none_or(|user| user == login);
+        entry.password.filter(|_| meant).map(|password| (login, password))
+    })
+}
+
+fn entries(text: &str) -> Vec<Entry> {
+    let mut words = Words(text.chars().peekable());
+    let mut entries: Vec<Entry> = Vec::new();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "machine" => {
+                entries.push(Entry { machine: words.next().unwrap_or_default(), ..Entry::default() });
+            }
+            // Without a name it is nobody's.
+            "default" => entries.push(Entry::default()),
+            "macdef" => words.skip_macro(),
+            "login" | "password" | "account" => {
+                let value = words.next();
+                match (entries.last_mut(), word.as_str()) {
+                    (Some(entry), "login") => entry.login = value,
+                    (Some(entry), "password") => entry.password = value,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    entries.retain(|entry| !entry.machine.is_empty());
+    entries
+}
+
+/// Words between blanks; one in quotation marks may hold some, and what follows a backslash there stands for itself.
+struct Words<'a>(Peekable<Chars<'a>>);
+
+impl Iterator for Words<'_> {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        loop {
+            while self.0.next_if(|c| c.is_whitespace()).is_some() {}
+            match self.0.peek()? {
+                '#' => self.skip_line(),
+                '"' => return Some(self.quoted()),
+                _ => break,
+            }
+        }
+        let mut word = String::new();
+        word.extend(std::iter::from_fn(|| self.0.next_if(|c| !c.is_whitespace())));
+        Some(word)
+    }
+}
+
+impl Words<'_> {
+    fn quoted(&mut self) -> String {
+        self.0.next();
+        let mut word = String::new();
+        while let Some(c) = self.0.next() {
+            match c {
+                '"' => break,
+                '\\' => word.extend(self.0.next()),
+                c => word.push(c),
+            }
+        }
+        word
+    }
+
+    fn skip_line(&mut self) {
+        while self.0.next_if(|c| *c != '\n').is_some() {}
+    }
+
+    /// A macro ends at the first empty line.
+    fn skip_macro(&mut self) {
+        self.skip_line();
+        while self.0.next().is_some() && self.0.peek().is_some_and(|c| *c != '\n') {
+            self.skip_line();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str, host: &str, user: Option<&str>) -> Option<(String, String)> {
+        find(text, host, user)
+    }
+
+    fn pair(user: &str, password: &str) -> Option<(String, String)> {
+        Some((user.to_owned(), password.to_owned()))
+    }
+
+    #[test]
+    fn a_host_has_the_password_of_its_own_machine() {
+        let text = "machine a.org login me password one\nmachine b.org\n\tlogin you\n\taccount x\n\tpassword \"two \\\"2\\\"\"\n";
+        assert_eq!(found(text, "a.org", None), pair("me", "one"));
+        assert_eq!(found(text, "B.org", None), pair("you", "two \"2\""));
+        for other in ["org", "x.a.org", "a.org.example", ""] {
+            assert_eq!(found(text, other, None), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_user_gets_no_password_but_his_own() {
+        let text = "machine h login me password one machine h login you password two";
+        assert_eq!(found(text, "h", None), pair("me", "one"));
+        assert_eq!(found(text, "h", Some("you")), pair("you", "two"));
+        assert_eq!(found(text, "h", Some("she")), None);
+        assert_eq!(found("machine h login me", "h", None), None);
+    }
+
+    #[test]
+    fn what_is_for_every_host_is_for_none() {
+        assert_eq!(found("machine h login me\ndefault login all password all", "h", None), None);
+        assert_eq!(found("default login all password all", "h", None), None);
+        assert_eq!(found("default login all password all", "", None), None);
+    }
+
+    #[test]
+    fn macros_and_remarks_say_nothing() {
+        let text = "# machine h login no password no\nmacdef init\nmachine h login no password no\nmore\n\nmachine h login me password one # not two\n";
+        assert_eq!(found(text, "h", None), pair("me", "one"));
+        assert_eq!(found("macdef x", "h", None), None);
+        assert_eq!(found("machine", "h", None), None);
+        assert_eq!(found("machine h password \"open", "h", None), pair("", "open"));
+    }
+}
