@@ -1,8 +1,8 @@
 //! The arguments, as clap parses them. Meaning is given to them in [`super::session`].
 
 use super::exit;
-use crate::IfExists;
 use crate::formats::size::{parse_duration, parse_size};
+use crate::{IfExists, Interface, Resolve};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,6 +77,9 @@ pub(super) struct Digests {
     /// blake3, sha1, md5; may be repeated
     #[arg(long, value_name = "SPEC")]
     pub(super) checksum: Vec<String>,
+    /// A file or URL that lists digests as sha256sum does: the one beside the file's name counts
+    #[arg(long, value_name = "FILE|URL")]
+    pub(super) checksum_file: Option<String>,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -84,6 +87,9 @@ pub(super) struct Options {
     /// Download what FILE lists: URLs, JSON objects, or a list of aria2's; - reads the standard input
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) input_file: Option<PathBuf>,
+    /// Download what a Metalink document lists, which is a file or a URL
+    #[arg(long, value_name = "FILE|URL", help_heading = "Output")]
+    pub(super) metalink: Option<String>,
     /// Save to FILE; - writes to the standard output, in order
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) output: Option<PathBuf>,
@@ -159,6 +165,16 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE", conflicts_with = "user", help_heading = "Request")]
     pub(super) bearer_file: Option<PathBuf>,
 
+    /// Take user names and passwords for the URLs' own hosts from ~/.netrc
+    #[arg(long, conflicts_with = "netrc_file", help_heading = "Request")]
+    pub(super) netrc: bool,
+    /// The same from another file
+    #[arg(long, value_name = "FILE", help_heading = "Request")]
+    pub(super) netrc_file: Option<PathBuf>,
+    /// Send the cookies that FILE has for a URL; in the form of Netscape, as browsers export it. Nothing is written to it
+    #[arg(short = 'b', long, value_name = "FILE", help_heading = "Request")]
+    pub(super) load_cookies: Option<PathBuf>,
+
     /// Run CMD in a shell when the server refuses the URL, and go on with the URL that it prints
     #[arg(long, value_name = "CMD", help_heading = "Request")]
     pub(super) refresh_cmd: Option<String>,
@@ -173,12 +189,31 @@ pub(super) struct Options {
     /// Trust the certificates of this PEM file as well
     #[arg(long, value_name = "FILE", env = "HAUL_CACERT", help_heading = "Safety")]
     pub(super) cacert: Option<PathBuf>,
+    /// Show the certificate of this PEM file to the URLs' own servers, if they ask for one
+    #[arg(long, value_name = "FILE", env = "HAUL_CERT", help_heading = "Safety")]
+    pub(super) cert: Option<PathBuf>,
+    /// The key of that certificate, if it is not in the same file
+    #[arg(long, value_name = "FILE", env = "HAUL_KEY", requires = "cert", help_heading = "Safety")]
+    pub(super) key: Option<PathBuf>,
     /// Accept any certificate: nobody knows then who answers
     #[arg(long, help_heading = "Safety")]
     pub(super) insecure: bool,
     /// Follow redirects from https to http; credentials never follow
     #[arg(long, help_heading = "Safety")]
     pub(super) allow_downgrade: bool,
+
+    /// Reach HOST on PORT at this address, whatever the name service says; may be repeated
+    #[arg(long, value_name = "HOST:PORT:ADDRESS", value_parser = resolve, help_heading = "Network")]
+    pub(super) resolve: Vec<Resolve>,
+    /// Use IPv4 addresses only
+    #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Network")]
+    pub(super) ipv4: bool,
+    /// Use IPv6 addresses only
+    #[arg(short = '6', long, help_heading = "Network")]
+    pub(super) ipv6: bool,
+    /// Begin connections at this address of the machine, or on this network device
+    #[arg(long, value_name = "ADDRESS|NAME", value_parser = interface, env = "HAUL_INTERFACE", help_heading = "Network")]
+    pub(super) interface: Option<Interface>,
 
     /// How to show progress [default: auto]
     #[arg(long, value_name = "HOW", value_enum, env = "HAUL_PROGRESS", help_heading = "Screen")]
@@ -276,6 +311,14 @@ fn some_time(text: &str) -> Result<Duration, String> {
         Ok(time) => Ok(time),
         Err(error) => Err(error.to_string()),
     }
+}
+
+fn resolve(text: &str) -> Result<Resolve, String> {
+    text.parse().map_err(|error: crate::Error| error.to_string())
+}
+
+fn interface(text: &str) -> Result<Interface, String> {
+    text.parse().map_err(|error: crate::Error| error.to_string())
 }
 
 fn split_size(text: &str) -> Result<u64, String> {

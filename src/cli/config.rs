@@ -24,6 +24,12 @@ struct Config {
     max_redirs: Option<usize>,
     user_agent: Option<String>,
     cacert: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    interface: Option<String>,
+    ipv4: Option<bool>,
+    ipv6: Option<bool>,
+    netrc: Option<bool>,
     remote_time: Option<bool>,
     progress: Option<Style>,
     color: Option<When>,
@@ -73,6 +79,16 @@ pub(super) fn fill(mut options: Options) -> Result<Options, Error> {
     options.max_redirs = options.max_redirs.or(config.max_redirs);
     options.user_agent = options.user_agent.or(config.user_agent);
     options.cacert = options.cacert.or(config.cacert);
+    if options.cert.is_none() {
+        (options.cert, options.key) = (config.cert, options.key.or(config.key));
+    }
+    if !options.ipv4 && !options.ipv6 {
+        (options.ipv4, options.ipv6) = (config.ipv4.unwrap_or(false), config.ipv6.unwrap_or(false));
+    }
+    if options.interface.is_none() {
+        options.interface = config.interface.map(|text| text.parse()).transpose()?;
+    }
+    options.netrc |= config.netrc.unwrap_or(false) && options.netrc_file.is_none();
     options.remote_time |= config.remote_time.unwrap_or(false);
     options.progress = options.progress.or(config.progress);
     options.color = options.color.or(config.color);

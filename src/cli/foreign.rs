@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Flags of curl, wget and aria2 that haul does not have, and what to do instead.
-const FOREIGN: [(&str, &str); 22] = [
+const FOREIGN: [(&str, &str); 25] = [
     ("-c", "haul resumes by itself: run the same command again"),
     ("-C", "haul resumes by itself: run the same command again"),
     ("--continue", "haul resumes by itself: run the same command again"),
@@ -29,6 +29,9 @@ const FOREIGN: [(&str, &str); 22] = [
     ("-T", "timeouts are --connect-timeout, --first-byte-timeout and --stall-timeout"),
     ("-X", "haul only downloads; the directory for -d is created by itself"),
     ("-R", "the server's time is kept with --remote-time"),
+    ("-M", "a Metalink document is given with --metalink"),
+    ("--metalink-file", "a Metalink document is given with --metalink"),
+    ("--netrc-path", "a netrc file is given with --netrc-file"),
     ("-I", "haul info URL shows what the server says"),
 ];
 

@@ -1,11 +1,12 @@
-//! `--input-file`: lists given meaning.
+//! `--input-file` and `--metalink`: lists given meaning.
 
-use super::args::Options;
-use super::{output, session};
+use super::document::Document;
+use super::output;
+use super::session::{By, Session};
 use crate::error::Error;
-use crate::formats::escape;
 use crate::formats::input_list::{self, Entry};
-use crate::{Digest, Request};
+use crate::formats::{escape, metalink};
+use crate::{Address, Digest, ParseDigestError, Request};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -13,11 +14,18 @@ use std::path::Path;
 /// A larger list is no list.
 const LARGEST: u64 = 256 << 20;
 
-/// A list that was read, and not looked into yet.
+/// A list that was read.
 pub(super) struct List {
-    text: String,
+    content: Content,
     /// What the person calls it, escaped.
     shown: String,
+}
+
+enum Content {
+    /// Not looked into yet: it may be long.
+    Text(String),
+    /// The files of a Metalink document, and which server it came from.
+    Files(Vec<Entry>, Option<Address>),
 }
 
 impl List {
@@ -25,19 +33,41 @@ impl List {
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let shown = escape::for_terminal(&path.to_string_lossy()).into_owned();
         let text = read(path).map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
-        Ok(Self { text, shown })
+        Ok(Self { content: Content::Text(text), shown })
+    }
+
+    /// Reads a Metalink document, from a server if it is named by a URL.
+    pub(super) fn metalink(named: &str, session: &Session) -> Result<Self, Error> {
+        let Document { text, shown, home } = Document::read(named, session, By::User)?;
+        if home.is_none() && session.has_secrets_for_a_url() {
+            return Err(Error::usage(format!(
+                "-H, -u and --bearer-file are for a URL that you name, and the URLs in {shown} are none"
+            ))
+            .with_hint("--netrc and -b say for themselves which hosts they are for"));
+        }
+        let files = metalink::parse(&text)
+            .map_err(|why| Error::usage(format!("{shown}: {}", escape::clip(&why, 300))))?;
+        Ok(Self { content: Content::Files(files, home), shown })
     }
 
     /// What it asks for, one after the other, and on which line.
     pub(super) fn requests<'a>(
         &'a self,
-        options: &'a Options,
-    ) -> impl Iterator<Item = Result<(usize, Request), Error>> + 'a {
-        input_list::entries(&self.text).map(move |entry| {
-            let entry = entry.map_err(|error| Error::usage(format!("{}: {error}", self.shown)))?;
-            let request = request(&entry, options).map_err(|error| self.at(entry.line, &error))?;
-            Ok((entry.line, request))
-        })
+        session: &'a Session,
+    ) -> Box<dyn Iterator<Item = Result<(usize, Request), Error>> + 'a> {
+        let placed = |entry: &Entry, request: Result<Request, Error>| match request {
+            Ok(request) => Ok((entry.line, request)),
+            Err(error) => Err(self.at(entry.line, &error)),
+        };
+        match &self.content {
+            Content::Text(text) => Box::new(input_list::entries(text).map(move |entry| {
+                let entry = entry.map_err(|error| Error::usage(format!("{}: {error}", self.shown)))?;
+                placed(&entry, listed(&entry, session))
+            })),
+            Content::Files(files, home) => Box::new(
+                files.iter().map(move |entry| placed(entry, described(entry, home.as_ref(), session))),
+            ),
+        }
     }
 
     /// An error that lies in this line.
@@ -51,7 +81,10 @@ impl List {
 
     /// Says which of its options are left out.
     pub(super) fn say_what_is_left_out(&self) {
-        let mut entries = input_list::entries(&self.text);
+        let Content::Text(text) = &self.content else {
+            return;
+        };
+        let mut entries = input_list::entries(text);
         entries.by_ref().for_each(drop);
         for (line, option) in entries.left_out {
             let option = escape::for_terminal(option);
@@ -75,14 +108,9 @@ fn read(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-fn request(entry: &Entry, options: &Options) -> Result<Request, Error> {
-    let mut request = session::request(&entry.url, options)?;
-    if let Some(below) = &entry.directory {
-        request = request.directory(options.dir.as_deref().unwrap_or(Path::new(".")).join(below));
-    }
-    if let Some(name) = &entry.output {
-        request = request.output(name);
-    }
+/// What a list of the user's asks for.
+fn listed(entry: &Entry, session: &Session) -> Result<Request, Error> {
+    let mut request = saved_as(entry, session, session.request(&entry.url, By::User)?);
     for mirror in &entry.mirrors {
         request = request.mirror(mirror)?;
     }
@@ -97,4 +125,35 @@ fn request(entry: &Entry, options: &Options) -> Result<Request, Error> {
     }
     request.check_mirrors()?;
     Ok(request)
+}
+
+/// A file that a Metalink document describes. Its mirrors are used where a digest shows that they hold the same file.
+fn described(entry: &Entry, home: Option<&Address>, session: &Session) -> Result<Request, Error> {
+    let mut request = saved_as(entry, session, session.request(&entry.url, By::Document(home))?);
+    for checksum in &entry.checksums {
+        match checksum.parse::<Digest>() {
+            Ok(digest) => request = request.digest(digest),
+            // RFC 5854 §4.2.4: what is not known is passed over.
+            Err(ParseDigestError::UnknownAlgorithm { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if request.digests.iter().any(|digest| digest.algorithm().is_collision_resistant()) {
+        for mirror in &entry.mirrors {
+            request = request.mirror(mirror)?;
+        }
+    }
+    Ok(request)
+}
+
+/// Names the file, unless the command line does.
+fn saved_as(entry: &Entry, session: &Session, mut request: Request) -> Request {
+    let options = &session.options;
+    if let Some(below) = &entry.directory {
+        request = request.directory(options.dir.as_deref().unwrap_or(Path::new(".")).join(below));
+    }
+    match &entry.output {
+        Some(name) if options.output.is_none() => request.output(name),
+        _ => request,
+    }
 }

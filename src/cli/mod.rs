@@ -4,8 +4,10 @@
 
 mod args;
 mod batch;
+mod checksums;
 mod commands;
 mod config;
+mod document;
 mod exit;
 mod failure;
 mod foreign;
@@ -14,6 +16,7 @@ mod names;
 mod output;
 mod render;
 mod resume_hint;
+mod secrets;
 mod session;
 mod signals;
 

@@ -170,3 +170,70 @@ fn the_committed_fixture_is_a_usable_authority_and_server() {
         sandbox.assert_ok_file(&payload, host);
     }
 }
+
+#[test]
+fn a_server_that_wants_to_know_who_asks_is_shown_the_certificate() {
+    let authority = Authority::new();
+    let server = Server::serve(PAYLOAD).tls(authority.config_for_known_clients(HERE)).start();
+    let sandbox = Sandbox::new();
+    let ca = authority.write_to(&sandbox);
+    let [both, certificate, key] = authority.write_client(&sandbox);
+    let haul = || sandbox.haul().args(["-x", "4", "-k", "1M", "--cacert"]).arg(&ca);
+    let outcome = haul().arg(server.url("/nobody")).run();
+    outcome.assert_failed(7);
+    outcome.assert_says("--cert FILE");
+    assert!(server.requests().is_empty());
+    haul().arg("--cert").arg(&both).arg(server.url("/one")).run().assert_ok();
+    haul().arg("--cert").arg(&certificate).arg("--key").arg(&key).arg(server.url("/two")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "one");
+    sandbox.assert_ok_file(&PAYLOAD, "two");
+}
+
+#[test]
+fn a_server_that_a_redirect_leads_to_is_not_told_who_asks() {
+    let authority = Authority::new();
+    let target = Server::serve(PAYLOAD).tls(authority.config_for_known_clients(HERE)).start();
+    let location = target.url("/real");
+    let origin = Server::serve(PAYLOAD)
+        .tls(authority.config_for_known_clients(HERE))
+        .behave(move |_, _| Reply::Redirect(302, location.clone()))
+        .start();
+    let sandbox = Sandbox::new();
+    let ca = authority.write_to(&sandbox);
+    let [both, ..] = authority.write_client(&sandbox);
+    let haul = sandbox.haul().arg("--cacert").arg(&ca).arg("--cert").arg(&both);
+    haul.arg(origin.url("/file.bin")).run().assert_failed(7);
+    assert!(!origin.requests().is_empty() && target.requests().is_empty());
+    sandbox.assert_absent("file.bin");
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_told_before_anything_is_sent() {
+    let authority = Authority::new();
+    let server = Server::serve(PAYLOAD).tls(authority.config(HERE)).start();
+    let sandbox = Sandbox::new();
+    let [_, certificate, key] = authority.write_client(&sandbox);
+    let [_, stranger, _] = {
+        let other = Sandbox::new();
+        Authority::new().write_client(&other).map(|path| std::fs::read(path).unwrap())
+    };
+    let stranger = sandbox.write("stranger.pem", stranger);
+    let missing = sandbox.path("missing.pem");
+    for (certificate, key) in [
+        (&certificate, None),
+        (&key, None),
+        (&missing, None),
+        (&certificate, Some(&missing)),
+        (&stranger, Some(&key)),
+    ] {
+        let mut haul = sandbox.haul().arg("--cert").arg(certificate);
+        if let Some(key) = key {
+            haul = haul.arg("--key").arg(key);
+        }
+        let outcome = haul.arg(server.url("/file.bin")).run();
+        outcome.assert_failed(2);
+        outcome.assert_says(".pem");
+    }
+    sandbox.haul().arg("--key").arg(&key).arg(server.url("/file.bin")).run().assert_failed(2);
+    assert!(server.requests().is_empty());
+}

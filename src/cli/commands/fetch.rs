@@ -4,7 +4,8 @@ use super::super::args::{Options, Style};
 use super::super::batch::Batch;
 use super::super::list::List;
 use super::super::names::Names;
-use super::super::{config, output, session, signals};
+use super::super::session::Session;
+use super::super::{config, output, signals};
 use super::{info, runtime};
 use crate::error::{Error, Kind};
 use crate::{Client, Output, Request};
@@ -14,15 +15,15 @@ use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]) -> Result<ExitCode, Error> {
-    let mut options = config::fill(options)?;
-    let given = session::requests(urls, &options)?;
-    let list = options.input_file.as_deref().map(List::read).transpose()?;
-    if list.is_none() && given.is_empty() {
+    let mut session = Session::open(config::fill(options)?, urls)?;
+    let given = session.requests(urls)?;
+    let lists = lists(&session)?;
+    if lists.is_empty() && given.is_empty() {
         return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));
     }
     // Everything that can be wrong with a list is said before anything of it is fetched.
-    let (count, repeated) = check_all(&given, list.as_ref(), &options)?;
-    if repeated > 0 && !options.quiet {
+    let (count, repeated) = check_all(&given, &lists, &session)?;
+    if repeated > 0 && !session.options.quiet {
         let plural = if repeated == 1 { "" } else { "s" };
         output::say(format_args!("haul: note: {repeated} URL{plural} asked for again: each is fetched once"));
     }
@@ -30,11 +31,11 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
         output::say("haul: note: the list names nothing to download");
         return Ok(ExitCode::SUCCESS);
     }
-    refuse_contradictions(&options, count + repeated)?;
-    let most = bounded_by_files(&mut options, count);
-    let client = session::client(&options)?;
-    let listed =
-        list.iter().flat_map(|list| list.requests(&options)).map(|listed| listed.map(|(_, request)| request));
+    refuse_contradictions(&session, count + repeated)?;
+    let most = bounded_by_files(&mut session.options, count);
+    let client = session.client()?;
+    let listed = lists.iter().flat_map(|list| list.requests(&session));
+    let listed = listed.map(|listed| listed.map(|(_, request)| request));
     let mut names = (repeated > 0).then(Names::default);
     // What is wrong with any of them would have been found before.
     let mut is_fresh =
@@ -43,16 +44,27 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
     let requests = requests.filter(|request| request.as_ref().map_or(true, &mut is_fresh)).map(|request| {
         let mut request = request?;
         request.most_connections = most;
-        if streams(&options) { with_output(request) } else { Ok(request) }
+        if streams(&session.options) { with_output(request) } else { Ok(request) }
     });
-    if options.dry_run {
-        return info::plans(&client, &requests.collect::<Result<Vec<_>, _>>()?, options.json);
+    if session.options.dry_run {
+        return info::plans(&client, &requests.collect::<Result<Vec<_>, _>>()?, session.options.json);
     }
-    fetch(&options, &client, requests, count, Vec::new(), args)
+    fetch(&session.options, &client, requests, count, Vec::new(), args)
+}
+
+fn lists(session: &Session) -> Result<Vec<List>, Error> {
+    let mut lists = Vec::new();
+    if let Some(path) = &session.options.input_file {
+        lists.push(List::read(path)?);
+    }
+    if let Some(named) = &session.options.metalink {
+        lists.push(List::metalink(named, session)?);
+    }
+    Ok(lists)
 }
 
 /// Counts the requests, and those that only repeat others, and looks for what is wrong with any of them.
-fn check_all(given: &[Request], list: Option<&List>, options: &Options) -> Result<(usize, usize), Error> {
+fn check_all(given: &[Request], lists: &[List], session: &Session) -> Result<(usize, usize), Error> {
     let (mut names, mut count, mut repeated) = (Names::default(), 0, 0);
     let mut check = |request: &Request| {
         let fresh = names.take(request)?;
@@ -60,8 +72,8 @@ fn check_all(given: &[Request], list: Option<&List>, options: &Options) -> Resul
         Ok(())
     };
     given.iter().try_for_each(&mut check)?;
-    if let Some(list) = list {
-        for request in list.requests(options) {
+    for list in lists {
+        for request in list.requests(session) {
             let (line, request) = request?;
             check(&request).map_err(|error: Error| list.at(line, &error))?;
         }
@@ -116,14 +128,14 @@ fn streams(options: &Options) -> bool {
     options.output.as_ref().is_some_and(|path| path.as_os_str() == "-")
 }
 
-fn refuse_contradictions(options: &Options, urls: usize) -> Result<(), Error> {
-    let digests = session::digests(&options.digests)?;
+fn refuse_contradictions(session: &Session, urls: usize) -> Result<(), Error> {
+    let options = &session.options;
     if urls > 1 && options.output.is_some() {
         return Err(
             Error::usage("-o names one file, but there are several URLs").with_hint("use -d for a directory")
         );
     }
-    if urls > 1 && !digests.is_empty() {
+    if urls > 1 && session.has_digest_of_one() {
         return Err(Error::usage("a digest belongs to one file, but there are several URLs"));
     }
     if urls > 1 && !options.mirror.is_empty() {

@@ -1,7 +1,8 @@
 //! `haul info URL...`, and `haul --dry-run`.
 
 use super::super::args::Options;
-use super::super::{config, exit, output, session};
+use super::super::session::Session;
+use super::super::{config, exit, output};
 use super::runtime;
 use crate::error::Error;
 use crate::formats::escape;
@@ -11,9 +12,8 @@ use serde_json::json;
 use std::process::ExitCode;
 
 pub(in super::super) fn run(options: Options, urls: &[String]) -> Result<ExitCode, Error> {
-    let options = config::fill(options)?;
-    let requests = session::requests(urls, &options)?;
-    plans(&session::client(&options)?, &requests, options.json)
+    let session = Session::open(config::fill(options)?, urls)?;
+    plans(&session.client()?, &session.requests(urls)?, session.options.json)
 }
 
 /// Shows what would be downloaded; nothing is written.

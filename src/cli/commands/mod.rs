@@ -11,7 +11,7 @@ pub(super) mod verify;
 use crate::error::{Error, Kind};
 
 /// A runtime for this program alone: a few threads, whatever the number of files.
-fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.clamp(2, 4))

@@ -1,7 +1,8 @@
 //! `haul resume [DIR]`
 
 use super::super::args::Options;
-use super::super::{config, exit, output, session};
+use super::super::session::{By, Session};
+use super::super::{config, exit, output};
 use super::{fetch, status};
 use crate::error::{Error, Kind};
 use crate::{Inspection, Request, inspect};
@@ -14,16 +15,17 @@ pub(in super::super) fn run(
     directory: &Path,
     args: &[OsString],
 ) -> Result<ExitCode, Error> {
-    let options = config::fill(options)?;
     if options.output.is_some() || options.dir.is_some() {
         return Err(Error::usage(
             "haul resume saves each file where it was begun; -o and -d make no sense with it",
         ));
     }
+    let session = Session::open(config::fill(options)?, &[])?;
+    let options = &session.options;
     let mut requests = Vec::new();
     let mut failures = Vec::new();
     for manifest in status::manifests(directory)? {
-        match inspect(&manifest).and_then(|left| request(&left, &options)) {
+        match inspect(&manifest).and_then(|left| request(&left, &session)) {
             Ok(request) => requests.push(request),
             Err(error) => {
                 failures.push(error.kind());
@@ -36,17 +38,17 @@ pub(in super::super) fn run(
         return Ok(ExitCode::SUCCESS);
     }
     if options.dry_run {
-        return super::info::plans(&session::client(&options)?, &requests, options.json);
+        return super::info::plans(&session.client()?, &requests, options.json);
     }
     if requests.is_empty() {
         return Ok(exit::combined(&failures).into());
     }
     let count = requests.len();
-    fetch::fetch(&options, &session::client(&options)?, requests.into_iter().map(Ok), count, failures, args)
+    fetch::fetch(options, &session.client()?, requests.into_iter().map(Ok), count, failures, args)
 }
 
 /// The request that goes on with what was left.
-pub(super) fn request(left: &Inspection, options: &Options) -> Result<Request, Error> {
+pub(super) fn request(left: &Inspection, session: &Session) -> Result<Request, Error> {
     if !left.url_is_whole {
         let cause =
             format!("{} was begun from a signed URL, which is not kept: {}", left.path.display(), left.url);
@@ -55,7 +57,7 @@ pub(super) fn request(left: &Inspection, options: &Options) -> Result<Request, E
     }
     let path = std::path::absolute(&left.path)
         .map_err(|error| Error::new(Kind::Disk, format!("cannot find {}: {error}", left.path.display())))?;
-    let mut request = session::request(&left.url, options)?.output(path);
+    let mut request = session.request(&left.url, By::User)?.output(path);
     if request.digests.is_empty() {
         for digest in &left.digests {
             request = request.digest(digest.parse()?);

@@ -1,7 +1,8 @@
 //! `haul verify FILE`
 
 use super::super::args::Options;
-use super::super::{config, output, session};
+use super::super::session::Session;
+use super::super::{config, output};
 use super::{fetch, resume};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
@@ -16,10 +17,12 @@ pub(in super::super) fn run(
     options: Options,
     args: &[OsString],
 ) -> Result<ExitCode, Error> {
-    let digests = session::digests(&options.digests)?;
+    let session = Session::open(config::fill(options)?, &[])?;
+    let path: Vec<_> = file.iter().map(|part| part.to_string_lossy()).collect();
+    let digests = session.digests(&path)?;
     let shown = escape::for_terminal(&file.to_string_lossy()).into_owned();
     if repair {
-        return mend(file, &shown, options, args);
+        return mend(file, &shown, &session, args);
     }
     if digests.is_empty() {
         let damaged = unfinished(file, &shown)?;
@@ -37,8 +40,9 @@ fn unfinished(file: &Path, shown: &str) -> Result<Vec<ByteRange>, Error> {
         Kind::NotFound if !file.exists() => {
             Error::new(Kind::Disk, format!("there is no {shown}, and no unfinished download to it"))
         }
-        Kind::NotFound => Error::usage(format!("there is nothing to hold {shown} against"))
-            .with_hint("give the published digest with --sha256 HEX or --checksum SPEC"),
+        Kind::NotFound => Error::usage(format!("there is nothing to hold {shown} against")).with_hint(
+            "give the published digest with --sha256 HEX, --checksum SPEC or --checksum-file FILE",
+        ),
         _ => error,
     })
 }
@@ -58,7 +62,7 @@ fn listed(ranges: &[ByteRange]) -> String {
 }
 
 /// Goes on with the download, which finds the damage itself and fetches only those pieces and what is missing.
-fn mend(file: &Path, shown: &str, options: Options, args: &[OsString]) -> Result<ExitCode, Error> {
+fn mend(file: &Path, shown: &str, session: &Session, args: &[OsString]) -> Result<ExitCode, Error> {
     let damaged = match unfinished(file, shown) {
         Err(error) if error.kind() == Kind::Usage => {
             return Err(Error::usage(format!("of {shown} no pieces are known, so none can be repaired"))
@@ -71,7 +75,6 @@ fn mend(file: &Path, shown: &str, options: Options, args: &[OsString]) -> Result
     } else {
         output::say(format_args!("haul: note: {shown}: damaged at bytes {}", listed(&damaged)));
     }
-    let options = config::fill(options)?;
-    let request = resume::request(&inspect(file)?, &options)?;
-    fetch::fetch(&options, &session::client(&options)?, std::iter::once(Ok(request)), 1, Vec::new(), args)
+    let request = resume::request(&inspect(file)?, session)?;
+    fetch::fetch(&session.options, &session.client()?, std::iter::once(Ok(request)), 1, Vec::new(), args)
 }

@@ -7,8 +7,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
-use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 
 use super::haul::Sandbox;
 
@@ -41,6 +44,34 @@ impl Authority {
         self.config_with(names, |_| {})
     }
 
+    /// A server that wants to know from everybody who he is.
+    pub(crate) fn config_for_known_clients(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = server_params(names).signed_by(&key, &self.issuer).unwrap();
+        config_of(certificate.der().clone(), &key, Some(verifier))
+    }
+
+    /// Writes the certificate and the key of a client, in one file and in two.
+    pub(crate) fn write_client(&self, sandbox: &Sandbox) -> [PathBuf; 3] {
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "haul test client");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let key = key.serialize_pem();
+        let both = format!("{certificate}{key}");
+        [("both", both), ("cert", certificate), ("key", key)].map(|(name, text)| {
+            let path = sandbox.root().join(format!("client-{name}.pem"));
+            std::fs::write(&path, text).unwrap();
+            path
+        })
+    }
+
     /// A certificate that is spoiled on purpose.
     pub(crate) fn config_with(
         &self,
@@ -51,14 +82,14 @@ impl Authority {
         spoil(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        config_of(certificate.der().clone(), &key)
+        config_of(certificate.der().clone(), &key, None)
     }
 }
 
 pub(crate) fn self_signed(names: &[&str]) -> Arc<ServerConfig> {
     let key = KeyPair::generate().unwrap();
     let certificate = server_params(names).self_signed(&key).unwrap();
-    config_of(certificate.der().clone(), &key)
+    config_of(certificate.der().clone(), &key, None)
 }
 
 pub(crate) fn expired(params: &mut CertificateParams) {
@@ -90,13 +121,17 @@ fn server_params(names: &[&str]) -> CertificateParams {
     params
 }
 
-fn config_of(certificate: CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
+fn config_of(
+    certificate: CertificateDer<'static>,
+    key: &KeyPair,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Arc<ServerConfig> {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
         .with_single_cert(vec![certificate], key)
         .unwrap();
     Arc::new(config)

@@ -1,0 +1,132 @@
+//! What the user wants sent with requests, and the files that it is in, read once.
+
+use super::args::Options;
+use crate::error::Error;
+use crate::{Address, Request};
+use std::path::{Path, PathBuf};
+
+/// A secret file larger than this is some other file.
+const LARGEST: u64 = 64 << 10;
+/// A browser may have many cookies.
+const LARGEST_JAR: u64 = 16 << 20;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Secrets {
+    headers: Vec<(String, String)>,
+    login: Option<(String, String)>,
+    bearer: Option<String>,
+    /// The text of a netrc file.
+    netrc: Option<String>,
+    /// The text of a cookie file.
+    cookies: Option<String>,
+}
+
+impl Secrets {
+    pub(super) fn read(options: &Options) -> Result<Self, Error> {
+        let mut headers = Vec::new();
+        for header in &options.header {
+            for line in header_lines(header)? {
+                let (name, value) = line.split_once(':').ok_or_else(|| {
+                    Error::usage("a header is written as 'Name: value', or @FILE to read some from a file")
+                })?;
+                // Only the space that separates them: anything else is judged when the request is built.
+                headers.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
+            }
+        }
+        let login = options.user.as_deref().map(at_file).transpose()?.map(|text| {
+            let (user, password) = text.split_once(':').unwrap_or((&text, ""));
+            (user.to_owned(), password.to_owned())
+        });
+        Ok(Self {
+            headers,
+            login,
+            bearer: options.bearer_file.as_deref().map(|path| text(path, LARGEST)).transpose()?,
+            netrc: netrc_file(options)?.map(|path| text(&path, LARGEST)).transpose()?,
+            cookies: options.load_cookies.as_deref().map(cookies).transpose()?,
+        })
+    }
+
+    /// Gives a request what was given for the URL it is for, and what the files have for its host.
+    pub(super) fn for_url(&self, mut request: Request) -> Request {
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        if let Some((user, password)) = &self.login {
+            request = request.basic_auth(user, password);
+        }
+        if let Some(token) = &self.bearer {
+            request = request.bearer(token);
+        }
+        self.for_host(request)
+    }
+
+    /// Gives a request no more than what the files have for its host.
+    pub(super) fn for_host(&self, mut request: Request) -> Request {
+        if let Some(text) = &self.netrc {
+            request = request.netrc(text);
+        }
+        if let Some(text) = &self.cookies {
+            request = request.cookies(text);
+        }
+        request
+    }
+
+    /// Whether something was given that a URL must be named for.
+    pub(super) fn need_url(&self) -> bool {
+        !self.headers.is_empty() || self.login.is_some() || self.bearer.is_some()
+    }
+}
+
+/// Whether what is for one may reach the other: scheme, host and port are the same.
+pub(super) fn same_origin(one: &Address, other: &Address) -> bool {
+    one.origin() == other.origin()
+}
+
+/// A value, or with an `@` before it the file that holds it.
+pub(super) fn at_file(value: &str) -> Result<String, Error> {
+    match value.strip_prefix('@') {
+        Some(path) => text(Path::new(path), LARGEST),
+        None => Ok(value.to_owned()),
+    }
+}
+
+fn header_lines(header: &str) -> Result<Vec<String>, Error> {
+    if !header.starts_with('@') {
+        return Ok(vec![header.to_owned()]);
+    }
+    let text = at_file(header)?;
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
+}
+
+fn netrc_file(options: &Options) -> Result<Option<PathBuf>, Error> {
+    match (&options.netrc_file, options.netrc) {
+        (Some(path), _) => Ok(Some(path.clone())),
+        (None, false) => Ok(None),
+        (None, true) => match std::env::home_dir() {
+            Some(home) => Ok(Some(home.join(".netrc"))),
+            None => Err(Error::usage("--netrc: there is no home directory")
+                .with_hint("name the file with --netrc-file")),
+        },
+    }
+}
+
+fn cookies(path: &Path) -> Result<String, Error> {
+    let named = path.to_string_lossy();
+    if named.contains('=') && !path.exists() {
+        return Err(Error::usage(
+            "-b names a file with cookies; a cookie itself is given with -H 'Cookie: NAME=VALUE'",
+        ));
+    }
+    text(path, LARGEST_JAR)
+}
+
+/// A file's text without the line break at its end.
+fn text(path: &Path, largest: u64) -> Result<String, Error> {
+    let failed = |error: std::io::Error| Error::usage(format!("cannot read {}: {error}", path.display()));
+    if std::fs::metadata(path).map_err(failed)?.len() > largest {
+        return Err(Error::usage(format!("{} is too large to hold a secret", path.display())));
+    }
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}

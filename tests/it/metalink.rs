@@ -1,0 +1,136 @@
+//! `--metalink`: a document says which files there are, where from, and what they must hash to.
+
+use crate::support::*;
+
+const PAYLOAD: Payload = Payload::mib(311, 8);
+
+fn document(files: &[(&str, &[String], Option<&str>)]) -> String {
+    let mut text =
+        String::from("<?xml version=\"1.0\"?>\n<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\">\n");
+    for (name, urls, hash) in files {
+        text.push_str(&format!("<file name=\"{name}\">"));
+        text.extend(hash.map(|hash| format!("<hash type=\"sha-256\">{hash}</hash>")));
+        for (rank, url) in urls.iter().enumerate() {
+            text.push_str(&format!("<url priority=\"{}\">{url}</url>", rank + 1));
+        }
+        text.push_str("</file>\n");
+    }
+    text + "</metalink>\n"
+}
+
+#[test]
+fn a_file_comes_from_all_its_sources_under_its_own_name_and_verified() {
+    let (one, two) =
+        (Server::serve(PAYLOAD).rate(20 * MIB).start(), Server::serve(PAYLOAD).rate(20 * MIB).start());
+    let sandbox = Sandbox::new();
+    let urls = [one.url("/x?mirror=1"), two.url("/y")];
+    sandbox.write("d.meta4", document(&[("disk.img", &urls, Some(&PAYLOAD.sha256_hex()))]));
+    let outcome = sandbox.haul().args(["--json", "-x", "4", "-k", "1M", "--metalink", "d.meta4"]).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "disk.img");
+    assert_eq!(outcome.done_event()["sources"].as_array().map(Vec::len), Some(2), "{outcome}");
+    assert!(one.body_bytes() > 0 && two.body_bytes() > 0);
+}
+
+#[test]
+fn the_first_source_may_be_gone() {
+    let gone = Server::serve(PAYLOAD).behave(|_, _| Reply::Status(404)).start();
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let urls = [gone.url("/x"), server.url("/x")];
+    sandbox.write("d.meta4", document(&[("disk.img", &urls, Some(&PAYLOAD.sha256_hex()))]));
+    sandbox.haul().args(["--metalink", "d.meta4"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "disk.img");
+}
+
+// curl CVE-2021-22922: a file with the wrong digest must not stay.
+#[test]
+fn a_wrong_digest_lets_no_file_appear() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let wrong = Payload::mib(312, 8).sha256_hex();
+    sandbox.write("d.meta4", document(&[("disk.img", &[server.url("/x")], Some(&wrong))]));
+    sandbox.haul().args(["--metalink", "d.meta4"]).run().assert_failed(12);
+    sandbox.assert_absent("disk.img");
+}
+
+#[test]
+fn without_a_digest_no_second_source_is_believed() {
+    let (one, two) = (Server::serve(PAYLOAD).start(), Server::serve(Payload::mib(313, 8)).start());
+    let sandbox = Sandbox::new();
+    sandbox.write("d.meta4", document(&[("disk.img", &[one.url("/x"), two.url("/x")], None)]));
+    sandbox.haul().args(["--metalink", "d.meta4"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "disk.img");
+    assert!(two.requests().is_empty());
+}
+
+// wget2 CVE-2025-69194
+#[test]
+fn no_name_leads_out_of_the_directory_and_nothing_is_fetched_then() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    for name in ["../evil", "/tmp/evil", "a/../../evil", "..", "&#46;&#46;/evil"] {
+        let (fine, evil) = ([server.url("/fine")], [server.url("/evil")]);
+        sandbox.write("d.meta4", document(&[("fine", &fine, None), (name, &evil, None)]));
+        let outcome = sandbox.haul().args(["--metalink", "d.meta4"]).run();
+        outcome.assert_failed(2);
+        outcome.assert_says("line 4");
+    }
+    assert!(server.requests().is_empty());
+    assert_eq!(sandbox.entries(), ["d.meta4"]);
+}
+
+// curl CVE-2021-22925: what is for the document's server is not for every mirror in it.
+#[test]
+fn what_is_secret_goes_to_the_server_of_the_document_and_to_no_other() {
+    let other = Server::serve(PAYLOAD).start();
+    let home = Server::serve(PAYLOAD).start();
+    let digest = PAYLOAD.sha256_hex();
+    let text = document(&[
+        ("a", &[other.url("/a"), home.url("/a")], Some(&digest)),
+        ("b", &[home.url("/b"), other.url("/b")], Some(&digest)),
+    ]);
+    home.handle_with(move |request, exchange| match request.path() {
+        "/d.meta4" => exchange.send(&Answer::text(200, &text)),
+        _ => exchange.serve(),
+    });
+    let sandbox = Sandbox::new();
+    let secrets = ["-u", "me:S3CR", "-H", "X-Key: S3CR"];
+    sandbox.haul().args(secrets).args(["--metalink", &home.url("/d.meta4")]).run().assert_ok();
+    for name in ["a", "b"] {
+        sandbox.assert_ok_file(&PAYLOAD, name);
+    }
+    assert!(!other.requests().is_empty());
+    assert!(other.requests().iter().all(|record| !record.has("authorization") && !record.has("x-key")));
+    let with = |path: &str| {
+        home.requests().iter().filter(|record| record.path() == path).all(|record| record.has("x-key"))
+    };
+    assert!(with("/d.meta4") && with("/b"), "{}", home.describe());
+    // From a file no server is known that they could be for.
+    sandbox.write("local.meta4", document(&[("c", &[other.url("/c")], None)]));
+    sandbox.haul().args(secrets).args(["--metalink", "local.meta4"]).run().assert_failed(2);
+}
+
+#[test]
+fn what_is_no_metalink_is_refused() {
+    let sandbox = Sandbox::new();
+    for text in
+        ["", "<html/>", "http://host/x", "<metalink><file name=\"x\"><url>ftp://h/x</url></file></metalink>"]
+    {
+        sandbox.write("d.meta4", text);
+        let outcome = sandbox.haul().args(["--metalink", "d.meta4"]).run();
+        outcome.assert_failed(2);
+        outcome.assert_says("d.meta4");
+    }
+}
+
+#[test]
+fn the_command_line_names_the_file_if_it_is_one() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    sandbox.write("d.meta4", document(&[("disk.img", &[server.url("/x")], Some(&PAYLOAD.sha256_hex()))]));
+    sandbox.haul().args(["--metalink", "d.meta4", "-o", "mine"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "mine");
+    sandbox.haul().args(["--metalink", "d.meta4", "-d", "below"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "below/disk.img");
+}
