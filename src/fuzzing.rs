@@ -2,10 +2,10 @@
 //! that were bred to break them (`fuzz/`), and a test on stable Rust with mutations of the corpora in
 //! `fixtures/corpora`.
 
-use crate::formats::{
-    checksum_list, content_disposition, cookie_file, escape, file_name, input_list, metalink, netrc,
-    retry_after,
-};
+use crate::formats::checksum_list::List;
+use crate::formats::cookie_file::{Cookies, Wanted};
+use crate::formats::netrc::Netrc;
+use crate::formats::{content_disposition, escape, file_name, input_list, metalink, retry_after};
 use crate::manifest::Raw;
 use crate::plan::answer::Answer;
 use crate::plan::byte_range::ContentRange;
@@ -142,27 +142,27 @@ pub fn metalink(bytes: &[u8]) {
 /// Lists of digests: what a file must hash to stands in the text, beside its name if others have one.
 pub fn checksum_list(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let stated = checksum_list::parse(&text);
-    for line in checksum_list::of_path(&stated, &["pub", "file"]).into_iter().flatten() {
+    let list = List::parse(&text);
+    for line in list.of_path(&["pub", "file"]).into_iter().flatten() {
         assert!(text.contains(&line.digest) && line.digest.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        assert!(line.name.as_ref().map_or(stated.len() == 1, |name| name.contains("file")), "{line:?}");
+        assert!(line.name.as_ref().map_or(list.only().is_some(), |name| name.contains("file")), "{line:?}");
     }
 }
 
 /// netrc files: nobody gets a password but a host that is named.
 pub fn netrc(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
+    let netrc = Netrc::parse(&text);
     let names_host = text.to_ascii_lowercase().replace('\\', "").contains("host.example");
-    assert!(netrc::find(&text, "host.example", None).is_none() || names_host, "{text:?}");
-    assert!(netrc::find(&text, "host.example", Some("me")).is_none_or(|(user, _)| user == "me"));
+    assert!(netrc.find("host.example", None).is_none() || names_host, "{text:?}");
+    assert!(netrc.find("host.example", Some("me")).is_none_or(|(user, _)| user == "me"));
 }
 
 /// Cookie files: no host gets a cookie but one whose domain is named.
 pub fn cookie_file(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let sent = |host| {
-        cookie_file::header(&text, cookie_file::Wanted { host, path: "/pub/x", https: true, now: 1000 })
-    };
+    let cookies = Cookies::parse(&text);
+    let sent = |host| cookies.header(Wanted { host, path: "/pub/x", https: true, now: 1000 });
     let lower = text.to_ascii_lowercase();
     assert!(sent("host.example").is_none() || lower.contains("example"), "{text:?}");
     assert!(sent("10.0.0.1").is_none() || lower.contains("10.0.0.1"), "{text:?}");

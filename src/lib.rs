@@ -49,6 +49,8 @@ pub use engine::{
 };
 pub use engine::{audit, discard, verify_file};
 pub use error::{Error, Kind};
+pub use formats::cookie_file::Cookies;
+pub use formats::netrc::Netrc;
 pub use manifest::{Inspection, inspect};
 pub use plan::{Address, ByteRange};
 pub use verify::{Algorithm, Digest, Encoding, ParseDigestError};

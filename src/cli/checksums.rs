@@ -3,7 +3,7 @@
 use super::args::Digests;
 use super::document::Document;
 use crate::error::Error;
-use crate::formats::checksum_list::{self, Stated};
+use crate::formats::checksum_list::{List, Stated};
 use crate::formats::escape;
 use crate::{Algorithm, Digest};
 
@@ -21,7 +21,7 @@ pub(super) fn given(flags: &Digests) -> Result<Vec<Digest>, Error> {
 
 /// `--checksum-file`: a list that was read.
 pub(super) struct Listed {
-    stated: Vec<Stated>,
+    list: List,
     shown: String,
     /// What its name says of its digests, where their length leaves it open.
     blake: bool,
@@ -31,20 +31,20 @@ impl Listed {
     /// # Errors
     /// `Usage`, if there is nothing in it that could be a digest.
     pub(super) fn read(document: &Document) -> Result<Self, Error> {
-        let stated = checksum_list::parse(&document.text);
+        let list = List::parse(&document.text);
         let shown = document.shown.clone();
-        if stated.is_empty() {
+        if list.is_empty() {
             return Err(Error::usage(format!("{shown} states no digest at all"))
                 .with_hint("a list has lines like those of sha256sum, or like 'SHA256 (name) = HEX'"));
         }
         let name = shown.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
         let blake = ["b2", "b3", "blake"].iter().any(|word| name.contains(word));
-        Ok(Self { stated, shown, blake })
+        Ok(Self { list, shown, blake })
     }
 
     /// Whether it is a digest and nothing else, which can be that of one file only.
     pub(super) fn is_for_one(&self) -> bool {
-        matches!(self.stated[..], [Stated { name: None, .. }])
+        self.list.only().is_some()
     }
 
     /// The digests of the file at the end of this path: its segments, decoded.
@@ -55,7 +55,7 @@ impl Listed {
         let name = path.last().map_or("", AsRef::as_ref);
         let name = escape::clip(name, 100);
         let shown = &self.shown;
-        let lines = checksum_list::of_path(&self.stated, path).map_err(|count| {
+        let lines = self.list.of_path(path).map_err(|count| {
             Error::usage(format!(
                 "{shown} has {count} files of the name {name:?}, and the URL fits none of them better"
             ))

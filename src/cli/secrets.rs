@@ -2,8 +2,8 @@
 
 use super::args::Options;
 use crate::error::Error;
-use crate::{Address, Request};
-use std::path::{Path, PathBuf};
+use crate::{Address, Cookies, Netrc, Request};
+use std::path::Path;
 
 /// A secret file larger than this is some other file.
 const LARGEST: u64 = 64 << 10;
@@ -16,10 +16,8 @@ pub(super) struct Secrets {
     headers: Vec<(String, String)>,
     login: Option<(String, String)>,
     bearer: Option<String>,
-    /// The text of a netrc file.
-    netrc: Option<String>,
-    /// The text of a cookie file.
-    cookies: Option<String>,
+    netrc: Option<Netrc>,
+    cookies: Option<Cookies>,
 }
 
 impl Secrets {
@@ -42,7 +40,7 @@ impl Secrets {
             headers,
             login,
             bearer: options.bearer_file.as_deref().map(|path| text(path, LARGEST)).transpose()?,
-            netrc: netrc_file(options)?.map(|path| text(&path, LARGEST)).transpose()?,
+            netrc: netrc(options)?,
             cookies: options.load_cookies.as_deref().map(cookies).transpose()?,
         })
     }
@@ -63,11 +61,11 @@ impl Secrets {
 
     /// Gives a request no more than what the files have for its host.
     pub(super) fn for_host(&self, mut request: Request) -> Request {
-        if let Some(text) = &self.netrc {
-            request = request.netrc(text);
+        if let Some(netrc) = &self.netrc {
+            request = request.netrc(netrc);
         }
-        if let Some(text) = &self.cookies {
-            request = request.cookies(text);
+        if let Some(cookies) = &self.cookies {
+            request = request.cookies(cookies);
         }
         request
     }
@@ -99,26 +97,25 @@ fn header_lines(header: &str) -> Result<Vec<String>, Error> {
     Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
 }
 
-fn netrc_file(options: &Options) -> Result<Option<PathBuf>, Error> {
-    match (&options.netrc_file, options.netrc) {
-        (Some(path), _) => Ok(Some(path.clone())),
-        (None, false) => Ok(None),
-        (None, true) => match std::env::home_dir() {
-            Some(home) => Ok(Some(home.join(".netrc"))),
-            None => Err(Error::usage("--netrc: there is no home directory")
-                .with_hint("name the file with --netrc-file")),
-        },
-    }
+fn netrc(options: &Options) -> Result<Option<Netrc>, Error> {
+    let path = match (&options.netrc_file, options.netrc) {
+        (Some(path), _) => path.clone(),
+        (None, false) => return Ok(None),
+        (None, true) => std::env::home_dir().map(|home| home.join(".netrc")).ok_or_else(|| {
+            Error::usage("--netrc: there is no home directory").with_hint("name the file with --netrc-file")
+        })?,
+    };
+    Ok(Some(Netrc::parse(&text(&path, LARGEST)?)))
 }
 
-fn cookies(path: &Path) -> Result<String, Error> {
+fn cookies(path: &Path) -> Result<Cookies, Error> {
     let named = path.to_string_lossy();
     if named.contains('=') && !path.exists() {
         return Err(Error::usage(
             "-b names a file with cookies; a cookie itself is given with -H 'Cookie: NAME=VALUE'",
         ));
     }
-    text(path, LARGEST_JAR)
+    Ok(Cookies::parse(&text(path, LARGEST_JAR)?))
 }
 
 /// A file's text without the line break at its end.

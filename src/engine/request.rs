@@ -3,7 +3,8 @@
 use super::clock::Clock;
 use super::settings::Connections;
 use crate::error::{Error, Kind};
-use crate::formats::{cookie_file, netrc};
+use crate::formats::cookie_file::{Cookies, Wanted};
+use crate::formats::netrc::Netrc;
 use crate::plan::concurrency::Allowance;
 use crate::plan::pace::Pace;
 use crate::plan::{Address, AddressError};
@@ -171,60 +172,43 @@ impl Request {
         self
     }
 
-    /// Takes passwords from the text of a netrc file, for the host of the URL and those of the mirrors given so far,
-    /// each for itself. Where a user is named already, with no password, it is the password of that user or none; what is
-    /// given with [`Self::bearer`] or with a password stays. Entries for `default` count for no host.
-    ///
-    /// ```
-    /// # fn main() -> Result<(), haul::Error> {
-    /// let netrc = "machine example.org login me password secret";
-    /// let request = haul::Request::new("https://example.org/disk.img")?.netrc(netrc);
-    /// # let _ = request;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Takes passwords from a netrc file, for the host of the URL and those of the mirrors given so far, each for itself.
+    /// Where a user is named already, with no password, it is the password of that user or none; what is given with
+    /// [`Self::bearer`] or with a password stays. Entries for `default` count for no host.
     #[must_use]
-    pub fn netrc(mut self, text: &str) -> Self {
+    pub fn netrc(mut self, netrc: &Netrc) -> Self {
         let of_mirrors = self.mirrors.iter_mut().map(|(address, credentials)| (&*address, credentials));
         for (address, credentials) in
             std::iter::once((&self.address, &mut self.credentials)).chain(of_mirrors)
         {
             let host = address.host().trim_start_matches('[').trim_end_matches(']');
             let found = match &*credentials {
-                None => netrc::find(text, host, None),
+                None => netrc.find(host, None),
                 Some(Credentials::Basic { user, password }) if password.is_empty() => {
-                    netrc::find(text, host, Some(user))
+                    netrc.find(host, Some(user))
                 }
                 Some(_) => None,
             };
             if let Some((user, password)) = found {
+                let (user, password) = (user.to_owned(), password.to_owned());
                 *credentials = Some(Credentials::Basic { user, password });
             }
         }
         self
     }
 
-    /// Sends the cookies that the text of a cookie file has for the URL (the form of Netscape, which browsers export),
-    /// to the origin of the URL and to no other. Those that have expired are left out; what the server sets is not kept.
-    ///
-    /// ```
-    /// # fn main() -> Result<(), haul::Error> {
-    /// let cookies = "example.org\tFALSE\t/\tTRUE\t0\tsession\tsecret";
-    /// let request = haul::Request::new("https://example.org/disk.img")?.cookies(cookies);
-    /// # let _ = request;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Sends the cookies that a file has for the URL to the origin of the URL, and to no other. Those that have expired are
+    /// left out; what the server sets is not kept.
     #[must_use]
-    pub fn cookies(mut self, text: &str) -> Self {
+    pub fn cookies(mut self, cookies: &Cookies) -> Self {
         let since = Clock::date().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let wanted = cookie_file::Wanted {
+        let wanted = Wanted {
             host: self.address.host(),
             path: self.address.path(),
             https: self.address.is_https(),
             now: since.as_secs(),
         };
-        if let Some(cookies) = cookie_file::header(text, wanted) {
+        if let Some(cookies) = cookies.header(wanted) {
             // RFC 6265 §5.4: there is one field for all of them.
             match self.headers.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("cookie")) {
                 Some((_, given)) => *given = format!("{given}; {cookies}"),

@@ -1,5 +1,7 @@
 //! Lists of digests as publishers write them: as coreutils does (`HEX  name`), and as BSD does (`SHA256 (name) = HEX`).
 
+use std::collections::HashMap;
+
 /// What one line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stated {
@@ -14,41 +16,73 @@ pub(crate) struct Stated {
 /// Shorter ones no publisher would use, and they might be words.
 const SHORTEST: usize = 32;
 
-/// All that the text states, in order. Lines that state nothing are passed over: remarks, signatures.
-pub(crate) fn parse(text: &str) -> Vec<Stated> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.lines().filter_map(|line| bsd(line).or_else(|| coreutils(line))).collect()
+/// What a list states, in order.
+#[derive(Clone, Debug)]
+pub(crate) struct List {
+    stated: Vec<Stated>,
+    /// Where the lines for a name stand, whatever directory the file is in: there may be many, and many who ask.
+    by_name: HashMap<String, Vec<usize>>,
 }
 
-/// Those for the file at the end of a path, which is given in its segments: with its name, and of those the ones whose
-/// directories agree the most with the path's. A list that is nothing but one digest is for whatever file it was named for.
-///
-/// # Errors
-/// How many different files of this name the list has, where nothing tells which of them is meant.
-pub(crate) fn of_path<'a>(stated: &'a [Stated], path: &[impl AsRef<str>]) -> Result<Vec<&'a Stated>, usize> {
-    if let [only @ Stated { name: None, .. }] = stated {
-        return Ok(vec![only]);
+impl List {
+    /// Lines that state nothing are passed over: remarks, signatures.
+    pub(crate) fn parse(text: &str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let stated: Vec<_> = text.lines().filter_map(|line| bsd(line).or_else(|| coreutils(line))).collect();
+        let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
+        for (number, line) in stated.iter().enumerate() {
+            if let Some(name) = line.segments().next() {
+                by_name.entry(name.to_owned()).or_default().push(number);
+            }
+        }
+        Self { stated, by_name }
     }
-    let agreeing = |stated: &&'a Stated| {
-        let name = stated.name.as_deref()?;
-        let parts = name.split(['/', '\\']).rev().filter(|part| *part != "." && !part.is_empty());
-        let alike =
-            parts.zip(path.iter().rev()).take_while(|(part, wanted)| *part == wanted.as_ref()).count();
-        (alike > 0).then_some((alike, name))
-    };
-    let most = stated.iter().filter_map(|line| agreeing(&line)).map(|(alike, _)| alike).max();
-    let best: Vec<_> = stated
-        .iter()
-        .filter(|line| agreeing(line).map(|(alike, _)| alike) == most && most.is_some())
-        .collect();
-    let mut names: Vec<_> = best.iter().filter_map(|line| line.name.as_deref()).map(plain).collect();
-    names.sort_unstable();
-    names.dedup();
-    if names.len() > 1 { Err(names.len()) } else { Ok(best) }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stated.is_empty()
+    }
+
+    /// The one thing that it states, if that is a digest without a name.
+    pub(crate) fn only(&self) -> Option<&Stated> {
+        match &self.stated[..] {
+            [only @ Stated { name: None, .. }] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// What is stated of the file at the end of a path, which is given in its segments: the lines with its name, and of those
+    /// the ones whose directories agree the most with the path's. A list that is nothing but one digest is for whatever file
+    /// it was named for.
+    ///
+    /// # Errors
+    /// How many different files of this name the list has, where nothing tells which of them is meant.
+    pub(crate) fn of_path(&self, path: &[impl AsRef<str>]) -> Result<Vec<&Stated>, usize> {
+        if let Some(only) = self.only() {
+            return Ok(vec![only]);
+        }
+        let wanted = || path.iter().rev().map(AsRef::as_ref);
+        let numbers = wanted().next().and_then(|name| self.by_name.get(name));
+        let lines: Vec<_> = numbers.into_iter().flatten().map(|number| &self.stated[*number]).collect();
+        // A line whose whole name lies on the path is nearer than any that also names another directory.
+        let nearness = |line: &Stated| {
+            let alike = line.segments().zip(wanted()).take_while(|(one, other)| one == other).count();
+            (alike == line.segments().count(), alike)
+        };
+        let nearest = lines.iter().map(|line| nearness(line)).max();
+        let best: Vec<_> = lines.into_iter().filter(|line| Some(nearness(line)) == nearest).collect();
+        let mut files: Vec<Vec<_>> = best.iter().map(|line| line.segments().collect()).collect();
+        files.sort_unstable();
+        files.dedup();
+        if files.len() > 1 { Err(files.len()) } else { Ok(best) }
+    }
 }
 
-fn plain(name: &str) -> &str {
-    name.trim_start_matches("./")
+impl Stated {
+    /// The parts of its name, the last one first.
+    fn segments(&self) -> impl Iterator<Item = &str> {
+        let parts = self.name.as_deref().unwrap_or_default().split(['/', '\\']).rev();
+        parts.filter(|part| !part.is_empty() && *part != ".")
+    }
 }
 
 /// `SHA256 (name) = HEX`, and what OpenSSL makes of it: `SHA2-256(name)= HEX`.
@@ -121,9 +155,10 @@ mod tests {
     const B: &str = "0cc175b9c0f1b6a831c399e269772661";
 
     fn digests(text: &str, path: &str) -> Result<Vec<String>, usize> {
-        let stated = parse(text);
         let path: Vec<_> = path.split('/').collect();
-        of_path(&stated, &path).map(|found| found.into_iter().map(|stated| stated.digest.clone()).collect())
+        List::parse(text)
+            .of_path(&path)
+            .map(|found| found.into_iter().map(|stated| stated.digest.clone()).collect())
     }
 
     #[test]
@@ -151,15 +186,19 @@ mod tests {
         assert_eq!(digests(&list, "/pub/amd64/x.iso"), Ok(vec![A.to_owned()]));
         assert_eq!(digests(&list, "/pub/arm64/x.iso"), Ok(vec![B.to_owned()]));
         assert_eq!(digests(&list, "/pub/x.iso"), Err(2));
+        assert_eq!(digests(&format!("{list}{A}  ./x.iso"), "/pub/x.iso"), Ok(vec![A.to_owned()]));
         assert_eq!(digests(&format!("{A}  deep/down/x.iso"), "/x.iso"), Ok(vec![A.to_owned()]));
     }
 
     #[test]
     fn several_algorithms_for_one_file_all_count() {
         let list = format!("MD5 (x) = {A}\nMD5 (y) = {B}\nSHA1 (x) = {A}00000000\n");
-        let stated = parse(&list);
-        let names: Vec<_> =
-            of_path(&stated, &["x"]).unwrap().iter().map(|it| it.algorithm.clone().unwrap()).collect();
+        let names: Vec<_> = List::parse(&list)
+            .of_path(&["x"])
+            .unwrap()
+            .iter()
+            .map(|it| it.algorithm.clone().unwrap())
+            .collect();
         assert_eq!(names, ["MD5", "SHA1"]);
     }
 
@@ -171,16 +210,16 @@ mod tests {
 
     #[test]
     fn names_that_were_escaped_are_what_they_were() {
-        assert_eq!(parse(&format!("\\{A}  a\\\\b\\nc"))[0].name.as_deref(), Some("a\\b\nc"));
-        assert_eq!(parse(&format!("{A}  a b (1).iso"))[0].name.as_deref(), Some("a b (1).iso"));
-        assert_eq!(parse(&format!("SHA256 (a (1) = b) = {A}"))[0].name.as_deref(), Some("a (1) = b"));
+        let name = |line: String| List::parse(&line).stated[0].name.clone();
+        assert_eq!(name(format!("\\{A}  a\\\\b\\nc")).as_deref(), Some("a\\b\nc"));
+        assert_eq!(name(format!("{A}  a b (1).iso")).as_deref(), Some("a b (1).iso"));
+        assert_eq!(name(format!("SHA256 (a (1) = b) = {A}")).as_deref(), Some("a (1) = b"));
     }
 
     proptest! {
         #[test]
         fn reading_a_list_never_panics(text in "(\\PC|[\\n()=* ]|[0-9a-f]{32})*", path in "\\PC*") {
-            let stated = parse(&text);
-            let _ = of_path(&stated, &[path]);
+            let _ = List::parse(&text).of_path(&[path]);
         }
     }
 }

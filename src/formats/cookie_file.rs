@@ -1,6 +1,25 @@
 //! Cookie files of the form that Netscape had, which browsers export and curl, wget and aria2 read.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
+
+/// Cookies from a file, in the form of Netscape.
+///
+/// ```
+/// # fn main() -> Result<(), haul::Error> {
+/// let cookies = haul::Cookies::parse("example.org\tFALSE\t/\tTRUE\t0\tsession\tsecret");
+/// let request = haul::Request::new("https://example.org/disk.img")?.cookies(&cookies);
+/// # let _ = request;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct Cookies {
+    /// By domains in lower case, without the dot before them.
+    domains: HashMap<String, Vec<Cookie>>,
+}
 
 /// What a request must be for a cookie to go with it.
 #[derive(Clone, Copy, Debug)]
@@ -13,75 +32,94 @@ pub(crate) struct Wanted<'a> {
     pub(crate) now: u64,
 }
 
-struct Cookie<'a> {
-    domain: &'a str,
+#[derive(Clone)]
+struct Cookie {
     /// Whether hosts below the domain are meant as well.
     below: bool,
-    path: &'a str,
+    path: String,
     https_only: bool,
     /// Seconds since 1970; 0 for the end of a session, which this one is.
     expires: u64,
-    name: &'a str,
-    value: &'a str,
+    /// Where it stands among all.
+    number: usize,
+    pair: String,
 }
 
-/// The value of the `Cookie` field for a request (RFC 6265 §5.4), if the file has anything for it.
-pub(crate) fn header(text: &str, wanted: Wanted<'_>) -> Option<String> {
-    let mut cookies: Vec<_> =
-        text.lines().filter_map(Cookie::parse).filter(|cookie| cookie.is_for(wanted)).collect();
-    // The longest path first; among equals the order of the file.
-    cookies.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
-    let pairs: Vec<_> = cookies.iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
-    (!pairs.is_empty()).then(|| pairs.join("; "))
-}
-
-impl<'a> Cookie<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        // This mark looks like a remark, and is none.
-        let line = line.strip_prefix("#HttpOnly_").unwrap_or(line);
-        if line.starts_with('#') {
-            return None;
+impl Cookies {
+    /// Reads the text of a cookie file. Lines that are no cookies are passed over.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut cookies = Self::default();
+        for (number, line) in text.lines().enumerate() {
+            if let Some((domain, cookie)) = cookie(number, line) {
+                cookies.domains.entry(domain).or_default().push(cookie);
+            }
         }
-        let mut fields = line.split('\t');
-        let mut next = || fields.next();
-        Some(Self {
-            domain: next()?,
-            below: next()?.eq_ignore_ascii_case("TRUE"),
-            path: next()?,
-            https_only: next()?.eq_ignore_ascii_case("TRUE"),
-            // Some write the fraction too, and some none at all.
-            expires: next()?.split('.').next()?.parse().unwrap_or(0),
-            name: next().filter(|name| !name.is_empty())?,
-            value: next().unwrap_or_default(),
-        })
+        cookies
     }
 
+    /// The value of the `Cookie` field for a request (RFC 6265 §5.4), if there is anything for it: the longest path first,
+    /// among equals in the order of the file.
+    pub(crate) fn header(&self, wanted: Wanted<'_>) -> Option<String> {
+        let mut cookies: Vec<_> = domains_of(wanted.host)
+            .filter_map(|domain| Some((domain, self.domains.get(domain)?)))
+            .flat_map(|(domain, cookies)| cookies.iter().map(move |cookie| (domain == wanted.host, cookie)))
+            .filter(|(same, cookie)| (*same || cookie.below) && cookie.is_for(wanted))
+            .map(|(_, cookie)| cookie)
+            .collect();
+        cookies.sort_by_key(|cookie| (Reverse(cookie.path.len()), cookie.number));
+        let pairs: Vec<_> = cookies.iter().map(|cookie| cookie.pair.as_str()).collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+}
+
+/// The host and the domains above it (RFC 6265 §5.1.3). No address lies below another one.
+fn domains_of(host: &str) -> impl Iterator<Item = &str> {
+    let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+    let dots = host.match_indices('.').take_while(move |_| !is_address);
+    std::iter::once(host).chain(dots.map(|(at, _)| &host[at + 1..]))
+}
+
+/// The domain and cookie that a line names.
+fn cookie(number: usize, line: &str) -> Option<(String, Cookie)> {
+    // This mark looks like a remark, and is none.
+    let line = line.strip_prefix("#HttpOnly_").unwrap_or(line);
+    if line.starts_with('#') {
+        return None;
+    }
+    let mut fields = line.split('\t');
+    let mut next = || fields.next();
+    let domain = next()?.trim_start_matches('.').to_ascii_lowercase();
+    let below = next()?.eq_ignore_ascii_case("TRUE") && domain.parse::<IpAddr>().is_err();
+    let path = next()?.to_owned();
+    let https_only = next()?.eq_ignore_ascii_case("TRUE");
+    // Some write the fraction too, and some none at all.
+    let expires = next()?.split('.').next()?.parse().unwrap_or(0);
+    let name = next().filter(|name| !name.is_empty())?;
+    let pair = format!("{name}={}", next().unwrap_or_default());
+    (!domain.is_empty()).then_some((domain, Cookie { below, path, https_only, expires, number, pair }))
+}
+
+impl Cookie {
     fn is_for(&self, wanted: Wanted<'_>) -> bool {
         let lives = self.expires == 0 || self.expires > wanted.now;
-        lives
-            && (wanted.https || !self.https_only)
-            && self.has_host(wanted.host)
-            && self.has_path(wanted.path)
-    }
-
-    /// RFC 6265 §5.1.3: the same name, or a dot and the same name at its end. No address lies below another one.
-    fn has_host(&self, host: &str) -> bool {
-        let domain = self.domain.trim_start_matches('.').to_ascii_lowercase();
-        if domain == host {
-            return true;
-        }
-        let is_address =
-            host.starts_with('[') || [host, &domain].iter().any(|name| name.parse::<IpAddr>().is_ok());
-        let above = host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.ends_with('.'));
-        self.below && !is_address && !domain.is_empty() && above
+        lives && (wanted.https || !self.https_only) && self.has_path(wanted.path)
     }
 
     /// RFC 6265 §5.1.4: the same path, or one below it.
     fn has_path(&self, path: &str) -> bool {
-        match path.strip_prefix(self.path) {
-            Some(rest) => rest.is_empty() || self.path.ends_with('/') || rest.starts_with('/'),
-            None => self.path.is_empty(),
+        match path.strip_prefix(&self.path) {
+            Some(rest) => {
+                rest.is_empty() || self.path.ends_with('/') || rest.starts_with('/') || self.path.is_empty()
+            }
+            None => false,
         }
+    }
+}
+
+impl fmt::Debug for Cookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cookies").finish_non_exhaustive()
     }
 }
 
@@ -99,7 +137,7 @@ mod tests {
         \n";
 
     fn sent(host: &str, path: &str, https: bool) -> Option<String> {
-        header(FILE, Wanted { host, path, https, now: 1500 })
+        Cookies::parse(FILE).header(Wanted { host, path, https, now: 1500 })
     }
 
     #[test]
@@ -117,11 +155,8 @@ mod tests {
             assert_eq!(sent(host, "/files/x", true), None, "{host}");
         }
         let short = Wanted { host: "10.0.0.1", path: "/", https: true, now: 0 };
-        assert_eq!(header("0.1\tTRUE\t/\tFALSE\t0\ta\tb", short), None);
-        assert_eq!(
-            header(".\tTRUE\t/\tFALSE\t0\ta\tb", Wanted { host: "h", path: "/", https: true, now: 0 }),
-            None
-        );
+        assert_eq!(Cookies::parse("0.1\tTRUE\t/\tFALSE\t0\ta\tb").header(short), None);
+        assert_eq!(Cookies::parse(".\tTRUE\t/\tFALSE\t0\ta\tb").header(Wanted { host: "h.", ..short }), None);
     }
 
     #[test]

@@ -1,51 +1,83 @@
 //! netrc files: user names and passwords of hosts, as ftp, curl and git read them.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// What one `machine` of the file says.
-#[derive(Debug, Default)]
-struct Entry {
-    machine: String,
-    login: Option<String>,
+/// User names and passwords of hosts, from a netrc file.
+///
+/// ```
+/// # fn main() -> Result<(), haul::Error> {
+/// let netrc = haul::Netrc::parse("machine example.org login me password secret");
+/// let request = haul::Request::new("https://example.org/disk.img")?.netrc(&netrc);
+/// # let _ = request;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct Netrc {
+    /// By names in lower case; several of one machine in the order of the file.
+    machines: HashMap<String, Vec<Login>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Login {
+    user: String,
     password: Option<String>,
 }
 
-/// The user name and password for `host`: those of `user`, if one is wanted, and otherwise the first that the file has.
-///
-/// Only a `machine` of exactly this name counts. What follows `default` is for every host there is, and so for none.
-pub(crate) fn find(text: &str, host: &str, user: Option<&str>) -> Option<(String, String)> {
-    entries(text).into_iter().find_map(|entry| {
-        let login = entry.login.unwrap_or_default();
-        let meant = entry.machine.eq_ignore_ascii_case(host) && user.is_none_or(|user| user == login);
-        entry.password.filter(|_| meant).map(|password| (login, password))
-    })
-}
-
-fn entries(text: &str) -> Vec<Entry> {
-    let mut words = Words(text.chars().peekable());
-    let mut entries: Vec<Entry> = Vec::new();
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "machine" => {
-                entries.push(Entry { machine: words.next().unwrap_or_default(), ..Entry::default() });
-            }
-            // Without a name it is nobody's.
-            "default" => entries.push(Entry::default()),
-            "macdef" => words.skip_macro(),
-            "login" | "password" | "account" => {
-                let value = words.next();
-                match (entries.last_mut(), word.as_str()) {
-                    (Some(entry), "login") => entry.login = value,
-                    (Some(entry), "password") => entry.password = value,
-                    _ => {}
+impl Netrc {
+    /// Reads the text of a netrc file. What makes no sense in it is passed over.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut words = Words(text.chars().peekable());
+        let mut netrc = Self::default();
+        // Without a name what follows is nobody's.
+        let mut machine: Option<(String, Login)> = None;
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "machine" => {
+                    netrc.keep(machine.take());
+                    machine = words.next().map(|name| (name.to_ascii_lowercase(), Login::default()));
                 }
+                "default" => netrc.keep(machine.take()),
+                "macdef" => words.skip_macro(),
+                "login" | "password" | "account" => {
+                    let value = words.next().unwrap_or_default();
+                    match (&mut machine, word.as_str()) {
+                        (Some((_, login)), "login") => login.user = value,
+                        (Some((_, login)), "password") => login.password = Some(value),
+                        _ => {}
+                    }
+                }
+                _ => {}
             }
-            _ => {}
+        }
+        netrc.keep(machine);
+        netrc
+    }
+
+    fn keep(&mut self, machine: Option<(String, Login)>) {
+        if let Some((name, login)) = machine {
+            self.machines.entry(name).or_default().push(login);
         }
     }
-    entries.retain(|entry| !entry.machine.is_empty());
-    entries
+
+    /// The user name and password for `host`: those of `user`, if one is wanted, and otherwise the first that there are.
+    ///
+    /// Only a `machine` of exactly this name counts. What follows `default` is for every host there is, and so for none.
+    pub(crate) fn find(&self, host: &str, user: Option<&str>) -> Option<(&str, &str)> {
+        let logins = self.machines.get(&host.to_ascii_lowercase())?;
+        let mut meant = logins.iter().filter(|login| user.is_none_or(|user| user == login.user));
+        meant.find_map(|login| Some((login.user.as_str(), login.password.as_deref()?)))
+    }
+}
+
+impl fmt::Debug for Netrc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Netrc").finish_non_exhaustive()
+    }
 }
 
 /// Words between blanks; one in quotation marks may hold some, and what follows a backslash there stands for itself.
@@ -101,7 +133,9 @@ mod tests {
     use super::*;
 
     fn found(text: &str, host: &str, user: Option<&str>) -> Option<(String, String)> {
-        find(text, host, user)
+        let netrc = Netrc::parse(text);
+        assert_eq!(format!("{netrc:?}"), "Netrc { .. }");
+        netrc.find(host, user).map(|(user, password)| (user.to_owned(), password.to_owned()))
     }
 
     fn pair(user: &str, password: &str) -> Option<(String, String)> {
