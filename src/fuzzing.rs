@@ -2,8 +2,8 @@
 //! that were bred to break them (`fuzz/`), and a test on stable Rust with mutations of the corpora in
 //! `fixtures/corpora`.
 
-use crate::formats::checksum_list::List;
 use crate::formats::cookie_file::{Cookies, Wanted};
+use crate::formats::digest_list::DigestList;
 use crate::formats::netrc::Netrc;
 use crate::formats::{content_disposition, escape, file_name, input_list, metalink, retry_after};
 use crate::manifest::Raw;
@@ -28,7 +28,7 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("validators", validators),
     ("manifest", manifest),
     ("input_list", list),
-    ("checksum_list", checksum_list),
+    ("digest_list", digest_list),
     ("metalink", metalink),
     ("netrc", netrc),
     ("cookie_file", cookie_file),
@@ -140,9 +140,9 @@ pub fn metalink(bytes: &[u8]) {
 }
 
 /// Lists of digests: what a file must hash to stands in the text, beside its name if others have one.
-pub fn checksum_list(bytes: &[u8]) {
+pub fn digest_list(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let list = List::parse(&text);
+    let list = DigestList::parse(&text);
     for line in list.of_path(&["pub", "file"]).into_iter().flatten() {
         assert!(text.contains(&line.digest) && line.digest.bytes().all(|byte| byte.is_ascii_hexdigit()));
         assert!(line.name.as_ref().map_or(list.only().is_some(), |name| name.contains("file")), "{line:?}");
@@ -384,7 +384,7 @@ mod tests {
         any_manifest_is_believed_up_to_its_first_damage: "manifest",
         no_list_leads_out_of_the_directory: "input_list",
         no_metalink_leads_out_of_the_directory: "metalink",
-        any_list_of_digests_says_what_it_is_taken_to_say: "checksum_list",
+        any_list_of_digests_says_what_it_is_taken_to_say: "digest_list",
         no_password_goes_to_a_host_that_is_not_named: "netrc",
         no_cookie_goes_to_a_host_that_is_not_named: "cookie_file",
         any_url_gives_a_harmless_name: "url_name",

@@ -44,8 +44,8 @@ mod verify;
 pub mod cli;
 
 pub use engine::{
-    Client, ClientSettings, ConnectionView, Connections, Download, Event, Family, IfExists, Interface, Jobs,
-    Notice, Output, Phase, Plan, Progress, Proxy, Report, Request, Resolve, Slowness,
+    AddressFamily, Client, ClientSettings, ConnectionView, Connections, Download, Event, IfExists, Interface,
+    Jobs, Notice, Output, Phase, Plan, Progress, Proxy, Report, Request, Resolve, Slowness,
 };
 pub use engine::{audit, discard, verify_file};
 pub use error::{Error, Kind};

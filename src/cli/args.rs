@@ -1,4 +1,4 @@
-//! The arguments, as clap parses them. Meaning is given to them in [`super::session`].
+//! The arguments, as clap parses them. Meaning is given to them in [`super::setup`].
 
 use super::exit;
 use crate::formats::size::{parse_duration, parse_size};
@@ -168,6 +168,9 @@ pub(super) struct Options {
     /// Take user names and passwords for the URLs' own hosts from ~/.netrc
     #[arg(long, conflicts_with = "netrc_file", help_heading = "Request")]
     pub(super) netrc: bool,
+    /// The configuration says so: if there is one.
+    #[arg(skip)]
+    pub(super) netrc_if_there: bool,
     /// The same from another file
     #[arg(long, value_name = "FILE", help_heading = "Request")]
     pub(super) netrc_file: Option<PathBuf>,
@@ -190,10 +193,10 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE", env = "HAUL_CACERT", help_heading = "Safety")]
     pub(super) cacert: Option<PathBuf>,
     /// Show the certificate of this PEM file to the URLs' own servers, if they ask for one
-    #[arg(long, value_name = "FILE", env = "HAUL_CERT", help_heading = "Safety")]
+    #[arg(long, value_name = "FILE", help_heading = "Safety")]
     pub(super) cert: Option<PathBuf>,
     /// The key of that certificate, if it is not in the same file
-    #[arg(long, value_name = "FILE", env = "HAUL_KEY", requires = "cert", help_heading = "Safety")]
+    #[arg(long, value_name = "FILE", help_heading = "Safety")]
     pub(super) key: Option<PathBuf>,
     /// Accept any certificate: nobody knows then who answers
     #[arg(long, help_heading = "Safety")]

@@ -2,7 +2,7 @@
 
 use super::args::Options;
 use super::render::{FileView, Reporter, Summary};
-use super::{exit, failure, output, resume_hint, session, signals};
+use super::{exit, failure, output, resume_hint, setup, signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::{Client, Download, Event, Output, Phase, Report, Request};
@@ -67,7 +67,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
     ) -> Result<Self, Error> {
         let signals = signals::Signals::listen()?;
         let (sender, messages) = mpsc::channel(256);
-        let mut reporter = Reporter::new(session::screen(options));
+        let mut reporter = Reporter::new(setup::screen(options));
         if options.insecure {
             reporter.say("haul: warning: --insecure: certificates are not checked, nobody knows who answers");
         }

@@ -79,16 +79,21 @@ pub(super) fn fill(mut options: Options) -> Result<Options, Error> {
     options.max_redirs = options.max_redirs.or(config.max_redirs);
     options.user_agent = options.user_agent.or(config.user_agent);
     options.cacert = options.cacert.or(config.cacert);
+    // A certificate and its key belong together.
     if options.cert.is_none() {
         (options.cert, options.key) = (config.cert, options.key.or(config.key));
     }
     if !options.ipv4 && !options.ipv6 {
         (options.ipv4, options.ipv6) = (config.ipv4.unwrap_or(false), config.ipv6.unwrap_or(false));
+        if options.ipv4 && options.ipv6 {
+            return Err(wrong("of ipv4 and ipv6 only one can be true".to_owned()));
+        }
     }
     if options.interface.is_none() {
-        options.interface = config.interface.map(|text| text.parse()).transpose()?;
+        let interface = |text: String| text.parse().map_err(|error: Error| wrong(error.to_string()));
+        options.interface = config.interface.map(interface).transpose()?;
     }
-    options.netrc |= config.netrc.unwrap_or(false) && options.netrc_file.is_none();
+    options.netrc_if_there = config.netrc.unwrap_or(false);
     options.remote_time |= config.remote_time.unwrap_or(false);
     options.progress = options.progress.or(config.progress);
     options.color = options.color.or(config.color);

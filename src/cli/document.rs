@@ -1,12 +1,12 @@
 //! Text that the user names by a file or by a URL: lists of digests, Metalink documents.
 
+use super::bounded;
 use super::commands::runtime;
-use super::session::{By, Session};
+use super::setup::{By, Setup};
 use crate::error::Error;
 use crate::formats::escape;
 use crate::{Address, Connections, Request};
-use std::fs::File;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,48 +23,50 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// Reads it; from a server in memory, in one go. `by` says who may hear of the user's secrets.
-    pub(super) fn read(named: &str, session: &Session, by: By<'_>) -> Result<Self, Error> {
-        let (bytes, shown, home) = if named.contains("://") {
-            let request = session.request_alone(named, by)?;
+    /// Reads it: from a server in memory, in one go, or from a file; `-` is the standard input. `by` says who may hear of the
+    /// user's secrets.
+    pub(super) fn read(named: &str, setup: &Setup, by: By<'_>) -> Result<Self, Error> {
+        if named.contains("://") {
+            let request = setup.bare_request(named, by)?;
             let home = request.address().clone();
-            (fetched(request, session)?, home.to_string(), Some(home))
-        } else {
-            let shown = escape::for_terminal(named).into_owned();
-            let read = read(Path::new(named));
-            (read.map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?, shown, None)
-        };
-        let text = String::from_utf8(bytes).map_err(|_| Error::usage(format!("{shown} is no text")))?;
-        Ok(Self { text, shown, home })
+            return Ok(Self { text: fetched(request, setup)?, shown: home.to_string(), home: Some(home) });
+        }
+        let shown = escape::for_terminal(named).into_owned();
+        let read = bounded::read_or_stdin(Path::new(named), LARGEST as u64);
+        let text = read.map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
+        Ok(Self { text, shown, home: None })
+    }
+
+    /// The last part of its name.
+    pub(super) fn name(&self) -> &str {
+        let path = self.home.as_ref().map_or(self.shown.as_str(), Address::path);
+        path.rsplit('/').next().unwrap_or_default()
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    #[expect(clippy::disallowed_methods, reason = "a file that the user names")]
-    File::open(path)?.take(LARGEST as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > LARGEST { Err(too_large()) } else { Ok(bytes) }
-}
-
-fn fetched(request: Request, session: &Session) -> Result<Vec<u8>, Error> {
+fn fetched(request: Request, setup: &Setup) -> Result<String, Error> {
     let kept = Kept::default();
     let shown = request.address().to_string();
     let request = request.stream(kept.clone()).connections(Connections::AtMost(1));
-    let client = session.client()?;
-    let outcome = runtime()?.block_on(async { client.start(request).join().await });
+    let (client, runtime) = (setup.client()?, runtime()?);
+    let outcome = runtime.block_on(async { client.start(request).join().await });
+    // Whoever still looks a name up must not keep the process.
+    runtime.shutdown_background();
     let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.overflowed {
         return Err(Error::usage(format!("{shown} is too large to be a list")));
     }
-    outcome.map(|_| std::mem::take(&mut kept.bytes))
+    outcome?;
+    String::from_utf8(std::mem::take(&mut kept.bytes))
+        .map_err(|_| Error::usage(format!("{shown} is no text")))
 }
 
 /// Keeps what is written to it.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Bytes>>);
+struct Kept(Arc<Mutex<Taken>>);
 
 #[derive(Default)]
-struct Bytes {
+struct Taken {
     bytes: Vec<u8>,
     overflowed: bool,
 }

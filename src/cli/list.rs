@@ -1,14 +1,13 @@
 //! `--input-file` and `--metalink`: lists given meaning.
 
+use super::bounded;
 use super::document::Document;
 use super::output;
-use super::session::{By, Session};
+use super::setup::{By, Setup};
 use crate::error::Error;
 use crate::formats::input_list::{self, Entry};
 use crate::formats::{escape, metalink};
 use crate::{Address, Digest, ParseDigestError, Request};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 /// A larger list is no list.
@@ -32,28 +31,28 @@ impl List {
     /// Reads it; `-` is the standard input.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let shown = escape::for_terminal(&path.to_string_lossy()).into_owned();
-        let text = read(path).map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
+        let text = bounded::read_or_stdin(path, LARGEST)
+            .map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
         Ok(Self { content: Content::Text(text), shown })
     }
 
     /// Reads a Metalink document, from a server if it is named by a URL.
-    pub(super) fn metalink(named: &str, session: &Session) -> Result<Self, Error> {
-        let Document { text, shown, home } = Document::read(named, session, By::User)?;
-        if home.is_none() && session.has_secrets_for_a_url() {
-            return Err(Error::usage(format!(
-                "-H, -u and --bearer-file are for a URL that you name, and the URLs in {shown} are none"
-            ))
-            .with_hint("--netrc and -b say for themselves which hosts they are for"));
-        }
+    pub(super) fn metalink(named: &str, setup: &Setup) -> Result<Self, Error> {
+        let Document { text, shown, home } = Document::read(named, setup, By::User)?;
         let files = metalink::parse(&text)
             .map_err(|why| Error::usage(format!("{shown}: {}", escape::clip(&why, 300))))?;
         Ok(Self { content: Content::Files(files, home), shown })
     }
 
+    /// Whether nothing in it may hear of what was given for a URL.
+    pub(super) fn is_of_no_server(&self) -> bool {
+        matches!(self.content, Content::Files(_, None))
+    }
+
     /// What it asks for, one after the other, and on which line.
     pub(super) fn requests<'a>(
         &'a self,
-        session: &'a Session,
+        setup: &'a Setup,
     ) -> Box<dyn Iterator<Item = Result<(usize, Request), Error>> + 'a> {
         let placed = |entry: &Entry, request: Result<Request, Error>| match request {
             Ok(request) => Ok((entry.line, request)),
@@ -62,11 +61,11 @@ impl List {
         match &self.content {
             Content::Text(text) => Box::new(input_list::entries(text).map(move |entry| {
                 let entry = entry.map_err(|error| Error::usage(format!("{}: {error}", self.shown)))?;
-                placed(&entry, listed(&entry, session))
+                placed(&entry, listed(&entry, setup))
             })),
-            Content::Files(files, home) => Box::new(
-                files.iter().map(move |entry| placed(entry, described(entry, home.as_ref(), session))),
-            ),
+            Content::Files(files, home) => {
+                Box::new(files.iter().map(move |entry| placed(entry, described(entry, home.as_ref(), setup))))
+            }
         }
     }
 
@@ -94,23 +93,9 @@ impl List {
     }
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    if path.as_os_str() == "-" {
-        std::io::stdin().take(LARGEST).read_to_string(&mut text)?;
-    } else {
-        #[expect(clippy::disallowed_methods, reason = "a file that the user names")]
-        File::open(path)?.take(LARGEST).read_to_string(&mut text)?;
-    }
-    if text.len() as u64 == LARGEST {
-        return Err(std::io::Error::other("it is too large"));
-    }
-    Ok(text)
-}
-
 /// What a list of the user's asks for.
-fn listed(entry: &Entry, session: &Session) -> Result<Request, Error> {
-    let mut request = saved_as(entry, session, session.request(&entry.url, By::User)?);
+fn listed(entry: &Entry, setup: &Setup) -> Result<Request, Error> {
+    let mut request = saved_as(entry, setup, setup.request(&entry.url, By::User)?);
     for mirror in &entry.mirrors {
         request = request.mirror(mirror)?;
     }
@@ -123,22 +108,26 @@ fn listed(entry: &Entry, session: &Session) -> Result<Request, Error> {
             header.split_once(':').ok_or_else(|| Error::usage("a header is written as 'Name: value'"))?;
         request = request.header(name, value.trim_matches([' ', '\t']));
     }
+    let request = setup.with_listed_digests(request)?;
     request.check_mirrors()?;
     Ok(request)
 }
 
-/// A file that a Metalink document describes. Its mirrors are used where a digest shows that they hold the same file.
-fn described(entry: &Entry, home: Option<&Address>, session: &Session) -> Result<Request, Error> {
-    let mut request = saved_as(entry, session, session.request(&entry.url, By::Document(home))?);
+/// A file that a Metalink document describes. Its mirrors are used where a digest shows that they hold the same file, and
+/// what a wrong one gave could be taken back.
+fn described(entry: &Entry, home: Option<&Address>, setup: &Setup) -> Result<Request, Error> {
+    let mut request = saved_as(entry, setup, setup.request(&entry.url, By::Document(home))?);
     for checksum in &entry.checksums {
         match checksum.parse::<Digest>() {
             Ok(digest) => request = request.digest(digest),
-            // RFC 5854 §4.2.4: what is not known is passed over.
+            // There are functions that haul does not compute.
             Err(ParseDigestError::UnknownAlgorithm { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    if request.digests.iter().any(|digest| digest.algorithm().is_collision_resistant()) {
+    request = setup.with_listed_digests(request)?;
+    let proven = request.digests.iter().any(|digest| digest.algorithm().is_collision_resistant());
+    if proven && !setup.streams() {
         for mirror in &entry.mirrors {
             request = request.mirror(mirror)?;
         }
@@ -147,8 +136,8 @@ fn described(entry: &Entry, home: Option<&Address>, session: &Session) -> Result
 }
 
 /// Names the file, unless the command line does.
-fn saved_as(entry: &Entry, session: &Session, mut request: Request) -> Request {
-    let options = &session.options;
+fn saved_as(entry: &Entry, setup: &Setup, mut request: Request) -> Request {
+    let options = &setup.options;
     if let Some(below) = &entry.directory {
         request = request.directory(options.dir.as_deref().unwrap_or(Path::new(".")).join(below));
     }

@@ -4,9 +4,10 @@
 
 mod args;
 mod batch;
-mod checksums;
+mod bounded;
 mod commands;
 mod config;
+mod digests;
 mod document;
 mod exit;
 mod failure;
@@ -17,7 +18,7 @@ mod output;
 mod render;
 mod resume_hint;
 mod secrets;
-mod session;
+mod setup;
 mod signals;
 
 use crate::error::Error;

@@ -11,13 +11,20 @@ pub(super) fn command(args: &[OsString]) -> Option<String> {
     let words = words?;
     let secret = |word: &&str| {
         SECRET_FLAGS.iter().any(|flag| word.starts_with(flag))
-            || crate::Request::new(word)
-                .is_ok_and(|request| request.credentials.is_some() || request.address.has_secret())
+            || [Some(*word), word.split_once('=').map(|(_, value)| value)]
+                .into_iter()
+                .flatten()
+                .any(is_secret_url)
     };
     if words.iter().any(secret) {
         return None;
     }
     Some(words.iter().fold("haul".to_owned(), |line, word| format!("{line} {}", quoted(word))))
+}
+
+fn is_secret_url(word: &str) -> bool {
+    let request = crate::Request::new(word);
+    request.is_ok_and(|request| request.credentials.is_some() || request.address.has_secret())
 }
 
 fn quoted(word: &str) -> String {
@@ -49,5 +56,6 @@ mod tests {
         assert_eq!(shown(&["haul", "http://u:p@h/a"]), None);
         assert_eq!(shown(&["haul", "http://h/a", "-u", "me:pw"]), None);
         assert_eq!(shown(&["haul", "http://h/a?token=x"]), None);
+        assert_eq!(shown(&["haul", "--metalink=http://u:p@h/a"]), None);
     }
 }

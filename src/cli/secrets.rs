@@ -1,26 +1,28 @@
 //! What the user wants sent with requests, and the files that it is in, read once.
 
 use super::args::Options;
+use super::bounded;
 use crate::error::Error;
-use crate::{Address, Cookies, Netrc, Request};
+use crate::{Cookies, Netrc, Request};
 use std::path::Path;
+use std::sync::Arc;
 
-/// A secret file larger than this is some other file.
+/// What is larger holds no secret.
 const LARGEST: u64 = 64 << 10;
 /// A browser may have many cookies.
 const LARGEST_JAR: u64 = 16 << 20;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Secrets {
+pub(super) struct Given {
     headers: Vec<(String, String)>,
     login: Option<(String, String)>,
     bearer: Option<String>,
-    netrc: Option<Netrc>,
-    cookies: Option<Cookies>,
+    netrc: Option<Arc<Netrc>>,
+    cookies: Option<Arc<Cookies>>,
 }
 
-impl Secrets {
+impl Given {
     pub(super) fn read(options: &Options) -> Result<Self, Error> {
         let mut headers = Vec::new();
         for header in &options.header {
@@ -45,7 +47,7 @@ impl Secrets {
         })
     }
 
-    /// Gives a request what was given for the URL it is for, and what the files have for its host.
+    /// Gives a request what was given for the URL it is for, and the files that say themselves which hosts they are for.
     pub(super) fn for_url(&self, mut request: Request) -> Request {
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -59,13 +61,13 @@ impl Secrets {
         self.for_host(request)
     }
 
-    /// Gives a request no more than what the files have for its host.
+    /// Gives a request the files alone.
     pub(super) fn for_host(&self, mut request: Request) -> Request {
         if let Some(netrc) = &self.netrc {
-            request = request.netrc(netrc);
+            request = request.netrc(netrc.clone());
         }
         if let Some(cookies) = &self.cookies {
-            request = request.cookies(cookies);
+            request = request.cookies(cookies.clone());
         }
         request
     }
@@ -74,11 +76,6 @@ impl Secrets {
     pub(super) fn need_url(&self) -> bool {
         !self.headers.is_empty() || self.login.is_some() || self.bearer.is_some()
     }
-}
-
-/// Whether what is for one may reach the other: scheme, host and port are the same.
-pub(super) fn same_origin(one: &Address, other: &Address) -> bool {
-    one.origin() == other.origin()
 }
 
 /// A value, or with an `@` before it the file that holds it.
@@ -97,33 +94,34 @@ fn header_lines(header: &str) -> Result<Vec<String>, Error> {
     Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
 }
 
-fn netrc(options: &Options) -> Result<Option<Netrc>, Error> {
-    let path = match (&options.netrc_file, options.netrc) {
-        (Some(path), _) => path.clone(),
-        (None, false) => return Ok(None),
-        (None, true) => std::env::home_dir().map(|home| home.join(".netrc")).ok_or_else(|| {
+fn netrc(options: &Options) -> Result<Option<Arc<Netrc>>, Error> {
+    let home = || std::env::home_dir().map(|home| home.join(".netrc"));
+    let path = match &options.netrc_file {
+        Some(path) => path.clone(),
+        None if options.netrc => home().ok_or_else(|| {
             Error::usage("--netrc: there is no home directory").with_hint("name the file with --netrc-file")
         })?,
+        None => match home().filter(|path| options.netrc_if_there && path.exists()) {
+            Some(path) => path,
+            None => return Ok(None),
+        },
     };
-    Ok(Some(Netrc::parse(&text(&path, LARGEST)?)))
+    Ok(Some(Arc::new(Netrc::parse(&text(&path, LARGEST)?))))
 }
 
-fn cookies(path: &Path) -> Result<Cookies, Error> {
+fn cookies(path: &Path) -> Result<Arc<Cookies>, Error> {
     let named = path.to_string_lossy();
     if named.contains('=') && !path.exists() {
         return Err(Error::usage(
             "-b names a file with cookies; a cookie itself is given with -H 'Cookie: NAME=VALUE'",
         ));
     }
-    Ok(Cookies::parse(&text(path, LARGEST_JAR)?))
+    Ok(Arc::new(Cookies::parse(&text(path, LARGEST_JAR)?)))
 }
 
 /// A file's text without the line break at its end.
 fn text(path: &Path, largest: u64) -> Result<String, Error> {
-    let failed = |error: std::io::Error| Error::usage(format!("cannot read {}: {error}", path.display()));
-    if std::fs::metadata(path).map_err(failed)?.len() > largest {
-        return Err(Error::usage(format!("{} is too large to hold a secret", path.display())));
-    }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let read = bounded::read(path, largest);
+    let text = read.map_err(|error| Error::usage(format!("cannot read {}: {error}", path.display())))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }

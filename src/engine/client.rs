@@ -1,6 +1,7 @@
 //! What downloads share: settings, connections, and turns.
 
 use super::clock::Clock;
+use super::credentials;
 use super::download::Download;
 use super::driver;
 use super::hosts::Hosts;
@@ -17,9 +18,10 @@ use crate::manifest::inspect;
 use crate::plan::Address;
 use crate::plan::pace::Pace;
 use crate::storage::Target;
-use crate::transport::{Dialer, Exchange, IdentityFiles, Requester, Route, Secrets, Settings};
+use crate::transport::{Dialer, Exchange, IdentityFiles, Requester, Route, Settings};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 use tokio::sync::{mpsc, watch};
 
 /// Events that wait for somebody to take them.
@@ -144,27 +146,20 @@ impl Client {
     /// a mirror gets what was given for the URL only where it has the same origin.
     pub(super) fn requesters(&self, request: &Request) -> Result<Vec<Requester>, Error> {
         request.check_mirrors()?;
-        self.inner.exchange.introduce(request.sources());
-        let agent = &self.inner.settings.user_agent;
-        let bound = |address, credentials, headers: &[_]| {
-            Secrets::new(address, agent, credentials, headers).map(Arc::new)
-        };
-        let secrets = bound(&request.address, request.credentials.as_ref(), &request.headers)?;
-        let via = |address: &Address, renewal, secrets| Requester {
+        let now = Clock::date().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let secrets = credentials::secrets(request, &self.inner.settings.user_agent, now)?;
+        let named = request.sources().filter(|source| request.named_by.vouches_for(source));
+        self.inner.exchange.introduce(named);
+        // Only the URL itself has somebody who renews it.
+        let renewals = std::iter::once(request.renewal.clone()).chain(std::iter::repeat(None));
+        let sources = request.sources().zip(secrets).zip(renewals);
+        let requester = |((address, secrets), renewal): ((&Address, _), _)| Requester {
             exchange: self.inner.exchange.clone(),
             route: Arc::new(Route::new(address.clone(), renewal)),
             secrets,
             reached: Arc::new(watch::channel(None).0),
         };
-        let mut requesters = vec![via(&request.address, request.renewal.clone(), secrets.clone())];
-        for (address, credentials) in &request.mirrors {
-            let secrets = match credentials {
-                Some(credentials) => bound(address, Some(credentials), &[])?,
-                None => secrets.clone(),
-            };
-            requesters.push(via(address, None, secrets));
-        }
-        Ok(requesters)
+        Ok(sources.map(requester).collect())
     }
 }
 

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod client;
 mod clock;
+mod credentials;
 mod disk_use;
 mod download;
 mod driver;
@@ -27,7 +28,7 @@ mod worker;
 mod workers;
 mod workplace;
 
-pub use crate::transport::{Family, Interface, Proxy, Resolve};
+pub use crate::transport::{AddressFamily, Interface, Proxy, Resolve};
 pub use client::Client;
 pub use download::Download;
 pub use event::{Event, Notice};

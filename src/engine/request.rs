@@ -1,9 +1,9 @@
 //! One file that is wanted.
 
-use super::clock::Clock;
+use super::credentials::NamedBy;
 use super::settings::Connections;
 use crate::error::{Error, Kind};
-use crate::formats::cookie_file::{Cookies, Wanted};
+use crate::formats::cookie_file::Cookies;
 use crate::formats::netrc::Netrc;
 use crate::plan::concurrency::Allowance;
 use crate::plan::pace::Pace;
@@ -17,7 +17,6 @@ use std::io::Write;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// What to do when the target exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +70,9 @@ pub struct Request {
     pub(crate) address: Address,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) netrc: Option<Arc<Netrc>>,
+    pub(crate) cookies: Option<Arc<Cookies>>,
+    pub(crate) named_by: NamedBy,
     pub(crate) directory: PathBuf,
     pub(crate) create_directory: bool,
     pub(crate) output: Output,
@@ -100,6 +102,9 @@ impl Request {
             address,
             credentials,
             headers: Vec::new(),
+            netrc: None,
+            cookies: None,
+            named_by: NamedBy::User,
             directory: PathBuf::from("."),
             create_directory: false,
             output: Output::Named,
@@ -172,49 +177,31 @@ impl Request {
         self
     }
 
-    /// Takes passwords from a netrc file, for the host of the URL and those of the mirrors given so far, each for itself.
-    /// Where a user is named already, with no password, it is the password of that user or none; what is given with
-    /// [`Self::bearer`] or with a password stays. Entries for `default` count for no host.
+    /// Takes passwords from a netrc file, for the host of the URL and those of the mirrors, each for itself. Where a user is
+    /// named already, with no password, it is the password of that user or none; what is given with [`Self::bearer`], with
+    /// a password or in an `Authorization` header stays. Entries for `default` count for no host.
+    ///
+    /// A netrc file knows hosts alone, so the password goes to the port and over the scheme of the URL, http included. It
+    /// follows no redirect to another origin.
     #[must_use]
-    pub fn netrc(mut self, netrc: &Netrc) -> Self {
-        let of_mirrors = self.mirrors.iter_mut().map(|(address, credentials)| (&*address, credentials));
-        for (address, credentials) in
-            std::iter::once((&self.address, &mut self.credentials)).chain(of_mirrors)
-        {
-            let host = address.host().trim_start_matches('[').trim_end_matches(']');
-            let found = match &*credentials {
-                None => netrc.find(host, None),
-                Some(Credentials::Basic { user, password }) if password.is_empty() => {
-                    netrc.find(host, Some(user))
-                }
-                Some(_) => None,
-            };
-            if let Some((user, password)) = found {
-                let (user, password) = (user.to_owned(), password.to_owned());
-                *credentials = Some(Credentials::Basic { user, password });
-            }
-        }
+    pub fn netrc(mut self, netrc: impl Into<Arc<Netrc>>) -> Self {
+        self.netrc = Some(netrc.into());
         self
     }
 
-    /// Sends the cookies that a file has for the URL to the origin of the URL, and to no other. Those that have expired are
-    /// left out; what the server sets is not kept.
+    /// Sends the cookies that a file has for the URL to the origin of the URL, and to no other; those that it has for a
+    /// mirror, to the mirror. Those that have expired are left out; what a server sets is not kept.
     #[must_use]
-    pub fn cookies(mut self, cookies: &Cookies) -> Self {
-        let since = Clock::date().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let wanted = Wanted {
-            host: self.address.host(),
-            path: self.address.path(),
-            https: self.address.is_https(),
-            now: since.as_secs(),
-        };
-        if let Some(cookies) = cookies.header(wanted) {
-            // RFC 6265 §5.4: there is one field for all of them.
-            match self.headers.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("cookie")) {
-                Some((_, given)) => *given = format!("{given}; {cookies}"),
-                None => self.headers.push(("Cookie".to_owned(), cookies)),
-            }
-        }
+    pub fn cookies(mut self, cookies: impl Into<Arc<Cookies>>) -> Self {
+        self.cookies = Some(cookies.into());
+        self
+    }
+
+    /// It was a document that named the URL and the mirrors, which came from `home`, or from no server: no other origin
+    /// hears of anything that was given.
+    #[cfg(feature = "cli")]
+    pub(crate) fn named_by_document(mut self, home: Option<&Address>) -> Self {
+        self.named_by = NamedBy::Document(home.map(Address::origin));
         self
     }
 

@@ -1,7 +1,7 @@
 //! What all downloads of a client have in common.
 
 use crate::plan::concurrency::{Allowance, HIGHEST};
-use crate::transport::{Family, Interface, Proxy, Resolve};
+use crate::transport::{AddressFamily, Interface, Proxy, Resolve};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,17 +71,18 @@ pub struct ClientSettings {
     pub allow_downgrade: bool,
     /// A PEM file with certificates to trust beside the platform's.
     pub ca_file: Option<PathBuf>,
-    /// A PEM file with a certificate, and its chain, that says who we are. It is shown to the servers of the URLs that
-    /// were given, if they ask, and not to those that they redirect to.
+    /// A PEM file with a certificate, and its chain, that says who we are. It is shown to the servers of the URLs of all
+    /// requests of the client, mirrors among them, if they ask, and not to those that they redirect to.
     pub certificate_file: Option<PathBuf>,
     /// A PEM file with the key of that certificate, without a password; `None` if it is in the same file.
     pub key_file: Option<PathBuf>,
     /// Accept any certificate: nobody knows then who answers.
     pub insecure: bool,
-    /// Addresses for hosts, whatever the resolver says; of several for one host the last counts.
+    /// Addresses for hosts, whatever the resolver says; of several for one host and port the last counts. Where a proxy looks names up, they are
+    /// for the proxy's own name.
     pub resolve: Vec<Resolve>,
     /// Which kind of addresses is used. Default both.
-    pub family: Family,
+    pub family: AddressFamily,
     /// Where connections begin. Default wherever the system has them begin.
     pub interface: Option<Interface>,
     /// Which proxy to use. Default none.
@@ -114,7 +115,7 @@ impl Default for ClientSettings {
             key_file: None,
             insecure: false,
             resolve: Vec::new(),
-            family: Family::Any,
+            family: AddressFamily::Any,
             interface: None,
             proxy: Proxy::Direct,
             no_proxy: String::new(),

@@ -3,14 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Cookies from a file, in the form of Netscape.
 ///
 /// ```
 /// # fn main() -> Result<(), haul::Error> {
 /// let cookies = haul::Cookies::parse("example.org\tFALSE\t/\tTRUE\t0\tsession\tsecret");
-/// let request = haul::Request::new("https://example.org/disk.img")?.cookies(&cookies);
+/// let request = haul::Request::new("https://example.org/disk.img")?.cookies(cookies);
 /// # let _ = request;
 /// # Ok(())
 /// # }
@@ -75,9 +75,22 @@ impl Cookies {
 
 /// The host and the domains above it (RFC 6265 §5.1.3). No address lies below another one.
 fn domains_of(host: &str) -> impl Iterator<Item = &str> {
-    let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+    let is_address = is_address(host);
     let dots = host.match_indices('.').take_while(move |_| !is_address);
     std::iter::once(host).chain(dots.map(|(at, _)| &host[at + 1..]))
+}
+
+fn is_address(host: &str) -> bool {
+    host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
+}
+
+/// When a cookie's time is over, in seconds since 1970; some write the fraction too. 0, or nothing, is the end of a session,
+/// which this one is. `None` for what is over in any case, or says nothing.
+fn expiry(text: &str) -> Option<u64> {
+    match text.split('.').next().unwrap_or_default() {
+        "" => Some(0),
+        seconds => seconds.parse().ok(),
+    }
 }
 
 /// The domain and cookie that a line names.
@@ -90,11 +103,12 @@ fn cookie(number: usize, line: &str) -> Option<(String, Cookie)> {
     let mut fields = line.split('\t');
     let mut next = || fields.next();
     let domain = next()?.trim_start_matches('.').to_ascii_lowercase();
-    let below = next()?.eq_ignore_ascii_case("TRUE") && domain.parse::<IpAddr>().is_err();
+    let is_v6 = domain.parse::<Ipv6Addr>().is_ok();
+    let domain = if is_v6 { format!("[{domain}]") } else { domain };
+    let below = next()?.eq_ignore_ascii_case("TRUE") && !is_address(&domain);
     let path = next()?.to_owned();
     let https_only = next()?.eq_ignore_ascii_case("TRUE");
-    // Some write the fraction too, and some none at all.
-    let expires = next()?.split('.').next()?.parse().unwrap_or(0);
+    let expires = expiry(next()?)?;
     let name = next().filter(|name| !name.is_empty())?;
     let pair = format!("{name}={}", next().unwrap_or_default());
     (!domain.is_empty()).then_some((domain, Cookie { below, path, https_only, expires, number, pair }))
@@ -132,6 +146,8 @@ mod tests {
         .host.org\tTRUE\t/files\tFALSE\t2000.5\tdeep\td1\n\
         #HttpOnly_host.org\tFALSE\t/\tTRUE\t0\tsecure\tx1\r\n\
         host.org\tFALSE\t/\tFALSE\t1000\told\to1\n\
+        host.org\tFALSE\t/\tFALSE\t-1\tover\to2\n\
+        ::1\tFALSE\t/\tFALSE\t0\tsix\t6\n\
         10.0.0.1\tTRUE\t/\tFALSE\t0\taddress\ta1\n\
         host.org\tFALSE\t/\tFALSE\t0\n\
         \n";
@@ -147,6 +163,8 @@ mod tests {
         assert_eq!(sent("host.org", "/files", false).as_deref(), Some("deep=d1; session=s1"));
         assert_eq!(sent("host.org", "/files2", false).as_deref(), Some("session=s1"));
         assert_eq!(sent("a.host.org", "/files/x", false).as_deref(), Some("deep=d1"));
+        assert_eq!(sent("[::1]", "/", false).as_deref(), Some("six=6"));
+        assert_eq!(sent("10.0.0.1", "/", false).as_deref(), Some("address=a1"));
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! Metalink documents: which files there are, where from, and with which digests (RFC 5854, and version 3 before it).
 //!
-//! A document may come from anybody, so no name in it leads out of the directory, and it says nothing of how to fetch.
+//! A document may come from anybody, so no name in it leads out of the directory, and it says nothing of how to fetch. It is
+//! read in one pass, in time and memory that its length bounds; what it declares for itself (DTD) is refused.
 
 use super::input_list::{Entry, below};
-use roxmltree::{Document, Node, ParsingOptions};
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Reader, XmlVersion};
+use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
-/// More elements and texts no document has that describes files.
-const MOST_NODES: u32 = 1 << 20;
+/// Sources of a file beside the best one that are taken: more than that would not make it faster.
+const MOST_MIRRORS: usize = 16;
 
 /// The files of a document, the best source of each one first.
 ///
@@ -15,85 +20,206 @@ const MOST_NODES: u32 = 1 << 20;
 /// In words, for what is no Metalink document, or has a file without a name or a source that can be used.
 pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
-    let document =
-        Document::parse_with_options(text, options).map_err(|error| format!("not usable XML: {error}"))?;
-    let root = document.root_element();
-    if !is(root, "metalink") {
-        return Err("not a Metalink document".to_owned());
+    let mut reader = Reader::from_str(text);
+    let mut reading = Reading::default();
+    let mut read_to = 0;
+    loop {
+        let event = reader.read_event().map_err(|error| format!("not usable XML: {error}"))?;
+        let position = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX).min(text.len());
+        reading.line += text.as_bytes()[read_to..position].iter().filter(|byte| **byte == b'\n').count();
+        read_to = position;
+        match event {
+            Event::Eof => break,
+            event => reading.take(event).map_err(|why| format!("line {}: {why}", reading.line + 1))?,
+        }
     }
-    // Version 3 has one more level.
-    let parents = std::iter::once(root).chain(root.children().filter(|node| is(*node, "files")));
-    let files = parents.flat_map(|parent| parent.children().filter(|node| is(*node, "file")));
-    files.map(|node| file(node).map_err(|why| format!("line {}: {why}", line(node)))).collect()
+    if !reading.open.is_empty() {
+        return Err("not usable XML: it ends in the middle".to_owned());
+    }
+    if !reading.is_metalink {
+        return Err(NO_METALINK.to_owned());
+    }
+    reading.files.into_iter().map(Draft::finish).collect()
 }
 
-fn is(node: Node<'_, '_>, name: &str) -> bool {
-    node.tag_name().name() == name
+const NO_METALINK: &str = "not a Metalink document";
+
+/// What an element means where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Element {
+    Metalink,
+    /// Version 3 has one more level.
+    Files,
+    File,
+    /// Version 3 puts sources and digests in groups.
+    Group,
+    Url,
+    Hash,
+    Other,
 }
 
-fn line(node: Node<'_, '_>) -> usize {
-    node.document().text_pos_at(node.range().start).row as usize
+impl Element {
+    /// Digests of pieces and other documents about the file stand elsewhere, and are not meant.
+    fn of(parent: Option<Self>, name: &str) -> Self {
+        match (parent, name) {
+            (None, "metalink") => Self::Metalink,
+            (Some(Self::Metalink), "files") => Self::Files,
+            (Some(Self::Metalink | Self::Files), "file") => Self::File,
+            (Some(Self::File), "resources" | "verification") => Self::Group,
+            (Some(Self::File | Self::Group), "url") => Self::Url,
+            (Some(Self::File | Self::Group), "hash") => Self::Hash,
+            _ => Self::Other,
+        }
+    }
 }
 
-fn file(node: Node<'_, '_>) -> Result<Entry, String> {
-    let name = node.attribute("name").map(str::trim).filter(|name| !name.is_empty());
-    let name = name.ok_or("a file without a name")?;
-    let mut urls = sources(node).into_iter();
-    let url = urls.next().ok_or_else(|| format!("{name:?} has no http or https source"))?;
-    let output = below(name.to_owned()).map_err(|why| format!("{name:?}: {why}"))?;
-    Ok(Entry {
-        line: line(node),
-        url,
-        mirrors: urls.collect(),
-        output: Some(output),
-        checksums: checksums(node),
-        ..Entry::default()
-    })
+/// The document as far as it has been read.
+#[derive(Default)]
+struct Reading {
+    /// Counted from 0.
+    line: usize,
+    is_metalink: bool,
+    open: Vec<Element>,
+    files: Vec<Draft>,
+    /// What stands in the source or digest that is open.
+    text: String,
 }
 
-/// Those of `node`, whether they stand in it or in a group of it, but not in a part of the file.
-fn within<'a, 'i>(node: Node<'a, 'i>, group: &'a str, name: &'a str) -> impl Iterator<Item = Node<'a, 'i>> {
-    let groups = node.children().filter(move |child| is(*child, group));
-    std::iter::once(node)
-        .chain(groups)
-        .flat_map(|parent| parent.children())
-        .filter(move |child| is(*child, name))
+impl Reading {
+    fn take(&mut self, event: Event<'_>) -> Result<(), String> {
+        match event {
+            Event::Start(tag) => self.begin(&tag)?,
+            Event::Empty(tag) => {
+                self.begin(&tag)?;
+                self.end();
+            }
+            Event::End(_) => self.end(),
+            Event::Text(text) => self.write(&text.xml10_content()),
+            Event::CData(text) => self.write(&text.xml10_content()),
+            Event::GeneralRef(name) => match name.resolve_char_ref() {
+                Ok(Some(c)) => self.write(c.encode_utf8(&mut [0; 4])),
+                _ => match resolve_predefined_entity(&name.xml10_content()) {
+                    Some(text) => self.write(text),
+                    None => return Err("not usable XML: an entity that is not known".to_owned()),
+                },
+            },
+            Event::DocType(_) => return Err("not usable XML: it declares a type of its own".to_owned()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, tag: &BytesStart<'_>) -> Result<(), String> {
+        let element = Element::of(self.open.last().copied(), tag.local_name().as_ref());
+        if self.open.is_empty() && element != Element::Metalink {
+            return Err(NO_METALINK.to_owned());
+        }
+        self.is_metalink = true;
+        self.open.push(element);
+        match (element, self.files.last_mut()) {
+            (Element::File, _) => {
+                let name = attribute(tag, "name").map(|name| name.trim().to_owned());
+                let name = name.filter(|name| !name.is_empty()).ok_or("a file without a name")?;
+                let output = below(name.clone()).map_err(|why| format!("{name:?}: {why}"))?;
+                self.files.push(Draft { line: self.line + 1, output, urls: Vec::new(), hashes: Vec::new() });
+            }
+            (Element::Url, Some(file)) => {
+                let other = attribute(tag, "type").is_some_and(|kind| !kind.starts_with("http"));
+                file.urls.push(Source { rank: rank(tag), url: String::new(), other });
+                self.text.clear();
+            }
+            (Element::Hash, Some(file)) => {
+                file.hashes.push((attribute(tag, "type").unwrap_or_default(), String::new()));
+                self.text.clear();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        let element = self.open.pop();
+        let place = self.files.last_mut().and_then(|file| match element {
+            Some(Element::Url) => file.urls.last_mut().map(|source| &mut source.url),
+            Some(Element::Hash) => file.hashes.last_mut().map(|(_, digest)| digest),
+            _ => None,
+        });
+        if let Some(place) = place {
+            self.text.trim().clone_into(place);
+            self.text.clear();
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        if matches!(self.open.last(), Some(Element::Url | Element::Hash)) {
+            self.text.push_str(text);
+        }
+    }
 }
 
-/// The sources that haul can use, the preferred ones first: by ascending priority (RFC 5854 §4.2.16.3), or in version 3 by
-/// descending preference. Where none is stated, they come last.
-fn sources(node: Node<'_, '_>) -> Vec<String> {
-    let rank = |url: &Node<'_, '_>, attribute| {
-        url.attribute(attribute).and_then(|text| text.trim().parse::<u32>().ok())
-    };
-    let plain = |url: &Node<'_, '_>| url.attribute("type").is_none_or(|kind| kind.starts_with("http"));
-    let mut urls: Vec<_> = within(node, "resources", "url")
-        .filter(plain)
-        .map(|url| {
-            let rank =
-                (rank(&url, "priority").unwrap_or(u32::MAX), Reverse(rank(&url, "preference").unwrap_or(0)));
-            (rank, url.text().unwrap_or_default().trim().to_owned())
+/// The text of an attribute, what stands for other characters put in.
+fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
+    let mut attributes = tag.attributes();
+    // The first of two counts; to look for others takes time that grows with the square of their number.
+    let found = attributes
+        .with_checks(false)
+        .flatten()
+        .find(|attribute| attribute.key.local_name().as_ref() == name)?;
+    found.normalized_value(XmlVersion::Implicit1_0).ok().map(Cow::into_owned)
+}
+
+/// By ascending priority (RFC 5854 §4.2.16), or in version 3 by descending preference; last where none is stated.
+type Rank = (u32, Reverse<u32>);
+
+fn rank(tag: &BytesStart<'_>) -> Rank {
+    let number = |name| attribute(tag, name).and_then(|text| text.trim().parse().ok());
+    (number("priority").unwrap_or(u32::MAX), Reverse(number("preference").unwrap_or(0)))
+}
+
+/// A file as the document describes it.
+struct Draft {
+    line: usize,
+    output: String,
+    urls: Vec<Source>,
+    /// Functions and digests.
+    hashes: Vec<(String, String)>,
+}
+
+struct Source {
+    rank: Rank,
+    url: String,
+    /// It says that it is of a kind that haul does not speak.
+    other: bool,
+}
+
+impl Draft {
+    fn finish(mut self) -> Result<Entry, String> {
+        self.urls.retain(|source| !source.other && is_spoken(&source.url));
+        self.urls.sort_by_key(|source| source.rank);
+        let mut seen = HashSet::new();
+        let mut urls = self.urls.into_iter().map(|source| source.url).filter(|url| seen.insert(url.clone()));
+        let url = urls.next();
+        let url =
+            url.ok_or_else(|| format!("line {}: {:?} has no http or https source", self.line, self.output))?;
+        Ok(Entry {
+            line: self.line,
+            url,
+            mirrors: urls.take(MOST_MIRRORS).collect(),
+            output: Some(self.output),
+            checksums: self
+                .hashes
+                .into_iter()
+                .map(|(function, hex)| format!("{}:{hex}", function.trim()))
+                .collect(),
+            ..Entry::default()
         })
-        .filter(|(_, url)| spoken(url))
-        .collect();
-    urls.sort_by_key(|(rank, _)| *rank);
-    let mut urls: Vec<_> = urls.into_iter().map(|(_, url)| url).collect();
-    urls.dedup();
-    urls
+    }
 }
 
-fn spoken(url: &str) -> bool {
-    ["http:", "https:"]
-        .iter()
-        .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
-}
-
-/// As `--checksum` takes them; of functions that haul does not compute there may be some, which say nothing here.
-fn checksums(node: Node<'_, '_>) -> Vec<String> {
-    within(node, "verification", "hash")
-        .filter_map(|hash| Some(format!("{}:{}", hash.attribute("type")?.trim(), hash.text()?.trim())))
-        .collect()
+fn is_spoken(url: &str) -> bool {
+    let begins =
+        |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    begins("http:") || begins("https:")
 }
 
 #[cfg(test)]
@@ -108,12 +234,13 @@ mod tests {
     <hash type="md5">00</hash>
     <pieces length="1048576" type="sha-256"><hash>ff</hash></pieces>
     <url location="de" priority="2">https://two.example/a.iso</url>
-    <url priority="1">http://one.example/a.iso?x=1&amp;y=2</url>
+    <url priority="1">http://one.example/a.iso?x=1&amp;y=&#50;</url>
     <url>ftp://three.example/a.iso</url>
     <url>HTTPS://four.example/a.iso</url>
+    <url>https://two.example/a.iso</url>
     <metaurl mediatype="torrent">http://five.example/a.torrent</metaurl>
   </file>
-  <file name="sub/b.iso"><url>https://one.example/b</url></file>
+  <file name="sub/b.iso"><url><![CDATA[https://one.example/b]]></url></file>
 </metalink>"#;
 
     #[test]
@@ -124,6 +251,7 @@ mod tests {
         assert_eq!(a.mirrors, ["https://two.example/a.iso", "HTTPS://four.example/a.iso"]);
         assert_eq!(a.checksums, ["sha-256:f0ad929cd259957e160ea442eb80986b5f", "md5:00"]);
         assert_eq!((a.output.as_deref(), b.output.as_deref()), (Some("a.iso"), Some("sub/b.iso")));
+        assert_eq!((b.line, b.url.as_str()), (15, "https://one.example/b"));
         assert!(b.mirrors.is_empty() && b.checksums.is_empty());
     }
 
@@ -143,7 +271,7 @@ mod tests {
     // RFC 5854 §4.1.2.1
     #[test]
     fn no_name_leads_out_of_the_directory() {
-        for name in ["../x", "/etc/x", "a/../../x", "..", ""] {
+        for name in ["../x", "/etc/x", "a/../../x", "..", "", "&#46;&#46;/x"] {
             let text = format!(r#"<metalink><file name="{name}"><url>http://h/x</url></file></metalink>"#);
             assert!(parse(&text).is_err(), "{name:?}");
         }
@@ -151,20 +279,45 @@ mod tests {
 
     #[test]
     fn what_is_no_metalink_is_refused_and_nothing_is_expanded() {
-        for text in
-            ["", "http://h/x", "<html></html>", "<metalink><file><url>http://h/x</url></file></metalink>"]
-        {
+        let torn = &FOUR[..FOUR.len() / 2];
+        for text in [
+            "",
+            "http://h/x",
+            "<html></html>",
+            "<metalink><file><url>http://h/x</url></file></metalink>",
+            torn,
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         let bomb =
             r#"<!DOCTYPE m [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><metalink><file name="&b;"/></metalink>"#;
         assert!(parse(bomb).unwrap_err().contains("XML"));
-        let file = r#"<!DOCTYPE m [<!ENTITY a SYSTEM "file:///etc/passwd">]><metalink><file name="&a;"/></metalink>"#;
+        let file = r#"<metalink><file name="x"><url>&passwd;</url></file></metalink>"#;
         assert!(parse(file).unwrap_err().contains("XML"));
+        let other = r#"<metalink><file name="x"><url>ftp://h/x</url></file></metalink>"#;
+        assert!(parse(other).unwrap_err().contains("source"));
+    }
+
+    #[test]
+    fn of_many_sources_a_few_are_taken() {
+        let urls: String = (0..1000).map(|number| format!("<url>http://h{number}/x</url>")).collect();
+        let files = parse(&format!("<metalink><file name=\"x\">{urls}</file></metalink>")).unwrap();
+        assert_eq!(files[0].mirrors.len(), MOST_MIRRORS);
+    }
+
+    /// Each would take hours if it took time with the square of its length.
+    #[test]
+    fn a_document_takes_no_longer_than_it_is_long() {
+        let many = 200_000;
+        let attributes: String = (0..many).map(|number| format!(" a{number}=\"\"")).collect();
+        let spaces: String = (0..many).map(|number| format!("<a xmlns:n{number}=\"u\">")).collect();
+        let files: String = (0..many).map(|_| "<file name=\"x\"><url>http:x</url></file>\n").collect();
+        assert_eq!(parse(&format!("<metalink>{files}</metalink>")).unwrap().len(), many);
+        assert!(parse(&format!("<metalink{attributes}></metalink>")).unwrap().is_empty());
         assert!(
-            parse(r#"<metalink><file name="x"><url>ftp://h/x</url></file></metalink>"#)
-                .unwrap_err()
-                .contains("source")
+            parse(&format!("<metalink><file name=\"x\"{attributes}><url>http:x</url></file></metalink>"))
+                .is_ok()
         );
+        assert!(parse(&format!("<metalink>{spaces}{}</metalink>", "</a>".repeat(many))).unwrap().is_empty());
     }
 }

@@ -4,10 +4,10 @@
 //! is an argument. Input is bytes or text that nobody has checked yet, so every parser is total: it answers
 //! with a value, with `None` or with an error, and never panics.
 
-#[cfg(feature = "cli")]
-pub(crate) mod checksum_list;
 pub(crate) mod content_disposition;
 pub(crate) mod cookie_file;
+#[cfg(feature = "cli")]
+pub(crate) mod digest_list;
 pub(crate) mod escape;
 pub(crate) mod file_name;
 #[cfg(feature = "cli")]

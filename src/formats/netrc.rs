@@ -10,7 +10,7 @@ use std::str::Chars;
 /// ```
 /// # fn main() -> Result<(), haul::Error> {
 /// let netrc = haul::Netrc::parse("machine example.org login me password secret");
-/// let request = haul::Request::new("https://example.org/disk.img")?.netrc(&netrc);
+/// let request = haul::Request::new("https://example.org/disk.img")?.netrc(netrc);
 /// # let _ = request;
 /// # Ok(())
 /// # }
@@ -21,10 +21,12 @@ pub struct Netrc {
     machines: HashMap<String, Vec<Login>>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Login {
     user: String,
     password: Option<String>,
+    /// Something in it has no value: what it is meant to say is anybody's guess.
+    torn: bool,
 }
 
 impl Netrc {
@@ -35,20 +37,18 @@ impl Netrc {
         let mut netrc = Self::default();
         // Without a name what follows is nobody's.
         let mut machine: Option<(String, Login)> = None;
-        while let Some(word) = words.next() {
-            match word.as_str() {
+        while let Some(keyword) = words.keyword() {
+            match keyword.to_ascii_lowercase().as_str() {
                 "machine" => {
                     netrc.keep(machine.take());
-                    machine = words.next().map(|name| (name.to_ascii_lowercase(), Login::default()));
+                    machine = words.value().map(|name| (name.to_ascii_lowercase(), Login::default()));
                 }
                 "default" => netrc.keep(machine.take()),
                 "macdef" => words.skip_macro(),
-                "login" | "password" | "account" => {
-                    let value = words.next().unwrap_or_default();
-                    match (&mut machine, word.as_str()) {
-                        (Some((_, login)), "login") => login.user = value,
-                        (Some((_, login)), "password") => login.password = Some(value),
-                        _ => {}
+                word @ ("login" | "password" | "account") => {
+                    let value = words.value();
+                    if let Some((_, login)) = &mut machine {
+                        login.set(word, value);
                     }
                 }
                 _ => {}
@@ -59,7 +59,7 @@ impl Netrc {
     }
 
     fn keep(&mut self, machine: Option<(String, Login)>) {
-        if let Some((name, login)) = machine {
+        if let Some((name, login)) = machine.filter(|(_, login)| !login.torn) {
             self.machines.entry(name).or_default().push(login);
         }
     }
@@ -74,56 +74,99 @@ impl Netrc {
     }
 }
 
+impl Login {
+    fn set(&mut self, word: &str, value: Option<String>) {
+        match (word, value) {
+            (_, None) => self.torn = true,
+            ("login", Some(value)) => self.user = value,
+            ("password", Some(value)) => self.password = Some(value),
+            (_, Some(_)) => {}
+        }
+    }
+}
+
 impl fmt::Debug for Netrc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Netrc").finish_non_exhaustive()
     }
 }
 
-/// Words between blanks; one in quotation marks may hold some, and what follows a backslash there stands for itself.
+/// Words between blanks.
+#[derive(Clone)]
 struct Words<'a>(Peekable<Chars<'a>>);
 
-impl Iterator for Words<'_> {
-    type Item = String;
-
-    fn next(&mut self) -> Option<String> {
+impl Words<'_> {
+    /// The next word that stands where a keyword does, remarks left out.
+    fn keyword(&mut self) -> Option<String> {
         loop {
-            while self.0.next_if(|c| c.is_whitespace()).is_some() {}
+            self.skip_blanks();
             match self.0.peek()? {
-                '#' => self.skip_line(),
-                '"' => return Some(self.quoted()),
-                _ => break,
+                '#' => {
+                    self.skip_line();
+                }
+                _ => return Some(self.word()),
             }
         }
-        let mut word = String::new();
-        word.extend(std::iter::from_fn(|| self.0.next_if(|c| !c.is_whitespace())));
+    }
+
+    /// The value of the keyword before it; `None` where there is none, but the next keyword on a line of its own.
+    fn value(&mut self) -> Option<String> {
+        let before = self.clone();
+        let new_line = self.skip_blanks();
+        let quoted = *self.0.peek()? == '"';
+        let word = self.word();
+        let is_keyword = ["machine", "default", "login", "password", "account", "macdef"]
+            .iter()
+            .any(|keyword| word.eq_ignore_ascii_case(keyword));
+        if new_line && is_keyword && !quoted {
+            *self = before;
+            return None;
+        }
         Some(word)
     }
-}
 
-impl Words<'_> {
-    fn quoted(&mut self) -> String {
-        self.0.next();
+    /// A word; one in quotation marks may hold blanks, and a backslash there stands before what is meant as it is.
+    fn word(&mut self) -> String {
         let mut word = String::new();
-        while let Some(c) = self.0.next() {
-            match c {
-                '"' => break,
-                '\\' => word.extend(self.0.next()),
-                c => word.push(c),
-            }
+        if self.0.next_if_eq(&'"').is_none() {
+            word.extend(std::iter::from_fn(|| self.0.next_if(|c| !c.is_whitespace())));
+            return word;
+        }
+        while let Some(c) = self.0.next().filter(|c| *c != '"') {
+            let escaped = if c == '\\' { self.0.next() } else { None };
+            word.push(match escaped {
+                None => c,
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some(other) => other,
+            });
         }
         word
     }
 
-    fn skip_line(&mut self) {
-        while self.0.next_if(|c| *c != '\n').is_some() {}
+    /// Whether the line ended with them.
+    fn skip_blanks(&mut self) -> bool {
+        let mut new_line = false;
+        while let Some(c) = self.0.next_if(|c| c.is_whitespace()) {
+            new_line |= c == '\n';
+        }
+        new_line
+    }
+
+    /// Up to the end of the line; whether there was anything but blanks.
+    fn skip_line(&mut self) -> bool {
+        let mut any = false;
+        while let Some(c) = self.0.next_if(|c| *c != '\n') {
+            any |= !c.is_whitespace();
+        }
+        any
     }
 
     /// A macro ends at the first empty line.
     fn skip_macro(&mut self) {
-        self.skip_line();
-        while self.0.next().is_some() && self.0.peek().is_some_and(|c| *c != '\n') {
-            self.skip_line();
+        while self.skip_line() {
+            self.0.next();
         }
     }
 }
@@ -144,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_host_has_the_password_of_its_own_machine() {
-        let text = "machine a.org login me password one\nmachine b.org\n\tlogin you\n\taccount x\n\tpassword \"two \\\"2\\\"\"\n";
+        let text = "machine a.org login me password one\nMACHINE b.org\n\tlogin you\n\taccount x\n\tpassword \"two \\\"2\\\"\"\n";
         assert_eq!(found(text, "a.org", None), pair("me", "one"));
         assert_eq!(found(text, "B.org", None), pair("you", "two \"2\""));
         for other in ["org", "x.a.org", "a.org.example", ""] {
@@ -169,9 +212,23 @@ mod tests {
     }
 
     #[test]
+    fn a_password_may_look_like_a_remark_and_one_that_is_missing_is_not_the_next_machines() {
+        let text = "machine a login me password #abc\nmachine b login you password two\n";
+        assert_eq!(found(text, "a", None), pair("me", "#abc"));
+        assert_eq!(found(text, "b", None), pair("you", "two"));
+        let torn = "machine a login me password\nmachine b login you password two\n";
+        assert_eq!(found(torn, "a", None), None);
+        assert_eq!(found(torn, "b", None), pair("you", "two"));
+        assert_eq!(found("machine a login\npassword machine", "a", None), None);
+        assert_eq!(found("machine a login me password machine", "a", None), pair("me", "machine"));
+    }
+
+    #[test]
     fn macros_and_remarks_say_nothing() {
-        let text = "# machine h login no password no\nmacdef init\nmachine h login no password no\nmore\n\nmachine h login me password one # not two\n";
-        assert_eq!(found(text, "h", None), pair("me", "one"));
+        for end in ["\n", "\r\n"] {
+            let text = "# machine h login no password no\nmacdef init\nmachine h login no password no\nmore\n\nmachine h login me password one # not two\n";
+            assert_eq!(found(&text.replace('\n', end), "h", None), pair("me", "one"));
+        }
         assert_eq!(found("macdef x", "h", None), None);
         assert_eq!(found("machine", "h", None), None);
         assert_eq!(found("machine h password \"open", "h", None), pair("", "open"));

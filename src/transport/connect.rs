@@ -1,11 +1,11 @@
 //! TCP: names to addresses, and the first address that answers.
 
-use super::Trouble;
-use super::network::{Family, Interface, Resolve, socket};
+use super::{AddressFamily, Interface, Resolve, Trouble};
+use crate::error::{Error, Kind};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 /// How long one address may keep the next one waiting (RFC 8305 §5: 250 ms).
@@ -16,7 +16,7 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 pub(crate) struct Dialer {
     pub(crate) timeout: Duration,
     pub(crate) resolve: Vec<Resolve>,
-    pub(crate) family: Family,
+    pub(crate) family: AddressFamily,
     pub(crate) interface: Option<Interface>,
 }
 
@@ -25,7 +25,7 @@ impl Dialer {
     /// until one answers (RFC 8305). Dropping the future gives up all of them.
     pub(super) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Trouble> {
         let connecting = async {
-            race(interleaved(self.addresses(host, port).await?), self.interface.as_ref())
+            race(interleaved(self.peers(host, port).await?), self.interface.as_ref())
                 .await
                 .map_err(|error| Trouble::connecting(host, &error))
         };
@@ -38,29 +38,51 @@ impl Dialer {
         }
     }
 
-    /// The addresses of `host` that may be used, in the order in which the resolver wants them to be tried.
-    pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
-        let name = host.trim_start_matches('[').trim_end_matches(']');
-        let given = self.resolve.iter().rev().find_map(|resolve| resolve.answers(name, port));
-        let mut found = match given {
-            Some(given) => given,
-            None => {
-                let found = tokio::net::lookup_host((name, port)).await;
-                found.map_err(|error| unresolved(host, &error))?.collect()
-            }
-        };
-        found.retain(|address| {
-            let reached = self.interface.as_ref().is_none_or(|interface| interface.reaches(address.ip()));
-            self.family.has(address.ip()) && reached
-        });
+    /// The addresses of `host` that can be connected to from where connections begin.
+    async fn peers(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
+        let mut found = self.addresses(host, port).await?;
+        if let Some(interface) = &self.interface {
+            found.retain(|address| interface.reaches(address.ip()));
+        }
         if found.is_empty() {
-            let kind = self.family.name();
-            return Err(Trouble::Broken(format!(
-                "{host} has no {kind}address that can be reached from here"
-            )));
+            let cause = format!("{host} has no address of the kind that --interface names");
+            return Err(Trouble::Fatal(Error::new(Kind::Network, cause)));
         }
         Ok(found)
     }
+
+    /// The addresses of `host` that may be used, in the order in which the resolver wants them to be tried.
+    pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
+        let given = self.resolve.iter().rev().find_map(|resolve| resolve.answers(host, port));
+        let mut found = match given {
+            Some(given) => given,
+            None => {
+                let found = tokio::net::lookup_host((bare(host), port)).await;
+                found.map_err(|error| unresolved(host, &error))?.collect()
+            }
+        };
+        let any = !found.is_empty();
+        found.retain(|address| self.family.has(address.ip()));
+        match found.is_empty() {
+            // Nothing that is tried again changes that.
+            true if any => {
+                let cause = format!("{host} has no {}address", self.family.name());
+                Err(Trouble::Fatal(Error::new(Kind::Network, cause)))
+            }
+            true => Err(Trouble::Broken(format!("cannot find the address of {host}: it has none"))),
+            false => Ok(found),
+        }
+    }
+}
+
+/// A host without the brackets that an IPv6 address has in a URL.
+pub(super) fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// A socket that is not connected yet.
+pub(super) fn socket(v6: bool) -> io::Result<TcpSocket> {
+    if v6 { TcpSocket::new_v6() } else { TcpSocket::new_v4() }
 }
 
 fn unresolved(host: &str, error: &io::Error) -> Trouble {
@@ -84,7 +106,7 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     order
 }
 
-async fn attempt(peer: SocketAddr, from: Option<Interface>) -> io::Result<TcpStream> {
+async fn dial(peer: SocketAddr, from: Option<Interface>) -> io::Result<TcpStream> {
     match from {
         None => TcpStream::connect(peer).await,
         Some(from) => {
@@ -100,7 +122,7 @@ async fn race(addresses: Vec<SocketAddr>, from: Option<&Interface>) -> io::Resul
     let mut waiting = addresses.into_iter();
     let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     if let Some(first) = waiting.next() {
-        attempts.spawn(attempt(first, from.cloned()));
+        attempts.spawn(dial(first, from.cloned()));
     }
     while !attempts.is_empty() {
         tokio::select! {
@@ -112,14 +134,14 @@ async fn race(addresses: Vec<SocketAddr>, from: Option<&Interface>) -> io::Resul
                 Ok(Err(error)) => {
                     last_error = error;
                     if let Some(next) = waiting.next() {
-                        attempts.spawn(attempt(next, from.cloned()));
+                        attempts.spawn(dial(next, from.cloned()));
                     }
                 }
                 Err(error) => return Err(io::Error::other(error)),
             },
             () = tokio::time::sleep(ATTEMPT_DELAY), if waiting.len() > 0 => {
                 if let Some(next) = waiting.next() {
-                    attempts.spawn(attempt(next, from.cloned()));
+                    attempts.spawn(dial(next, from.cloned()));
                 }
             }
         }

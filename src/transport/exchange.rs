@@ -2,11 +2,11 @@
 
 use super::clearance::Secrets;
 use super::connection::{Connection, Forwarded};
-use super::pool::{Coming, Pool};
+use super::pool::{Coming, Peer, Pool};
 use super::proxy::{Hop, Proxies};
 use super::route::{Route, Way};
 use super::socket::{Budget, Line, RECORDS, Socket, Stream};
-use super::{IdentityFiles, Interface, Settings, Trouble, tls};
+use super::{IdentityFiles, Interface, Settings, Trouble, connect, tls};
 use crate::error::{Error, Kind};
 use crate::plan::{Address, AddressError, Origin};
 use bytes::Bytes;
@@ -61,7 +61,7 @@ pub(crate) struct Reply {
 pub(crate) struct Body {
     connection: Connection,
     incoming: Incoming,
-    origin: Origin,
+    peer: Peer,
     exchange: Arc<Exchange>,
 }
 
@@ -84,7 +84,7 @@ impl Body {
     /// The body was taken to its end: the connection may serve the next request. Otherwise dropping this
     /// closes it.
     pub(crate) fn recycle(self) {
-        self.exchange.pool.put(self.origin, self.connection);
+        self.exchange.pool.put(self.peer, self.connection);
     }
 }
 
@@ -110,7 +110,9 @@ impl Exchange {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let Settings { ca_file, insecure, identity, dialer, .. } = &self.settings;
         if ca_file.is_some() || identity.is_some() {
-            tls::configuration(ca_file.as_deref(), *insecure, identity.as_ref())?;
+            let made = tls::configuration(ca_file.as_deref(), *insecure, identity.as_ref())?;
+            let connector = if identity.is_some() { &self.own_tls } else { &self.tls };
+            connector.get_or_init(|| Ok(TlsConnector::from(Arc::new(made))));
         }
         dialer.interface.as_ref().map_or(Ok(()), Interface::check)
     }
@@ -123,13 +125,11 @@ impl Exchange {
         }
     }
 
-    fn connector_to(&self, origin: &Origin) -> (&Connector, Option<&IdentityFiles>) {
+    /// The server of `address`, and whether it may know who we are.
+    fn peer(&self, address: &Address) -> Peer {
+        let origin = address.origin();
         let introduced = self.introduced.lock().unwrap_or_else(PoisonError::into_inner);
-        if introduced.contains(origin) {
-            (&self.own_tls, self.settings.identity.as_ref())
-        } else {
-            (&self.tls, None)
-        }
+        Peer { knows_us: introduced.contains(&origin), origin }
     }
 
     /// One request on one connection, to its head.
@@ -140,15 +140,16 @@ impl Exchange {
         wish: Wish<'_>,
         reached: impl Fn(),
     ) -> Result<Reply, Trouble> {
-        let mut pooled = self.pool.take(&address.origin()).await;
+        let peer = self.peer(address);
+        let mut pooled = self.pool.take(&peer).await;
         loop {
             let is_pooled = pooled.is_some();
             let connection = match pooled.take() {
                 Some(connection) => connection,
                 // Boxed, since it is large and most requests go without.
-                None => Box::pin(self.connect(address, &reached)).await?,
+                None => Box::pin(self.connect(address, &peer, &reached)).await?,
             };
-            match self.ask_on(connection, address, secrets, wish).await {
+            match self.ask_on(connection, address, &peer, secrets, wish).await {
                 // The server hung up as the request left (RFC 9112 §9.3.1): nothing was answered, so asking
                 // again on a fresh connection is no second try.
                 Err(Trouble::Broken(_)) if is_pooled => {}
@@ -161,6 +162,7 @@ impl Exchange {
         self: &Arc<Self>,
         mut connection: Connection,
         address: &Address,
+        peer: &Peer,
         secrets: &Secrets,
         wish: Wish<'_>,
     ) -> Result<Reply, Trouble> {
@@ -177,7 +179,7 @@ impl Exchange {
             status: parts.status,
             headers: parts.headers,
             address: address.clone(),
-            body: Body { connection, incoming, origin: address.origin(), exchange: self.clone() },
+            body: Body { connection, incoming, peer: peer.clone(), exchange: self.clone() },
         })
     }
 
@@ -188,23 +190,29 @@ impl Exchange {
         address: &Address,
         count: usize,
     ) -> Vec<impl Future<Output = ()> + use<>> {
+        let peer = self.peer(address);
         let one = |coming: Coming| {
-            let (exchange, address) = (self.clone(), address.clone());
+            let (exchange, address, peer) = (self.clone(), address.clone(), peer.clone());
             async move {
                 // Whoever needs one and finds none makes its own, and hears of the trouble then.
-                if let Ok(connection) = exchange.connect(&address, || {}).await {
+                if let Ok(connection) = exchange.connect(&address, &peer, || {}).await {
                     coming.arrive(connection);
                 }
             }
         };
-        self.pool.expect(&address.origin(), count).into_iter().map(one).collect()
+        self.pool.expect(&peer, count).into_iter().map(one).collect()
     }
 
     /// A connection to the server of `address`, straight or through the proxy that stands before it. `reached` is
     /// called when the server itself is, straight and before any handshake.
-    async fn connect(&self, address: &Address, reached: impl Fn()) -> Result<Connection, Trouble> {
-        let (origin, dialer) = (address.origin(), &self.settings.dialer);
-        let hop = self.proxies.hop(&origin).map_err(Trouble::Fatal)?;
+    async fn connect(
+        &self,
+        address: &Address,
+        peer: &Peer,
+        reached: impl Fn(),
+    ) -> Result<Connection, Trouble> {
+        let (origin, dialer) = (&peer.origin, &self.settings.dialer);
+        let hop = self.proxies.hop(origin).map_err(Trouble::Fatal)?;
         let line = match &hop {
             None => {
                 let stream = dialer.connect(&origin.host, origin.port).await?;
@@ -216,13 +224,16 @@ impl Exchange {
         let forwarding = hop.as_ref().filter(|hop| hop.forwards(address));
         let line = match &hop {
             Some(hop) if forwarding.is_none() => {
-                self.in_time(hop.host(), "connect on", hop.tunnel(line, &origin, dialer)).await?
+                self.in_time(hop.host(), "connect on", hop.tunnel(line, origin, dialer)).await?
             }
             _ => line,
         };
         let stream = if address.is_https() {
             let line = BufReader::with_capacity(RECORDS, line);
-            let (connector, identity) = self.connector_to(&origin);
+            let (connector, identity) = match peer.knows_us {
+                true => (&self.own_tls, self.settings.identity.as_ref()),
+                false => (&self.tls, None),
+            };
             Stream::Tls(Box::new(self.handshake(&origin.host, connector, identity, line).await?))
         } else {
             Stream::Plain(line)
@@ -255,7 +266,7 @@ impl Exchange {
         });
         let connector =
             made.as_ref().map_err(|error| Trouble::Fatal(Error::new(Kind::Tls, error.clone())))?;
-        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let bare = connect::bare(host).to_owned();
         let name = rustls::pki_types::ServerName::try_from(bare).map_err(|_| {
             Trouble::Fatal(Error::new(Kind::Tls, format!("{host} is no name a certificate can have")))
         })?;

@@ -2,23 +2,27 @@
 //!
 //! hyper owns the protocol of one request; what an answer *means* is decided by the plan.
 
+mod address_family;
 mod clearance;
 mod connect;
 mod connection;
 mod exchange;
-mod network;
+mod interface;
 mod pool;
 mod proxy;
+mod resolve;
 mod route;
 mod socket;
 mod tls;
 mod trouble;
 
+pub use address_family::AddressFamily;
 pub(crate) use clearance::{Credentials, Secrets};
 pub(crate) use connect::Dialer;
 pub(crate) use exchange::{Body, Exchange, Reply, Requester};
-pub use network::{Family, Interface, Resolve};
+pub use interface::Interface;
 pub use proxy::Proxy;
+pub use resolve::Resolve;
 pub(crate) use route::{Renewal, Route};
 pub(crate) use tls::IdentityFiles;
 pub(crate) use trouble::Trouble;

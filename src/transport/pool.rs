@@ -7,17 +7,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Idle connections kept for one origin at most.
+/// Idle connections kept for one peer at most.
 const IDLE: usize = 64;
 /// How long a connection that is being made for whoever needs one is waited for. They are all asked for at the same
 /// moment, so those that have not come by then are in trouble.
 const NEARLY_THERE: Duration = Duration::from_millis(100);
 
-/// Idle connections by origin. All of a pool share one TLS configuration and no proxy, so the origin is
-/// what tells them apart; secrets live in requests, never in connections.
+/// Who is at the other end of a connection, as far as that tells connections apart: all of a pool go the same way and trust
+/// the same authorities, and secrets live in requests.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Peer {
+    pub(super) origin: Origin,
+    /// It was shown our certificate, if it asked for one.
+    pub(super) knows_us: bool,
+}
+
+/// Idle connections.
 #[derive(Default)]
 pub(super) struct Pool {
-    places: Mutex<HashMap<Origin, Place>>,
+    places: Mutex<HashMap<Peer, Place>>,
     arrived: Notify,
 }
 
@@ -31,30 +39,30 @@ struct Place {
 /// A connection that will be put into the pool, or, if this is dropped, will not.
 pub(super) struct Coming {
     pool: Arc<Pool>,
-    origin: Origin,
+    peer: Peer,
 }
 
 impl Pool {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Origin, Place>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Peer, Place>> {
         // A panic elsewhere cannot leave a list half changed.
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection on which the peer has not hung up, most recently used first; waits a little for one that is on
     /// its way.
-    pub(super) async fn take(&self, origin: &Origin) -> Option<Connection> {
+    pub(super) async fn take(&self, peer: &Peer) -> Option<Connection> {
         let waiting = tokio::time::sleep(NEARLY_THERE);
         let mut waiting = std::pin::pin!(waiting);
         loop {
             let mut arrived = std::pin::pin!(self.arrived.notified());
             arrived.as_mut().enable();
-            match self.pop(origin) {
+            match self.pop(peer) {
                 Some(mut connection) => {
                     if connection.is_reusable().await {
                         return Some(connection);
                     }
                 }
-                None if !self.is_one_coming(origin) => return None,
+                None if !self.is_one_coming(peer) => return None,
                 None => tokio::select! {
                     () = &mut arrived => {}
                     () = &mut waiting => return None,
@@ -63,17 +71,17 @@ impl Pool {
         }
     }
 
-    fn pop(&self, origin: &Origin) -> Option<Connection> {
-        self.lock().get_mut(origin)?.idle.pop()
+    fn pop(&self, peer: &Peer) -> Option<Connection> {
+        self.lock().get_mut(peer)?.idle.pop()
     }
 
-    fn is_one_coming(&self, origin: &Origin) -> bool {
-        self.lock().get(origin).is_some_and(|place| place.coming > 0)
+    fn is_one_coming(&self, peer: &Peer) -> bool {
+        self.lock().get(peer).is_some_and(|place| place.coming > 0)
     }
 
-    pub(super) fn put(&self, origin: Origin, connection: Connection) {
+    pub(super) fn put(&self, peer: Peer, connection: Connection) {
         let mut places = self.lock();
-        let place = places.entry(origin).or_default();
+        let place = places.entry(peer).or_default();
         if place.idle.len() < IDLE {
             place.idle.push(connection);
         }
@@ -81,27 +89,27 @@ impl Pool {
 
     /// Says that as many connections are on their way as are missing where `count` are to be had: those that are idle, or
     /// are coming already, whoever wanted them, are not made once more.
-    pub(super) fn expect(self: &Arc<Self>, origin: &Origin, count: usize) -> Vec<Coming> {
+    pub(super) fn expect(self: &Arc<Self>, peer: &Peer, count: usize) -> Vec<Coming> {
         let missing = {
             let mut places = self.lock();
-            let place = places.entry(origin.clone()).or_default();
+            let place = places.entry(peer.clone()).or_default();
             let missing = count.saturating_sub(place.idle.len() + place.coming);
             place.coming += missing;
             missing
         };
-        (0..missing).map(|_| Coming { pool: self.clone(), origin: origin.clone() }).collect()
+        (0..missing).map(|_| Coming { pool: self.clone(), peer: peer.clone() }).collect()
     }
 }
 
 impl Coming {
     pub(super) fn arrive(self, connection: Connection) {
-        self.pool.put(self.origin.clone(), connection);
+        self.pool.put(self.peer.clone(), connection);
     }
 }
 
 impl Drop for Coming {
     fn drop(&mut self) {
-        if let Some(place) = self.pool.lock().get_mut(&self.origin) {
+        if let Some(place) = self.pool.lock().get_mut(&self.peer) {
             place.coming -= 1;
         }
         self.pool.arrived.notify_waiters();

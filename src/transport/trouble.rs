@@ -70,6 +70,12 @@ impl Trouble {
             rustls::Error::InvalidCertificate(_) => failure("did not prove who it is")
                 .with_hint("if you know the issuer, name its certificate with --cacert FILE"),
             rustls::Error::AlertReceived(alert) if is_about_identity(*alert) => unidentified(host, inner),
+            // TLS 1.2 has no other word for a certificate that is missing.
+            rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+                failure("broke off the TLS handshake").with_hint(
+                    "it may want to know who asks: --cert FILE and --key FILE show a certificate of yours",
+                )
+            }
             rustls::Error::AlertReceived(_) => failure("broke off the TLS handshake"),
             _ => failure("did not prove who it is"),
         })

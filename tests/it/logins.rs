@@ -130,3 +130,67 @@ fn a_cookie_that_no_header_may_hold_is_refused_before_anything_is_sent() {
     sandbox.haul().args(["-b", "cookies.txt"]).arg(server.url("/file.bin")).run().assert_failed(2);
     assert!(server.requests().is_empty());
 }
+
+#[test]
+fn what_is_said_in_a_header_goes_before_a_netrc_file() {
+    let server = guarded("authorization", "Bearer t0ken");
+    let sandbox = Sandbox::new();
+    sandbox.write("my.netrc", "machine 127.0.0.1 login me password secret");
+    let haul = sandbox.haul().args(["--netrc-file", "my.netrc", "-H", "Authorization: Bearer t0ken"]);
+    haul.arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+#[test]
+fn what_a_list_says_and_what_files_have_goes_together() {
+    let server = guarded("cookie", "b=2; a=1");
+    let mirror = guarded("authorization", ME);
+    let sandbox = Sandbox::new();
+    sandbox.write("cookies.txt", "localhost\tFALSE\t/\tFALSE\t0\ta\t1\n");
+    sandbox.write("my.netrc", "machine 127.0.0.1 login me password secret");
+    let url = format!("{}/file.bin", server.origin_as("localhost"));
+    let line = serde_json::json!({
+        "url": url, "headers": ["Cookie: b=2"], "mirrors": [mirror.url("/copy")], "sha256": PAYLOAD.sha256_hex(),
+    });
+    sandbox.write("list", format!("{line}\n"));
+    let run = || sandbox.haul().args(["-i", "list", "-b", "cookies.txt", "--netrc-file", "my.netrc"]).run();
+    run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert!(server.requests().iter().all(|record| record.all_headers("cookie") == ["b=2; a=1"]));
+    // And where the URL itself is gone, the mirror knows who asks.
+    server.behave_with(|_, _| Reply::Status(404));
+    std::fs::remove_file(sandbox.path("file.bin")).unwrap();
+    run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert!(mirror.requests().iter().all(|record| !record.has("cookie")));
+}
+
+#[test]
+fn a_mirror_of_the_same_origin_hears_what_the_url_does() {
+    let server = Server::serve(PAYLOAD)
+        .behave(|request, _| match (request.header("x-key"), request.path()) {
+            (Some("S3CR"), "/copy") => Reply::Normal,
+            _ => Reply::Status(404),
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    sandbox.write("my.netrc", "machine 127.0.0.1 login me password secret");
+    let haul = sandbox.haul().args(["--netrc-file", "my.netrc", "-H", "X-Key: S3CR"]);
+    let haul = haul.args(["--sha256", &PAYLOAD.sha256_hex(), "--mirror", &server.url("/copy")]);
+    haul.arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+#[test]
+fn the_configuration_may_ask_for_a_netrc_file_where_there_is_one() {
+    let server = guarded("authorization", ME);
+    let sandbox = Sandbox::new();
+    let config = sandbox.home().join(".config/haul");
+    std::fs::create_dir_all(&config).unwrap();
+    std::fs::write(config.join("config.toml"), "netrc = true\n").unwrap();
+    let url = server.url("/file.bin");
+    sandbox.haul().arg(&url).run().assert_failed(4);
+    std::fs::write(sandbox.home().join(".netrc"), "machine 127.0.0.1 login me password secret\n").unwrap();
+    sandbox.haul().arg(&url).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}

@@ -12,11 +12,12 @@ mod answers;
 mod auto;
 mod batch;
 mod catalogue;
-mod checksum_lists;
+
 mod commands;
 mod crash;
 mod differential;
 mod digest;
+mod digest_lists;
 mod disk;
 mod download;
 mod exits;

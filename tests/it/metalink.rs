@@ -102,13 +102,48 @@ fn what_is_secret_goes_to_the_server_of_the_document_and_to_no_other() {
     }
     assert!(!other.requests().is_empty());
     assert!(other.requests().iter().all(|record| !record.has("authorization") && !record.has("x-key")));
-    let with = |path: &str| {
-        home.requests().iter().filter(|record| record.path() == path).all(|record| record.has("x-key"))
-    };
-    assert!(with("/d.meta4") && with("/b"), "{}", home.describe());
-    // From a file no server is known that they could be for.
-    sandbox.write("local.meta4", document(&[("c", &[other.url("/c")], None)]));
-    sandbox.haul().args(secrets).args(["--metalink", "local.meta4"]).run().assert_failed(2);
+    for path in ["/d.meta4", "/b"] {
+        let asked: Vec<_> = home.requests().into_iter().filter(|record| record.path() == path).collect();
+        assert!(
+            !asked.is_empty() && asked.iter().all(|record| record.has("x-key")),
+            "{path}: {}",
+            home.describe()
+        );
+    }
+}
+
+#[test]
+fn from_a_file_no_source_hears_of_anything() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let digest = PAYLOAD.sha256_hex();
+    sandbox.write("d.meta4", document(&[("a", &[server.url("/a"), server.url("/b")], Some(&digest))]));
+    sandbox.write("netrc", "machine 127.0.0.1 login me password S3CR");
+    sandbox.write("cookies", "127.0.0.1\tFALSE\t/\tFALSE\t0\tsession\tS3CR\n");
+    // What is given for a URL has none here; with one it is for that.
+    let secret = ["-H", "X-Key: S3CR", "--metalink", "d.meta4"];
+    sandbox.haul().args(secret).run().assert_failed(2);
+    let own = Server::serve(PAYLOAD).start();
+    let haul = sandbox.haul().args(["--netrc-file", "netrc", "-b", "cookies"]).args(secret);
+    haul.arg(own.url("/own")).run().assert_ok();
+    for name in ["a", "own"] {
+        sandbox.assert_ok_file(&PAYLOAD, name);
+    }
+    assert!(own.requests().iter().all(|record| record.has("x-key") && record.has("cookie")));
+    assert!(!server.requests().is_empty());
+    assert!(server.requests().iter().all(|record| !record.contains("S3CR") && !record.has("authorization")));
+}
+
+#[test]
+fn into_a_pipe_a_file_comes_from_its_first_source() {
+    let (one, two) = (Server::serve(PAYLOAD).start(), Server::serve(PAYLOAD).start());
+    let sandbox = Sandbox::new();
+    let urls = [one.url("/x"), two.url("/x")];
+    sandbox.write("d.meta4", document(&[("disk.img", &urls, Some(&PAYLOAD.sha256_hex()))]));
+    let outcome = sandbox.haul().args(["--metalink", "d.meta4", "-o", "-"]).run();
+    outcome.assert_ok();
+    PAYLOAD.assert_is(&outcome.stdout);
+    assert!(two.requests().is_empty());
 }
 
 #[test]

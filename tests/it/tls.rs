@@ -237,3 +237,38 @@ fn a_certificate_that_cannot_be_used_is_told_before_anything_is_sent() {
     sandbox.haul().arg("--key").arg(&key).arg(server.url("/file.bin")).run().assert_failed(2);
     assert!(server.requests().is_empty());
 }
+
+#[test]
+fn a_server_that_a_document_names_is_not_told_who_asks() {
+    let authority = Authority::new();
+    let server = Server::serve(PAYLOAD).tls(authority.config_for_known_clients(HERE)).start();
+    let sandbox = Sandbox::new();
+    let ca = authority.write_to(&sandbox);
+    let [both, ..] = authority.write_client(&sandbox);
+    let text = format!("<metalink><file name=\"x\"><url>{}</url></file></metalink>", server.url("/x"));
+    sandbox.write("d.meta4", text);
+    let haul = sandbox.haul().arg("--cacert").arg(&ca).arg("--cert").arg(&both);
+    haul.args(["--metalink", "d.meta4"]).run().assert_failed(7);
+    assert!(server.requests().is_empty());
+}
+
+/// A connection on which nobody was told who asks is none for the URL of somebody who may be.
+#[test]
+fn whoever_is_named_later_is_told_who_asks_all_the_same() {
+    let authority = Authority::new();
+    let sandbox = Sandbox::new();
+    let ca = authority.write_to(&sandbox);
+    let [both, ..] = authority.write_client(&sandbox);
+    let small = Payload::new(124, 1000);
+    let target = Server::serve(small).tls(authority.config_for_curious_server(HERE)).start();
+    let location = target.url("/real");
+    let first = Server::serve(small)
+        .tls(authority.config(HERE))
+        .behave(move |_, _| Reply::Redirect(302, location.clone()))
+        .start();
+    let haul = sandbox.haul().arg("--cacert").arg(&ca).arg("--cert").arg(&both).args(["-j", "1"]);
+    haul.arg(first.url("/one")).arg(target.url("/two")).run().assert_ok();
+    let connection =
+        |path: &str| target.requests().iter().find(|record| record.path() == path).unwrap().connection;
+    assert_ne!(connection("/real"), connection("/two"), "{}", target.describe());
+}

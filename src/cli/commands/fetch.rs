@@ -4,7 +4,7 @@ use super::super::args::{Options, Style};
 use super::super::batch::Batch;
 use super::super::list::List;
 use super::super::names::Names;
-use super::super::session::Session;
+use super::super::setup::Setup;
 use super::super::{config, output, signals};
 use super::{info, runtime};
 use crate::error::{Error, Kind};
@@ -15,15 +15,21 @@ use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]) -> Result<ExitCode, Error> {
-    let mut session = Session::open(config::fill(options)?, urls)?;
-    let given = session.requests(urls)?;
-    let lists = lists(&session)?;
-    if lists.is_empty() && given.is_empty() {
+    if urls.is_empty() && options.input_file.is_none() && options.metalink.is_none() {
         return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));
     }
+    let mut setup = Setup::open(config::fill(options)?, urls)?;
+    let given = setup.requests(urls)?;
+    let lists = lists(&setup)?;
+    if given.is_empty() && setup.has_secrets_for_a_url() && lists.iter().all(List::is_of_no_server) {
+        return Err(Error::usage("-H, -u and --bearer-file are for a URL that you name, and there is none")
+            .with_hint(
+                "sources that a file names hear of nothing; fetch from them, or the document, by a URL",
+            ));
+    }
     // Everything that can be wrong with a list is said before anything of it is fetched.
-    let (count, repeated) = check_all(&given, &lists, &session)?;
-    if repeated > 0 && !session.options.quiet {
+    let (count, repeated) = check_all(&given, &lists, &setup)?;
+    if repeated > 0 && !setup.options.quiet {
         let plural = if repeated == 1 { "" } else { "s" };
         output::say(format_args!("haul: note: {repeated} URL{plural} asked for again: each is fetched once"));
     }
@@ -31,10 +37,10 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
         output::say("haul: note: the list names nothing to download");
         return Ok(ExitCode::SUCCESS);
     }
-    refuse_contradictions(&session, count + repeated)?;
-    let most = bounded_by_files(&mut session.options, count);
-    let client = session.client()?;
-    let listed = lists.iter().flat_map(|list| list.requests(&session));
+    refuse_contradictions(&setup, count + repeated)?;
+    let most = bounded_by_files(&mut setup.options, count);
+    let client = setup.client()?;
+    let listed = lists.iter().flat_map(|list| list.requests(&setup));
     let listed = listed.map(|listed| listed.map(|(_, request)| request));
     let mut names = (repeated > 0).then(Names::default);
     // What is wrong with any of them would have been found before.
@@ -44,27 +50,27 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
     let requests = requests.filter(|request| request.as_ref().map_or(true, &mut is_fresh)).map(|request| {
         let mut request = request?;
         request.most_connections = most;
-        if streams(&session.options) { with_output(request) } else { Ok(request) }
+        if setup.streams() { with_output(request) } else { Ok(request) }
     });
-    if session.options.dry_run {
-        return info::plans(&client, &requests.collect::<Result<Vec<_>, _>>()?, session.options.json);
+    if setup.options.dry_run {
+        return info::plans(&client, &requests.collect::<Result<Vec<_>, _>>()?, setup.options.json);
     }
-    fetch(&session.options, &client, requests, count, Vec::new(), args)
+    fetch(&setup.options, &client, requests, count, Vec::new(), args)
 }
 
-fn lists(session: &Session) -> Result<Vec<List>, Error> {
+fn lists(setup: &Setup) -> Result<Vec<List>, Error> {
     let mut lists = Vec::new();
-    if let Some(path) = &session.options.input_file {
+    if let Some(path) = &setup.options.input_file {
         lists.push(List::read(path)?);
     }
-    if let Some(named) = &session.options.metalink {
-        lists.push(List::metalink(named, session)?);
+    if let Some(named) = &setup.options.metalink {
+        lists.push(List::metalink(named, setup)?);
     }
     Ok(lists)
 }
 
 /// Counts the requests, and those that only repeat others, and looks for what is wrong with any of them.
-fn check_all(given: &[Request], lists: &[List], session: &Session) -> Result<(usize, usize), Error> {
+fn check_all(given: &[Request], lists: &[List], setup: &Setup) -> Result<(usize, usize), Error> {
     let (mut names, mut count, mut repeated) = (Names::default(), 0, 0);
     let mut check = |request: &Request| {
         let fresh = names.take(request)?;
@@ -73,7 +79,7 @@ fn check_all(given: &[Request], lists: &[List], session: &Session) -> Result<(us
     };
     given.iter().try_for_each(&mut check)?;
     for list in lists {
-        for request in list.requests(session) {
+        for request in list.requests(setup) {
             let (line, request) = request?;
             check(&request).map_err(|error: Error| list.at(line, &error))?;
         }
@@ -124,24 +130,20 @@ fn bounded_by_files(options: &mut Options, count: usize) -> usize {
     usize::try_from(most).unwrap_or(usize::MAX)
 }
 
-fn streams(options: &Options) -> bool {
-    options.output.as_ref().is_some_and(|path| path.as_os_str() == "-")
-}
-
-fn refuse_contradictions(session: &Session, urls: usize) -> Result<(), Error> {
-    let options = &session.options;
+fn refuse_contradictions(setup: &Setup, urls: usize) -> Result<(), Error> {
+    let options = &setup.options;
     if urls > 1 && options.output.is_some() {
         return Err(
             Error::usage("-o names one file, but there are several URLs").with_hint("use -d for a directory")
         );
     }
-    if urls > 1 && session.has_digest_of_one() {
+    if urls > 1 && setup.has_digest_of_one() {
         return Err(Error::usage("a digest belongs to one file, but there are several URLs"));
     }
     if urls > 1 && !options.mirror.is_empty() {
         return Err(Error::usage("a mirror belongs to one file, but there are several URLs"));
     }
-    if streams(options) {
+    if setup.streams() {
         let wants_file =
             options.dir.is_some() || options.content_disposition || options.remote_time || options.restart;
         let json = options.json || options.progress == Some(Style::Json);

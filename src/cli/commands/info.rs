@@ -1,7 +1,7 @@
 //! `haul info URL...`, and `haul --dry-run`.
 
 use super::super::args::Options;
-use super::super::session::Session;
+use super::super::setup::Setup;
 use super::super::{config, exit, output};
 use super::runtime;
 use crate::error::Error;
@@ -12,8 +12,8 @@ use serde_json::json;
 use std::process::ExitCode;
 
 pub(in super::super) fn run(options: Options, urls: &[String]) -> Result<ExitCode, Error> {
-    let session = Session::open(config::fill(options)?, urls)?;
-    plans(&session.client()?, &session.requests(urls)?, session.options.json)
+    let setup = Setup::open(config::fill(options)?, urls)?;
+    plans(&setup.client()?, &setup.requests(urls)?, setup.options.json)
 }
 
 /// Shows what would be downloaded; nothing is written.

@@ -1,7 +1,7 @@
 //! `haul resume [DIR]`
 
 use super::super::args::Options;
-use super::super::session::{By, Session};
+use super::super::setup::{By, Setup};
 use super::super::{config, exit, output};
 use super::{fetch, status};
 use crate::error::{Error, Kind};
@@ -20,12 +20,12 @@ pub(in super::super) fn run(
             "haul resume saves each file where it was begun; -o and -d make no sense with it",
         ));
     }
-    let session = Session::open(config::fill(options)?, &[])?;
-    let options = &session.options;
+    let setup = Setup::open(config::fill(options)?, &[])?;
+    let options = &setup.options;
     let mut requests = Vec::new();
     let mut failures = Vec::new();
     for manifest in status::manifests(directory)? {
-        match inspect(&manifest).and_then(|left| request(&left, &session)) {
+        match inspect(&manifest).and_then(|left| request(&left, &setup)) {
             Ok(request) => requests.push(request),
             Err(error) => {
                 failures.push(error.kind());
@@ -38,17 +38,17 @@ pub(in super::super) fn run(
         return Ok(ExitCode::SUCCESS);
     }
     if options.dry_run {
-        return super::info::plans(&session.client()?, &requests, options.json);
+        return super::info::plans(&setup.client()?, &requests, options.json);
     }
     if requests.is_empty() {
         return Ok(exit::combined(&failures).into());
     }
     let count = requests.len();
-    fetch::fetch(options, &session.client()?, requests.into_iter().map(Ok), count, failures, args)
+    fetch::fetch(options, &setup.client()?, requests.into_iter().map(Ok), count, failures, args)
 }
 
 /// The request that goes on with what was left.
-pub(super) fn request(left: &Inspection, session: &Session) -> Result<Request, Error> {
+pub(super) fn request(left: &Inspection, setup: &Setup) -> Result<Request, Error> {
     if !left.url_is_whole {
         let cause =
             format!("{} was begun from a signed URL, which is not kept: {}", left.path.display(), left.url);
@@ -57,11 +57,11 @@ pub(super) fn request(left: &Inspection, session: &Session) -> Result<Request, E
     }
     let path = std::path::absolute(&left.path)
         .map_err(|error| Error::new(Kind::Disk, format!("cannot find {}: {error}", left.path.display())))?;
-    let mut request = session.request(&left.url, By::User)?.output(path);
+    let mut request = setup.request(&left.url, By::User)?.output(path);
     if request.digests.is_empty() {
         for digest in &left.digests {
             request = request.digest(digest.parse()?);
         }
     }
-    Ok(request)
+    setup.with_listed_digests(request)
 }

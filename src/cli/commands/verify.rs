@@ -1,8 +1,8 @@
 //! `haul verify FILE`
 
 use super::super::args::Options;
-use super::super::session::Session;
-use super::super::{config, output};
+use super::super::setup::Setup;
+use super::super::{config, digests, output};
 use super::{fetch, resume};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
@@ -17,13 +17,15 @@ pub(in super::super) fn run(
     options: Options,
     args: &[OsString],
 ) -> Result<ExitCode, Error> {
-    let session = Session::open(config::fill(options)?, &[])?;
-    let path: Vec<_> = file.iter().map(|part| part.to_string_lossy()).collect();
-    let digests = session.digests(&path)?;
     let shown = escape::for_terminal(&file.to_string_lossy()).into_owned();
     if repair {
-        return mend(file, &shown, &session, args);
+        return mend(file, &shown, &Setup::open(config::fill(options)?, &[])?, args);
     }
+    // Without a list, which may be fetched, a digest is all that is needed.
+    let digests = match &options.digests.checksum_file {
+        Some(_) => Setup::open(config::fill(options)?, &[])?.digests(file)?,
+        None => digests::given(&options.digests)?,
+    };
     if digests.is_empty() {
         let damaged = unfinished(file, &shown)?;
         return intact(&damaged, &shown).map(|()| ExitCode::SUCCESS);
@@ -62,7 +64,7 @@ fn listed(ranges: &[ByteRange]) -> String {
 }
 
 /// Goes on with the download, which finds the damage itself and fetches only those pieces and what is missing.
-fn mend(file: &Path, shown: &str, session: &Session, args: &[OsString]) -> Result<ExitCode, Error> {
+fn mend(file: &Path, shown: &str, setup: &Setup, args: &[OsString]) -> Result<ExitCode, Error> {
     let damaged = match unfinished(file, shown) {
         Err(error) if error.kind() == Kind::Usage => {
             return Err(Error::usage(format!("of {shown} no pieces are known, so none can be repaired"))
@@ -75,6 +77,6 @@ fn mend(file: &Path, shown: &str, session: &Session, args: &[OsString]) -> Resul
     } else {
         output::say(format_args!("haul: note: {shown}: damaged at bytes {}", listed(&damaged)));
     }
-    let request = resume::request(&inspect(file)?, session)?;
-    fetch::fetch(&session.options, &session.client()?, std::iter::once(Ok(request)), 1, Vec::new(), args)
+    let request = resume::request(&inspect(file)?, setup)?;
+    fetch::fetch(&setup.options, &setup.client()?, std::iter::once(Ok(request)), 1, Vec::new(), args)
 }

@@ -68,7 +68,8 @@ impl Render for Plain {
                 0 => String::new(),
                 number => format!(", {number} not started"),
             };
-            self.tell(&format!("{ok} files saved, {failed} failed{not_started}: {fetched} in {elapsed}"));
+            let files = if *ok == 1 { "file" } else { "files" };
+            self.tell(&format!("{ok} {files} saved, {failed} failed{not_started}: {fetched} in {elapsed}"));
         }
     }
 

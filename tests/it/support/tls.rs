@@ -9,8 +9,8 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientCertVerifierBuilder, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 
 use super::haul::Sandbox;
@@ -46,11 +46,24 @@ impl Authority {
 
     /// A server that wants to know from everybody who he is.
     pub(crate) fn config_for_known_clients(&self, names: &[&str]) -> Arc<ServerConfig> {
+        self.config_asking(names, |verifier| verifier)
+    }
+
+    /// A server that wants to know from everybody who he is, and serves strangers too.
+    pub(crate) fn config_for_curious_server(&self, names: &[&str]) -> Arc<ServerConfig> {
+        self.config_asking(names, ClientCertVerifierBuilder::allow_unauthenticated)
+    }
+
+    fn config_asking(
+        &self,
+        names: &[&str],
+        how: impl FnOnce(ClientCertVerifierBuilder) -> ClientCertVerifierBuilder,
+    ) -> Arc<ServerConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let verifier = how(builder).build().unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = server_params(names).signed_by(&key, &self.issuer).unwrap();
         config_of(certificate.der().clone(), &key, Some(verifier))

@@ -63,13 +63,8 @@ fn a_file_that_is_not_in_the_list_is_not_fetched() {
     outcome.assert_failed(2);
     outcome.assert_says("states no digest at all");
     sandbox.haul().args(["--checksum-file", "missing"]).arg(&url).run().assert_failed(2);
-    let missing = serving("/x", "").url("/nowhere");
-    sandbox
-        .haul()
-        .args(["--retry", "0", "--checksum-file", &missing])
-        .arg(&url)
-        .run()
-        .assert_failed_as_one_of(&[2, 6]);
+    let gone = serving("/x", "").url("/nowhere");
+    sandbox.haul().args(["--retry", "0", "--checksum-file", &gone]).arg(&url).run().assert_failed(6);
     assert!(server.requests().is_empty(), "{}", server.describe());
     assert_eq!(sandbox.entries(), ["SUMS"]);
 }
@@ -137,4 +132,53 @@ fn what_is_secret_goes_to_a_list_of_the_same_origin_only() {
         |server: &Server| server.requests().into_iter().find(|record| record.path() == "/SUMS").unwrap();
     assert!(asked_for_list(&own).has("authorization") && asked_for_list(&own).has("x-key"));
     assert!(!asked_for_list(&other).has("authorization") && !asked_for_list(&other).has("x-key"));
+}
+
+#[test]
+fn the_name_of_a_list_is_no_guess_at_what_its_digests_are() {
+    let digest = PAYLOAD.sha256_hex();
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    for list in ["tool-1.0b2.tar.gz.sha256", "web2.txt"] {
+        sandbox.write(list, format!("{digest}  file.bin\n"));
+        let haul = sandbox.haul().args(["--if-exists", "overwrite", "--checksum-file", list]);
+        haul.arg(server.url("/file.bin")).run().assert_ok();
+    }
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+#[test]
+fn a_list_may_come_through_a_pipe_and_knows_a_file_by_the_name_it_is_saved_under() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let list = format!("{ZERO}  other\n{}  disk.img\n", PAYLOAD.sha256_hex());
+    let haul = sandbox.haul().args(["--json", "--checksum-file", "-", "-o", "disk.img"]).stdin(list);
+    let outcome = haul.arg(server.url("/download?id=7")).run();
+    outcome.assert_ok();
+    assert!(outcome.done_event()["digests"].to_string().contains(&PAYLOAD.sha256_hex()));
+}
+
+#[test]
+fn a_repair_takes_the_digest_of_the_file_that_was_begun() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let gate = Gate::after(2 * MIB);
+    server.set_gate(Some(&gate));
+    let running = sandbox.haul().args(["--json", "-o", "mine"]).arg(server.url("/file.bin")).spawn();
+    running.wait_for_durable(MIB);
+    running.kill();
+    server.recover();
+    sandbox.write("SUMS", format!("{}  file.bin\n{ZERO}  x\n", PAYLOAD.sha256_hex()));
+    sandbox.haul().args(["verify", "--repair", "mine", "--checksum-file", "SUMS"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "mine");
+}
+
+#[test]
+fn to_verify_a_file_takes_no_configuration_and_no_secrets() {
+    let sandbox = Sandbox::new();
+    let config = sandbox.home().join(".config/haul");
+    std::fs::create_dir_all(&config).unwrap();
+    std::fs::write(config.join("config.toml"), "nonsense = 1\n").unwrap();
+    sandbox.write("file.bin", PAYLOAD.all());
+    sandbox.haul().args(["verify", "file.bin", "--sha256", &PAYLOAD.sha256_hex()]).run().assert_ok();
 }

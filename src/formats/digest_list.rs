@@ -9,33 +9,43 @@ pub(crate) struct Stated {
     pub(crate) algorithm: Option<String>,
     /// In hexadecimal.
     pub(crate) digest: String,
-    /// Of which file; `None` where the line holds nothing but a digest.
+    /// Of which file: its path, parts separated by `/`; `None` where the line holds nothing but a digest.
     pub(crate) name: Option<String>,
+}
+
+/// What a list states, found by names: there may be many, and many who ask.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DigestList {
+    stated: Vec<Stated>,
+    /// Where the lines of a file stand.
+    files: HashMap<String, Vec<usize>>,
+    /// The files that end in a name, whatever directory they are in.
+    names: HashMap<String, Vec<String>>,
 }
 
 /// Shorter ones no publisher would use, and they might be words.
 const SHORTEST: usize = 32;
 
-/// What a list states, in order.
-#[derive(Clone, Debug)]
-pub(crate) struct List {
-    stated: Vec<Stated>,
-    /// Where the lines for a name stand, whatever directory the file is in: there may be many, and many who ask.
-    by_name: HashMap<String, Vec<usize>>,
-}
+/// So many directories of a path are looked at, from its end.
+const DEEPEST: usize = 64;
 
-impl List {
+impl DigestList {
     /// Lines that state nothing are passed over: remarks, signatures.
     pub(crate) fn parse(text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let stated: Vec<_> = text.lines().filter_map(|line| bsd(line).or_else(|| coreutils(line))).collect();
-        let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
-        for (number, line) in stated.iter().enumerate() {
-            if let Some(name) = line.segments().next() {
-                by_name.entry(name.to_owned()).or_default().push(number);
+        let mut list = Self::default();
+        for stated in text.lines().filter_map(|line| bsd(line).or_else(|| coreutils(line))) {
+            if let Some(file) = &stated.name {
+                let lines = list.files.entry(file.clone()).or_default();
+                if lines.is_empty() {
+                    let name = file.rsplit('/').next().unwrap_or_default();
+                    list.names.entry(name.to_owned()).or_default().push(file.clone());
+                }
+                lines.push(list.stated.len());
             }
+            list.stated.push(stated);
         }
-        Self { stated, by_name }
+        list
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -50,38 +60,25 @@ impl List {
         }
     }
 
-    /// What is stated of the file at the end of a path, which is given in its segments: the lines with its name, and of those
-    /// the ones whose directories agree the most with the path's. A list that is nothing but one digest is for whatever file
-    /// it was named for.
+    /// What is stated of the file at the end of a path, which is given in its parts: of the files whose whole name the path
+    /// ends in, the one with the most directories; if there is none, the only file of that name. A list that is nothing but
+    /// one digest is for whatever file it was named for.
     ///
     /// # Errors
-    /// How many different files of this name the list has, where nothing tells which of them is meant.
+    /// How many files of this name the list has, where nothing tells which of them is meant.
     pub(crate) fn of_path(&self, path: &[impl AsRef<str>]) -> Result<Vec<&Stated>, usize> {
         if let Some(only) = self.only() {
             return Ok(vec![only]);
         }
-        let wanted = || path.iter().rev().map(AsRef::as_ref);
-        let numbers = wanted().next().and_then(|name| self.by_name.get(name));
-        let lines: Vec<_> = numbers.into_iter().flatten().map(|number| &self.stated[*number]).collect();
-        // A line whose whole name lies on the path is nearer than any that also names another directory.
-        let nearness = |line: &Stated| {
-            let alike = line.segments().zip(wanted()).take_while(|(one, other)| one == other).count();
-            (alike == line.segments().count(), alike)
+        let parts: Vec<_> = path.iter().map(AsRef::as_ref).filter(|part| !part.is_empty()).collect();
+        let nearest = parts.len().saturating_sub(DEEPEST)..parts.len();
+        let whole = nearest.filter_map(|from| self.files.get(&parts[from..].join("/"))).next();
+        let lines = match (whole, path.last().and_then(|name| self.names.get(name.as_ref()))) {
+            (Some(lines), _) => Some(lines),
+            (None, Some(files)) if files.len() > 1 => return Err(files.len()),
+            (None, files) => files.and_then(|files| self.files.get(files.first()?)),
         };
-        let nearest = lines.iter().map(|line| nearness(line)).max();
-        let best: Vec<_> = lines.into_iter().filter(|line| Some(nearness(line)) == nearest).collect();
-        let mut files: Vec<Vec<_>> = best.iter().map(|line| line.segments().collect()).collect();
-        files.sort_unstable();
-        files.dedup();
-        if files.len() > 1 { Err(files.len()) } else { Ok(best) }
-    }
-}
-
-impl Stated {
-    /// The parts of its name, the last one first.
-    fn segments(&self) -> impl Iterator<Item = &str> {
-        let parts = self.name.as_deref().unwrap_or_default().split(['/', '\\']).rev();
-        parts.filter(|part| !part.is_empty() && *part != ".")
+        Ok(lines.into_iter().flatten().map(|number| &self.stated[*number]).collect())
     }
 }
 
@@ -94,37 +91,34 @@ fn bsd(line: &str) -> Option<Stated> {
     let algorithm = algorithm.trim();
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let usable = !algorithm.is_empty() && algorithm.chars().all(is_word) && is_digest(digest);
-    usable.then(|| Stated {
-        algorithm: Some(algorithm.to_owned()),
-        digest: digest.to_owned(),
-        name: Some(unescaped(name, escaped)),
-    })
+    let name = file(name, escaped).filter(|_| usable)?;
+    Some(Stated { algorithm: Some(algorithm.to_owned()), digest: digest.to_owned(), name: Some(name) })
 }
 
-/// `HEX  name`, with a star for "binary" in the place of the second blank, or the digest alone.
+/// `HEX  name`, with a star for "binary" in the place of the second blank, or the digest alone. A single blank or a tab
+/// separates as well.
 fn coreutils(line: &str) -> Option<Stated> {
     let (line, escaped) = unmarked(line);
-    let (digest, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
-    let rest = rest.trim_start();
-    let name = rest.strip_prefix('*').unwrap_or(rest);
-    is_digest(digest).then(|| Stated {
-        algorithm: None,
-        digest: digest.to_owned(),
-        name: (!name.is_empty()).then(|| unescaped(name, escaped)),
-    })
+    let (digest, name) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+    let name = name.strip_prefix([' ', '*']).unwrap_or(name);
+    let name = if name.trim().is_empty() { None } else { Some(file(name, escaped)?) };
+    is_digest(digest).then(|| Stated { algorithm: None, digest: digest.to_owned(), name })
 }
 
-/// The line without what surrounds it, and whether its name is written with backslashes: coreutils then begins the line
-/// with one.
+/// The line, and whether its name is written with backslashes: coreutils then begins the line with one.
 fn unmarked(line: &str) -> (&str, bool) {
-    let line = line.trim();
     line.strip_prefix('\\').map_or((line, false), |line| (line, true))
 }
 
-fn unescaped(name: &str, escaped: bool) -> String {
-    if !escaped {
-        return name.to_owned();
-    }
+/// A name without what changes nothing in it. Without a mark at the beginning of the line a backslash is what it is on
+/// Windows.
+fn file(name: &str, escaped: bool) -> Option<String> {
+    let name = if escaped { unescaped(name) } else { name.replace('\\', "/") };
+    let parts: Vec<_> = name.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    (!parts.is_empty()).then(|| parts.join("/"))
+}
+
+fn unescaped(name: &str) -> String {
     let mut plain = String::new();
     let mut chars = name.chars();
     while let Some(c) = chars.next() {
@@ -156,9 +150,8 @@ mod tests {
 
     fn digests(text: &str, path: &str) -> Result<Vec<String>, usize> {
         let path: Vec<_> = path.split('/').collect();
-        List::parse(text)
-            .of_path(&path)
-            .map(|found| found.into_iter().map(|stated| stated.digest.clone()).collect())
+        let list = DigestList::parse(text);
+        list.of_path(&path).map(|found| found.into_iter().map(|stated| stated.digest.clone()).collect())
     }
 
     #[test]
@@ -169,7 +162,7 @@ mod tests {
             format!("# two\nMD5 (x.iso) = {A}\nMD5 (y.iso) = {B}\n"),
             format!("MD5(x.iso)= {A}\nMD5(y.iso)= {B}"),
             format!(
-                "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n{A}  x.iso\n{B}\ty.iso\n-----BEGIN PGP SIGNATURE-----\n"
+                "-----BEGIN PGP SIGNED MESSAGE-----\n\n{A}  x.iso\n{B}\ty.iso\n-----BEGIN PGP SIGNATURE-----\n"
             ),
         ];
         for list in lists {
@@ -181,25 +174,22 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_another_directory_counts_if_no_other_is_nearer() {
-        let list = format!("{A}  amd64/x.iso\n{B}  arm64/x.iso\n");
+    fn of_files_with_one_name_the_one_whose_whole_name_the_path_ends_in_is_meant() {
+        let list = format!("{A}  amd64/x.iso\n{B}  arm64\\x.iso\n");
         assert_eq!(digests(&list, "/pub/amd64/x.iso"), Ok(vec![A.to_owned()]));
         assert_eq!(digests(&list, "/pub/arm64/x.iso"), Ok(vec![B.to_owned()]));
         assert_eq!(digests(&list, "/pub/x.iso"), Err(2));
         assert_eq!(digests(&format!("{list}{A}  ./x.iso"), "/pub/x.iso"), Ok(vec![A.to_owned()]));
+        assert_eq!(digests(&format!("{list}{A}  ./x.iso"), "/pub/arm64/x.iso"), Ok(vec![B.to_owned()]));
         assert_eq!(digests(&format!("{A}  deep/down/x.iso"), "/x.iso"), Ok(vec![A.to_owned()]));
     }
 
     #[test]
     fn several_algorithms_for_one_file_all_count() {
-        let list = format!("MD5 (x) = {A}\nMD5 (y) = {B}\nSHA1 (x) = {A}00000000\n");
-        let names: Vec<_> = List::parse(&list)
-            .of_path(&["x"])
-            .unwrap()
-            .iter()
-            .map(|it| it.algorithm.clone().unwrap())
-            .collect();
-        assert_eq!(names, ["MD5", "SHA1"]);
+        let list = DigestList::parse(&format!("MD5 (x) = {A}\nMD5 (y) = {B}\nSHA1 (x) = {A}00000000\n"));
+        let stated = list.of_path(&["x"]).unwrap();
+        let algorithms: Vec<_> = stated.iter().map(|stated| stated.algorithm.clone().unwrap()).collect();
+        assert_eq!(algorithms, ["MD5", "SHA1"]);
     }
 
     #[test]
@@ -209,17 +199,20 @@ mod tests {
     }
 
     #[test]
-    fn names_that_were_escaped_are_what_they_were() {
-        let name = |line: String| List::parse(&line).stated[0].name.clone();
+    fn names_are_what_they_were() {
+        let name = |line: String| DigestList::parse(&line).stated[0].name.clone();
         assert_eq!(name(format!("\\{A}  a\\\\b\\nc")).as_deref(), Some("a\\b\nc"));
         assert_eq!(name(format!("{A}  a b (1).iso")).as_deref(), Some("a b (1).iso"));
+        assert_eq!(name(format!("{A}  *star and blank ")).as_deref(), Some("*star and blank "));
+        assert_eq!(name(format!("{A} **star")).as_deref(), Some("*star"));
         assert_eq!(name(format!("SHA256 (a (1) = b) = {A}")).as_deref(), Some("a (1) = b"));
     }
 
     proptest! {
         #[test]
-        fn reading_a_list_never_panics(text in "(\\PC|[\\n()=* ]|[0-9a-f]{32})*", path in "\\PC*") {
-            let _ = List::parse(&text).of_path(&[path]);
+        fn reading_a_list_never_panics(text in "(\\PC|[\\n()=* /]|[0-9a-f]{32})*", path in "\\PC*") {
+            let parts: Vec<_> = path.split('/').collect();
+            let _ = DigestList::parse(&text).of_path(&parts);
         }
     }
 }

@@ -1,44 +1,48 @@
 //! Options given meaning: what kind of client, which requests, what screen.
 
 use super::args::{Cli, Options, Style};
-use super::checksums::{self, Listed};
+use super::digests::{self, Listed};
 use super::document::Document;
 use super::render::Screen;
-use super::secrets::{self, Secrets, same_origin};
+use super::secrets::{self, Given};
 use crate::error::Error;
-use crate::{Address, Client, ClientSettings, Digest, Family, Jobs, Proxy, Request};
+use crate::{Address, AddressFamily, Client, ClientSettings, Digest, Jobs, Output, Proxy, Request};
 use clap::CommandFactory as _;
 use percent_encoding::percent_decode_str;
 use std::io::{IsTerminal as _, Read as _};
 use std::num::NonZeroU64;
+use std::path::Path;
 
 /// The options, and what the files that they name hold.
-pub(super) struct Session {
+pub(super) struct Setup {
     pub(super) options: Options,
-    secrets: Secrets,
-    checksums: Option<Listed>,
+    secrets: Given,
+    digests: Option<Listed>,
 }
 
-/// Who names a URL, which decides whose secrets it may hear of.
+/// Who names a URL, which decides what it may hear of.
 #[derive(Clone, Copy)]
 pub(super) enum By<'a> {
     /// The user, or a list of the user's: what was given is for it.
     User,
-    /// Something that came from there, or from no server: what was given is for URLs of the same origin.
+    /// The user, beside the URL of a download: what was given is for URLs of the same origin as that.
+    Beside(Option<&'a Address>),
+    /// A document that came from there, or from no server: no other origin may hear of anything.
     Document(Option<&'a Address>),
 }
 
-impl Session {
+impl Setup {
     /// Reads what the options name; a list of digests may be fetched for that. `urls` are those of the command line.
     pub(super) fn open(options: Options, urls: &[String]) -> Result<Self, Error> {
-        let secrets = Secrets::read(&options)?;
-        let mut session = Self { options, secrets, checksums: None };
-        if let Some(named) = session.options.digests.checksum_file.clone() {
-            let first = urls.first().and_then(|url| Request::new(url).ok());
-            let by = By::Document(first.as_ref().map(Request::address));
-            session.checksums = Some(Listed::read(&Document::read(&named, &session, by)?)?);
+        let secrets = Given::read(&options)?;
+        let mut setup = Self { options, secrets, digests: None };
+        if let Some(named) = setup.options.digests.checksum_file.clone() {
+            // What is wrong with the URLs is told before anything is fetched.
+            let first = setup.requests(urls)?.into_iter().next();
+            let by = By::Beside(first.as_ref().map(Request::address));
+            setup.digests = Some(Listed::read(&Document::read(&named, &setup, by)?)?);
         }
-        Ok(session)
+        Ok(setup)
     }
 
     /// The client that the options describe.
@@ -62,9 +66,9 @@ impl Session {
         settings.insecure = options.insecure;
         settings.resolve.clone_from(&options.resolve);
         settings.family = match (options.ipv4, options.ipv6) {
-            (true, _) => Family::V4,
-            (_, true) => Family::V6,
-            _ => Family::Any,
+            (true, _) => AddressFamily::V4,
+            (_, true) => AddressFamily::V6,
+            _ => AddressFamily::Any,
         };
         settings.interface.clone_from(&options.interface);
         settings.proxy = proxy(options)?;
@@ -76,7 +80,8 @@ impl Session {
     /// The requests for the URLs on the command line.
     pub(super) fn requests(&self, urls: &[String]) -> Result<Vec<Request>, Error> {
         let given = |url: &String| {
-            self.request(url, By::User).map_err(|error| {
+            let request = self.request(url, By::User).and_then(|request| self.with_listed_digests(request));
+            request.map_err(|error| {
                 // What should be a URL may be a command that stands behind a flag.
                 let is_command = Cli::command().find_subcommand(url).is_some();
                 let hint = || format!("a command stands before all flags: haul {url} …");
@@ -115,34 +120,45 @@ impl Session {
         if let Some(command) = options.refresh_cmd.clone() {
             request = request.renewed_by(move || printed_by(&command));
         }
-        let path = decoded(request.address().path());
-        request = self.digests(&path)?.into_iter().fold(request, Request::digest);
+        for digest in digests::given(&options.digests)? {
+            request = request.digest(digest);
+        }
         Ok(self.with_secrets(request, by))
     }
 
     /// A request for something that is no download of the user's.
-    pub(super) fn request_alone(&self, url: &str, by: By<'_>) -> Result<Request, Error> {
+    pub(super) fn bare_request(&self, url: &str, by: By<'_>) -> Result<Request, Error> {
         Ok(self.with_secrets(Request::new(url)?, by))
     }
 
     fn with_secrets(&self, request: Request, by: By<'_>) -> Request {
-        let is_meant = match by {
-            By::User => true,
-            By::Document(home) => home.is_some_and(|home| same_origin(home, request.address())),
+        match by {
+            By::User => self.secrets.for_url(request),
+            By::Beside(Some(url)) if url.origin() == request.address().origin() => {
+                self.secrets.for_url(request)
+            }
+            By::Beside(_) => self.secrets.for_host(request),
+            By::Document(home) => self.secrets.for_url(request).named_by_document(home),
+        }
+    }
+
+    /// Adds the digests that a list has for the file: by the path of the URL or, where that is not in it, by its own name.
+    pub(super) fn with_listed_digests(&self, request: Request) -> Result<Request, Error> {
+        let Some(listed) = &self.digests else {
+            return Ok(request);
         };
-        if is_meant { self.secrets.for_url(request) } else { self.secrets.for_host(request) }
+        let mut paths = vec![parts(request.address().path(), true)];
+        if let Output::File(path) = &request.output {
+            paths.push(parts(&path.to_string_lossy(), false));
+        }
+        Ok(listed.of(&paths)?.into_iter().fold(request, Request::digest))
     }
 
-    /// Whether something was given that a URL must be named for.
-    pub(super) fn has_secrets_for_a_url(&self) -> bool {
-        self.secrets.need_url()
-    }
-
-    /// The digests that the file at the end of this path must have.
-    pub(super) fn digests(&self, path: &[impl AsRef<str>]) -> Result<Vec<Digest>, Error> {
-        let mut digests = checksums::given(&self.options.digests)?;
-        if let Some(listed) = &self.checksums {
-            digests.extend(listed.of(path)?);
+    /// The digests that a file of the user's must have.
+    pub(super) fn digests(&self, file: &Path) -> Result<Vec<Digest>, Error> {
+        let mut digests = digests::given(&self.options.digests)?;
+        if let Some(listed) = &self.digests {
+            digests.extend(listed.of(&[parts(&file.to_string_lossy(), false)])?);
         }
         Ok(digests)
     }
@@ -150,14 +166,28 @@ impl Session {
     /// Whether there is a digest that can be that of one file only.
     pub(super) fn has_digest_of_one(&self) -> bool {
         let flags = &self.options.digests;
-        let listed = self.checksums.as_ref().is_some_and(Listed::is_for_one);
+        let listed = self.digests.as_ref().is_some_and(Listed::is_for_one);
         flags.sha256.is_some() || !flags.checksum.is_empty() || listed
+    }
+
+    /// Whether something was given that a URL must be named for.
+    pub(super) fn has_secrets_for_a_url(&self) -> bool {
+        self.secrets.need_url()
+    }
+
+    /// Whether everything goes to the standard output.
+    pub(super) fn streams(&self) -> bool {
+        self.options.output.as_ref().is_some_and(|path| path.as_os_str() == "-")
     }
 }
 
-/// The segments of a URL's path.
-fn decoded(path: &str) -> Vec<String> {
-    path.split('/').map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned()).collect()
+/// The parts of a path, which is percent-encoded where it is a URL's.
+fn parts(path: &str, encoded: bool) -> Vec<String> {
+    let part = |part: &str| match encoded {
+        true => percent_decode_str(part).decode_utf8_lossy().into_owned(),
+        false => part.to_owned(),
+    };
+    path.split('/').map(part).collect()
 }
 
 fn proxy(options: &Options) -> Result<Proxy, Error> {

@@ -1,0 +1,22 @@
+//! Texts that the user names, as files or `-`, read up to a bound.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Reads the text; `-` is the standard input.
+pub(super) fn read_or_stdin(path: &Path, largest: u64) -> io::Result<String> {
+    if path.as_os_str() == "-" { from(io::stdin(), largest) } else { read(path, largest) }
+}
+
+/// Reads the text of a file, which may be a pipe.
+pub(super) fn read(path: &Path, largest: u64) -> io::Result<String> {
+    #[expect(clippy::disallowed_methods, reason = "a file that the user names")]
+    from(File::open(path)?, largest)
+}
+
+fn from(reader: impl Read, largest: u64) -> io::Result<String> {
+    let mut text = String::new();
+    reader.take(largest + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > largest { Err(io::Error::other("it is too large")) } else { Ok(text) }
+}

@@ -1,0 +1,165 @@
+//! The digests that files must have, from the command line and from lists of them.
+
+use super::args::Digests;
+use super::document::Document;
+use crate::error::Error;
+use crate::formats::digest_list::{DigestList, Stated};
+use crate::formats::escape;
+use crate::{Algorithm, Digest};
+
+/// Those of `--sha256` and `--checksum`, in order.
+pub(super) fn given(flags: &Digests) -> Result<Vec<Digest>, Error> {
+    let mut digests = Vec::new();
+    if let Some(hex) = &flags.sha256 {
+        digests.push(Digest::from_hex(Algorithm::Sha256, hex.trim())?);
+    }
+    for spec in &flags.checksum {
+        digests.push(spec.parse()?);
+    }
+    Ok(digests)
+}
+
+/// `--checksum-file`: a list that was read.
+pub(super) struct Listed {
+    list: DigestList,
+    shown: String,
+    hint: Hint,
+}
+
+/// What the name of a list says of its digests, where their length leaves it open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hint {
+    Sha,
+    Blake2,
+    Blake3,
+}
+
+impl Hint {
+    /// By whole words: `x-1.0b2.tar.gz.sha256` is no list of `b2sum`.
+    fn of(name: &str) -> Self {
+        let name = name.to_ascii_lowercase();
+        let words = || name.split(|c: char| !c.is_ascii_alphanumeric());
+        let is = |known: &[&str]| words().any(|word| known.contains(&word));
+        match () {
+            () if words().any(|word| word.starts_with("sha")) => Self::Sha,
+            () if is(&["b2", "b2sum", "b2sums", "blake2", "blake2b"]) => Self::Blake2,
+            () if is(&["b3", "b3sum", "b3sums", "blake3"]) => Self::Blake3,
+            () => Self::Sha,
+        }
+    }
+}
+
+impl Listed {
+    /// # Errors
+    /// `Usage`, if there is nothing in it that could be a digest.
+    pub(super) fn read(document: &Document) -> Result<Self, Error> {
+        let (list, shown) = (DigestList::parse(&document.text), document.shown.clone());
+        if list.is_empty() {
+            return Err(Error::usage(format!("{shown} states no digest at all"))
+                .with_hint("a list has lines like those of sha256sum, or like 'SHA256 (name) = HEX'"));
+        }
+        Ok(Self { list, shown, hint: Hint::of(document.name()) })
+    }
+
+    /// Whether it is a digest and nothing else, which can be that of one file only.
+    pub(super) fn is_for_one(&self) -> bool {
+        self.list.only().is_some()
+    }
+
+    /// The digests of the file at the end of the first of these paths that the list has a file for. They are given in their
+    /// parts, decoded.
+    ///
+    /// # Errors
+    /// `Usage`, if the list has none, or several of different files.
+    pub(super) fn of(&self, paths: &[Vec<String>]) -> Result<Vec<Digest>, Error> {
+        let shown = &self.shown;
+        let name = |path: &[String]| escape::clip(path.last().map_or("", String::as_str), 100).into_owned();
+        for path in paths {
+            let lines = self.list.of_path(path).map_err(|count| {
+                let name = name(path);
+                Error::usage(format!(
+                    "{shown} has {count} files of the name {name:?}, and none that the path ends in"
+                ))
+            })?;
+            let digests: Vec<_> = lines.iter().filter_map(|stated| self.digest(stated)).collect();
+            match (lines.is_empty(), digests.is_empty()) {
+                (true, _) => {}
+                (false, true) => {
+                    let name = name(path);
+                    return Err(Error::usage(format!(
+                        "{shown} states no digest of {name:?} that haul can compute"
+                    )));
+                }
+                (false, false) => return Ok(digests),
+            }
+        }
+        let name = paths.first().map(|path| name(path)).unwrap_or_default();
+        Err(Error::usage(format!("{shown} states no digest of {name:?}")))
+    }
+
+    fn digest(&self, stated: &Stated) -> Option<Digest> {
+        let algorithm = match &stated.algorithm {
+            // OpenSSL says which SHA it is that has 256 bits.
+            Some(name) => name.to_ascii_lowercase().replace("sha2-", "sha").parse().ok()?,
+            None => match (stated.digest.len(), self.hint) {
+                (32, _) => Algorithm::Md5,
+                (40, _) => Algorithm::Sha1,
+                (64, Hint::Sha) => Algorithm::Sha256,
+                (64, Hint::Blake3) => Algorithm::Blake3,
+                (128, Hint::Sha) => Algorithm::Sha512,
+                (128, Hint::Blake2) => Algorithm::Blake2b,
+                _ => return None,
+            },
+        };
+        Digest::from_hex(algorithm, &stated.digest).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(text: &str, shown: &str) -> Listed {
+        Listed::read(&Document { text: text.to_owned(), shown: shown.to_owned(), home: None }).unwrap()
+    }
+
+    fn path(name: &str) -> Vec<Vec<String>> {
+        vec![vec![name.to_owned()]]
+    }
+
+    fn algorithms(text: &str, shown: &str) -> Vec<String> {
+        let digests = listed(text, shown).of(&path("x")).unwrap();
+        digests.iter().map(|digest| digest.algorithm().to_string()).collect()
+    }
+
+    #[test]
+    fn the_length_tells_the_algorithm_and_the_name_of_the_list_where_that_is_not_enough() {
+        let line = |digits: usize| format!("{}  x\n", "0".repeat(digits));
+        for (digits, shown, algorithm) in [
+            (32, "MD5SUMS", "md5"),
+            (40, "x.sha1", "sha1"),
+            (64, "SHA256SUMS", "sha256"),
+            (64, "/b3/sums", "sha256"),
+            (64, "B3SUMS", "blake3"),
+            (64, "x-1.0b2.tar.gz.sha256", "sha256"),
+            (64, "x-1.0b2.tar.gz.sums", "sha256"),
+            (64, "BLAKE3", "blake3"),
+            (128, "SHA512SUMS", "sha512"),
+            (128, "B2SUMS", "blake2b"),
+            (128, "x.b2sum", "blake2b"),
+        ] {
+            assert_eq!(algorithms(&line(digits), shown), [algorithm], "{shown}");
+        }
+        let named = format!("SHA2-256(x)= {0}\nBLAKE2b (x) = {0}{0}\nSHA3-256 (x) = {0}\n", "0".repeat(64));
+        assert_eq!(algorithms(&named, "sums"), ["sha256", "blake2b"]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_listed_is_not_taken_for_one_that_is() {
+        let list = listed(&format!("{}  y\n{}  z\n", "0".repeat(64), "0".repeat(56)), "SUMS");
+        assert!(list.of(&path("x")).unwrap_err().to_string().contains("states no digest of \"x\""));
+        assert!(list.of(&path("z")).unwrap_err().to_string().contains("can compute"));
+        assert!(list.of(&[]).is_err() && !list.is_for_one());
+        assert!(listed(&"0".repeat(64), "x.sha256").is_for_one());
+    }
+}
