@@ -197,10 +197,22 @@ impl Request {
         self
     }
 
-    /// It was a document that named the URL and the mirrors, which came from `home`, or from no server: no other origin
-    /// hears of anything that was given.
-    #[cfg(feature = "cli")]
-    pub(crate) fn named_by_document(mut self, home: Option<&Address>) -> Self {
+    /// Says that it was a document that named the URL and the mirrors, and that it came from the server of `home`, or from
+    /// none. A document may come from anybody: no server of another origin hears of what was given to this request, or
+    /// is shown the certificate of the client.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), haul::Error> {
+    /// let list = haul::Request::new("https://example.org/list.txt")?.bearer("t0ken");
+    /// let found_in_it = haul::Request::new("https://mirror.example.net/disk.img")?
+    ///     .bearer("t0ken")
+    ///     .named_by_document(Some(list.address()));
+    /// # let _ = found_in_it;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn named_by_document(mut self, home: Option<&Address>) -> Self {
         self.named_by = NamedBy::Document(home.map(Address::origin));
         self
     }
