@@ -135,14 +135,18 @@ fn described(entry: &Entry, home: Option<&Address>, setup: &Setup) -> Result<Req
     Ok(request)
 }
 
-/// Names the file, unless the command line does.
+/// Names the file, unless the command line does, and the directory below the user's that it goes to, which is created.
 fn saved_as(entry: &Entry, setup: &Setup, mut request: Request) -> Request {
     let options = &setup.options;
-    if let Some(below) = &entry.directory {
-        request = request.directory(options.dir.as_deref().unwrap_or(Path::new(".")).join(below));
+    let output = entry.output.as_deref().map(Path::new).filter(|_| options.output.is_none());
+    let above = output.and_then(Path::parent).filter(|above| !above.as_os_str().is_empty());
+    if entry.directory.is_some() || above.is_some() {
+        let base = options.dir.as_deref().unwrap_or(Path::new("."));
+        let below = entry.directory.as_deref().map_or(base.to_owned(), |below| base.join(below));
+        request = request.directory(above.map_or(below.clone(), |above| below.join(above)));
     }
-    match &entry.output {
-        Some(name) if options.output.is_none() => request.output(name),
-        _ => request,
+    match output.and_then(Path::file_name) {
+        Some(name) => request.output(name),
+        None => request,
     }
 }

@@ -169,3 +169,17 @@ fn the_command_line_names_the_file_if_it_is_one() {
     sandbox.haul().args(["--metalink", "d.meta4", "-d", "below"]).run().assert_ok();
     sandbox.assert_ok_file(&PAYLOAD, "below/disk.img");
 }
+
+#[test]
+fn directories_in_a_name_are_made_below_the_users() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    sandbox.write("d.meta4", document(&[("sub/deep/x", &[server.url("/x")], None)]));
+    sandbox.haul().args(["--metalink", "d.meta4"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "sub/deep/x");
+    sandbox.haul().args(["--metalink", "d.meta4", "-d", "mine"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "mine/sub/deep/x");
+    sandbox.write("list", format!("{}\n  out=a/b\n  dir=c\n", server.url("/y")));
+    sandbox.haul().args(["-i", "list"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "c/a/b");
+}
