@@ -220,6 +220,7 @@ pub fn verdict(bytes: &[u8]) {
         range: (choice & 8 != 0).then(|| ByteRange::new(100, 200)),
         if_range: choice & 16 != 0,
         digest_expected: choice & 32 != 0,
+        length_expected: (choice & 64 != 0).then_some(1000),
     };
     match judge(&asked, known.as_ref(), &answer) {
         Verdict::Partial { stated, representation } => {
@@ -227,6 +228,10 @@ pub fn verdict(bytes: &[u8]) {
             assert!(asked.range.is_some_and(|wanted| stated.contains(wanted.start())));
             assert!(representation.complete_length.is_none_or(|length| stated.end() <= length));
             assert!(answer.coding.is_none() && !answer.is_multipart());
+            assert_eq!(
+                representation.complete_length.or(asked.length_expected),
+                asked.length_expected.or(representation.complete_length)
+            );
             assert_same(known.as_ref(), &representation);
         }
         Verdict::Whole { representation, .. } => {

@@ -46,6 +46,7 @@ impl Rehearsal {
             retry: RetryPolicy::default(),
             stall: Duration::from_secs(30),
             digest_expected: false,
+            length_expected: None,
             in_order: false,
             window: None,
             may_restart: true,

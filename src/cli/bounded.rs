@@ -15,8 +15,18 @@ pub(super) fn read(path: &Path, largest: u64) -> io::Result<String> {
     from(File::open(path)?, largest)
 }
 
+/// The same where a few bytes may be of another coding than the rest.
+pub(super) fn read_lossy(path: &Path, largest: u64) -> io::Result<String> {
+    #[expect(clippy::disallowed_methods, reason = "a file that the user names")]
+    Ok(String::from_utf8_lossy(&bytes(File::open(path)?, largest)?).into_owned())
+}
+
 fn from(reader: impl Read, largest: u64) -> io::Result<String> {
-    let mut text = String::new();
-    reader.take(largest + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > largest { Err(io::Error::other("it is too large")) } else { Ok(text) }
+    String::from_utf8(bytes(reader, largest)?).map_err(|_| io::Error::other("it is no text in UTF-8"))
+}
+
+fn bytes(reader: impl Read, largest: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest { Err(io::Error::other("it is too large")) } else { Ok(bytes) }
 }

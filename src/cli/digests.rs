@@ -55,7 +55,8 @@ impl Listed {
     pub(super) fn read(document: &Document) -> Result<Self, Error> {
         let (list, shown) = (DigestList::parse(&document.text), document.shown.clone());
         if list.is_empty() {
-            return Err(Error::usage(format!("{shown} states no digest at all"))
+            return Err(document
+                .refused("it states no digest at all")
                 .with_hint("a list has lines like those of sha256sum, or like 'SHA256 (name) = HEX'"));
         }
         Ok(Self { list, shown, hint: Hint::of(document.name()) })

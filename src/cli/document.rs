@@ -2,10 +2,12 @@
 
 use super::bounded;
 use super::commands::runtime;
+use super::output;
 use super::setup::{By, Setup};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::{Address, Connections, Request};
+use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +39,12 @@ impl Document {
         Ok(Self { text, shown, home: None })
     }
 
+    /// Says that it is not what it should be, be that a server's doing or the user's.
+    pub(super) fn refused(&self, why: impl fmt::Display) -> Error {
+        let kind = if self.home.is_some() { Kind::Http } else { Kind::Usage };
+        Error::new(kind, format!("{}: {why}", self.shown))
+    }
+
     /// The last part of its name.
     pub(super) fn name(&self) -> &str {
         let path = self.home.as_ref().map_or(self.shown.as_str(), Address::path);
@@ -49,16 +57,19 @@ fn fetched(request: Request, setup: &Setup) -> Result<String, Error> {
     let shown = request.address().to_string();
     let request = request.stream(kept.clone()).connections(Connections::AtMost(1));
     let (client, runtime) = (setup.client()?, runtime()?);
+    if !setup.options.quiet {
+        output::say(format_args!("haul: note: reading {shown}"));
+    }
     let outcome = runtime.block_on(async { client.start(request).join().await });
     // Whoever still looks a name up must not keep the process.
     runtime.shutdown_background();
     let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.overflowed {
-        return Err(Error::usage(format!("{shown} is too large to be a list")));
+        return Err(Error::new(Kind::Http, format!("{shown} is too large to be a list")));
     }
     outcome?;
-    String::from_utf8(std::mem::take(&mut kept.bytes))
-        .map_err(|_| Error::usage(format!("{shown} is no text")))
+    let text = String::from_utf8(std::mem::take(&mut kept.bytes));
+    text.map_err(|_| Error::new(Kind::Http, format!("{shown} is no text in UTF-8")))
 }
 
 /// Keeps what is written to it.

@@ -38,10 +38,10 @@ impl List {
 
     /// Reads a Metalink document, from a server if it is named by a URL.
     pub(super) fn metalink(named: &str, setup: &Setup) -> Result<Self, Error> {
-        let Document { text, shown, home } = Document::read(named, setup, By::User)?;
-        let files = metalink::parse(&text)
-            .map_err(|why| Error::usage(format!("{shown}: {}", escape::clip(&why, 300))))?;
-        Ok(Self { content: Content::Files(files, home), shown })
+        let document = Document::read(named, setup, By::User)?;
+        let files = metalink::parse(&document.text);
+        let files = files.map_err(|why| document.refused(escape::clip(&why, 300)))?;
+        Ok(Self { content: Content::Files(files, document.home), shown: document.shown })
     }
 
     /// Whether nothing in it may hear of what was given for a URL.
@@ -116,7 +116,11 @@ fn listed(entry: &Entry, setup: &Setup) -> Result<Request, Error> {
 /// A file that a Metalink document describes. Its mirrors are used where a digest shows that they hold the same file, and
 /// what a wrong one gave could be taken back.
 fn described(entry: &Entry, home: Option<&Address>, setup: &Setup) -> Result<Request, Error> {
-    let mut request = saved_as(entry, setup, setup.request(&entry.url, By::Document(home))?);
+    // What is no URL says nothing of the others.
+    let mut sources =
+        std::iter::once(&entry.url).chain(&entry.mirrors).filter(|url| Request::new(url).is_ok());
+    let url = sources.next().unwrap_or(&entry.url);
+    let mut request = saved_as(entry, setup, setup.request(url, By::Document(home))?);
     for checksum in &entry.checksums {
         match checksum.parse::<Digest>() {
             Ok(digest) => request = request.digest(digest),
@@ -128,7 +132,7 @@ fn described(entry: &Entry, home: Option<&Address>, setup: &Setup) -> Result<Req
     request = setup.with_listed_digests(request)?;
     let proven = request.digests.iter().any(|digest| digest.algorithm().is_collision_resistant());
     if proven && !setup.streams() {
-        for mirror in &entry.mirrors {
+        for mirror in sources {
             request = request.mirror(mirror)?;
         }
     }
@@ -144,6 +148,9 @@ fn saved_as(entry: &Entry, setup: &Setup, mut request: Request) -> Request {
         let base = options.dir.as_deref().unwrap_or(Path::new("."));
         let below = entry.directory.as_deref().map_or(base.to_owned(), |below| base.join(below));
         request = request.directory(above.map_or(below.clone(), |above| below.join(above)));
+    }
+    if let Some(size) = entry.size {
+        request = request.size(size);
     }
     match output.and_then(Path::file_name) {
         Some(name) => request.output(name),

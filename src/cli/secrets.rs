@@ -106,7 +106,8 @@ fn netrc(options: &Options) -> Result<Option<Arc<Netrc>>, Error> {
             None => return Ok(None),
         },
     };
-    Ok(Some(Arc::new(Netrc::parse(&text(&path, LARGEST)?))))
+    let text = bounded::read_lossy(&path, LARGEST).map_err(|error| unreadable(&path, &error))?;
+    Ok(Some(Arc::new(Netrc::parse(&text))))
 }
 
 fn cookies(path: &Path) -> Result<Arc<Cookies>, Error> {
@@ -116,12 +117,24 @@ fn cookies(path: &Path) -> Result<Arc<Cookies>, Error> {
             "-b names a file with cookies; a cookie itself is given with -H 'Cookie: NAME=VALUE'",
         ));
     }
-    Ok(Arc::new(Cookies::parse(&text(path, LARGEST_JAR)?)))
+    let text = bounded::read_lossy(path, LARGEST_JAR).map_err(|error| unreadable(path, &error))?;
+    let cookies = Cookies::parse(&text);
+    let says_something = |line: &str| !line.trim().is_empty() && !line.starts_with('#');
+    if cookies.is_empty() && text.lines().any(says_something) {
+        return Err(Error::usage(format!("{} holds no cookies in the form of Netscape", path.display()))
+            .with_hint(
+                "each is a line of seven fields with tabs between them; browsers export it as cookies.txt",
+            ));
+    }
+    Ok(Arc::new(cookies))
 }
 
 /// A file's text without the line break at its end.
 fn text(path: &Path, largest: u64) -> Result<String, Error> {
-    let read = bounded::read(path, largest);
-    let text = read.map_err(|error| Error::usage(format!("cannot read {}: {error}", path.display())))?;
+    let text = bounded::read(path, largest).map_err(|error| unreadable(path, &error))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::usage(format!("cannot read {}: {error}", path.display()))
 }

@@ -175,6 +175,16 @@ impl Setup {
         self.secrets.need_url()
     }
 
+    /// Refuses what names files where a command has its own.
+    pub(super) fn refuse_lists(&self, command: &str) -> Result<(), Error> {
+        if self.options.input_file.is_some() || self.options.metalink.is_some() {
+            return Err(Error::usage(format!(
+                "{command} takes no list: -i and --metalink make no sense with it"
+            )));
+        }
+        Ok(())
+    }
+
     /// Whether everything goes to the standard output.
     pub(super) fn streams(&self) -> bool {
         self.options.output.as_ref().is_some_and(|path| path.as_os_str() == "-")

@@ -354,6 +354,9 @@ impl Driver {
         for lane in lanes {
             self.collect(&lane);
         }
+        if let Err(error) = self.transfer.check_length(false) {
+            self.transfer.fail(error);
+        }
         match &mut self.work {
             Work::File(work) => {
                 work.advance(self.transfer.written().front());

@@ -77,6 +77,7 @@ pub struct Request {
     pub(crate) create_directory: bool,
     pub(crate) output: Output,
     pub(crate) digests: Vec<Digest>,
+    pub(crate) size: Option<u64>,
     pub(crate) connections: Connections,
     /// More cannot be opened, whatever is wanted.
     pub(crate) most_connections: usize,
@@ -109,6 +110,7 @@ impl Request {
             create_directory: false,
             output: Output::Named,
             digests: Vec::new(),
+            size: None,
             connections: Connections::Auto,
             most_connections: usize::MAX,
             min_split: None,
@@ -153,6 +155,14 @@ impl Request {
     #[must_use]
     pub fn digest(mut self, digest: Digest) -> Self {
         self.digests.push(digest);
+        self
+    }
+
+    /// The file has so many bytes: a source that states another length is refused, and what grows beyond it is given up.
+    /// Only a digest proves what the bytes are.
+    #[must_use]
+    pub fn size(mut self, bytes: u64) -> Self {
+        self.size = Some(bytes);
         self
     }
 

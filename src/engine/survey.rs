@@ -100,6 +100,7 @@ fn refusal(answer: &Answer) -> Error {
         retry: RetryPolicy { attempts: 0, ..RetryPolicy::default() },
         stall: Duration::MAX,
         digest_expected: false,
+        length_expected: None,
         in_order: false,
         window: None,
         may_restart: false,

@@ -49,6 +49,7 @@ impl Cookies {
     /// Reads the text of a cookie file. Lines that are no cookies are passed over.
     #[must_use]
     pub fn parse(text: &str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut cookies = Self::default();
         for (number, line) in text.lines().enumerate() {
             if let Some((domain, cookie)) = cookie(number, line) {
@@ -56,6 +57,12 @@ impl Cookies {
             }
         }
         cookies
+    }
+
+    /// Whether there are none, be it that the text was something else.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.domains.is_empty()
     }
 
     /// The value of the `Cookie` field for a request (RFC 6265 §5.4), if there is anything for it: the longest path first,

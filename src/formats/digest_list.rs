@@ -30,11 +30,12 @@ const SHORTEST: usize = 32;
 const DEEPEST: usize = 64;
 
 impl DigestList {
-    /// Lines that state nothing are passed over: remarks, signatures.
+    /// Lines that state nothing are passed over. Where a part of the text is signed, nothing else in it counts: somebody may
+    /// have checked the signature, and it says nothing of what stands around that part.
     pub(crate) fn parse(text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut list = Self::default();
-        for stated in text.lines().filter_map(|line| bsd(line).or_else(|| coreutils(line))) {
+        for stated in signed(text).filter_map(|line| bsd(line).or_else(|| coreutils(line))) {
             if let Some(file) = &stated.name {
                 let lines = list.files.entry(file.clone()).or_default();
                 if lines.is_empty() {
@@ -80,6 +81,17 @@ impl DigestList {
         };
         Ok(lines.into_iter().flatten().map(|number| &self.stated[*number]).collect())
     }
+}
+
+/// The lines of the signed part, or all of them if there is none (RFC 9580 §7). In a signed part a dash and a blank may stand
+/// before a line.
+fn signed(text: &str) -> impl Iterator<Item = &str> {
+    let begins = |line: &str| line.trim_end() == "-----BEGIN PGP SIGNED MESSAGE-----";
+    let is_signed = text.lines().any(begins);
+    let lines = text.lines().skip_while(move |line| is_signed && !begins(line)).skip(usize::from(is_signed));
+    let lines =
+        lines.take_while(move |line| !is_signed || !line.starts_with("-----BEGIN PGP SIGNATURE-----"));
+    lines.map(move |line| line.strip_prefix("- ").filter(|_| is_signed).unwrap_or(line))
 }
 
 /// `SHA256 (name) = HEX`, and what OpenSSL makes of it: `SHA2-256(name)= HEX`.
@@ -171,6 +183,18 @@ mod tests {
             assert_eq!(digests(&list, "/pub/z.iso"), Ok(vec![]), "{list}");
             assert_eq!(digests(&list, "/pub/"), Ok(vec![]), "{list}");
         }
+    }
+
+    #[test]
+    fn beside_a_signed_part_nothing_counts() {
+        let (begin, end) =
+            ("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n", "-----BEGIN PGP SIGNATURE-----\n");
+        let list = format!(
+            "{B}  rel/x\n{begin}{A}  x\n- {B}  y\n{end}{B}  z\n-----END PGP SIGNATURE-----\n{B}  rel/x\n"
+        );
+        assert_eq!(digests(&list, "/rel/x"), Ok(vec![A.to_owned()]));
+        assert_eq!(digests(&list, "/rel/y"), Ok(vec![B.to_owned()]));
+        assert_eq!(digests(&list, "/rel/z"), Ok(vec![]));
     }
 
     #[test]

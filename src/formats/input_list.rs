@@ -27,6 +27,8 @@ pub(crate) struct Entry {
     pub(crate) checksums: Vec<String>,
     /// As `--header` takes them.
     pub(crate) headers: Vec<String>,
+    /// In bytes.
+    pub(crate) size: Option<u64>,
 }
 
 /// What a list says, one file after the other, so that the longest one takes no more memory than its text.
@@ -64,6 +66,7 @@ struct Object {
     checksum: Checksums,
     #[serde(default)]
     headers: Vec<String>,
+    size: Option<u64>,
 }
 
 /// One digest, or several.
@@ -156,6 +159,7 @@ fn object(text: &str) -> Result<Entry, String> {
         directory: object.dir.map(below).transpose()?,
         checksums,
         headers: object.headers,
+        size: object.size,
     })
 }
 

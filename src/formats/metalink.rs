@@ -55,6 +55,7 @@ enum Element {
     Group,
     Url,
     Hash,
+    Size,
     Other,
 }
 
@@ -68,6 +69,7 @@ impl Element {
             (Some(Self::File), "resources" | "verification") => Self::Group,
             (Some(Self::File | Self::Group), "url") => Self::Url,
             (Some(Self::File | Self::Group), "hash") => Self::Hash,
+            (Some(Self::File), "size") => Self::Size,
             _ => Self::Other,
         }
     }
@@ -120,8 +122,11 @@ impl Reading {
             (Element::File, _) => {
                 let name = attribute(tag, "name").map(|name| name.trim().to_owned());
                 let name = name.filter(|name| !name.is_empty()).ok_or("a file without a name")?;
+                if name.split('/').any(|part| part.starts_with('.')) || name.contains(char::is_control) {
+                    return Err(format!("{name:?}: a document may not name hidden files"));
+                }
                 let output = below(name.clone()).map_err(|why| format!("{name:?}: {why}"))?;
-                self.files.push(Draft { line: self.line + 1, output, urls: Vec::new(), hashes: Vec::new() });
+                self.files.push(Draft { line: self.line + 1, output, ..Draft::default() });
             }
             (Element::Url, Some(file)) => {
                 let other = attribute(tag, "type").is_some_and(|kind| !kind.starts_with("http"));
@@ -132,6 +137,7 @@ impl Reading {
                 file.hashes.push((attribute(tag, "type").unwrap_or_default(), String::new()));
                 self.text.clear();
             }
+            (Element::Size, _) => self.text.clear(),
             _ => {}
         }
         Ok(())
@@ -142,6 +148,7 @@ impl Reading {
         let place = self.files.last_mut().and_then(|file| match element {
             Some(Element::Url) => file.urls.last_mut().map(|source| &mut source.url),
             Some(Element::Hash) => file.hashes.last_mut().map(|(_, digest)| digest),
+            Some(Element::Size) => Some(&mut file.size),
             _ => None,
         });
         if let Some(place) = place {
@@ -151,7 +158,7 @@ impl Reading {
     }
 
     fn write(&mut self, text: &str) {
-        if matches!(self.open.last(), Some(Element::Url | Element::Hash)) {
+        if matches!(self.open.last(), Some(Element::Url | Element::Hash | Element::Size)) {
             self.text.push_str(text);
         }
     }
@@ -177,12 +184,14 @@ fn rank(tag: &BytesStart<'_>) -> Rank {
 }
 
 /// A file as the document describes it.
+#[derive(Default)]
 struct Draft {
     line: usize,
     output: String,
     urls: Vec<Source>,
     /// Functions and digests.
     hashes: Vec<(String, String)>,
+    size: String,
 }
 
 struct Source {
@@ -206,6 +215,7 @@ impl Draft {
             url,
             mirrors: urls.take(MOST_MIRRORS).collect(),
             output: Some(self.output),
+            size: self.size.parse().ok(),
             checksums: self
                 .hashes
                 .into_iter()
@@ -250,6 +260,7 @@ mod tests {
         assert_eq!((a.line, a.url.as_str()), (3, "http://one.example/a.iso?x=1&y=2"));
         assert_eq!(a.mirrors, ["https://two.example/a.iso", "HTTPS://four.example/a.iso"]);
         assert_eq!(a.checksums, ["sha-256:f0ad929cd259957e160ea442eb80986b5f", "md5:00"]);
+        assert_eq!((a.size, b.size), (Some(14_471_447), None));
         assert_eq!((a.output.as_deref(), b.output.as_deref()), (Some("a.iso"), Some("sub/b.iso")));
         assert_eq!((b.line, b.url.as_str()), (15, "https://one.example/b"));
         assert!(b.mirrors.is_empty() && b.checksums.is_empty());
@@ -271,7 +282,9 @@ mod tests {
     // RFC 5854 §4.1.2.1
     #[test]
     fn no_name_leads_out_of_the_directory() {
-        for name in ["../x", "/etc/x", "a/../../x", "..", "", "&#46;&#46;/x"] {
+        for name in
+            ["../x", "/etc/x", "a/../../x", "..", "", "&#46;&#46;/x", ".profile", "a/.ssh/x", "a\u{1b}b"]
+        {
             let text = format!(r#"<metalink><file name="{name}"><url>http://h/x</url></file></metalink>"#);
             assert!(parse(&text).is_err(), "{name:?}");
         }

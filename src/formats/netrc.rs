@@ -33,6 +33,7 @@ impl Netrc {
     /// Reads the text of a netrc file. What makes no sense in it is passed over.
     #[must_use]
     pub fn parse(text: &str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut words = Words(text.chars().peekable());
         let mut netrc = Self::default();
         // Without a name what follows is nobody's.

@@ -39,6 +39,8 @@ pub(crate) struct Policy {
     pub(crate) stall: Duration,
     /// A digest will prove the file, so ranges may be joined without a strong validator.
     pub(crate) digest_expected: bool,
+    /// How many bytes the file has, according to whoever named it.
+    pub(crate) length_expected: Option<u64>,
     /// Somebody follows the contiguous front.
     pub(crate) in_order: bool,
     /// Nothing is asked for further than this beyond the front (a pipe with bounded memory).
@@ -478,6 +480,20 @@ impl Transfer {
     pub(crate) fn joinable(&self) -> bool {
         self.policy.digest_expected
             || self.known.as_ref().is_some_and(|known| known.validators.strong().is_some())
+    }
+
+    /// Holds what has come, of a length that no answer stated, against the length that was to be expected; `all` says that
+    /// no more will come.
+    pub(crate) fn check_length(&self, all: bool) -> Result<(), Error> {
+        let length = self.written.len();
+        match self.policy.length_expected {
+            Some(expected) if length > expected || (all && length < expected) => {
+                let more = if all { "" } else { " and more" };
+                let cause = format!("{length} bytes{more} came, and the file that is wanted has {expected}");
+                Err(Error::new(Kind::Http, cause))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What the attempt is to write, now that its answer was ruled on.

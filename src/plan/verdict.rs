@@ -19,6 +19,8 @@ pub(crate) struct Asked {
     pub(crate) if_range: bool,
     /// Whether a digest will prove the file in the end, so that a missing validator is no danger.
     pub(crate) digest_expected: bool,
+    /// How many bytes the file has, according to whoever named it.
+    pub(crate) length_expected: Option<u64>,
 }
 
 /// What the answer allows.
@@ -57,6 +59,8 @@ pub(crate) enum Refusal {
     Impostor(String),
     /// Encoded content; haul never decodes.
     Coded(String),
+    /// It has another length than whoever named it says.
+    OfAnotherLength(String),
     /// Any other answer that cannot be used, and why.
     Unusable(String),
 }
@@ -113,6 +117,7 @@ fn partial(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Re
         validators: answer.validators.clone(),
         media_type: answer.media_type.clone(),
     };
+    refuse_another_length(asked, &seen)?;
     if let Some(known) = known {
         refuse_contradiction(known, &seen, answer)?;
         refuse_unproven(asked, known, &seen)?;
@@ -137,6 +142,7 @@ fn whole(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Resu
         validators: answer.validators.clone(),
         media_type: answer.media_type.clone(),
     };
+    refuse_another_length(asked, &seen)?;
     let Some(known) = known else {
         return Ok(Verdict::Whole { representation: seen, same: false });
     };
@@ -162,13 +168,12 @@ fn unsatisfiable(asked: &Asked, known: Option<&Representation>, answer: &Answer)
         return Err(unusable("the server answered 416 although no range was asked for"));
     }
     match (known.and_then(|known| known.complete_length), length) {
-        (None, Some(0)) => Ok(Verdict::Empty {
-            representation: Representation {
-                complete_length: Some(0),
-                validators: answer.validators.clone(),
-                media_type: None,
-            },
-        }),
+        (None, Some(0)) => {
+            let validators = answer.validators.clone();
+            let representation = Representation { complete_length: Some(0), validators, media_type: None };
+            refuse_another_length(asked, &representation)?;
+            Ok(Verdict::Empty { representation })
+        }
         // For another version the answer to an If-Range would have been that version (RFC 9110 §13.1.5).
         (Some(known), Some(now)) if known != now && asked.if_range => Err(Refusal::Contradiction(format!(
             "it has {known} bytes, and a range within them is refused because it has {now}"
@@ -180,6 +185,15 @@ fn unsatisfiable(asked: &Asked, known: Option<&Representation>, answer: &Answer)
             Err(Refusal::RangeRefused("the server answered 416 to a range that starts at 0".to_owned()))
         }
         (Some(_), _) => Err(unusable("the server answered 416 to a range that lies within the file")),
+    }
+}
+
+fn refuse_another_length(asked: &Asked, seen: &Representation) -> Result<(), Refusal> {
+    match (asked.length_expected, seen.complete_length) {
+        (Some(expected), Some(length)) if length != expected => Err(Refusal::OfAnotherLength(format!(
+            "the server has a file of {length} bytes, and the one that is wanted has {expected}"
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -236,7 +250,12 @@ mod tests {
     }
 
     fn asked(start: u64, end: u64) -> Asked {
-        Asked { range: Some(ByteRange::new(start, end)), if_range: true, digest_expected: false }
+        Asked {
+            range: Some(ByteRange::new(start, end)),
+            if_range: true,
+            digest_expected: false,
+            length_expected: None,
+        }
     }
 
     fn judged(status: u16, lines: &[(&str, &str)]) -> Verdict {
@@ -369,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_416_to_a_request_without_a_range_says_nothing() {
-        let asked = Asked { range: None, if_range: false, digest_expected: false };
+        let asked = Asked { range: None, if_range: false, digest_expected: false, length_expected: None };
         let verdict = judge(&asked, None, &answer(416, &[("content-range", "bytes */0")]));
         assert!(matches!(refusal(verdict), Refusal::Unusable(_)));
     }
@@ -399,7 +418,7 @@ mod tests {
 
     #[test]
     fn a_206_to_a_request_for_everything_is_unusable() {
-        let asked = Asked { range: None, if_range: false, digest_expected: false };
+        let asked = Asked { range: None, if_range: false, digest_expected: false, length_expected: None };
         let verdict = judge(&asked, None, &answer(206, &[("content-range", "bytes 0-9/10")]));
         assert!(matches!(refusal(verdict), Refusal::Unusable(_)));
     }

@@ -1,6 +1,6 @@
 //! TLS: one configuration for all connections of a run.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, plain};
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -8,6 +8,8 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::Verifier;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,14 +23,12 @@ pub(crate) struct IdentityFiles {
 
 impl IdentityFiles {
     fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
-        let path = self.key.as_ref().unwrap_or(&self.certificate);
-        let key = PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
-            pem::Error::NoItemsFound => {
-                unreadable("--key", path, "it holds no private key that can be read without a password")
-            }
-            error => unreadable("--key", path, &error.to_string()),
-        })?;
-        Ok((certificates("--cert", &self.certificate)?, key))
+        let certificate = pem_file("--cert", &self.certificate)?;
+        let key = match &self.key {
+            Some(path) => private_key("--key", path, &pem_file("--key", path)?)?,
+            None => private_key("--cert", &self.certificate, &certificate)?,
+        };
+        Ok((certificates("--cert", &self.certificate, &certificate)?, key))
     }
 }
 
@@ -47,7 +47,10 @@ pub(super) fn configuration(
     let builder = if insecure {
         builder.with_custom_certificate_verifier(Arc::new(AcceptAnyone(provider)))
     } else {
-        let extra = ca_file.map(|path| certificates("--cacert", path)).transpose()?.unwrap_or_default();
+        let extra = match ca_file {
+            Some(path) => certificates("--cacert", path, &pem_file("--cacert", path)?)?,
+            None => Vec::new(),
+        };
         let verifier = Verifier::new_with_extra_roots(extra, provider).map_err(|error| unusable(&error))?;
         builder.with_custom_certificate_verifier(Arc::new(verifier))
     };
@@ -72,14 +75,34 @@ fn unreadable(flag: &str, path: &Path, why: &str) -> Error {
     Error::usage(format!("{flag} {}: {why}", path.display()))
 }
 
-/// The certificates of a PEM file, which the user named with this flag.
-fn certificates(flag: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let wrong = |error: pem::Error| unreadable(flag, path, &error.to_string());
-    let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(wrong)?.collect();
-    match read.map_err(wrong)? {
-        certificates if certificates.is_empty() => Err(unreadable(flag, path, "it holds no certificate")),
-        certificates => Ok(certificates),
+/// A larger file holds something else.
+const LARGEST_PEM: u64 = 16 << 20;
+
+/// A file that the user named with this flag. It may be a pipe.
+fn pem_file(flag: &str, path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    #[expect(clippy::disallowed_methods, reason = "a file that the user names")]
+    let read = File::open(path).and_then(|file| file.take(LARGEST_PEM + 1).read_to_end(&mut bytes));
+    read.map_err(|error| unreadable(flag, path, &plain(&error)))?;
+    if bytes.len() as u64 > LARGEST_PEM { Err(unreadable(flag, path, "it is too large")) } else { Ok(bytes) }
+}
+
+fn certificates(flag: &str, path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    match CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>() {
+        Ok(certificates) if certificates.is_empty() => Err(unreadable(flag, path, "it holds no certificate")),
+        Ok(certificates) => Ok(certificates),
+        Err(_) => Err(unreadable(flag, path, "what should be certificates is damaged")),
     }
+}
+
+fn private_key(flag: &str, path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
+    PrivateKeyDer::from_pem_slice(bytes).map_err(|error| match error {
+        pem::Error::NoItemsFound => {
+            unreadable(flag, path, "it holds no private key that can be read without a password")
+                .with_hint("name the file that has it with --key FILE")
+        }
+        _ => unreadable(flag, path, "what should be a private key is damaged"),
+    })
 }
 
 /// `--insecure`: the traffic is encrypted, but nobody knows to whom.

@@ -88,7 +88,7 @@ fn an_endless_list_is_given_up() {
     let sandbox = Sandbox::new();
     let outcome =
         sandbox.haul().args(["--checksum-file", &server.url("/SUMS")]).arg(server.url("/file.bin")).run();
-    outcome.assert_failed(2);
+    outcome.assert_failed(5);
     outcome.assert_says("too large");
     assert!(server.body_bytes() < 32 * MIB, "{}", server.describe());
     sandbox.assert_empty();
@@ -181,4 +181,15 @@ fn to_verify_a_file_takes_no_configuration_and_no_secrets() {
     std::fs::write(config.join("config.toml"), "nonsense = 1\n").unwrap();
     sandbox.write("file.bin", PAYLOAD.all());
     sandbox.haul().args(["verify", "file.bin", "--sha256", &PAYLOAD.sha256_hex()]).run().assert_ok();
+}
+
+#[test]
+fn a_page_in_the_place_of_a_list_is_a_failure_of_the_server() {
+    let server = serving("/SUMS", "<html><body>log in first</body></html>");
+    let sandbox = Sandbox::new();
+    let haul = sandbox.haul().args(["--checksum-file", &server.url("/SUMS")]).arg(server.url("/file.bin"));
+    let outcome = haul.run();
+    outcome.assert_failed(5);
+    outcome.assert_says(&server.url("/SUMS"));
+    sandbox.assert_empty();
 }

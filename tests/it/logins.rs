@@ -120,6 +120,11 @@ fn a_cookie_in_the_place_of_a_file_is_explained() {
     let outcome = Sandbox::new().haul().args(["-b", "session=3", "http://127.0.0.1:9/x"]).run();
     outcome.assert_failed(2);
     outcome.assert_says("-H 'Cookie: NAME=VALUE'");
+    let sandbox = Sandbox::new();
+    sandbox.write("cookies.json", "[{\"name\": \"session\"}]\n");
+    let outcome = sandbox.haul().args(["-b", "cookies.json", "http://127.0.0.1:9/x"]).run();
+    outcome.assert_failed(2);
+    outcome.assert_says("cookies.txt");
 }
 
 #[test]

@@ -183,3 +183,73 @@ fn directories_in_a_name_are_made_below_the_users() {
     sandbox.haul().args(["-i", "list"]).run().assert_ok();
     sandbox.assert_ok_file(&PAYLOAD, "c/a/b");
 }
+
+fn sized(name: &str, size: u64, urls: &[String]) -> String {
+    let plain = document(&[(name, urls, None)]);
+    plain.replace("<url priority", &format!("<size>{size}</size><url priority"))
+}
+
+#[test]
+fn a_source_with_another_length_than_the_document_states_is_refused() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    sandbox.write("d.meta4", sized("disk.img", PAYLOAD.len, &[server.url("/x")]));
+    sandbox.haul().args(["--metalink", "d.meta4"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "disk.img");
+    for size in [PAYLOAD.len - 1, PAYLOAD.len + 1, 0] {
+        server.forget();
+        sandbox.write("d.meta4", sized("other.img", size, &[server.url("/x")]));
+        let outcome = sandbox.haul().args(["--metalink", "d.meta4"]).run();
+        outcome.assert_failed(5);
+        outcome.assert_says(&format!("the one that is wanted has {size}"));
+        sandbox.assert_absent("other.img");
+        assert!(server.body_bytes() < 6 * MIB, "{}", server.describe());
+    }
+}
+
+#[test]
+fn a_source_that_states_no_length_is_held_against_it_as_it_comes() {
+    let server = Server::serve(PAYLOAD).ending_with_its_connection(PAYLOAD.len).start();
+    let sandbox = Sandbox::new();
+    for (size, code) in [(PAYLOAD.len, 0), (PAYLOAD.len + 1, 5), (MIB, 5)] {
+        sandbox.write("d.meta4", sized(&format!("f{size}"), size, &[server.url("/x")]));
+        let outcome = sandbox.haul().args(["--retry", "0", "--metalink", "d.meta4"]).run();
+        assert_eq!(outcome.code, Some(code), "{size}: {outcome}");
+        assert_eq!(sandbox.path(&format!("f{size}")).exists(), code == 0);
+    }
+}
+
+#[test]
+fn a_mirror_takes_over_from_a_source_of_another_length() {
+    let wrong = Server::serve(Payload::mib(314, 9)).start();
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let urls = [wrong.url("/x"), server.url("/x")];
+    let text = document(&[("disk.img", &urls, Some(&PAYLOAD.sha256_hex()))]);
+    sandbox.write("d.meta4", text.replace("<hash", &format!("<size>{}</size><hash", PAYLOAD.len)));
+    sandbox.haul().args(["--metalink", "d.meta4"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "disk.img");
+}
+
+#[test]
+fn what_is_no_url_says_nothing_of_the_others_and_a_remark_cuts_nothing() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let urls = ["http://".to_owned(), server.url("/x<!-- y -->.img")];
+    sandbox.write("d.meta4", document(&[("disk.img", &urls, None)]));
+    sandbox.haul().args(["--metalink", "d.meta4"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "disk.img");
+    assert!(server.requests().iter().all(|record| record.path() == "/x.img"), "{}", server.describe());
+}
+
+#[test]
+fn commands_that_have_files_of_their_own_take_no_list() {
+    let sandbox = Sandbox::new();
+    for command in [vec!["resume", "."], vec!["info", "http://127.0.0.1:9/x"]] {
+        for list in ["--metalink", "-i"] {
+            let outcome = sandbox.haul().args(command.clone()).args([list, "nowhere"]).run();
+            outcome.assert_failed(2);
+            outcome.assert_says("takes no list");
+        }
+    }
+}

@@ -73,7 +73,8 @@ fn lists(setup: &Setup) -> Result<Vec<List>, Error> {
 fn check_all(given: &[Request], lists: &[List], setup: &Setup) -> Result<(usize, usize), Error> {
     let (mut names, mut count, mut repeated) = (Names::default(), 0, 0);
     let mut check = |request: &Request| {
-        let fresh = names.take(request)?;
+        // Into a pipe there are no names; that there is more than one file is said later.
+        let fresh = setup.streams() || names.take(request)?;
         *if fresh { &mut count } else { &mut repeated } += 1;
         Ok(())
     };

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 pub(in super::super) fn run(options: Options, urls: &[String]) -> Result<ExitCode, Error> {
     let setup = Setup::open(config::fill(options)?, urls)?;
+    setup.refuse_lists("haul info")?;
     plans(&setup.client()?, &setup.requests(urls)?, setup.options.json)
 }
 

@@ -22,6 +22,7 @@ pub(in super::super) fn run(
     }
     let setup = Setup::open(config::fill(options)?, &[])?;
     let options = &setup.options;
+    setup.refuse_lists("haul resume")?;
     let mut requests = Vec::new();
     let mut failures = Vec::new();
     for manifest in status::manifests(directory)? {

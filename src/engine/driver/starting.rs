@@ -239,6 +239,7 @@ fn policy(client: &Client, request: &Request) -> Policy {
         },
         stall: settings.stall_timeout,
         digest_expected: !request.digests.is_empty(),
+        length_expected: request.size,
         in_order: streamed || !request.digests.is_empty(),
         window: streamed.then_some(PIPE_WINDOW),
         // What has left through a pipe cannot be taken back.

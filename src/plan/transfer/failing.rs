@@ -20,6 +20,7 @@ impl Transfer {
             odd @ (Refusal::Impostor(_)
             | Refusal::RangeRefused(_)
             | Refusal::Unusable(_)
+            | Refusal::OfAnotherLength(_)
             | Refusal::Coded(_))
                 if beside =>
             {
@@ -233,7 +234,9 @@ pub(super) fn refused_for_good(refusal: Refusal) -> Error {
         Refusal::Impostor(why) => Error::new(Kind::Http, why).with_hint(
             "look at what the URL leads to; if that is the file now, --restart begins anew with it",
         ),
-        Refusal::Unusable(why) | Refusal::RangeRefused(why) => Error::new(Kind::Http, why),
+        Refusal::Unusable(why) | Refusal::RangeRefused(why) | Refusal::OfAnotherLength(why) => {
+            Error::new(Kind::Http, why)
+        }
         Refusal::IfRangeIgnored => Error::new(Kind::Http, "the server takes If-Range amiss"),
         Refusal::Busy { status, .. } => Error::new(Kind::Http, trouble_of(status)),
     }

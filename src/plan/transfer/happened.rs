@@ -19,6 +19,7 @@ impl Transfer {
             range: ask.ranged.then_some(ask.wanted),
             if_range: ask.if_range.is_some(),
             digest_expected: self.policy.digest_expected,
+            length_expected: self.policy.length_expected,
         };
         let known = self.sources.known(ask.source, self.known.as_ref());
         let helps = ask.source != self.sources.lead();

@@ -21,6 +21,7 @@ fn policy(connections: usize) -> Policy {
         retry: RetryPolicy::default(),
         stall: STALL,
         digest_expected: false,
+        length_expected: None,
         in_order: false,
         window: None,
         may_restart: true,
