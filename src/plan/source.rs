@@ -112,6 +112,17 @@ impl Sources {
         source.failures < FAILURES
     }
 
+    /// Another source leads, if there is one that may be asked now.
+    pub(crate) fn hand_over(&mut self, now: Moment) -> bool {
+        let may = |number: &usize| {
+            let source = &self.all[*number];
+            *number != self.lead && !source.dropped && now >= source.not_before
+        };
+        let next = (0..self.all.len()).find(may);
+        self.lead = next.unwrap_or(self.lead);
+        next.is_some()
+    }
+
     /// The source is not asked again. If it led, another takes over; false where there is none, or it is gone
     /// already.
     pub(crate) fn drop(&mut self, source: usize) -> bool {
@@ -181,6 +192,18 @@ mod tests {
         assert_eq!(sources.pick(Moment::ZERO, false, |_| 0), Some(0));
         assert_eq!(sources.pick(Moment::ZERO, false, |number| [2, 1, 1][number]), Some(1));
         assert_eq!(sources.pick(Moment::ZERO, true, |_| 0), Some(1));
+    }
+
+    #[test]
+    fn the_lead_goes_to_whoever_may_be_asked_and_to_nobody_who_rests() {
+        let mut sources = Sources::new(3);
+        assert!(sources.hand_over(Moment::ZERO) && sources.lead() == 1);
+        assert!(sources.stumbled(0, Duration::ZERO, Moment::ZERO) && sources.hand_over(Moment::ZERO));
+        assert_eq!(sources.lead(), 2);
+        assert!(sources.stumbled(1, Duration::ZERO, Moment::ZERO) && !sources.hand_over(Moment::ZERO));
+        assert_eq!(sources.lead(), 2);
+        assert!(sources.hand_over(FIRST_REST) && sources.lead() == 0);
+        assert!(!Sources::new(1).hand_over(Moment::ZERO));
     }
 
     // T024

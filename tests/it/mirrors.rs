@@ -121,6 +121,39 @@ fn a_mirror_takes_over_when_the_url_itself_is_gone_from_the_start_or_half_way() 
 }
 
 #[test]
+fn a_url_that_does_not_answer_at_first_does_not_keep_its_mirror_waiting() {
+    for failure in [Reply::Status(500), Reply::Status(503), Reply::Hangup] {
+        let mirror = Server::serve(PAYLOAD).start();
+        let server = {
+            let failure = failure.clone();
+            Server::serve(PAYLOAD).behave(move |_, _| failure.clone()).start()
+        };
+        let sandbox = Sandbox::new();
+        let outcome = with_mirrors(&sandbox, &server, [&mirror]).run();
+        outcome.assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        assert!(outcome.elapsed.as_secs() < 10, "{failure:?}: {outcome}");
+        assert!(server.requests().len() <= 6, "{failure:?}: {}", server.describe());
+    }
+}
+
+#[test]
+fn where_no_source_answers_all_are_given_up() {
+    let down = || Server::serve(PAYLOAD).behave(|_, _| Reply::Status(500)).start();
+    let (server, mirror) = (down(), down());
+    let sandbox = Sandbox::new();
+    let outcome = with_mirrors(&sandbox, &server, [&mirror]).args(["--retry", "2"]).run();
+    outcome.assert_failed(5);
+    assert!(
+        server.requests().len() <= 8 && mirror.requests().len() <= 8,
+        "{} {}",
+        server.describe(),
+        mirror.describe()
+    );
+    sandbox.assert_empty();
+}
+
+#[test]
 fn when_every_source_is_gone_it_fails_as_the_last_one_did() {
     let gone = || Server::serve(PAYLOAD).behave(|_, _| Reply::Status(404)).start();
     let (server, mirror) = (gone(), gone());

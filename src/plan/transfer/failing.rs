@@ -114,6 +114,9 @@ impl Transfer {
         failure: Error,
         now: Moment,
     ) {
+        if self.handed_over(&setback, &cause, status, now) {
+            return;
+        }
         let started = self.attempts.get(&id).map_or(now, |attempt| attempt.started);
         match self.retry.failed(setback, started, now) {
             Decision::Wait(wait) => self.told_again(cause, status, wait),

@@ -62,6 +62,33 @@ impl Transfer {
         Ruling::Leave
     }
 
+    /// Nothing is known of the file yet, and its source failed in a way that may pass: another one is asked before that.
+    pub(super) fn handed_over(
+        &mut self,
+        setback: &Setback,
+        cause: &str,
+        status: Option<u16>,
+        now: Moment,
+    ) -> bool {
+        let led = self.sources.lead();
+        if self.known.is_some() || !self.sources.hand_over(now) {
+            return false;
+        }
+        let wait = match setback {
+            Setback::Busy { retry_after } => retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        self.helper_stumbled(led, cause.to_owned(), status, wait, now);
+        self.lead_anew();
+        true
+    }
+
+    /// Whoever leads now has a clean record.
+    fn lead_anew(&mut self) {
+        self.retry = Retry::new(self.policy.retry.clone(), self.policy.seed);
+        self.concurrency.served();
+    }
+
     /// A failure that ends its source; the last one ends the transfer.
     pub(super) fn source_failed(&mut self, source: usize, error: Error) {
         let led = source == self.sources.lead();
@@ -69,9 +96,7 @@ impl Transfer {
         if source == self.sources.lead() {
             self.fail(error);
         } else if led {
-            // Whoever leads now has a clean record.
-            self.retry = Retry::new(self.policy.retry.clone(), self.policy.seed);
-            self.concurrency.served();
+            self.lead_anew();
         }
     }
 
