@@ -2,11 +2,9 @@
 
 use super::bounded;
 use super::commands::runtime;
-use super::output;
-use super::setup::{By, Setup};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
-use crate::{Address, Connections, Request};
+use crate::{Address, Client, Connections, Request};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
@@ -25,18 +23,32 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// Reads it: from a server in memory, in one go, or from a file; `-` is the standard input. `by` says who may hear of the
-    /// user's secrets.
-    pub(super) fn read(named: &str, setup: &Setup, by: By<'_>) -> Result<Self, Error> {
-        if named.contains("://") {
-            let request = setup.bare_request(named, by)?;
-            let home = request.address().clone();
-            return Ok(Self { text: fetched(request, setup)?, shown: home.to_string(), home: Some(home) });
-        }
+    /// Reads a file; `-` is the standard input.
+    pub(super) fn read(named: &str) -> Result<Self, Error> {
         let shown = escape::for_terminal(named).into_owned();
         let read = bounded::read_or_stdin(Path::new(named), LARGEST as u64);
         let text = read.map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
         Ok(Self { text, shown, home: None })
+    }
+
+    /// Asks a server for it, and keeps it in memory.
+    pub(super) fn fetch(request: Request, client: &Client) -> Result<Self, Error> {
+        let home = request.address().clone();
+        let shown = home.to_string();
+        let kept = Kept::default();
+        let request = request.stream(kept.clone()).connections(Connections::AtMost(1));
+        let runtime = runtime()?;
+        let outcome = runtime.block_on(async { client.start(request).join().await });
+        // Whoever still looks a name up must not keep the process.
+        runtime.shutdown_background();
+        let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.overflowed {
+            return Err(Error::new(Kind::Http, format!("{shown} is too large to be a list")));
+        }
+        outcome?;
+        let text = String::from_utf8(std::mem::take(&mut kept.bytes));
+        let text = text.map_err(|_| Error::new(Kind::Http, format!("{shown} is no text in UTF-8")))?;
+        Ok(Self { text, shown, home: Some(home) })
     }
 
     /// Says that it is not what it should be, be that a server's doing or the user's.
@@ -50,26 +62,6 @@ impl Document {
         let path = self.home.as_ref().map_or(self.shown.as_str(), Address::path);
         path.rsplit('/').next().unwrap_or_default()
     }
-}
-
-fn fetched(request: Request, setup: &Setup) -> Result<String, Error> {
-    let kept = Kept::default();
-    let shown = request.address().to_string();
-    let request = request.stream(kept.clone()).connections(Connections::AtMost(1));
-    let (client, runtime) = (setup.client()?, runtime()?);
-    if !setup.options.quiet {
-        output::say(format_args!("haul: note: reading {shown}"));
-    }
-    let outcome = runtime.block_on(async { client.start(request).join().await });
-    // Whoever still looks a name up must not keep the process.
-    runtime.shutdown_background();
-    let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
-    if kept.overflowed {
-        return Err(Error::new(Kind::Http, format!("{shown} is too large to be a list")));
-    }
-    outcome?;
-    let text = String::from_utf8(std::mem::take(&mut kept.bytes));
-    text.map_err(|_| Error::new(Kind::Http, format!("{shown} is no text in UTF-8")))
 }
 
 /// Keeps what is written to it.

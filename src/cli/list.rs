@@ -1,7 +1,6 @@
 //! `--input-file` and `--metalink`: lists given meaning.
 
 use super::bounded;
-use super::document::Document;
 use super::output;
 use super::setup::{By, Setup};
 use crate::error::Error;
@@ -38,7 +37,7 @@ impl List {
 
     /// Reads a Metalink document, from a server if it is named by a URL.
     pub(super) fn metalink(named: &str, setup: &Setup) -> Result<Self, Error> {
-        let document = Document::read(named, setup, By::User)?;
+        let document = setup.document(named, By::User)?;
         let files = metalink::parse(&document.text);
         let files = files.map_err(|why| document.refused(escape::clip(&why, 300)))?;
         Ok(Self { content: Content::Files(files, document.home), shown: document.shown })

@@ -3,6 +3,7 @@
 use super::args::{Cli, Options, Style};
 use super::digests::{self, Listed};
 use super::document::Document;
+use super::output;
 use super::render::Screen;
 use super::secrets::{self, Given};
 use crate::error::Error;
@@ -40,7 +41,7 @@ impl Setup {
             // What is wrong with the URLs is told before anything is fetched.
             let first = setup.requests(urls)?.into_iter().next();
             let by = By::Beside(first.as_ref().map(Request::address));
-            setup.digests = Some(Listed::read(&Document::read(&named, &setup, by)?)?);
+            setup.digests = Some(Listed::read(&setup.document(&named, by)?)?);
         }
         Ok(setup)
     }
@@ -126,9 +127,16 @@ impl Setup {
         Ok(self.with_secrets(request, by))
     }
 
-    /// A request for something that is no download of the user's.
-    pub(super) fn bare_request(&self, url: &str, by: By<'_>) -> Result<Request, Error> {
-        Ok(self.with_secrets(Request::new(url)?, by))
+    /// What a file or a URL holds that is no download of the user's. `by` says who may hear of the user's secrets.
+    pub(super) fn document(&self, named: &str, by: By<'_>) -> Result<Document, Error> {
+        if !named.contains("://") {
+            return Document::read(named);
+        }
+        let request = self.with_secrets(Request::new(named)?, by);
+        if !self.options.quiet {
+            output::say(format_args!("haul: note: reading {}", request.address()));
+        }
+        Document::fetch(request, &self.client()?)
     }
 
     fn with_secrets(&self, request: Request, by: By<'_>) -> Request {

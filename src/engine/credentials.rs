@@ -3,29 +3,9 @@
 use super::request::Request;
 use crate::error::Error;
 use crate::formats::cookie_file::Wanted;
-use crate::plan::{Address, Origin};
+use crate::plan::Address;
 use crate::transport::{Credentials, Secrets};
 use std::sync::Arc;
-
-/// Who says that a URL is to be fetched.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum NamedBy {
-    /// The user: what the user has for it is for it.
-    #[default]
-    User,
-    /// A document, which may come from anybody: only where it came from may hear of anything.
-    Document(Option<Origin>),
-}
-
-impl NamedBy {
-    /// Whether this source may hear of anything, and know who we are.
-    pub(super) fn vouches_for(&self, source: &Address) -> bool {
-        match self {
-            Self::User => true,
-            Self::Document(home) => home.as_ref().is_some_and(|home| source.is_of(home)),
-        }
-    }
-}
 
 /// For each source of the request in turn. `now` is in seconds since 1970.
 ///

@@ -11,6 +11,7 @@ mod event;
 mod hosts;
 mod lane;
 mod limit;
+mod named_by;
 mod order;
 mod preparation;
 mod progress;

@@ -1,6 +1,6 @@
 //! One file that is wanted.
 
-use super::credentials::NamedBy;
+use super::named_by::NamedBy;
 use super::settings::Connections;
 use crate::error::{Error, Kind};
 use crate::formats::cookie_file::Cookies;

@@ -128,7 +128,8 @@ impl Exchange {
     /// The server of `address`, and whether it may know who we are.
     fn peer(&self, address: &Address) -> Peer {
         let origin = address.origin();
-        let is_introduced = || self.introduced.lock().unwrap_or_else(PoisonError::into_inner).contains(&origin);
+        let is_introduced =
+            || self.introduced.lock().unwrap_or_else(PoisonError::into_inner).contains(&origin);
         Peer { knows_us: self.settings.identity.is_some() && is_introduced(), origin }
     }
 
