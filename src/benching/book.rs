@@ -32,6 +32,7 @@ impl Book {
             url: "http://host/file".to_owned(),
             representation: Representation { complete_length: Some(length), ..Representation::default() },
             digests: Vec::new(),
+            document: None,
             part: Identity { device: 1, inode: 2 },
         };
         Journal::create(path.to_owned(), record, claims.0.clone()).map(Self)

@@ -220,6 +220,7 @@ mod tests {
                 ..Representation::default()
             },
             digests: vec![],
+            document: None,
             part: Identity { device: 1, inode: 2 },
         }
     }

@@ -148,8 +148,6 @@ impl Client {
         request.check_mirrors()?;
         let now = Clock::date().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let secrets = credentials::secrets(request, &self.inner.settings.user_agent, now)?;
-        let named = request.sources().filter(|source| request.named_by.vouches_for(source));
-        self.inner.exchange.introduce(named);
         // Only the URL itself has somebody who renews it.
         let renewals = std::iter::once(request.renewal.clone()).chain(std::iter::repeat(None));
         let sources = request.sources().zip(secrets).zip(renewals);

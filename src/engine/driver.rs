@@ -294,7 +294,7 @@ impl Driver {
     fn warm(&mut self, spares: usize) {
         let address = self.reached.borrow_and_update().clone();
         if let Some(address) = address.filter(|_| spares > 0) {
-            for one in self.shared.requesters[self.transfer.lead()].exchange.warm(&address, spares) {
+            for one in self.shared.requesters[self.transfer.lead()].warm(&address, spares) {
                 self.spares.spawn(one);
             }
         }
@@ -353,9 +353,6 @@ impl Driver {
         let lanes: Vec<_> = self.lanes.values().cloned().collect();
         for lane in lanes {
             self.collect(&lane);
-        }
-        if let Err(error) = self.transfer.check_length(false) {
-            self.transfer.fail(error);
         }
         match &mut self.work {
             Work::File(work) => {

@@ -20,4 +20,12 @@ impl NamedBy {
             Self::Document(home) => home.as_ref().is_some_and(|home| source.is_of(home)),
         }
     }
+
+    /// As the manifest keeps it.
+    pub(super) fn to_record(&self) -> Option<String> {
+        match self {
+            Self::User => None,
+            Self::Document(home) => Some(home.as_ref().map(ToString::to_string).unwrap_or_default()),
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! A request as the disk sees it.
 
+use super::named_by::NamedBy;
 use super::request::IfExists;
 use crate::error::{Error, Kind};
 use crate::plan::Address;
@@ -9,7 +10,9 @@ use crate::verify::Digest;
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) address: Address,
+    pub(crate) named_by: NamedBy,
     pub(crate) digests: Vec<Digest>,
+    pub(crate) size: Option<u64>,
     pub(crate) if_exists: IfExists,
     pub(crate) restart: bool,
     pub(crate) may_restart: bool,

@@ -74,6 +74,9 @@ pub(crate) fn exists(target: &Target, why: &str) -> Error {
 }
 
 fn compare(target: Target, present: &Present, order: &Order) -> Result<Standing, Error> {
+    if let Some(size) = order.size.filter(|size| *size != present.len()) {
+        return Err(exists(&target, &format!(" with {} bytes, and {size} are wanted", present.len())));
+    }
     if order.digests.is_empty() {
         let seal = Seal::read(&target.path()).filter(|seal| order.address.matches_record(&seal.url));
         return match seal {

@@ -154,11 +154,13 @@ impl Request {
     /// The finished file must have this digest; may be given several times.
     #[must_use]
     pub fn digest(mut self, digest: Digest) -> Self {
-        self.digests.push(digest);
+        if !self.digests.contains(&digest) {
+            self.digests.push(digest);
+        }
         self
     }
 
-    /// The file has so many bytes: a source that states another length is refused, and what grows beyond it is given up.
+    /// The file has so many bytes: a source that states another length, or none, is refused.
     /// Only a digest proves what the bytes are.
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {

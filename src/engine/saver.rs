@@ -278,7 +278,9 @@ mod tests {
             representation,
             order: Order {
                 address: Address::parse("http://h/f").unwrap().0,
+                named_by: crate::engine::named_by::NamedBy::User,
                 digests,
+                size: None,
                 if_exists: IfExists::Auto,
                 restart: false,
                 may_restart: true,

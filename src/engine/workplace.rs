@@ -63,6 +63,7 @@ impl Workplace {
         let failed = |error| Error::disk("cannot write", &manifest, &error);
         let mut record = raw.file.clone();
         record.digests = order.digests.iter().map(ToString::to_string).collect();
+        record.document = order.named_by.to_record();
         record.part = self.part.identity()?;
         if record == raw.file && raw.runs == trusted.runs && raw.rejected.is_none() {
             return Journal::reopen(manifest.clone(), raw, trusted.runs.clone()).map_err(failed);
@@ -75,6 +76,7 @@ impl Workplace {
             url: order.address.to_record(),
             representation,
             digests: order.digests.iter().map(ToString::to_string).collect(),
+            document: order.named_by.to_record(),
             part: self.part.identity()?,
         })
     }

@@ -88,7 +88,9 @@ impl DigestList {
 fn signed(text: &str) -> impl Iterator<Item = &str> {
     let begins = |line: &str| line.trim_end() == "-----BEGIN PGP SIGNED MESSAGE-----";
     let is_signed = text.lines().any(begins);
-    let lines = text.lines().skip_while(move |line| is_signed && !begins(line)).skip(usize::from(is_signed));
+    // What stands between the mark and the first empty line is not signed either.
+    let lines = text.lines().skip_while(move |line| is_signed && !begins(line));
+    let lines = lines.skip_while(move |line| is_signed && !line.trim().is_empty());
     let lines =
         lines.take_while(move |line| !is_signed || !line.starts_with("-----BEGIN PGP SIGNATURE-----"));
     lines.map(move |line| line.strip_prefix("- ").filter(|_| is_signed).unwrap_or(line))
@@ -187,8 +189,10 @@ mod tests {
 
     #[test]
     fn beside_a_signed_part_nothing_counts() {
-        let (begin, end) =
-            ("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n", "-----BEGIN PGP SIGNATURE-----\n");
+        let (begin, end) = (
+            "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n0cc175b9c0f1b6a831c399e269772661  rel/x\n\n",
+            "-----BEGIN PGP SIGNATURE-----\n",
+        );
         let list = format!(
             "{B}  rel/x\n{begin}{A}  x\n- {B}  y\n{end}{B}  z\n-----END PGP SIGNATURE-----\n{B}  rel/x\n"
         );

@@ -207,6 +207,10 @@ impl Draft {
         self.urls.sort_by_key(|source| source.rank);
         let mut seen = HashSet::new();
         let mut urls = self.urls.into_iter().map(|source| source.url).filter(|url| seen.insert(url.clone()));
+        let size = match self.size.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|_| format!("line {}: {text:?} is no size", self.line))?),
+        };
         let url = urls.next();
         let url =
             url.ok_or_else(|| format!("line {}: {:?} has no http or https source", self.line, self.output))?;
@@ -215,7 +219,7 @@ impl Draft {
             url,
             mirrors: urls.take(MOST_MIRRORS).collect(),
             output: Some(self.output),
-            size: self.size.parse().ok(),
+            size,
             checksums: self
                 .hashes
                 .into_iter()

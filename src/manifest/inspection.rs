@@ -21,6 +21,10 @@ pub struct Inspection {
     pub durable: u64,
     /// The digests that were asked for, as `algorithm:hex`.
     pub digests: Vec<String>,
+    /// Where the document came from that named the URL: an origin, or nothing if it came from no server. `None` if the
+    /// user named the URL. No other server is to hear of the user's secrets: see
+    /// [`Request::named_by_document`](crate::Request::named_by_document).
+    pub document: Option<String>,
     /// Whether the complete file was refused because its digest was another one.
     pub rejected: bool,
 }
@@ -43,6 +47,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
         size: raw.file.representation.complete_length,
         durable: raw.runs.iter().filter(|run| run.range.end() <= end).map(|run| run.range.len()).sum(),
         digests: raw.file.digests,
+        document: raw.file.document,
         rejected: raw.rejected.is_some(),
     })
 }

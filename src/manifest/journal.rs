@@ -181,6 +181,7 @@ mod tests {
             url: "http://h/f".to_owned(),
             representation: Representation { complete_length: Some(1 << 30), ..Representation::default() },
             digests: vec![],
+            document: None,
             part: Identity { device: 1, inode: 2 },
         }
     }

@@ -36,6 +36,9 @@ pub(crate) struct FileRecord {
     /// The digests that were asked for, as `algorithm:hex`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) digests: Vec<String>,
+    /// The origin of the document that named the URL, empty if it came from no server; absent if the user named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) document: Option<String>,
     #[serde(flatten)]
     pub(crate) part: Identity,
 }

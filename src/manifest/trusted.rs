@@ -114,6 +114,7 @@ mod tests {
                     media_type: None,
                 },
                 digests: digests.iter().map(|digest| (*digest).to_owned()).collect(),
+                document: None,
                 part: PART,
             },
             runs: runs

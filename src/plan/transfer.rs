@@ -482,20 +482,6 @@ impl Transfer {
             || self.known.as_ref().is_some_and(|known| known.validators.strong().is_some())
     }
 
-    /// Holds what has come, of a length that no answer stated, against the length that was to be expected; `all` says that
-    /// no more will come.
-    pub(crate) fn check_length(&self, all: bool) -> Result<(), Error> {
-        let length = self.written.len();
-        match self.policy.length_expected {
-            Some(expected) if length > expected || (all && length < expected) => {
-                let more = if all { "" } else { " and more" };
-                let cause = format!("{length} bytes{more} came, and the file that is wanted has {expected}");
-                Err(Error::new(Kind::Http, cause))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// What the attempt is to write, now that its answer was ruled on.
     pub(crate) fn lane_of(&self, id: AttemptId) -> ByteRange {
         self.attempts.get(&id).map_or(ByteRange::default(), Attempt::rest)

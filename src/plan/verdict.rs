@@ -193,6 +193,10 @@ fn refuse_another_length(asked: &Asked, seen: &Representation) -> Result<(), Ref
         (Some(expected), Some(length)) if length != expected => Err(Refusal::OfAnotherLength(format!(
             "the server has a file of {length} bytes, and the one that is wanted has {expected}"
         ))),
+        // That would be known only once too much has come, or too little.
+        (Some(expected), None) => Err(Refusal::OfAnotherLength(format!(
+            "the server does not say how long its file is, and the one that is wanted has {expected} bytes"
+        ))),
         _ => Ok(()),
     }
 }

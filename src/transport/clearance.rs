@@ -38,6 +38,8 @@ impl Credentials {
 #[derive(Clone)]
 pub(crate) struct Secrets {
     origin: Origin,
+    /// Whether the server of that origin may know who we are.
+    vouched: bool,
     user_agent: HeaderValue,
     authorization: Option<HeaderValue>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -70,6 +72,7 @@ impl Secrets {
     ) -> Result<Self, Error> {
         let mut bound = Self {
             origin: address.origin(),
+            vouched: true,
             user_agent: HeaderValue::from_str(user_agent)
                 .map_err(|_| Error::usage("the user agent holds characters that no header may"))?,
             authorization: credentials.map(Credentials::to_header).transpose()?,
@@ -89,6 +92,19 @@ impl Secrets {
             }
         }
         Ok(bound)
+    }
+
+    /// For a source that nobody vouches for: there are none.
+    ///
+    /// # Errors
+    /// A usage error for a user agent that holds characters no header may.
+    pub(crate) fn none(address: &Address, user_agent: &str) -> Result<Self, Error> {
+        Ok(Self { vouched: false, ..Self::new(address, user_agent, None, &[])? })
+    }
+
+    /// Whether the server of `address` may know who we are. Those that a redirect leads to may not.
+    pub(super) fn introduce_us_to(&self, address: &Address) -> bool {
+        self.vouched && address.is_of(&self.origin)
     }
 
     /// Builds the request to `address`; `forwarded` where a proxy is to make it. To any other origin than the one the secrets are bound to, it

@@ -8,14 +8,13 @@ use super::route::{Route, Way};
 use super::socket::{Budget, Line, RECORDS, Socket, Stream};
 use super::{IdentityFiles, Interface, Settings, Trouble, connect, tls};
 use crate::error::{Error, Kind};
-use crate::plan::{Address, AddressError, Origin};
+use crate::plan::{Address, AddressError};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use std::collections::HashSet;
 use std::future::Future;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
@@ -29,8 +28,6 @@ pub(crate) struct Exchange {
     tls: Connector,
     /// For the servers that may know who we are.
     own_tls: Connector,
-    /// Those servers: the ones that the user named.
-    introduced: Mutex<HashSet<Origin>>,
     /// Sessions with a proxy are kept apart from those with servers.
     proxy_tls: Connector,
 }
@@ -101,9 +98,8 @@ impl Exchange {
     /// `Usage` for a proxy that makes no sense.
     pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
         let proxies = Proxies::new(&settings.proxy, &settings.no_proxy)?;
-        let introduced = Mutex::default();
         let (tls, own_tls, proxy_tls) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Ok(Self { settings, pool: Arc::default(), proxies, tls, own_tls, introduced, proxy_tls })
+        Ok(Self { settings, pool: Arc::default(), proxies, tls, own_tls, proxy_tls })
     }
 
     /// Checks what can be checked before any file is touched: that files can be read, and that there is such an interface.
@@ -117,20 +113,10 @@ impl Exchange {
         dialer.interface.as_ref().map_or(Ok(()), Interface::check)
     }
 
-    /// The user named these servers, so they may know who we are, as no other one may that they redirect to.
-    pub(crate) fn introduce<'a>(&self, named: impl Iterator<Item = &'a Address>) {
-        if self.settings.identity.is_some() {
-            let mut introduced = self.introduced.lock().unwrap_or_else(PoisonError::into_inner);
-            introduced.extend(named.map(Address::origin));
-        }
-    }
-
     /// The server of `address`, and whether it may know who we are.
-    fn peer(&self, address: &Address) -> Peer {
-        let origin = address.origin();
-        let is_introduced =
-            || self.introduced.lock().unwrap_or_else(PoisonError::into_inner).contains(&origin);
-        Peer { knows_us: self.settings.identity.is_some() && is_introduced(), origin }
+    fn peer(&self, address: &Address, secrets: &Secrets) -> Peer {
+        let knows_us = self.settings.identity.is_some() && secrets.introduce_us_to(address);
+        Peer { origin: address.origin(), knows_us }
     }
 
     /// One request on one connection, to its head.
@@ -141,7 +127,7 @@ impl Exchange {
         wish: Wish<'_>,
         reached: impl Fn(),
     ) -> Result<Reply, Trouble> {
-        let peer = self.peer(address);
+        let peer = self.peer(address, secrets);
         let mut pooled = self.pool.take(&peer).await;
         loop {
             let is_pooled = pooled.is_some();
@@ -184,14 +170,12 @@ impl Exchange {
         })
     }
 
-    /// Makes connections to the server of `address` that nobody has a use for yet, until there are `count` of them. That
-    /// they are coming is known at once; dropping the future gives those up that are not there.
-    pub(crate) fn warm(
+    fn warm(
         self: &Arc<Self>,
+        peer: &Peer,
         address: &Address,
         count: usize,
     ) -> Vec<impl Future<Output = ()> + use<>> {
-        let peer = self.peer(address);
         let one = |coming: Coming| {
             let (exchange, address, peer) = (self.clone(), address.clone(), peer.clone());
             async move {
@@ -201,7 +185,7 @@ impl Exchange {
                 }
             }
         };
-        self.pool.expect(&peer, count).into_iter().map(one).collect()
+        self.pool.expect(peer, count).into_iter().map(one).collect()
     }
 
     /// A connection to the server of `address`, straight or through the proxy that stands before it. `reached` is
@@ -295,6 +279,12 @@ const EXPIRED: [StatusCode; 4] =
     [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::GONE];
 
 impl Requester {
+    /// Makes connections to the server of `address` that nobody has a use for yet, until there are `count` of them. That
+    /// they are coming is known at once; dropping the future gives those up that are not there.
+    pub(crate) fn warm(&self, address: &Address, count: usize) -> Vec<impl Future<Output = ()> + use<>> {
+        self.exchange.warm(&self.exchange.peer(address, &self.secrets), address, count)
+    }
+
     /// Asks for a range with GET and waits for the head of the final answer.
     ///
     /// Cancel-safe in that dropping the future closes the connection it was using.

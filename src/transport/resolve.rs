@@ -41,13 +41,10 @@ impl FromStr for Resolve {
         let (host, rest) = text.split_once(':').ok_or_else(wrong)?;
         let (port, addresses) = rest.split_once(':').ok_or_else(wrong)?;
         let host = Host::parse(host).map_err(|_| wrong())?.to_string();
+        let port = port.parse().ok().filter(|port| *port > 0 && !host.contains('*')).ok_or_else(wrong)?;
         let bare = |text: &str| text.trim().trim_start_matches('[').trim_end_matches(']').to_owned();
         let addresses = addresses.split(',').map(|address| bare(address).parse()).collect::<Result<_, _>>();
-        Ok(Self {
-            host,
-            port: port.parse().map_err(|_| wrong())?,
-            addresses: addresses.map_err(|_| wrong())?,
-        })
+        Ok(Self { host, port, addresses: addresses.map_err(|_| wrong())? })
     }
 }
 
@@ -88,6 +85,8 @@ mod tests {
             "h:1:",
             "h:1:name",
             "h:70000:1.2.3.4",
+            "h:0:1.2.3.4",
+            "*:80:1.2.3.4",
             "a b:1:1.2.3.4",
         ] {
             assert!(wrong.parse::<Resolve>().is_err(), "{wrong}");

@@ -193,3 +193,12 @@ fn a_page_in_the_place_of_a_list_is_a_failure_of_the_server() {
     outcome.assert_says(&server.url("/SUMS"));
     sandbox.assert_empty();
 }
+
+#[test]
+fn the_standard_input_is_read_once() {
+    let sandbox = Sandbox::new();
+    let outcome =
+        sandbox.haul().args(["-i", "-", "--checksum-file", "-"]).stdin("http://127.0.0.1:9/x\n").run();
+    outcome.assert_failed(2);
+    outcome.assert_says("only once");
+}

@@ -208,14 +208,49 @@ fn a_source_with_another_length_than_the_document_states_is_refused() {
 }
 
 #[test]
-fn a_source_that_states_no_length_is_held_against_it_as_it_comes() {
-    let server = Server::serve(PAYLOAD).ending_with_its_connection(PAYLOAD.len).start();
+fn a_source_that_does_not_say_its_length_is_refused_where_one_is_stated_and_a_mirror_takes_over() {
+    let vague = Server::serve(PAYLOAD).ending_with_its_connection(PAYLOAD.len).start();
     let sandbox = Sandbox::new();
-    for (size, code) in [(PAYLOAD.len, 0), (PAYLOAD.len + 1, 5), (MIB, 5)] {
-        sandbox.write("d.meta4", sized(&format!("f{size}"), size, &[server.url("/x")]));
-        let outcome = sandbox.haul().args(["--retry", "0", "--metalink", "d.meta4"]).run();
-        assert_eq!(outcome.code, Some(code), "{size}: {outcome}");
-        assert_eq!(sandbox.path(&format!("f{size}")).exists(), code == 0);
+    sandbox.write("d.meta4", sized("one", PAYLOAD.len, &[vague.url("/x")]));
+    sandbox.haul().args(["--metalink", "d.meta4"]).run().assert_failed(5);
+    sandbox.assert_absent("one");
+    let server = Server::serve(PAYLOAD).start();
+    let urls = [vague.url("/x"), server.url("/x")];
+    let text = document(&[("two", &urls, Some(&PAYLOAD.sha256_hex()))]);
+    sandbox.write("d.meta4", text.replace("<hash", &format!("<size>{}</size><hash", PAYLOAD.len)));
+    sandbox.haul().args(["--metalink", "d.meta4"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "two");
+}
+
+#[test]
+fn a_file_that_is_there_with_another_size_is_not_the_wanted_one() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().arg(server.url("/disk.img")).run().assert_ok();
+    sandbox.write("d.meta4", sized("disk.img", PAYLOAD.len - 1, &[server.url("/disk.img")]));
+    sandbox.haul().args(["--metalink", "d.meta4"]).run().assert_failed(10);
+    sandbox.write("d.meta4", sized("disk.img", PAYLOAD.len, &[server.url("/disk.img")]));
+    sandbox.haul().args(["--metalink", "d.meta4"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "disk.img");
+}
+
+#[test]
+fn what_a_document_named_hears_of_nothing_when_it_is_resumed_either() {
+    for command in [vec!["resume", "."], vec!["verify", "--repair", "disk.img"]] {
+        let server = Server::serve(PAYLOAD).start();
+        let gate = Gate::after(4 * MIB);
+        server.set_gate(Some(&gate));
+        let sandbox = Sandbox::new();
+        sandbox.write("d.meta4", document(&[("disk.img", &[server.url("/x")], None)]));
+        sandbox.write("netrc", "machine 127.0.0.1 login me password S3CR");
+        let running = sandbox.haul().args(["--json", "--metalink", "d.meta4"]).spawn();
+        running.wait_for_durable(MIB);
+        running.kill();
+        server.recover();
+        let secrets = ["--netrc-file", "netrc", "-H", "X-Key: S3CR"];
+        sandbox.haul().args(command).args(secrets).run().assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "disk.img");
+        assert!(server.requests().iter().all(|record| !record.has("authorization") && !record.has("x-key")));
     }
 }
 

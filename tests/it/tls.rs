@@ -271,4 +271,11 @@ fn whoever_is_named_later_is_told_who_asks_all_the_same() {
     let connection =
         |path: &str| target.requests().iter().find(|record| record.path() == path).unwrap().connection;
     assert_ne!(connection("/real"), connection("/two"), "{}", target.describe());
+    // And the other way round: who was told is none for a redirect.
+    target.forget();
+    let haul = sandbox.haul().arg("--cacert").arg(&ca).arg("--cert").arg(&both).args(["-j", "1"]);
+    haul.arg(target.url("/three")).arg(first.url("/four")).run().assert_ok();
+    let connection =
+        |path: &str| target.requests().iter().find(|record| record.path() == path).unwrap().connection;
+    assert_ne!(connection("/real"), connection("/three"), "{}", target.describe());
 }

@@ -18,6 +18,7 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
     if urls.is_empty() && options.input_file.is_none() && options.metalink.is_none() {
         return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));
     }
+    refuse_two_from_stdin(&options)?;
     let mut setup = Setup::open(config::fill(options)?, urls)?;
     let given = setup.requests(urls)?;
     let lists = lists(&setup)?;
@@ -56,6 +57,15 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
         return info::plans(&client, &requests.collect::<Result<Vec<_>, _>>()?, setup.options.json);
     }
     fetch(&setup.options, &client, requests, count, Vec::new(), args)
+}
+
+fn refuse_two_from_stdin(options: &Options) -> Result<(), Error> {
+    let lists = [options.input_file.as_ref().and_then(|path| path.to_str()), options.metalink.as_deref()];
+    let all = lists.into_iter().chain([options.digests.checksum_file.as_deref()]);
+    if all.filter(|named| *named == Some("-")).count() > 1 {
+        return Err(Error::usage("two flags are given -, and the standard input can be read only once"));
+    }
+    Ok(())
 }
 
 fn lists(setup: &Setup) -> Result<Vec<List>, Error> {

@@ -58,7 +58,13 @@ pub(super) fn request(left: &Inspection, setup: &Setup) -> Result<Request, Error
     }
     let path = std::path::absolute(&left.path)
         .map_err(|error| Error::new(Kind::Disk, format!("cannot find {}: {error}", left.path.display())))?;
-    let mut request = setup.request(&left.url, By::User)?.output(path);
+    // What a document named is not the user's, in whatever run.
+    let home = left.document.as_deref().and_then(|home| Request::new(home).ok());
+    let by = match left.document {
+        None => By::User,
+        Some(_) => By::Document(home.as_ref().map(Request::address)),
+    };
+    let mut request = setup.request(&left.url, by)?.output(path);
     if request.digests.is_empty() {
         for digest in &left.digests {
             request = request.digest(digest.parse()?);

@@ -82,8 +82,8 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
     let policy = policy(client, &request);
     let sources = request.sources().map(ToString::to_string).collect();
     let Request { address, directory, digests, if_exists, restart, create_directory, .. } = request;
-    let may_restart = request.may_restart;
-    let order = Order { address, digests, if_exists, restart, may_restart, create_directory };
+    let Request { named_by, size, may_restart, .. } = request;
+    let order = Order { address, named_by, digests, size, if_exists, restart, may_restart, create_directory };
     let mut wants = Wants {
         order,
         inline: client.inner.settings.inline_writes,
