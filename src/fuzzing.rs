@@ -228,9 +228,9 @@ pub fn verdict(bytes: &[u8]) {
             assert!(asked.range.is_some_and(|wanted| stated.contains(wanted.start())));
             assert!(representation.complete_length.is_none_or(|length| stated.end() <= length));
             assert!(answer.coding.is_none() && !answer.is_multipart());
-            assert!(
-                asked.length_expected.is_none() || representation.complete_length == asked.length_expected
-            );
+            let length =
+                representation.complete_length.or(known.as_ref().and_then(|known| known.complete_length));
+            assert!(asked.length_expected.is_none() || length == asked.length_expected || known.is_some());
             assert_same(known.as_ref(), &representation);
         }
         Verdict::Whole { representation, .. } => {

@@ -294,7 +294,7 @@ impl Driver {
     fn warm(&mut self, spares: usize) {
         let address = self.reached.borrow_and_update().clone();
         if let Some(address) = address.filter(|_| spares > 0) {
-            for one in self.shared.requesters[self.transfer.lead()].warm(&address, spares) {
+            for one in self.shared.requesters[0].warm(&address, spares) {
                 self.spares.spawn(one);
             }
         }

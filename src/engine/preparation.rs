@@ -165,6 +165,12 @@ fn build(workplace: Workplace, raw: &Raw, order: &Order, proven: bool) -> Result
         Error::new(Kind::Changed, format!("{}: {why}", path.display()))
             .with_hint("--restart discards it; -o saves under another name")
     };
+    let recorded = raw.file.representation.complete_length;
+    if let (Some(size), Some(length)) = (order.size, recorded)
+        && size != length
+    {
+        return Err(foreign(format!("it is of a file of {length} bytes, and one of {size} is wanted")));
+    }
     let expected = Expectation {
         address: &order.address,
         digests: &order.digests,

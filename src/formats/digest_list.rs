@@ -33,9 +33,8 @@ impl DigestList {
     /// Lines that state nothing are passed over. Where a part of the text is signed, nothing else in it counts: somebody may
     /// have checked the signature, and it says nothing of what stands around that part.
     pub(crate) fn parse(text: &str) -> Self {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut list = Self::default();
-        for stated in signed(text).filter_map(|line| bsd(line).or_else(|| coreutils(line))) {
+        for stated in signed(text).into_iter().filter_map(|line| bsd(line).or_else(|| coreutils(line))) {
             if let Some(file) = &stated.name {
                 let lines = list.files.entry(file.clone()).or_default();
                 if lines.is_empty() {
@@ -83,17 +82,26 @@ impl DigestList {
     }
 }
 
+const SIGNED: &str = "BEGIN PGP SIGNED MESSAGE";
+
 /// The lines of the signed part, or all of them if there is none (RFC 9580 §7). In a signed part a dash and a blank may stand
-/// before a line.
-fn signed(text: &str) -> impl Iterator<Item = &str> {
-    let begins = |line: &str| line.trim_end() == "-----BEGIN PGP SIGNED MESSAGE-----";
-    let is_signed = text.lines().any(begins);
+/// before a line. Where it is not certain what is signed, as with two such parts, nothing is taken.
+fn signed(text: &str) -> Vec<&str> {
+    let is = |line: &str, mark: &str| line.trim_end_matches([' ', '\t', '\r']) == mark;
+    let marks: Vec<_> = text.lines().filter(|line| line.contains(SIGNED)).collect();
+    if marks.is_empty() {
+        return text.strip_prefix('\u{feff}').unwrap_or(text).lines().collect();
+    }
+    let begins = |line: &str| is(line, "-----BEGIN PGP SIGNED MESSAGE-----");
+    let ends = |line: &str| is(line, "-----BEGIN PGP SIGNATURE-----");
     // What stands between the mark and the first empty line is not signed either.
-    let lines = text.lines().skip_while(move |line| is_signed && !begins(line));
-    let lines = lines.skip_while(move |line| is_signed && !line.trim().is_empty());
-    let lines =
-        lines.take_while(move |line| !is_signed || !line.starts_with("-----BEGIN PGP SIGNATURE-----"));
-    lines.map(move |line| line.strip_prefix("- ").filter(|_| is_signed).unwrap_or(line))
+    let after = text.lines().skip_while(|line| !begins(line)).skip_while(|line| !is(line, ""));
+    let lines: Vec<_> = after.take_while(|line| !ends(line)).collect();
+    let is_whole = matches!(marks[..], [mark] if begins(mark)) && text.lines().any(ends);
+    if !is_whole {
+        return Vec::new();
+    }
+    lines.into_iter().map(|line| line.strip_prefix("- ").unwrap_or(line)).collect()
 }
 
 /// `SHA256 (name) = HEX`, and what OpenSSL makes of it: `SHA2-256(name)= HEX`.
@@ -199,6 +207,11 @@ mod tests {
         assert_eq!(digests(&list, "/rel/x"), Ok(vec![A.to_owned()]));
         assert_eq!(digests(&list, "/rel/y"), Ok(vec![B.to_owned()]));
         assert_eq!(digests(&list, "/rel/z"), Ok(vec![]));
+        // What a reader of signatures would pass over as no part of it is no part of it here.
+        let fake = format!("{}\n{B}  x\n{end}", begin.replace("-\n", "-\u{a0}\n"));
+        for unsure in [format!("{fake}{list}"), format!("{list}{list}"), list.replace(end, ""), fake] {
+            assert_eq!(digests(&unsure, "/rel/x"), Ok(vec![]), "{unsure}");
+        }
     }
 
     #[test]

@@ -112,6 +112,11 @@ impl Sources {
         source.failures < FAILURES
     }
 
+    /// Whether the lead is left alone for a while.
+    pub(crate) fn lead_rests(&self, now: Moment) -> bool {
+        now < self.all[self.lead].not_before
+    }
+
     /// Another source leads, if there is one that may be asked now.
     pub(crate) fn hand_over(&mut self, now: Moment) -> bool {
         let may = |number: &usize| {
@@ -130,7 +135,9 @@ impl Sources {
             return false;
         }
         let left = |number: &usize| *number != source && !self.all[*number].dropped;
-        let Some(next) = (0..self.all.len()).find(left) else {
+        // Of those that rest the one that does so for the shortest.
+        let next = (0..self.all.len()).filter(left).min_by_key(|number| self.all[*number].not_before);
+        let Some(next) = next else {
             return false;
         };
         self.all[source].dropped = true;

@@ -144,6 +144,7 @@ fn whole(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Resu
     };
     refuse_another_length(asked, &seen)?;
     let Some(known) = known else {
+        refuse_no_length(asked, &seen)?;
         return Ok(Verdict::Whole { representation: seen, same: false });
     };
     refuse_contradiction(known, &seen, answer)?;
@@ -193,7 +194,13 @@ fn refuse_another_length(asked: &Asked, seen: &Representation) -> Result<(), Ref
         (Some(expected), Some(length)) if length != expected => Err(Refusal::OfAnotherLength(format!(
             "the server has a file of {length} bytes, and the one that is wanted has {expected}"
         ))),
-        // That would be known only once too much has come, or too little.
+        _ => Ok(()),
+    }
+}
+
+/// Whether it is as long as it should be would be known only once too much has come, or too little.
+fn refuse_no_length(asked: &Asked, seen: &Representation) -> Result<(), Refusal> {
+    match (asked.length_expected, seen.complete_length) {
         (Some(expected), None) => Err(Refusal::OfAnotherLength(format!(
             "the server does not say how long its file is, and the one that is wanted has {expected} bytes"
         ))),

@@ -255,6 +255,21 @@ fn what_a_document_named_hears_of_nothing_when_it_is_resumed_either() {
 }
 
 #[test]
+fn what_was_begun_with_another_length_is_not_gone_on_with() {
+    let server = Server::serve(PAYLOAD).start();
+    let gate = Gate::after(4 * MIB);
+    server.set_gate(Some(&gate));
+    let sandbox = Sandbox::new();
+    let running = sandbox.haul().args(["--json", "-o", "disk.img"]).arg(server.url("/x")).spawn();
+    running.wait_for_durable(MIB);
+    running.kill();
+    server.recover();
+    sandbox.write("d.meta4", sized("disk.img", PAYLOAD.len + 1, &[server.url("/x")]));
+    sandbox.haul().args(["--metalink", "d.meta4"]).run().assert_failed(8);
+    sandbox.assert_kept("disk.img");
+}
+
+#[test]
 fn a_mirror_takes_over_from_a_source_of_another_length() {
     let wrong = Server::serve(Payload::mib(314, 9)).start();
     let server = Server::serve(PAYLOAD).start();

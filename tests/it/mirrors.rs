@@ -138,6 +138,40 @@ fn a_url_that_does_not_answer_at_first_does_not_keep_its_mirror_waiting() {
 }
 
 #[test]
+fn a_url_that_asks_for_too_long_a_wait_is_not_waited_for_when_its_mirror_is_gone_too() {
+    let server = Server::serve(PAYLOAD)
+        .handler(|_, exchange| exchange.send_head(503, &[("Retry-After", "999999"), ("Content-Length", "0")]))
+        .start();
+    let mirror = Server::serve(PAYLOAD).behave(|_, _| Reply::Status(404)).start();
+    let sandbox = Sandbox::new();
+    let outcome = with_mirrors(&sandbox, &server, [&mirror]).run();
+    outcome.assert_failed_as_one_of(&[3, 5]);
+    assert!(outcome.elapsed.as_secs() < 10, "{outcome}");
+    sandbox.assert_empty();
+}
+
+#[test]
+fn what_a_mirror_began_is_gone_on_with_when_the_url_is_back() {
+    let server = Server::serve(PAYLOAD).behave(|_, _| Reply::Status(500)).start();
+    let mirror = Server::serve(Resource::of(PAYLOAD).etag("\"another\"")).start();
+    let gate = Gate::after(8 * MIB);
+    mirror.set_gate(Some(&gate));
+    let sandbox = Sandbox::new();
+    let running = with_mirrors(&sandbox, &server, [&mirror]).spawn();
+    running.wait_for_durable(4 * MIB);
+    running.kill();
+    for source in [&server, &mirror] {
+        source.recover();
+        source.forget();
+    }
+    let outcome = with_mirrors(&sandbox, &server, [&mirror]).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    let served = server.body_bytes() + mirror.body_bytes();
+    assert!(served <= PAYLOAD.len - 3 * MIB, "{served}: {outcome}");
+}
+
+#[test]
 fn where_no_source_answers_all_are_given_up() {
     let down = || Server::serve(PAYLOAD).behave(|_, _| Reply::Status(500)).start();
     let (server, mirror) = (down(), down());

@@ -11,7 +11,7 @@ use crate::engine::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::piece_size;
 use crate::plan::RangeSet;
-use crate::plan::representation::Representation;
+use crate::plan::representation::{Representation, Validators};
 use crate::plan::transfer::Ruling;
 use crate::storage::{Allocation, Target};
 use tokio::task::JoinHandle;
@@ -54,7 +54,11 @@ impl Driver {
     }
 
     /// Makes the file in the background, after a look whether it fits, which takes next to no time.
-    fn make(&mut self, representation: Representation) {
+    fn make(&mut self, mut representation: Representation) {
+        if self.transfer.lead() != 0 {
+            // The record is one of the URL, and what a mirror calls its version says nothing about that.
+            representation.validators = Validators::default();
+        }
         let (place, bare) = (self.vacant.take(), self.bare.take());
         self.fits = place.is_none() && bare.is_none();
         let order = self.wants.order.clone();

@@ -82,7 +82,7 @@ impl Transfer {
                 .filter(|attempt| attempt.ask.source == source && !attempt.abandoned)
                 .count()
         };
-        let lead_rests = now < self.retry.not_before();
+        let lead_rests = now < self.retry.not_before() || self.sources.lead_rests(now);
         let source = self.sources.pick(now, lead_rests, attempts)?;
         if lead_rests && self.stage != Stage::Ranged {
             return None;

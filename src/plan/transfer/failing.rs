@@ -43,11 +43,16 @@ impl Transfer {
         }
     }
 
+    /// Other files are served by the server of the URL, and it is that which is asked.
+    fn is_crowded(&self) -> bool {
+        self.serves_others && self.sources.lead() == 0
+    }
+
     fn busy(&mut self, id: AttemptId, status: u16, retry_after: Option<Duration>, now: Moment) {
         let serving = self.serving(id);
         let wait = retry_after.unwrap_or_default();
         let cause = trouble_of(status);
-        if serving == 0 && self.serves_others {
+        if serving == 0 && self.is_crowded() {
             return self.crowded_out(cause, Some(status), wait, now);
         }
         if serving > 0 {
@@ -141,7 +146,7 @@ impl Transfer {
         let unserved =
             self.attempts.get(&id).is_some_and(|attempt| attempt.position == attempt.ask.wanted.start());
         let serving = self.serving(id);
-        if unserved && serving == 0 && self.serves_others {
+        if unserved && serving == 0 && self.is_crowded() {
             return self.crowded_out(cause, None, Duration::ZERO, now);
         }
         if unserved && serving > 0 {

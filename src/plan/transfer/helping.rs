@@ -44,7 +44,10 @@ impl Transfer {
         wait: Duration,
         now: Moment,
     ) {
-        if self.sources.stumbled(source, wait, now) {
+        if wait > self.policy.retry.retry_after_cap {
+            let why = format!("{cause} and asks to wait {} s, longer than haul waits", wait.as_secs());
+            self.without_source(source, &why);
+        } else if self.sources.stumbled(source, wait, now) {
             self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt: 0 });
         } else {
             self.without_source(source, &cause);
@@ -83,8 +86,11 @@ impl Transfer {
         true
     }
 
-    /// Whoever leads now has a clean record.
+    /// Whoever leads now has a clean record, and is asked as the first one was.
     fn lead_anew(&mut self) {
+        if let Stage::Probing { ranged } = &mut self.stage {
+            *ranged = true;
+        }
         self.retry = Retry::new(self.policy.retry.clone(), self.policy.seed);
         self.concurrency.served();
     }
