@@ -228,14 +228,15 @@ pub fn verdict(bytes: &[u8]) {
             assert!(asked.range.is_some_and(|wanted| stated.contains(wanted.start())));
             assert!(representation.complete_length.is_none_or(|length| stated.end() <= length));
             assert!(answer.coding.is_none() && !answer.is_multipart());
-            let length =
-                representation.complete_length.or(known.as_ref().and_then(|known| known.complete_length));
-            assert!(asked.length_expected.is_none() || length == asked.length_expected || known.is_some());
+            assert_expected(&asked, &representation);
             assert_same(known.as_ref(), &representation);
         }
         Verdict::Whole { representation, .. } => {
             assert_eq!(answer.status, StatusCode::OK);
             assert!(answer.coding.is_none());
+            assert_expected(&asked, &representation);
+            let stated = representation.complete_length.is_some();
+            assert!(stated || known.is_some() || asked.length_expected.is_none());
             assert_same(known.as_ref(), &representation);
         }
         Verdict::Empty { representation } => {
@@ -243,6 +244,12 @@ pub fn verdict(bytes: &[u8]) {
         }
         Verdict::Refused(_) => {}
     }
+}
+
+/// A length that is stated is the one that is to be expected.
+fn assert_expected(asked: &Asked, seen: &Representation) {
+    let lengths = asked.length_expected.zip(seen.complete_length);
+    assert!(lengths.is_none_or(|(expected, stated)| expected == stated), "{lengths:?}");
 }
 
 /// Nothing that was taken contradicts what was known.
