@@ -40,11 +40,14 @@ impl Hint {
         let name = name.to_ascii_lowercase();
         let words = || name.split(|c: char| !c.is_ascii_alphanumeric());
         let is = |known: &[&str]| words().any(|word| known.contains(&word));
-        match () {
-            () if words().any(|word| word.starts_with("sha")) => Self::Sha,
-            () if is(&["b2", "b2sum", "b2sums", "blake2", "blake2b"]) => Self::Blake2,
-            () if is(&["b3", "b3sum", "b3sums", "blake3"]) => Self::Blake3,
-            () => Self::Sha,
+        if words().any(|word| word.starts_with("sha")) {
+            Self::Sha
+        } else if is(&["b2", "b2sum", "b2sums", "blake2", "blake2b"]) {
+            Self::Blake2
+        } else if is(&["b3", "b3sum", "b3sums", "blake3"]) {
+            Self::Blake3
+        } else {
+            Self::Sha
         }
     }
 }

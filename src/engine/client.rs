@@ -21,7 +21,6 @@ use crate::storage::Target;
 use crate::transport::{Dialer, Exchange, IdentityFiles, Requester, Route, Settings};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 use tokio::sync::{mpsc, watch};
 
 /// Events that wait for somebody to take them.
@@ -146,7 +145,7 @@ impl Client {
     /// a mirror gets what was given for the URL only where it has the same origin.
     pub(super) fn requesters(&self, request: &Request) -> Result<Vec<Requester>, Error> {
         request.check_mirrors()?;
-        let now = Clock::date().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = Clock::since_1970().as_secs();
         let secrets = credentials::secrets(request, &self.inner.settings.user_agent, now)?;
         // Only the URL itself has somebody who renews it.
         let renewals = std::iter::once(request.renewal.clone()).chain(std::iter::repeat(None));

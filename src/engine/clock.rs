@@ -1,7 +1,7 @@
 //! The only place that reads a clock.
 
 use crate::plan::Moment;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Tells the time since the run began, which is all that the plan wants to know.
 #[derive(Clone, Copy, Debug)]
@@ -25,9 +25,13 @@ impl Clock {
         SystemTime::now()
     }
 
+    /// The time of day, since 1970.
+    pub(crate) fn since_1970() -> Duration {
+        Self::date().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+
     /// A seed that differs from run to run.
     pub(crate) fn seed() -> u64 {
-        let since = Self::date().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        since.as_nanos() as u64
+        Self::since_1970().as_nanos() as u64
     }
 }

@@ -3,8 +3,9 @@
 use super::request::Request;
 use crate::error::Error;
 use crate::formats::cookie_file::Wanted;
-use crate::plan::Address;
+use crate::plan::{Address, bare_host};
 use crate::transport::{Credentials, Secrets};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// For each source of the request in turn. `now` is in seconds since 1970.
@@ -39,8 +40,9 @@ fn with_password(
     given: &Option<Credentials>,
     headers: &[(String, String)],
 ) -> Option<Credentials> {
-    let host = address.host().trim_start_matches('[').trim_end_matches(']');
-    let netrc = request.netrc.as_ref().filter(|_| !has(headers, "authorization"));
+    let host = bare_host(address.host());
+    let says_itself = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    let netrc = request.netrc.as_ref().filter(|_| !says_itself);
     let found = netrc.and_then(|netrc| match given {
         None => netrc.find(host, None),
         Some(Credentials::Basic { user, password }) if password.is_empty() => netrc.find(host, Some(user)),
@@ -55,23 +57,20 @@ fn with_password(
 }
 
 /// The headers, and the cookies that a file has for this URL. There is one field for all cookies (RFC 6265 §5.4).
-fn with_cookies(
+fn with_cookies<'a>(
     request: &Request,
     address: &Address,
-    headers: &[(String, String)],
+    headers: &'a [(String, String)],
     now: u64,
-) -> Vec<(String, String)> {
-    let mut headers = headers.to_vec();
+) -> Cow<'a, [(String, String)]> {
     let wanted = Wanted { host: address.host(), path: address.path(), https: address.is_https(), now };
-    if let Some(cookies) = request.cookies.as_ref().and_then(|cookies| cookies.header(wanted)) {
-        match headers.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("cookie")) {
-            Some((_, given)) => *given = format!("{given}; {cookies}"),
-            None => headers.push(("Cookie".to_owned(), cookies)),
-        }
+    let Some(cookies) = request.cookies.as_ref().and_then(|cookies| cookies.header(wanted)) else {
+        return Cow::Borrowed(headers);
+    };
+    let mut headers = headers.to_vec();
+    match headers.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("cookie")) {
+        Some((_, given)) => *given = format!("{given}; {cookies}"),
+        None => headers.push(("Cookie".to_owned(), cookies)),
     }
-    headers
-}
-
-fn has(headers: &[(String, String)], name: &str) -> bool {
-    headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
+    Cow::Owned(headers)
 }

@@ -290,10 +290,11 @@ impl Driver {
         }
     }
 
-    /// Makes so many connections for whoever will need one.
+    /// Makes so many connections for whoever will need one. Who was reached is known of the URL only, so with a mirror in the
+    /// lead none are made.
     fn warm(&mut self, spares: usize) {
         let address = self.reached.borrow_and_update().clone();
-        if let Some(address) = address.filter(|_| spares > 0) {
+        if let Some(address) = address.filter(|_| spares > 0 && self.transfer.lead() == 0) {
             for one in self.shared.requesters[0].warm(&address, spares) {
                 self.spares.spawn(one);
             }

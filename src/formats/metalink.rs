@@ -83,7 +83,7 @@ struct Reading {
     is_metalink: bool,
     open: Vec<Element>,
     files: Vec<Draft>,
-    /// What stands in the source or digest that is open.
+    /// What stands in the source, digest or size that is open; each takes it when it ends.
     text: String,
 }
 
@@ -131,13 +131,10 @@ impl Reading {
             (Element::Url, Some(file)) => {
                 let other = attribute(tag, "type").is_some_and(|kind| !kind.starts_with("http"));
                 file.urls.push(Source { rank: rank(tag), url: String::new(), other });
-                self.text.clear();
             }
             (Element::Hash, Some(file)) => {
                 file.hashes.push((attribute(tag, "type").unwrap_or_default(), String::new()));
-                self.text.clear();
             }
-            (Element::Size, _) => self.text.clear(),
             _ => {}
         }
         Ok(())

@@ -207,6 +207,11 @@ impl Address {
     }
 }
 
+/// A host without the brackets that an IPv6 address has in a URL.
+pub(crate) fn bare_host(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET_PARAMETERS.binary_search(&name.as_str()).is_ok()

@@ -103,7 +103,7 @@ impl Secrets {
     }
 
     /// Whether the server of `address` may know who we are. Those that a redirect leads to may not.
-    pub(super) fn introduce_us_to(&self, address: &Address) -> bool {
+    pub(super) fn may_name_us_to(&self, address: &Address) -> bool {
         self.vouched && address.is_of(&self.origin)
     }
 

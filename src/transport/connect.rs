@@ -2,6 +2,7 @@
 
 use super::{AddressFamily, Interface, Resolve, Trouble};
 use crate::error::{Error, Kind};
+use crate::plan::bare_host;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -57,7 +58,7 @@ impl Dialer {
         let mut found = match given {
             Some(given) => given,
             None => {
-                let found = tokio::net::lookup_host((bare(host), port)).await;
+                let found = tokio::net::lookup_host((bare_host(host), port)).await;
                 found.map_err(|error| unresolved(host, &error))?.collect()
             }
         };
@@ -73,11 +74,6 @@ impl Dialer {
             false => Ok(found),
         }
     }
-}
-
-/// A host without the brackets that an IPv6 address has in a URL.
-pub(super) fn bare(host: &str) -> &str {
-    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// A socket that is not connected yet.

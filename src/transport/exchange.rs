@@ -6,9 +6,9 @@ use super::pool::{Coming, Peer, Pool};
 use super::proxy::{Hop, Proxies};
 use super::route::{Route, Way};
 use super::socket::{Budget, Line, RECORDS, Socket, Stream};
-use super::{IdentityFiles, Interface, Settings, Trouble, connect, tls};
+use super::{IdentityFiles, Interface, Settings, Trouble, tls};
 use crate::error::{Error, Kind};
-use crate::plan::{Address, AddressError};
+use crate::plan::{Address, AddressError, bare_host};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -115,7 +115,7 @@ impl Exchange {
 
     /// The server of `address`, and whether it may know who we are.
     fn peer(&self, address: &Address, secrets: &Secrets) -> Peer {
-        let knows_us = self.settings.identity.is_some() && secrets.introduce_us_to(address);
+        let knows_us = self.settings.identity.is_some() && secrets.may_name_us_to(address);
         Peer { origin: address.origin(), knows_us }
     }
 
@@ -251,7 +251,7 @@ impl Exchange {
         });
         let connector =
             made.as_ref().map_err(|error| Trouble::Fatal(Error::new(Kind::Tls, error.clone())))?;
-        let bare = connect::bare(host).to_owned();
+        let bare = bare_host(host).to_owned();
         let name = rustls::pki_types::ServerName::try_from(bare).map_err(|_| {
             Trouble::Fatal(Error::new(Kind::Tls, format!("{host} is no name a certificate can have")))
         })?;

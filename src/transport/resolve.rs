@@ -1,6 +1,7 @@
 //! Addresses for hosts, whatever the resolver says.
 
 use crate::error::Error;
+use crate::plan::bare_host;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -42,8 +43,8 @@ impl FromStr for Resolve {
         let (port, addresses) = rest.split_once(':').ok_or_else(wrong)?;
         let host = Host::parse(host).map_err(|_| wrong())?.to_string();
         let port = port.parse().ok().filter(|port| *port > 0 && !host.contains('*')).ok_or_else(wrong)?;
-        let bare = |text: &str| text.trim().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let addresses = addresses.split(',').map(|address| bare(address).parse()).collect::<Result<_, _>>();
+        let addresses =
+            addresses.split(',').map(|address| bare_host(address.trim()).parse()).collect::<Result<_, _>>();
         Ok(Self { host, port, addresses: addresses.map_err(|_| wrong())? })
     }
 }

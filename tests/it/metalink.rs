@@ -1,5 +1,6 @@
 //! `--metalink`: a document says which files there are, where from, and what they must hash to.
 
+use crate::resume::killed_after;
 use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(311, 8);
@@ -257,16 +258,11 @@ fn what_a_document_named_hears_of_nothing_when_it_is_resumed_either() {
 #[test]
 fn what_was_begun_with_another_length_is_not_gone_on_with() {
     let server = Server::serve(PAYLOAD).start();
-    let gate = Gate::after(4 * MIB);
-    server.set_gate(Some(&gate));
     let sandbox = Sandbox::new();
-    let running = sandbox.haul().args(["--json", "-o", "disk.img"]).arg(server.url("/x")).spawn();
-    running.wait_for_durable(MIB);
-    running.kill();
-    server.recover();
-    sandbox.write("d.meta4", sized("disk.img", PAYLOAD.len + 1, &[server.url("/x")]));
+    killed_after(&sandbox, &server, 4 * MIB, &[]);
+    sandbox.write("d.meta4", sized("file.bin", PAYLOAD.len + 1, &[server.url("/file.bin")]));
     sandbox.haul().args(["--metalink", "d.meta4"]).run().assert_failed(8);
-    sandbox.assert_kept("disk.img");
+    sandbox.assert_kept("file.bin");
 }
 
 #[test]

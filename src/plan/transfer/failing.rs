@@ -127,7 +127,7 @@ impl Transfer {
             Decision::Wait(wait) => self.told_again(cause, status, wait),
             Decision::Exhausted => self.source_failed(self.sources.lead(), failure),
             Decision::TooLong(asked) => {
-                let cause = format!("{cause} and asks to wait {} s, longer than haul waits", asked.as_secs());
+                let cause = waits_too_long(&cause, asked);
                 self.source_failed(self.sources.lead(), Error::new(failure.kind(), cause));
             }
         }
@@ -248,6 +248,11 @@ pub(super) fn refused_for_good(refusal: Refusal) -> Error {
         Refusal::IfRangeIgnored => Error::new(Kind::Http, "the server takes If-Range amiss"),
         Refusal::Busy { status, .. } => Error::new(Kind::Http, trouble_of(status)),
     }
+}
+
+/// A failure that may pass, but not within the time that haul waits.
+pub(super) fn waits_too_long(cause: &str, asked: Duration) -> String {
+    format!("{cause} and asks to wait {} s, longer than haul waits", asked.as_secs())
 }
 
 /// A status that may pass, in words.

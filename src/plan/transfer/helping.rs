@@ -1,6 +1,6 @@
 //! Sources beside the lead: what they give, and what becomes of them when they fail.
 
-use super::failing::{refused_for_good, trouble_of};
+use super::failing::{refused_for_good, trouble_of, waits_too_long};
 use super::*;
 
 impl Transfer {
@@ -45,8 +45,7 @@ impl Transfer {
         now: Moment,
     ) {
         if wait > self.policy.retry.retry_after_cap {
-            let why = format!("{cause} and asks to wait {} s, longer than haul waits", wait.as_secs());
-            self.without_source(source, &why);
+            self.without_source(source, &waits_too_long(&cause, wait));
         } else if self.sources.stumbled(source, wait, now) {
             self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt: 0 });
         } else {
