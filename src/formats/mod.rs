@@ -15,6 +15,7 @@ pub(crate) mod input_list;
 #[cfg(feature = "cli")]
 pub(crate) mod metalink;
 pub(crate) mod netrc;
+pub(crate) mod rate_limit;
 pub(crate) mod retry_after;
 #[cfg(feature = "cli")]
 pub(crate) mod size;

@@ -17,6 +17,12 @@ pub(crate) enum Field<T> {
 /// A Retry-After beyond this means "never"; kept small enough to be added to any moment.
 const LONGEST_WAIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
+/// Two clocks that are both set agree to within this.
+const BETWEEN_CLOCKS: Duration = Duration::from_secs(60);
+/// The names under which servers state how many requests are left, and when there will be more.
+const LIMIT_REMAINING: [&str; 2] = ["x-ratelimit-remaining", "ratelimit-remaining"];
+const LIMIT_RESET: [&str; 2] = ["x-ratelimit-reset", "ratelimit-reset"];
+
 /// What a response head says.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
@@ -28,12 +34,15 @@ pub(crate) struct Answer {
     /// The media type without its parameters, in lower case.
     pub(crate) media_type: Option<String>,
     pub(crate) validators: Validators,
+    /// How long the server asks to wait: Retry-After, else the reset of a rate limit that is used up.
     pub(crate) retry_after: Option<Duration>,
+    /// A 403 that is about the rate of requests and not about who asks: in effect a 429.
+    pub(crate) rate_limited: bool,
     pub(crate) content_disposition: Option<Vec<u8>>,
 }
 
 impl Answer {
-    /// Reads a response head; `now` gives a Retry-After date its meaning.
+    /// Reads a response head that was received at `now`.
     pub(crate) fn read(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Self {
         Self {
             status,
@@ -45,11 +54,9 @@ impl Answer {
             coding: coding(headers),
             media_type: text(headers, &header::CONTENT_TYPE)
                 .map(|value| value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase()),
-            validators: validators(headers),
-            retry_after: headers
-                .get(header::RETRY_AFTER)
-                .and_then(|value| crate::formats::retry_after::parse(value.as_bytes(), now))
-                .map(|wait| wait.min(LONGEST_WAIT)),
+            validators: validators(headers, now),
+            retry_after: asked_to_wait(headers, now),
+            rate_limited: is_rate_limited(status, headers),
             content_disposition: headers
                 .get(header::CONTENT_DISPOSITION)
                 .map(|value| value.as_bytes().to_vec()),
@@ -98,13 +105,47 @@ fn coding(headers: &HeaderMap) -> Option<String> {
     (!codings.is_empty()).then(|| codings.join(", "))
 }
 
-fn validators(headers: &HeaderMap) -> Validators {
+fn validators(headers: &HeaderMap, now: SystemTime) -> Validators {
     let owned = |name| text(headers, name).map(str::to_owned);
+    let last_modified = owned(&header::LAST_MODIFIED);
+    let received = || last_modified.as_deref().and_then(|modified| time_of_receipt(modified, now));
     Validators {
         etag: text(headers, &header::ETAG).and_then(EntityTag::parse),
-        last_modified: owned(&header::LAST_MODIFIED),
-        date: owned(&header::DATE),
+        date: if headers.contains_key(header::DATE) { owned(&header::DATE) } else { received() },
+        last_modified,
     }
+}
+
+/// Stands in for a Date that is missing (RFC 9110 §6.6.1), where it is so much later than Last-Modified that it makes no
+/// difference whose clock it is from (§8.8.2.2).
+fn time_of_receipt(last_modified: &str, now: SystemTime) -> Option<String> {
+    let modified = httpdate::parse_http_date(last_modified).ok()?;
+    let age = now.duration_since(modified).ok()?;
+    (age >= BETWEEN_CLOCKS).then(|| httpdate::fmt_http_date(now))
+}
+
+/// How long an answer asks to wait; `received` is when it came. A date is measured against the server's own Date, since what
+/// it means is a length of time, and our clock may be years off.
+pub(crate) fn asked_to_wait(headers: &HeaderMap, received: SystemTime) -> Option<Duration> {
+    let date = text(headers, &header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+    let now = date.unwrap_or(received);
+    let stated = headers.get(header::RETRY_AFTER);
+    let stated = stated.and_then(|value| crate::formats::retry_after::parse(value.as_bytes(), now));
+    let until_reset = || {
+        let reset = LIMIT_RESET.iter().find_map(|name| headers.get(*name))?;
+        crate::formats::rate_limit::until_reset(reset.as_bytes(), now)
+    };
+    stated.or_else(|| is_used_up(headers).then(until_reset).flatten()).map(|wait| wait.min(LONGEST_WAIT))
+}
+
+/// Whether a 403 is a 429 by another number: it says for how long, or that no request is left.
+pub(crate) fn is_rate_limited(status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::FORBIDDEN && (headers.contains_key(header::RETRY_AFTER) || is_used_up(headers))
+}
+
+fn is_used_up(headers: &HeaderMap) -> bool {
+    let left = LIMIT_REMAINING.iter().find_map(|name| headers.get(*name));
+    left.is_some_and(|left| crate::formats::rate_limit::is_used_up(left.as_bytes()))
 }
 
 #[cfg(test)]
@@ -137,6 +178,71 @@ pub(crate) mod tests {
         let chunked = answer(200, &[("transfer-encoding", "chunked"), ("content-length", "5")]);
         assert_eq!((chunked.content_length, chunked.coding), (None, None));
         assert!(answer(200, &[("transfer-encoding", "gzip, chunked")]).coding.is_some());
+    }
+
+    const RECEIVED: u64 = 1_700_000_000; // Tue, 14 Nov 2023 22:13:20 GMT
+
+    fn received(status: u16, lines: &[(&str, &str)]) -> Answer {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(RECEIVED);
+        Answer::read(StatusCode::from_u16(status).unwrap(), &headers, now)
+    }
+
+    #[test]
+    fn a_date_to_wait_for_counts_from_the_date_of_the_answer_whatever_our_clock_says() {
+        let until = ("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT");
+        for (date, wait) in [
+            (Some("Sun, 06 Nov 1994 08:49:37 GMT"), 30),
+            (Some("Sun, 06 Nov 1994 08:50:37 GMT"), 0),
+            // Nothing but our own clock is left, and by that the time has passed.
+            (Some("yesterday"), 0),
+            (None, 0),
+        ] {
+            let mut lines = vec![until];
+            lines.extend(date.map(|date| ("date", date)));
+            assert_eq!(received(503, &lines).retry_after, Some(Duration::from_secs(wait)), "{date:?}");
+        }
+        let late = ("retry-after", "Wed, 14 Nov 2035 22:13:25 GMT");
+        let date = ("date", "Wed, 14 Nov 2035 22:13:20 GMT");
+        assert_eq!(received(503, &[late, date]).retry_after, Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_403_is_about_the_rate_of_requests_where_it_says_so() {
+        let reset = ("x-ratelimit-reset", "1700000030");
+        for (status, lines, limited, wait) in [
+            (403, vec![], false, None),
+            (403, vec![("retry-after", "2")], true, Some(2)),
+            (403, vec![("x-ratelimit-remaining", "0")], true, None),
+            (403, vec![("x-ratelimit-remaining", "0"), reset], true, Some(30)),
+            (403, vec![("ratelimit-remaining", "0"), ("ratelimit-reset", "7")], true, Some(7)),
+            (403, vec![("x-ratelimit-remaining", "58"), reset], false, None),
+            (401, vec![("retry-after", "2")], false, Some(2)),
+            (429, vec![("x-ratelimit-remaining", "0"), reset], false, Some(30)),
+        ] {
+            let answer = received(status, &lines);
+            assert_eq!(
+                (answer.rate_limited, answer.retry_after),
+                (limited, wait.map(Duration::from_secs)),
+                "{lines:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_time_of_receipt_stands_in_for_a_date_that_is_missing() {
+        let strong = |lines: &[_]| received(206, lines).validators.strong().map(str::to_owned);
+        let old = "Tue, 14 Nov 2023 22:12:20 GMT";
+        assert_eq!(strong(&[("last-modified", old)]).as_deref(), Some(old));
+        // Less than a minute apart, nothing is known of two clocks; and a date that is there is not replaced.
+        assert_eq!(strong(&[("last-modified", "Tue, 14 Nov 2023 22:12:21 GMT")]), None);
+        assert_eq!(strong(&[("last-modified", "Tue, 14 Nov 2033 22:12:20 GMT")]), None);
+        assert_eq!(strong(&[("last-modified", old), ("date", old)]), None);
+        assert_eq!(strong(&[("last-modified", old), ("date", "today")]), None);
+        assert_eq!(strong(&[("last-modified", old), ("etag", "W/\"a\"")]), None);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(crate) enum Refusal {
     NotFound(u16),
     /// 401, 403, 407.
     Denied(u16),
-    /// 408, 429, 500, 502, 503, 504: try again later, with fewer connections.
+    /// 408, 425, 429, nearly all 5xx, and a 403 that limits the rate: try again later, with fewer connections.
     Busy { status: u16, retry_after: Option<Duration> },
     /// It contradicts what is known and looks like something else altogether: a login page, a portal.
     Impostor(String),
@@ -61,6 +61,8 @@ pub(crate) enum Refusal {
     Coded(String),
     /// It has another length than whoever named it says.
     OfAnotherLength(String),
+    /// Another status that carries no file, and that asking again in the same way does not change; in words.
+    Rejected(String),
     /// Any other answer that cannot be used, and why.
     Unusable(String),
 }
@@ -72,14 +74,36 @@ pub(crate) fn judge(asked: &Asked, known: Option<&Representation>, answer: &Answ
         206 => partial(asked, known, answer),
         416 => unsatisfiable(asked, known, answer),
         status @ (404 | 410) => Err(Refusal::NotFound(status)),
+        403 if answer.rate_limited => Err(busy(answer)),
         status @ (401 | 403 | 407) => Err(Refusal::Denied(status)),
-        status @ (408 | 429 | 500 | 502 | 503 | 504) => {
-            Err(Refusal::Busy { status, retry_after: answer.retry_after })
-        }
         511 => Err(Refusal::Impostor("the network asks for a login first (511)".to_owned())),
-        status => Err(Refusal::Unusable(format!("the server answered {status}"))),
+        // RFC 9110 §15: an unknown status is to be read as the first of its class, and a 500 may pass.
+        501 | 505 | 506 | 510 => Err(Refusal::Rejected(in_words(answer.status))),
+        408 | 425 | 429 | 500.. => Err(busy(answer)),
+        _ => Err(Refusal::Rejected(in_words(answer.status))),
     };
     verdict.unwrap_or_else(Verdict::Refused)
+}
+
+fn busy(answer: &Answer) -> Refusal {
+    Refusal::Busy { status: answer.status.as_u16(), retry_after: answer.retry_after }
+}
+
+/// A status that carries no file, in words.
+fn in_words(status: StatusCode) -> String {
+    let meaning = match status.as_u16() {
+        202 => "it is still at work on the request, and there is no file yet",
+        203 => "something on the way has changed the answer",
+        204 | 205 => "there is no content",
+        226 => "this is a difference to another version and not the file",
+        _ => "",
+    };
+    let (status, reason) = (status.as_u16(), status.canonical_reason().unwrap_or_default());
+    match (meaning, reason) {
+        ("", "") => format!("the server answered {status}"),
+        ("", reason) => format!("the server answered {status} ({reason})"),
+        (meaning, _) => format!("the server answered {status}: {meaning}"),
+    }
 }
 
 /// 206 (RFC 9110 §15.3.7): usable only where it says what it holds, and holds what was asked for.
@@ -166,7 +190,7 @@ fn unsatisfiable(asked: &Asked, known: Option<&Representation>, answer: &Answer)
         _ => None,
     };
     if known.is_some_and(|known| known.complete_length.is_none()) || asked.range.is_none() {
-        return Err(unusable("the server answered 416 although no range was asked for"));
+        return Err(rejected("the server answered 416 although no range was asked for"));
     }
     match (known.and_then(|known| known.complete_length), length) {
         (None, Some(0)) => {
@@ -185,7 +209,7 @@ fn unsatisfiable(asked: &Asked, known: Option<&Representation>, answer: &Answer)
         (None, _) => {
             Err(Refusal::RangeRefused("the server answered 416 to a range that starts at 0".to_owned()))
         }
-        (Some(_), _) => Err(unusable("the server answered 416 to a range that lies within the file")),
+        (Some(_), _) => Err(rejected("the server answered 416 to a range that lies within the file")),
     }
 }
 
@@ -242,6 +266,10 @@ fn refuse_contradiction(
 
 fn unusable(why: &str) -> Refusal {
     Refusal::Unusable(why.to_owned())
+}
+
+fn rejected(why: &str) -> Refusal {
+    Refusal::Rejected(why.to_owned())
 }
 
 #[cfg(test)]
@@ -381,8 +409,8 @@ mod tests {
         let plain = Asked { if_range: false, ..asked(100, 200) };
         let verdict = judge(&plain, Some(&known()), &answer(416, &shorter));
         assert!(matches!(refusal(verdict), Refusal::Changed(_)));
-        assert!(matches!(refusal(judged(416, &[("content-range", "bytes */1000")])), Refusal::Unusable(_)));
-        assert!(matches!(refusal(judged(416, &[])), Refusal::Unusable(_)));
+        assert!(matches!(refusal(judged(416, &[("content-range", "bytes */1000")])), Refusal::Rejected(_)));
+        assert!(matches!(refusal(judged(416, &[])), Refusal::Rejected(_)));
         let first = |lines: &[_]| judge(&asked(0, 100), None, &answer(416, lines));
         assert!(matches!(first(&[("content-range", "bytes */0")]), Verdict::Empty { .. }));
         assert!(matches!(refusal(first(&[])), Refusal::RangeRefused(_)));
@@ -401,7 +429,7 @@ mod tests {
     fn a_416_to_a_request_without_a_range_says_nothing() {
         let asked = Asked { range: None, if_range: false, digest_expected: false, length_expected: None };
         let verdict = judge(&asked, None, &answer(416, &[("content-range", "bytes */0")]));
-        assert!(matches!(refusal(verdict), Refusal::Unusable(_)));
+        assert!(matches!(refusal(verdict), Refusal::Rejected(_)));
     }
 
     #[test]
@@ -412,19 +440,39 @@ mod tests {
     }
 
     #[test]
-    fn each_other_status_has_its_class() {
-        let class = |status| refusal(judged(status, &[("content-length", "5")]));
-        assert_eq!(class(404), Refusal::NotFound(404));
-        assert_eq!(class(410), Refusal::NotFound(410));
-        for status in [401, 403, 407] {
-            assert_eq!(class(status), Refusal::Denied(status));
+    fn every_status_is_final_but_those_that_may_pass() {
+        for status in 100..600_u16 {
+            let refusal = match judged(status, &[("content-length", "5")]) {
+                Verdict::Refused(refusal) => refusal,
+                other => panic!("{status}: {other:?}"),
+            };
+            let passes = matches!(refusal, Refusal::Busy { .. });
+            let expected = matches!(status, 408 | 425 | 429)
+                || (status >= 500 && ![501, 505, 506, 510, 511].contains(&status));
+            assert_eq!(passes, expected, "{status}: {refusal:?}");
+            match status {
+                // A 200 for another length, and a 206 that does not say what it holds.
+                200 | 206 => {}
+                404 | 410 => assert_eq!(refusal, Refusal::NotFound(status)),
+                401 | 403 | 407 => assert_eq!(refusal, Refusal::Denied(status)),
+                511 => assert!(matches!(refusal, Refusal::Impostor(_))),
+                _ if passes => assert_eq!(refusal, Refusal::Busy { status, retry_after: None }),
+                _ => match refusal {
+                    Refusal::Rejected(why) => assert!(why.contains(&status.to_string()), "{why}"),
+                    other => panic!("{status}: {other:?}"),
+                },
+            }
         }
-        for status in [408, 429, 500, 502, 503, 504] {
-            assert_eq!(class(status), Refusal::Busy { status, retry_after: None });
-        }
-        for status in [201, 202, 203, 204, 300, 304, 400, 412, 418, 501, 505] {
-            assert!(matches!(class(status), Refusal::Unusable(_)), "{status}");
-        }
+    }
+
+    #[test]
+    fn a_403_that_limits_the_rate_is_a_429() {
+        let limited = judged(403, &[("retry-after", "2")]);
+        let wait = Some(Duration::from_secs(2));
+        assert_eq!(refusal(limited), Refusal::Busy { status: 403, retry_after: wait });
+        let limited = judged(403, &[("x-ratelimit-remaining", "0")]);
+        assert_eq!(refusal(limited), Refusal::Busy { status: 403, retry_after: None });
+        assert_eq!(refusal(judged(403, &[("x-ratelimit-remaining", "1")])), Refusal::Denied(403));
     }
 
     #[test]

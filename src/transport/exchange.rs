@@ -8,6 +8,7 @@ use super::route::{Route, Way};
 use super::socket::{Budget, Line, RECORDS, Socket, Stream};
 use super::{IdentityFiles, Interface, Settings, Trouble, tls};
 use crate::error::{Error, Kind};
+use crate::plan::answer::{asked_to_wait, is_rate_limited};
 use crate::plan::{Address, AddressError, bare_host};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
@@ -274,9 +275,10 @@ impl Exchange {
     }
 }
 
-/// Statuses with which a redirect target says that its time is over.
-const EXPIRED: [StatusCode; 4] =
-    [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::GONE];
+/// Whether a redirect target says that its time is over. A limit on the rate of requests says nothing of the kind.
+fn is_expired(reply: &Reply) -> bool {
+    matches!(reply.status.as_u16(), 401 | 403 | 404 | 410) && !is_rate_limited(reply.status, &reply.headers)
+}
 
 impl Requester {
     /// Makes connections to the server of `address` that nobody has a use for yet, until there are `count` of them. That
@@ -304,7 +306,7 @@ impl Requester {
                 Way::Known { address, redirected } => {
                     let answered = self.follow(address.clone(), wish).await;
                     let expired = match &answered {
-                        Ok(reply) => EXPIRED.contains(&reply.status),
+                        Ok(reply) => is_expired(reply),
                         Err(trouble) => matches!(trouble, Trouble::Broken(_) | Trouble::Silent(_)),
                     };
                     if redirected && expired {
@@ -325,7 +327,7 @@ impl Requester {
                 Way::Find(guard) => {
                     let original = self.route.original();
                     let reply = self.follow(original.clone(), wish).await?;
-                    let refused = EXPIRED.contains(&reply.status);
+                    let refused = is_expired(&reply);
                     if refused
                         && !std::mem::replace(&mut renewed, true)
                         && self.route.renew(&original).await?
@@ -367,7 +369,7 @@ impl Requester {
 
     /// A redirect may ask for a pause before it is followed (RFC 9110 §10.2.3).
     async fn pause(&self, headers: &HeaderMap) -> Result<(), Trouble> {
-        let asked = headers.get(header::RETRY_AFTER).and_then(|value| retry_after(value.as_bytes()));
+        let asked = headers.contains_key(header::RETRY_AFTER).then(|| pause_asked(headers)).flatten();
         match asked {
             None => Ok(()),
             Some(wait) if wait > self.exchange.settings.retry_after_cap => {
@@ -411,8 +413,8 @@ impl Requester {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a date has no other meaning than against the clock")]
-fn retry_after(value: &[u8]) -> Option<std::time::Duration> {
-    crate::formats::retry_after::parse(value, std::time::SystemTime::now())
+fn pause_asked(headers: &HeaderMap) -> Option<std::time::Duration> {
+    asked_to_wait(headers, std::time::SystemTime::now())
 }
 
 fn refused_redirect(kind: Kind, why: &str) -> Trouble {

@@ -38,6 +38,7 @@ mod network;
 mod proxies;
 mod redirects;
 mod resume;
+mod retries;
 mod server_checks;
 mod signals;
 mod slow;

@@ -19,6 +19,7 @@ impl Transfer {
             }
             odd @ (Refusal::Impostor(_)
             | Refusal::RangeRefused(_)
+            | Refusal::Rejected(_)
             | Refusal::Unusable(_)
             | Refusal::OfAnotherLength(_)
             | Refusal::Coded(_))
@@ -28,8 +29,12 @@ impl Transfer {
                 self.concurrency.refused_here(limit, now, Duration::ZERO);
                 self.told_again(refused_for_good(odd).to_string(), None, Duration::ZERO);
             }
-            Refusal::RangeRefused(why) | Refusal::Unusable(why) if probing => self.ask_for_everything(&why),
-            Refusal::Unusable(why) if ask.ranged && !self.range_worked && self.joinable() => {
+            Refusal::RangeRefused(why) | Refusal::Rejected(why) | Refusal::Unusable(why) if probing => {
+                self.ask_for_everything(&why);
+            }
+            Refusal::Rejected(why) | Refusal::Unusable(why)
+                if ask.ranged && !self.range_worked && self.joinable() =>
+            {
                 self.single_stream(&why);
                 self.stage = Stage::Stream;
                 self.concurrency.only_one();
@@ -242,9 +247,10 @@ pub(super) fn refused_for_good(refusal: Refusal) -> Error {
         Refusal::Impostor(why) => Error::new(Kind::Http, why).with_hint(
             "look at what the URL leads to; if that is the file now, --restart begins anew with it",
         ),
-        Refusal::Unusable(why) | Refusal::RangeRefused(why) | Refusal::OfAnotherLength(why) => {
-            Error::new(Kind::Http, why)
-        }
+        Refusal::Unusable(why)
+        | Refusal::Rejected(why)
+        | Refusal::RangeRefused(why)
+        | Refusal::OfAnotherLength(why) => Error::new(Kind::Http, why),
         Refusal::IfRangeIgnored => Error::new(Kind::Http, "the server takes If-Range amiss"),
         Refusal::Busy { status, .. } => Error::new(Kind::Http, trouble_of(status)),
     }
@@ -258,6 +264,7 @@ pub(super) fn waits_too_long(cause: &str, asked: Duration) -> String {
 /// A status that may pass, in words.
 pub(super) fn trouble_of(status: u16) -> String {
     match status {
+        403 | 429 => format!("the server limits how often it is asked ({status})"),
         500 => format!("the server failed ({status})"),
         502 | 504 => format!("the server reaches none of its own ({status})"),
         401..408 | 410 => format!("the server refuses one more connection ({status})"),

@@ -13,13 +13,22 @@ fn a_dead_server_ends_the_transfer_after_the_retries() {
         Fault::Silent(0),
         Fault::Status(503, None),
         Fault::Status(429, Some(2)),
-        Fault::Status(418, None),
     ] {
         let server = Server { always: Some(fault), ..Server::of(9 * MIB) };
         let mut simulation = Simulation::new(policy(8), server);
         failure(&mut simulation);
         let starts = simulation.log.starts.len();
         assert!((9..=2 * 8 + 10).contains(&starts), "{fault:?}: {starts} requests");
+    }
+}
+
+#[test]
+fn a_status_that_does_not_pass_is_asked_for_with_a_range_and_without() {
+    for status in [400, 402, 418, 451, 202, 501] {
+        let server = Server { always: Some(Fault::Status(status, None)), ..Server::of(9 * MIB) };
+        let mut simulation = Simulation::new(policy(8), server);
+        assert_eq!(failure(&mut simulation).kind(), Kind::Http);
+        assert_eq!(simulation.log.starts.len(), 2, "{status}");
     }
 }
 
