@@ -188,13 +188,12 @@ pub fn url_name(bytes: &[u8]) {
 
 /// A `Location`: what is followed is http or https, and carries no user name.
 pub fn redirect(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
     let (from, _) = Address::parse("https://host/dir/file?query").unwrap_or_else(|_| unreachable!());
-    if let Ok(next) = from.join(&text) {
+    if let Ok(next) = from.join(bytes) {
         let shown = next.to_string();
         assert!(shown.starts_with("http://") || shown.starts_with("https://"), "{shown}");
         assert!(!next.authority().contains('@') && !next.host().is_empty(), "{shown}");
-        assert!(!next.request_target().contains(['\r', '\n', ' ']), "{shown}");
+        assert!(next.request_target().bytes().all(|byte| byte.is_ascii_graphic()), "{shown}");
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::exit;
 use crate::formats::size::{parse_duration, parse_size};
+use crate::formats::url_text::url_text;
 use crate::{IfExists, Interface, Resolve};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +18,7 @@ pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
     /// What to download: http:// or https://
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", value_parser = url())]
     pub(super) urls: Vec<String>,
     #[command(flatten)]
     pub(super) options: Options,
@@ -26,7 +28,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Ask the server about a URL without fetching it
     Info {
-        #[arg(value_name = "URL", required = true)]
+        #[arg(value_name = "URL", required = true, value_parser = url())]
         urls: Vec<String>,
         #[command(flatten)]
         options: Box<Options>,
@@ -112,7 +114,7 @@ pub(super) struct Options {
     #[command(flatten)]
     pub(super) digests: Digests,
     /// Another source of the same file; may be repeated. Needs a digest
-    #[arg(long, value_name = "URL", help_heading = "Transfer")]
+    #[arg(long, value_name = "URL", value_parser = url(), help_heading = "Transfer")]
     pub(super) mirror: Vec<String>,
 
     /// Connections for each file: a number, or auto [default: auto]
@@ -308,6 +310,11 @@ pub(super) fn connections(text: &str) -> Result<crate::Connections, String> {
 }
 
 /// A time that is not zero: a limit of nothing would fail everything.
+/// A URL as it was typed or pasted, in whatever coding.
+fn url() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|typed| url_text(typed.as_encoded_bytes()).into_owned())
+}
+
 fn some_time(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(Duration::ZERO) => Err("a time above 0 is wanted".to_owned()),

@@ -19,3 +19,4 @@ pub(crate) mod rate_limit;
 pub(crate) mod retry_after;
 #[cfg(feature = "cli")]
 pub(crate) mod size;
+pub(crate) mod url_text;

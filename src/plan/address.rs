@@ -1,10 +1,11 @@
 //! Where a resource is: an http or https URL that cannot be printed with its secrets.
 
+use crate::formats::url_text::url_text;
 use std::fmt;
 use std::sync::Arc;
 use url::Url;
 
-/// An absolute http or https URL without userinfo.
+/// An absolute http or https URL without userinfo. Spaces and characters beyond ASCII are percent-encoded.
 ///
 /// `Display` and `Debug` are redacted: values of query parameters that carry signatures or tokens are
 /// hidden. Only the transport can see the whole, to send it to the origin it names.
@@ -110,9 +111,10 @@ impl Address {
         Ok((Self(Arc::new(url)), userinfo))
     }
 
-    /// Resolves a `Location` that this address answered with.
-    pub(crate) fn join(&self, location: &str) -> Result<Self, AddressError> {
-        let mut url = parse_url(location, Some(&self.0))?;
+    /// Resolves a `Location` that this address answered with. Bytes that are no UTF-8 (Latin-1, most often) are
+    /// percent-encoded as they are, which is what browsers and curl send.
+    pub(crate) fn join(&self, location: &[u8]) -> Result<Self, AddressError> {
+        let mut url = parse_url(&url_text(location), Some(&self.0))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(AddressError::Userinfo);
         }
@@ -272,8 +274,8 @@ fn strip(url: &mut Url) {
 }
 
 fn parse_url(text: &str, base: Option<&Url>) -> Result<Url, AddressError> {
-    // The parser would silently drop tabs and line breaks; they are an attack or a mistake.
-    if let Some(found) = text.chars().find(|found| found.is_control() || *found == ' ') {
+    // The parser would silently drop tabs and line breaks; they are an attack or a mistake. A space is encoded.
+    if let Some(found) = text.chars().find(|found| found.is_control()) {
         return Err(AddressError::Malformed(format!("it contains {}", found.escape_unicode())));
     }
     let parsed = Url::options().base_url(base).parse(text);
@@ -351,19 +353,51 @@ mod tests {
     fn what_is_no_http_url_is_refused() {
         for text in ["file:///etc/passwd", "ftp://h/f", "data:,x", "gopher://h"] {
             assert!(matches!(Address::parse(text), Err(AddressError::Scheme(_))), "{text}");
-            assert!(matches!(address("http://h/").join(text), Err(AddressError::Scheme(_))), "{text}");
+            assert!(
+                matches!(address("http://h/").join(text.as_bytes()), Err(AddressError::Scheme(_))),
+                "{text}"
+            );
         }
-        for text in
-            ["", "h/f", "http://", "http://h/\r\nX: y", "http://h/a b", "http://h/\0", "http://h:99999/"]
-        {
+        for text in [
+            "",
+            "h/f",
+            "http://",
+            "http://h/\r\nX: y",
+            "http://a b/",
+            "http://h/a\tb",
+            "http://h/\0",
+            "http://h:99999/",
+        ] {
             assert!(matches!(Address::parse(text), Err(AddressError::Malformed(_))), "{text:?}");
         }
-        assert_eq!(address("http://h/").join("http://u:p@h/").unwrap_err(), AddressError::Userinfo);
+        assert_eq!(address("http://h/").join(b"http://u:p@h/").unwrap_err(), AddressError::Userinfo);
+    }
+
+    #[test]
+    fn spaces_and_bytes_beyond_ascii_are_percent_encoded() {
+        let sent = |location: &[u8]| address("http://h/d/f").join(location).unwrap().request_target();
+        for (location, target) in [
+            (&b"/a b?c d"[..], "/a%20b?c%20d"),
+            (b"x y/z", "/d/x%20y/z"),
+            (b"  /a", "/a"),
+            ("/\u{fc}?\u{fc}".as_bytes(), "/%C3%BC?%C3%BC"),
+            (b"/\xfc?\xe9=\xff", "/%FC?%E9=%FF"),
+            (b"/a%20b%zz", "/a%20b%zz"),
+            (b"/\"<>`{}|^", "/%22%3C%3E%60%7B%7D|^"),
+        ] {
+            assert!(sent(location).eq_ignore_ascii_case(target), "{:?}: {}", location, sent(location));
+        }
+        assert_eq!(address("http://h/a b?c d").request_target(), "/a%20b?c%20d");
+        for location in
+            [&b"/a\tb"[..], b"/a\nb", b"/a\rb", b"/\0", b"/\x7f", b"http://h\xfc/", b"http://a b/"]
+        {
+            assert!(address("http://h/").join(location).is_err(), "{location:?}");
+        }
     }
 
     #[test]
     fn a_location_may_be_relative_and_its_fragment_is_dropped() {
-        assert_eq!(address("http://h/a/b").join("../c#frag").unwrap().to_string(), "http://h/c");
-        assert_eq!(address("https://h/a").join("//other/x").unwrap().to_string(), "https://other/x");
+        assert_eq!(address("http://h/a/b").join(b"../c#frag").unwrap().to_string(), "http://h/c");
+        assert_eq!(address("https://h/a").join(b"//other/x").unwrap().to_string(), "https://other/x");
     }
 }

@@ -385,8 +385,7 @@ impl Requester {
     }
 
     fn location(&self, from: &Address, headers: &HeaderMap) -> Result<Address, Trouble> {
-        let location =
-            headers.get(header::LOCATION).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        let location = headers.get(header::LOCATION).map(http::HeaderValue::as_bytes);
         let Some(location) = location.filter(|location| !location.is_empty()) else {
             return Err(refused_redirect(Kind::Http, "a redirect that does not say where to"));
         };

@@ -78,6 +78,52 @@ fn a_redirect_that_leads_nowhere_is_an_http_failure() {
 }
 
 #[test]
+fn a_location_with_spaces_and_bytes_beyond_ascii_is_percent_encoded() {
+    for (location, target) in [
+        (&b"/files/Licensing Toolkit.dmg?for=a b"[..], "/files/Licensing%20Toolkit.dmg?for=a%20b"),
+        (b"caf\xe9.bin?q=\xe8", "/caf%E9.bin?q=%E8"),
+        ("/café.bin".as_bytes(), "/caf%C3%A9.bin"),
+    ] {
+        let redirect =
+            [b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: ", location, b"\r\n\r\n"].concat();
+        let server = Server::serve(PAYLOAD)
+            .behave(move |request, _| match request.path() {
+                "/latest" => Reply::Raw(redirect.clone()),
+                _ => Reply::Normal,
+            })
+            .start();
+        let sandbox = Sandbox::new();
+        sandbox.haul().args(FOUR).args(["-o", "file.bin"]).arg(server.url("/latest")).run().assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        let targets =
+            server.gets().into_iter().map(|get| get.target.clone()).filter(|asked| asked != "/latest");
+        let targets: std::collections::BTreeSet<_> = targets.collect();
+        assert_eq!(targets.into_iter().collect::<Vec<_>>(), [target]);
+    }
+}
+
+#[test]
+fn a_url_of_the_user_with_spaces_and_bytes_beyond_ascii_is_percent_encoded() {
+    use std::os::unix::ffi::OsStringExt as _;
+    for (path, target) in [
+        (&b"/a b.bin?c d"[..], "/a%20b.bin?c%20d"),
+        (b"/caf\xe9.bin", "/caf%E9.bin"),
+        ("/café.bin".as_bytes(), "/caf%C3%A9.bin"),
+    ] {
+        let server = Server::serve(PAYLOAD).start();
+        let sandbox = Sandbox::new();
+        let url = std::ffi::OsString::from_vec([server.origin().as_bytes(), path].concat());
+        sandbox.haul().args(["-o", "file.bin"]).arg(url).run().assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        assert!(server.requests().iter().all(|request| request.target == target), "{}", server.describe());
+    }
+    let sandbox = Sandbox::new();
+    for refused in ["http://127.0.0.1:1/a\tb", "http://127.0.0.1:1/a\nb", "http://a b/"] {
+        sandbox.haul().arg(refused).run().assert_failed(2);
+    }
+}
+
+#[test]
 fn the_number_of_redirects_is_a_flag() {
     let server = Server::serve(PAYLOAD)
         .behave(|request, _| match request.path() {
