@@ -9,7 +9,7 @@
 //! | 3 | `engine` | the driver that owns a transfer, its workers, the checkpoint |
 //! | 2 | `transport`, `storage`, `manifest`, `verify` | effects: sockets, files, the sidecar, digests |
 //! | 1 | `plan` | decisions: pure, no clock, no files, no sockets |
-//! | 0 | `formats`, `error` | text in, values out; what can go wrong |
+//! | 0 | `formats`, `error`, `threads` | text in, values out; what can go wrong; who does the work that blocks |
 //!
 //! # Example
 //!
@@ -37,6 +37,7 @@ pub mod fuzzing;
 mod manifest;
 mod plan;
 mod storage;
+mod threads;
 mod transport;
 mod verify;
 

@@ -110,7 +110,24 @@ fn read() -> Result<Option<(PathBuf, String)>, Error> {
     };
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Some((path, text))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::usage(format!("cannot read {}: {error}", path.display()))),
+        Err(error) if is_nothing(&error) => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Err(Error::usage(format!("cannot read {}: it is no text in UTF-8", shown(&path))))
+        }
+        // As in the home of another user, in a container or after su: that is no reason to fetch nothing.
+        Err(error) => {
+            super::output::say(format_args!("haul: warning: cannot read {}: {error}", shown(&path)));
+            Ok(None)
+        }
     }
+}
+
+/// There is no such file: a home that is a file, or that is nowhere, has none either.
+fn is_nothing(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
+fn shown(path: &std::path::Path) -> String {
+    crate::formats::escape::for_terminal(&path.to_string_lossy()).into_owned()
 }

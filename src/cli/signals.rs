@@ -1,13 +1,17 @@
 //! Signals: save, then die of them.
 
+use super::bounded;
 use crate::error::{Error, Kind};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use std::path::Path;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that end a run.
+/// The signals that end a run; none in the place of those that were ignored when the program began: `nohup` wants
+/// no hang-up to be heard, and a shell without job control wants an interrupt to reach its foreground alone.
 pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -16,27 +20,65 @@ impl Signals {
     pub(super) fn listen() -> Result<Self, Error> {
         let failed =
             |error: std::io::Error| Error::new(Kind::Other, format!("signals cannot be watched: {error}"));
-        let ignored = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, ignored).map_err(failed)?;
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-            hangup: signal(SignalKind::hangup()).map_err(failed)?,
-        })
+        let exceeded = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        signal_hook::flag::register(SIGXFSZ, exceeded).map_err(failed)?;
+        let ignored = bounded::read(Path::new("/proc/self/status"), LONGEST_STATUS)
+            .map_or(0, |status| ignored_in(&status));
+        let heard = |number| {
+            let is_ignored = ignored & bit(number) != 0;
+            (!is_ignored).then(|| signal(SignalKind::from_raw(number))).transpose().map_err(failed)
+        };
+        Ok(Self { interrupt: heard(SIGINT)?, terminate: heard(SIGTERM)?, hangup: heard(SIGHUP)? })
     }
 
     /// The number of the next one that arrives.
     pub(super) async fn next(&mut self) -> i32 {
         tokio::select! {
-            _ = self.interrupt.recv() => signal_hook::consts::SIGINT,
-            _ = self.terminate.recv() => signal_hook::consts::SIGTERM,
-            _ = self.hangup.recv() => signal_hook::consts::SIGHUP,
+            () = arrival(&mut self.interrupt) => SIGINT,
+            () = arrival(&mut self.terminate) => SIGTERM,
+            () = arrival(&mut self.hangup) => SIGHUP,
         }
     }
+}
+
+/// Waits for a signal; for ever where it is not listened for.
+async fn arrival(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => _ = signal.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The kernel's description of a process has some two KiB.
+const LONGEST_STATUS: u64 = 64 << 10;
+
+/// The signals that the process ignores, a bit for each, from proc_pid_status(5); none where nothing is told.
+fn ignored_in(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+const fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
 }
 
 /// Dies of `number`, as if it had never been caught: the caller's shell sees what happened.
 pub(super) fn die_of(number: i32) {
     // It fails only for signals that cannot be caught, and those are not listened for.
     let _ = signal_hook::low_level::emulate_default_handler(number);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_which_signals_are_ignored() {
+        let of =
+            |mask: &str| ignored_in(&format!("Name:\thaul\nSigBlk:\tffff\nSigIgn:\t{mask}\nSigCgt:\t1\n"));
+        assert_eq!(of("0000000000001003"), bit(SIGHUP) | bit(SIGINT) | bit(13));
+        assert_eq!(of("0000000000001003") & bit(SIGTERM), 0);
+        assert_eq!(of("nonsense"), 0);
+        assert_eq!(ignored_in("Name:\thaul\n"), 0);
+    }
 }

@@ -90,7 +90,7 @@ impl Checkpoint {
         self.pending_bytes = 0;
         self.last = now;
         let (part, path, lets_go) = (self.part.clone(), self.path.clone(), self.lets_go);
-        self.saving = Some(tokio::task::spawn_blocking(move || {
+        self.saving = Some(crate::threads::offload(move || {
             let saved = save(part.as_ref(), &path, journal, runs);
             if let (true, Ok(runs)) = (lets_go, &saved.1) {
                 runs.iter().for_each(|run| part.forget(run.range.start(), run.range.len()));
@@ -168,7 +168,7 @@ impl Checkpoint {
         let Some(mut journal) = self.journal.take() else {
             return Err(Error::new(crate::Kind::Disk, "the manifest cannot be written any more"));
         };
-        let changing = tokio::task::spawn_blocking(move || {
+        let changing = crate::threads::offload(move || {
             let changed = change(&mut journal);
             (journal, changed)
         });

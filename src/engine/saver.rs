@@ -68,7 +68,7 @@ impl Saver {
         if idle {
             let saver = self.clone();
             // Joined by way of the answers: there is one for each file, and the thread ends after the last.
-            drop(tokio::task::spawn_blocking(move || saver.work()));
+            drop(crate::threads::offload(move || saver.work()));
         }
         hears.await.unwrap_or_else(|_| Err(Error::new(Kind::Other, "the saving died")))
     }

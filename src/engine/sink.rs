@@ -34,7 +34,7 @@ impl Sink {
             return self.storage.write_at(offset, &bytes);
         }
         let storage = self.storage.clone();
-        let writing = tokio::task::spawn_blocking(move || storage.write_at(offset, &bytes));
+        let writing = crate::threads::offload(move || storage.write_at(offset, &bytes));
         writing.await.map_err(io::Error::other)?
     }
 }

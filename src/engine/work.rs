@@ -7,7 +7,8 @@ use crate::error::{Error, Kind};
 use crate::manifest::{self, Journal, Run};
 use crate::plan::{ByteRange, Moment, RangeSet};
 use crate::storage::{Memory, Pipe, Target};
-use crate::verify::{Digest, Frontier, Hasher};
+use crate::threads;
+use crate::verify::{Digest, Follower, Frontier, Hasher};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -97,7 +98,8 @@ impl FileWork {
         if !self.digests.is_empty() {
             let lets_go = self.place.is_larger_than_memory();
             let (frontier, follower) = Frontier::new(self.place.part.clone(), &self.digests, lets_go);
-            self.following = Some((frontier, tokio::task::spawn_blocking(move || follower.run())));
+            let following = threads::beside(follower, Follower::run, Follower::run_in_turns);
+            self.following = Some((frontier, following));
         }
     }
 
@@ -125,7 +127,7 @@ impl FileWork {
     fn audit(&self, claims: Vec<Run>) -> Auditing {
         let part = self.place.part.clone();
         let stop = self.stop.clone();
-        tokio::task::spawn_blocking(move || manifest::audit(part.as_ref(), &claims, &stop))
+        threads::offload(move || manifest::audit(part.as_ref(), &claims, &stop))
     }
 
     /// The damaged ranges among what an earlier run left, once that is known.
@@ -185,27 +187,12 @@ impl SmallWork {
 }
 
 impl PipeWork {
-    pub(crate) fn new(mut out: Box<dyn Write + Send>, window: u64, digests: &[Digest]) -> Self {
+    pub(crate) fn new(out: Box<dyn Write + Send>, window: u64, digests: &[Digest]) -> Self {
         let pipe = Arc::new(Pipe::new(window as usize));
-        let mut hashers: Vec<_> = digests.iter().map(|digest| Hasher::new(digest.algorithm())).collect();
-        let (drained, broken) = (pipe.clone(), Arc::new(OnceLock::new()));
-        let told = broken.clone();
-        let draining = tokio::task::spawn_blocking(move || {
-            let outcome = drained.drain_to(&mut *out, |bytes| {
-                for hasher in &mut hashers {
-                    hasher.update(bytes);
-                }
-            });
-            let outcome = outcome.and_then(|_| out.flush());
-            if let Err(error) = &outcome {
-                // Nobody else sets it.
-                let _ = told.set(unwritable(error));
-            }
-            // Whatever ended it: nobody may wait for room any more.
-            drained.close();
-            outcome?;
-            Ok(hashers.into_iter().map(Hasher::finish).collect())
-        });
+        let hashers = digests.iter().map(|digest| Hasher::new(digest.algorithm())).collect();
+        let broken = Arc::new(OnceLock::new());
+        let drain = Drain { pipe: pipe.clone(), out, hashers, broken: broken.clone() };
+        let draining = threads::beside(drain, Drain::run, Drain::run_in_turns);
         Self { pipe, draining: Some(draining), broken }
     }
 
@@ -241,6 +228,44 @@ impl PipeWork {
     pub(crate) fn close(&self) {
         self.pipe.close();
     }
+}
+
+/// The side of a pipe where bytes leave.
+struct Drain {
+    pipe: Arc<Pipe>,
+    out: Box<dyn Write + Send>,
+    hashers: Vec<Hasher>,
+    broken: Arc<OnceLock<String>>,
+}
+
+impl Drain {
+    fn run(mut self) -> io::Result<Vec<Digest>> {
+        let hashers = &mut self.hashers;
+        let outcome = self.pipe.drain_to(&mut *self.out, |bytes| hash(hashers, bytes));
+        self.ended(outcome)
+    }
+
+    async fn run_in_turns(mut self) -> io::Result<Vec<Digest>> {
+        let hashers = &mut self.hashers;
+        let outcome = self.pipe.drain_in_turns(&mut *self.out, |bytes| hash(hashers, bytes)).await;
+        self.ended(outcome)
+    }
+
+    fn ended(mut self, outcome: io::Result<u64>) -> io::Result<Vec<Digest>> {
+        let outcome = outcome.and_then(|_| self.out.flush());
+        if let Err(error) = &outcome {
+            // Nothing else sets it.
+            let _ = self.broken.set(unwritable(error));
+        }
+        // Whatever ended it: nothing may wait for room any more.
+        self.pipe.close();
+        outcome?;
+        Ok(self.hashers.into_iter().map(Hasher::finish).collect())
+    }
+}
+
+fn hash(hashers: &mut [Hasher], bytes: &[u8]) {
+    hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
 }
 
 impl Work {
@@ -280,7 +305,7 @@ impl Drop for PipeWork {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| died(error, "the work on the disk"))?
+    threads::offload(work).await.map_err(|error| died(error, "the work on the disk"))?
 }
 
 fn unwritable(error: &io::Error) -> String {

@@ -3,6 +3,11 @@
 use super::Storage;
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often the front is looked at where no thread waits for it, and how much then leaves at once: a pipe holds so much.
+const TURN: Duration = Duration::from_millis(5);
+const TURN_BYTES: usize = 64 << 10;
 
 /// Holds what lies ahead of the front, in a ring of fixed size, until the gap before it is closed.
 ///
@@ -61,28 +66,68 @@ impl Pipe {
     pub(crate) fn drain_to(&self, out: &mut dyn Write, mut seen: impl FnMut(&[u8])) -> io::Result<u64> {
         let mut buffer = Vec::new();
         loop {
+            if self.move_some(out, &mut seen, &mut buffer, 1 << 20)? {
+                continue;
+            }
             let mut state = self.lock();
-            let run = loop {
-                match state.written.run_at(state.drained) {
-                    Some(run) => break run,
-                    None if state.closed => return Ok(state.drained),
-                    None => state = self.available.wait(state).unwrap_or_else(PoisonError::into_inner),
+            while state.written.run_at(state.drained).is_none() {
+                if state.closed {
+                    return Ok(state.drained);
                 }
-            };
-            let from = state.drained;
-            let length = ((run.end() - from) as usize).min(1 << 20);
-            buffer.clear();
-            state.copy_out(from, length, &mut buffer);
-            drop(state);
-            out.write_all(&buffer)?;
-            seen(&buffer);
-            let mut state = self.lock();
-            state.drained = from + length as u64;
-            let drained = crate::plan::ByteRange::new(0, state.drained);
-            state.written.remove(drained);
-            drop(state);
-            self.room.notify_waiters();
+                state = self.available.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
         }
+    }
+
+    /// The same between the tasks of one thread, where there is no other.
+    pub(crate) async fn drain_in_turns(
+        &self,
+        out: &mut (dyn Write + Send),
+        mut seen: impl FnMut(&[u8]),
+    ) -> io::Result<u64> {
+        let mut buffer = Vec::new();
+        loop {
+            if self.move_some(out, &mut seen, &mut buffer, TURN_BYTES)? {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let (closed, drained) = {
+                let state = self.lock();
+                (state.closed && state.written.run_at(state.drained).is_none(), state.drained)
+            };
+            if closed {
+                return Ok(drained);
+            }
+            tokio::time::sleep(TURN).await;
+        }
+    }
+
+    /// Moves up to `most` bytes to `out`; false where there are none at the front.
+    fn move_some(
+        &self,
+        out: &mut dyn Write,
+        seen: &mut impl FnMut(&[u8]),
+        buffer: &mut Vec<u8>,
+        most: usize,
+    ) -> io::Result<bool> {
+        let state = self.lock();
+        let from = state.drained;
+        let Some(run) = state.written.run_at(from) else {
+            return Ok(false);
+        };
+        let length = ((run.end() - from) as usize).min(most);
+        buffer.clear();
+        state.copy_out(from, length, buffer);
+        drop(state);
+        out.write_all(buffer)?;
+        seen(buffer);
+        let mut state = self.lock();
+        state.drained = from + length as u64;
+        let drained = crate::plan::ByteRange::new(0, state.drained);
+        state.written.remove(drained);
+        drop(state);
+        self.room.notify_waiters();
+        Ok(true)
     }
 
     /// Waits until positions up to `end` lie within the window: a slow reader of the pipe pushes back to

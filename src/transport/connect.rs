@@ -3,8 +3,9 @@
 use super::{AddressFamily, Interface, Resolve, Trouble};
 use crate::error::{Error, Kind};
 use crate::plan::bare_host;
+use crate::threads;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -58,8 +59,8 @@ impl Dialer {
         let mut found = match given {
             Some(given) => given,
             None => {
-                let found = tokio::net::lookup_host((bare_host(host), port)).await;
-                found.map_err(|error| unresolved(host, &error))?.collect()
+                let found = look_up(bare_host(host), port).await;
+                found.map_err(|error| unresolved(host, &error))?
             }
         };
         let any = !found.is_empty();
@@ -79,6 +80,16 @@ impl Dialer {
 /// A socket that is not connected yet.
 pub(super) fn socket(v6: bool) -> io::Result<TcpSocket> {
     if v6 { TcpSocket::new_v6() } else { TcpSocket::new_v4() }
+}
+
+/// What the resolver says; it blocks, and has a thread for that where there is one.
+async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(ip) = host.parse() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let host = host.to_owned();
+    let looking = threads::offload(move || (host.as_str(), port).to_socket_addrs());
+    Ok(looking.await.map_err(io::Error::other)??.collect())
 }
 
 fn unresolved(host: &str, error: &io::Error) -> Trouble {

@@ -78,7 +78,7 @@ impl Route {
         if self.original() != *stale {
             return Ok(true);
         }
-        let asking = tokio::task::spawn_blocking(move || renewal());
+        let asking = crate::threads::offload(move || renewal());
         let said = match tokio::time::timeout(RENEWAL_PATIENCE, asking).await {
             Ok(Ok(said)) => said.map_err(|why| no_renewal(&why))?,
             Ok(Err(error)) => return Err(no_renewal(&error.to_string())),

@@ -5,9 +5,12 @@ use crate::storage::Storage;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// How much is read back at once: small enough to stay in a core's cache between reading and hashing.
 const READ: usize = 256 << 10;
+/// How often it looks at the front where it has no thread of its own.
+const TURN: Duration = Duration::from_millis(5);
 /// How much is let go of at once.
 const LET_GO: u64 = 64 << 20;
 
@@ -33,11 +36,13 @@ struct Front {
     cancelled: bool,
 }
 
-/// The reading and hashing side; blocking, for a thread of its own.
+/// The reading and hashing side, for a thread of its own where there is one.
 pub(crate) struct Follower {
     shared: Arc<Shared>,
     storage: Arc<dyn Storage>,
     hashers: Vec<Hasher>,
+    /// How far it has come.
+    position: u64,
     /// What was hashed is not kept in memory.
     lets_go: bool,
 }
@@ -46,7 +51,7 @@ impl Frontier {
     pub(crate) fn new(storage: Arc<dyn Storage>, expected: &[Digest], lets_go: bool) -> (Self, Follower) {
         let shared = Arc::new(Shared::default());
         let hashers = expected.iter().map(|digest| Hasher::new(digest.algorithm())).collect();
-        (Self { shared: shared.clone() }, Follower { shared, storage, hashers, lets_go })
+        (Self { shared: shared.clone() }, Follower { shared, storage, hashers, position: 0, lets_go })
     }
 
     /// Everything before `position` is written.
@@ -76,42 +81,72 @@ impl Drop for Frontier {
 }
 
 impl Follower {
-    /// Hashes until the end of the file; `None` if the frontier was dropped before.
+    /// Hashes until the end of the file; `None` if the frontier was dropped before. Blocking.
     pub(crate) fn run(mut self) -> io::Result<Option<Vec<Digest>>> {
         let mut buffer = vec![0; READ];
-        let mut position = 0;
         loop {
-            let front = self.wait_beyond(position);
-            if front.cancelled {
-                return Ok(None);
-            }
-            while position < front.position {
-                let length = READ.min(usize::try_from(front.position - position).unwrap_or(READ));
-                let read = self.storage.read_at(position, &mut buffer[..length])?;
-                if read == 0 {
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the part file became shorter"));
-                }
-                for hasher in &mut self.hashers {
-                    hasher.update(&buffer[..read]);
-                }
-                position += read as u64;
-                if self.lets_go && position % LET_GO < read as u64 && position >= 2 * LET_GO {
-                    // Not what was written a moment ago: it may not be on disk yet.
-                    self.storage.forget(position - 2 * LET_GO, LET_GO);
-                }
-                if self.is_cancelled() {
+            let front = self.wait_beyond(self.position);
+            while !front.cancelled && self.position < front.position {
+                self.step(front, &mut buffer)?;
+                if self.front().cancelled {
                     return Ok(None);
                 }
-                self.shared.hashed.store(position, Ordering::Relaxed);
             }
-            if front.complete {
-                return Ok(Some(self.hashers.into_iter().map(Hasher::finish).collect()));
+            if let Some(ended) = self.ended(front) {
+                return Ok(ended);
             }
         }
     }
 
-    fn is_cancelled(&self) -> bool {
-        self.shared.front.lock().unwrap_or_else(PoisonError::into_inner).cancelled
+    /// The same, between the tasks of one thread.
+    pub(crate) async fn run_in_turns(mut self) -> io::Result<Option<Vec<Digest>>> {
+        let mut buffer = vec![0; READ];
+        loop {
+            let front = self.front();
+            if !front.cancelled && self.position < front.position {
+                self.step(front, &mut buffer)?;
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if let Some(ended) = self.ended(front) {
+                return Ok(ended);
+            }
+            tokio::time::sleep(TURN).await;
+        }
+    }
+
+    /// Hashes the next bytes before the front.
+    fn step(&mut self, front: Front, buffer: &mut [u8]) -> io::Result<()> {
+        let length = READ.min(usize::try_from(front.position - self.position).unwrap_or(READ));
+        let read = self.storage.read_at(self.position, &mut buffer[..length])?;
+        if read == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the part file became shorter"));
+        }
+        for hasher in &mut self.hashers {
+            hasher.update(&buffer[..read]);
+        }
+        self.position += read as u64;
+        if self.lets_go && self.position % LET_GO < read as u64 && self.position >= 2 * LET_GO {
+            // Not what was written a moment ago: it may not be on disk yet.
+            self.storage.forget(self.position - 2 * LET_GO, LET_GO);
+        }
+        self.shared.hashed.store(self.position, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What it ends with, where that `front` is its end.
+    fn ended(&mut self, front: Front) -> Option<Option<Vec<Digest>>> {
+        if front.cancelled {
+            return Some(None);
+        }
+        if !front.complete || self.position < front.position {
+            return None;
+        }
+        Some(Some(std::mem::take(&mut self.hashers).into_iter().map(Hasher::finish).collect()))
+    }
+
+    fn front(&self) -> Front {
+        *self.shared.front.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wait_beyond(&self, position: u64) -> Front {

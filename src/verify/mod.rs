@@ -5,7 +5,7 @@ mod frontier;
 
 pub(crate) use digest::Hasher;
 pub use digest::{Algorithm, Digest, Encoding, ParseDigestError};
-pub(crate) use frontier::{Frontier, hash_file};
+pub(crate) use frontier::{Follower, Frontier, hash_file};
 
 impl From<ParseDigestError> for crate::error::Error {
     fn from(error: ParseDigestError) -> Self {

@@ -4,16 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each top module may use. Floor 2 has an order of its own; transport stands beside it.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("error", &["formats"]),
     ("formats", &[]),
+    ("threads", &[]),
     ("plan", &["error", "formats"]),
     ("storage", &["error", "formats", "plan"]),
     ("verify", &["error", "storage"]),
     ("manifest", &["error", "plan", "storage", "verify"]),
-    ("transport", &["error", "formats", "plan"]),
-    ("engine", &["error", "formats", "manifest", "plan", "storage", "transport", "verify", "Kind"]),
-    ("cli", &["error", "formats"]),
+    ("transport", &["error", "formats", "plan", "threads"]),
+    (
+        "engine",
+        &["error", "formats", "manifest", "plan", "storage", "threads", "transport", "verify", "Kind"],
+    ),
+    ("cli", &["error", "formats", "threads"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

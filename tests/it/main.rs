@@ -45,4 +45,5 @@ mod slow;
 mod small;
 mod stdout;
 mod support;
+mod surroundings;
 mod tls;

@@ -9,13 +9,47 @@ pub(super) mod status;
 pub(super) mod verify;
 
 use crate::error::{Error, Kind};
+use crate::threads;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
 
-/// A runtime for this program alone: a few threads, whatever the number of files.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+/// The threads that a run has beside those that run its tasks before it is sure to get on.
+const SPARE: usize = 2;
+/// A thread without work ends after this.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A runtime for this program alone: a few threads, whatever the number of files; where they are not to be had, this one.
+pub(super) fn runtime() -> Result<Runtime, Error> {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores.clamp(2, 4))
+    let workers = cores.clamp(2, 4);
+    let failed = |error: std::io::Error| Error::new(Kind::Other, format!("cannot start: {error}"));
+    if threads::one_does() || !can_be_had(workers + SPARE) {
+        threads::let_one_do();
+        return Builder::new_current_thread().enable_all().build().map_err(failed);
+    }
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(workers)
+        // Another process may take the place of a thread that has ended, and what waits for one then waits for ever.
+        .thread_keep_alive(KEPT)
         .enable_all()
         .build()
-        .map_err(|error| Error::new(Kind::Other, format!("cannot start: {error}")))
+        .map_err(failed)?;
+    // One is there from the beginning, for the same reason.
+    {
+        let _inside = runtime.enter();
+        drop(threads::offload(|| ()));
+    }
+    Ok(runtime)
+}
+
+/// Whether so many threads can be had at once beside this one.
+fn can_be_had(count: usize) -> bool {
+    let gate = std::sync::Mutex::new(());
+    std::thread::scope(|scope| {
+        let shut = gate.lock();
+        let waits = || drop(gate.lock());
+        let all = (0..count).all(|_| std::thread::Builder::new().spawn_scoped(scope, waits).is_ok());
+        drop(shut);
+        all
+    })
 }

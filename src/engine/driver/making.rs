@@ -14,6 +14,7 @@ use crate::plan::RangeSet;
 use crate::plan::representation::{Representation, Validators};
 use crate::plan::transfer::Ruling;
 use crate::storage::{Allocation, Target};
+use crate::threads;
 use tokio::task::JoinHandle;
 
 /// A file of at most this many bytes comes within one checkpoint, so nothing is written down before it is complete.
@@ -62,7 +63,7 @@ impl Driver {
         let (place, bare) = (self.vacant.take(), self.bare.take());
         self.fits = place.is_none() && bare.is_none();
         let order = self.wants.order.clone();
-        self.making = Some(tokio::task::spawn_blocking(move || {
+        self.making = Some(threads::offload(move || {
             let place = match bare.map(|target| first_in(target, &order)).transpose() {
                 Ok(made) => made.or(place),
                 Err(error) => return Made::Failed(None, error),
@@ -96,7 +97,7 @@ impl Driver {
     /// opened and asked on, and their answers ruled on.
     fn make_in(&mut self, place: Workplace, representation: Representation) {
         let order = self.wants.order.clone();
-        self.making = Some(tokio::task::spawn_blocking(move || match place.begin(&representation, &order) {
+        self.making = Some(threads::offload(move || match place.begin(&representation, &order) {
             Ok((journal, allocation)) => Made::File(place, Box::new(journal), allocation),
             Err(error) => Made::Failed(Some(place), error),
         }));
