@@ -51,8 +51,8 @@ struct Wants {
     order: Order,
     inline: bool,
     remote_time: bool,
-    /// The mode of the file that will be replaced, where one may be.
-    replaces: Option<u32>,
+    /// The mode of the file of ours that will be replaced, where there is one.
+    mode: Option<u32>,
     connections: usize,
     host: Host,
     /// The URL and the mirrors, redacted.

@@ -5,7 +5,7 @@ use super::request::IfExists;
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::{self, Distrust, Expectation, Journal, Raw, ReadError, Trusted};
-use crate::storage::{self, Opened, Present, Seal, Storage as _, Target, Unnamed};
+use crate::storage::{self, Opened, Present, Seal, Storage as _, Target, Unnamed, owner};
 use crate::verify::{Digest, hash_file};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What stands at the final name means.
 pub(crate) enum Standing {
-    /// Go on, to this target; `mode` is that of a file to be replaced.
+    /// Go on, to this target; `mode` is that of a file of ours to be replaced.
     Free { target: Target, mode: Option<u32> },
     /// It is what is wanted; `digests` were checked.
     Satisfied { target: Target, size: u64, digests: Vec<Digest> },
@@ -62,7 +62,7 @@ pub(crate) fn look(target: Target, order: &Order) -> Result<Standing, Error> {
     }
     match order.if_exists {
         IfExists::Skip => Ok(Standing::Skipped { size: present.len(), target }),
-        IfExists::Overwrite => Ok(Standing::Free { mode: Some(present.mode() & 0o666), target }),
+        IfExists::Overwrite => Ok(Standing::Free { mode: present.mode_to_keep(target.directory()), target }),
         IfExists::Error | IfExists::Rename => Err(exists(&target, "")),
         IfExists::Auto => compare(target, &present, order),
     }
@@ -78,17 +78,21 @@ fn compare(target: Target, present: &Present, order: &Order) -> Result<Standing,
         return Err(exists(&target, &format!(" with {} bytes, and {size} are wanted", present.len())));
     }
     if order.digests.is_empty() {
-        let seal = Seal::read(&target.path()).filter(|seal| order.address.matches_record(&seal.url));
-        return match seal {
-            Some(seal) => Ok(Standing::Sealed { target, seal }),
-            None => Err(exists(&target, "")),
+        return match Seal::read(&target.path()) {
+            Ok(seal) if order.address.matches_record(&seal.url) => Ok(Standing::Sealed { target, seal }),
+            Ok(_) => Err(exists(&target, "")),
+            Err(why) => Err(exists(&target, why)),
         };
     }
     let path = target.path();
-    let file = storage::ReadOnly::open(&path).map_err(|error| Error::disk("cannot read", &path, &error))?;
-    let actual = hash_file(Arc::new(file), &order.digests)
-        .map_err(|error| Error::disk("cannot read", &path, &error))?;
+    let failed = |error: std::io::Error| Error::disk("cannot read", &path, &error);
+    let file = Arc::new(storage::ReadOnly::open_itself(&path).map_err(failed)?);
+    let actual = hash_file(file.clone(), &order.digests).map_err(failed)?;
     if actual == order.digests {
+        // The digest is right now; it stays so as long as nobody may change the file but us.
+        if !owner::is_ours(&file.file().metadata().map_err(failed)?, target.directory()) {
+            return Err(exists(&target, " with the right digest, and is somebody else's, who may change it"));
+        }
         clean_up(&target)?;
         return Ok(Standing::Satisfied { size: present.len(), target, digests: actual });
     }
@@ -178,6 +182,7 @@ fn build(workplace: Workplace, raw: &Raw, order: &Order, proven: bool) -> Result
         part_length: workplace.part.len().map_err(|error| Error::disk("cannot look at", &path, &error))?,
         proven,
     };
+    let shared = raw.shared || workplace.part.is_shared()?;
     match Trusted::check(raw.clone(), &expected) {
         Err(Distrust::Foreign(why)) => Err(foreign(why)),
         Err(Distrust::Moved) if is_a_copy(&workplace, raw)? => build(workplace, raw, order, true),
@@ -185,7 +190,9 @@ fn build(workplace: Workplace, raw: &Raw, order: &Order, proven: bool) -> Result
         Err(Distrust::StartOver(why)) if order.may_restart => discard(workplace, why),
         Err(Distrust::StartOver(why)) => Err(Error::new(Kind::Changed, format!("{}: {why}", path.display()))
             .with_hint("--restart discards it and starts over")),
+        Ok(_) if shared && order.digests.is_empty() => Err(shared_with_others(&workplace)),
         Ok(trusted) => {
+            workplace.part.withhold();
             let (torn, length) = (raw.torn, expected.part_length);
             let journal = workplace.reopen(raw, &trusted, order, length)?;
             Ok(Ground::Built { workplace, trusted, journal: Box::new(journal), torn })
@@ -223,6 +230,18 @@ fn stray_manifest(workplace: &Workplace, order: &Order) -> Result<Option<String>
             Err(error)
         }
     }
+}
+
+/// Only a digest shows whether what others may have written is what the server has.
+fn shared_with_others(workplace: &Workplace) -> Error {
+    let (part, manifest) = (workplace.part.path().display(), workplace.target.manifest_path());
+    let cause = format!(
+        "others may write to {part} or {}, so only a digest can tell what is in it",
+        manifest.display()
+    );
+    Error::new(Kind::Unsafe, cause).with_hint(
+        "give the digest with --sha256; or chmod go-w both if nobody else has written to them; or --restart",
+    )
 }
 
 fn orphan(workplace: &Workplace) -> Error {

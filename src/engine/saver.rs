@@ -6,7 +6,7 @@ use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::plan::representation::Representation;
 use crate::storage::{
-    self, Directory, Opened, Publication, ReadOnly, Storage as _, Target, Unnamed, publish,
+    self, Directory, Opened, Publication, ReadOnly, Storage as _, Target, Unnamed, owner, publish,
 };
 use crate::verify::{Digest, hash_file};
 use std::collections::{BTreeMap, BTreeSet};
@@ -210,7 +210,10 @@ fn name(file: &SmallFile, step: Step) -> Step {
 fn is_there_already(file: &SmallFile) -> bool {
     let path = file.target.path();
     let mut bytes = vec![0; file.bytes.len() + 1];
-    let read = ReadOnly::open(&path).and_then(|there| there.read_at(0, &mut bytes));
+    let read = ReadOnly::open_itself(&path).and_then(|there| {
+        let ours = owner::is_ours(&there.file().metadata()?, file.target.directory());
+        if ours { there.read_at(0, &mut bytes) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    });
     file.order.if_exists == IfExists::Auto
         && read.is_ok_and(|length| bytes.get(..length).is_some_and(|there| there == file.bytes))
 }

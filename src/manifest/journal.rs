@@ -3,7 +3,7 @@
 use super::raw::Raw;
 use super::record::{FileRecord, Record, VERSION};
 use super::run::{Run, melted, piece_size};
-use crate::storage::{Storage, remove_own, sync_directory};
+use crate::storage::{Storage, parent, remove_own, sync_directory};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -107,9 +107,7 @@ fn write_anew(path: &Path, record: &FileRecord, runs: &[Run]) -> io::Result<(Fil
     let file = create_exclusively(&temporary)?;
     let written = fill(file, record, runs).and_then(|made| {
         rustix::fs::renameat(CWD, &temporary, CWD, path)?;
-        sync_directory(
-            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
-        )?;
+        sync_directory(parent(path))?;
         Ok(made)
     });
     if written.is_err() {

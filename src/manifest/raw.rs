@@ -3,11 +3,11 @@
 use super::record::{Crc, FileRecord, Record, VERSION, checked};
 use super::run::Run;
 use crate::plan::ByteRange;
+use crate::storage::{owner, parent};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// More than this is no manifest of haul's: the largest one, just before it is written anew, is smaller.
@@ -23,6 +23,8 @@ pub(crate) struct Raw {
     /// How many bytes of the file were sound; what lies behind was torn off.
     pub(crate) sound: u64,
     pub(crate) torn: bool,
+    /// Whether others may write to the file.
+    pub(crate) shared: bool,
 }
 
 /// Why a manifest could not be read.
@@ -49,21 +51,16 @@ impl Raw {
             Err(error) => return Err(ReadError::Io(error.into())),
         };
         let metadata = file.metadata().map_err(ReadError::Io)?;
-        if !metadata.is_file() {
-            return Err(ReadError::Planted("not a regular file"));
-        }
-        if metadata.uid() != rustix::process::geteuid().as_raw() {
-            return Err(ReadError::Planted("somebody else's file"));
-        }
-        if metadata.nlink() != 1 {
-            return Err(ReadError::Planted("a file with a second name"));
+        if let Some(flaw) = owner::flaw(&metadata, parent(path)) {
+            return Err(ReadError::Planted(flaw));
         }
         if metadata.len() > LARGEST {
             return Err(ReadError::Unusable("it is too large"));
         }
         let mut bytes = Vec::new();
         file.by_ref().take(LARGEST).read_to_end(&mut bytes).map_err(ReadError::Io)?;
-        Self::parse(&bytes)
+        let raw = Self::parse(&bytes)?;
+        Ok(Self { shared: owner::others_may_write(&metadata, parent(path)), ..raw })
     }
 
     /// Parses the bytes of a manifest: text in, values out.
@@ -77,7 +74,14 @@ impl Raw {
         let Some(Record::File(file)) = lines.next_line().and_then(Record::from_line) else {
             return Err(ReadError::Unusable("its second line is damaged"));
         };
-        let mut raw = Self { file: *file, runs: Vec::new(), rejected: None, sound: lines.sound, torn: false };
+        let mut raw = Self {
+            file: *file,
+            runs: Vec::new(),
+            rejected: None,
+            sound: lines.sound,
+            torn: false,
+            shared: false,
+        };
         let mut claims = Claims::default();
         while let Some(line) = lines.next_line() {
             match Record::from_line(line) {

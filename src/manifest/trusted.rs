@@ -124,6 +124,7 @@ mod tests {
             rejected: None,
             sound: 0,
             torn: false,
+            shared: false,
         }
     }
 

@@ -24,6 +24,11 @@ impl Directory {
     }
 }
 
+/// The directory of a file, in a form that can be opened.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Makes what happened to the names in `directory` durable.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     Directory::open(directory)?.sync()

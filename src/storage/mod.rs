@@ -4,6 +4,7 @@
 pub(crate) mod crash;
 mod directory;
 mod memory;
+pub(crate) mod owner;
 mod part_file;
 mod pipe;
 mod publish;
@@ -11,7 +12,7 @@ mod read_only;
 mod target;
 mod unnamed;
 
-pub(crate) use directory::{Directory, remove_own, sync_directory};
+pub(crate) use directory::{Directory, parent, remove_own, sync_directory};
 pub(crate) use memory::Memory;
 pub(crate) use part_file::{Allocation, Identity, Opened, PartFile, open, remove_unlocked};
 pub(crate) use pipe::Pipe;

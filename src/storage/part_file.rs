@@ -1,12 +1,12 @@
 //! `NAME.part`: created exclusively, never through a link, locked while it is worked on.
 
-use super::{Storage, Target};
+use super::{Storage, Target, owner, parent};
 use crate::error::{Error, Kind};
 use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The locked part file. The lock goes with the handle: when the process dies, so does it.
@@ -151,17 +151,24 @@ impl PartFile {
 
     /// An existing part must be a regular file of our own with no second name: anything else was planted.
     fn checked(self) -> Result<Self, Error> {
-        let metadata = self.metadata()?;
-        if !metadata.is_file() {
-            return Err(planted(&self.path, "not a regular file"));
+        match owner::flaw(&self.metadata()?, parent(&self.path)) {
+            Some(flaw) => Err(planted(&self.path, flaw)),
+            None => Ok(self),
         }
-        if metadata.nlink() != 1 {
-            return Err(planted(&self.path, "a file with a second name"));
+    }
+
+    /// Whether others may write to it, so that only a digest can tell what is in it.
+    pub(crate) fn is_shared(&self) -> Result<bool, Error> {
+        Ok(owner::others_may_write(&self.metadata()?, parent(&self.path)))
+    }
+
+    /// Takes from others the permission to write to it, as far as the file system lets us.
+    pub(crate) fn withhold(&self) {
+        if let Ok(metadata) = self.file.metadata()
+            && metadata.mode() & 0o022 != 0
+        {
+            let _ = self.file.set_permissions(fs::Permissions::from_mode(metadata.mode() & 0o700));
         }
-        if metadata.uid() != rustix::process::geteuid().as_raw() {
-            return Err(planted(&self.path, "somebody else's file"));
-        }
-        Ok(self)
     }
 
     /// How many bytes of disk the file has.

@@ -89,7 +89,7 @@ fn link_then_unlink(part: &PartFile, target: &Target) -> Result<(), Errno> {
 }
 
 /// The process's file mode creation mask, read without changing it even for a moment.
-fn umask() -> u32 {
+pub(super) fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let stated = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     // Where it cannot be read, the usual one: nobody but the owner may write.

@@ -12,12 +12,26 @@ pub(crate) struct ReadOnly(File);
 impl ReadOnly {
     /// Opens a regular file; anything else, a pipe that would keep us waiting among it, is refused.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Self::open_with(path, OFlags::empty())
+    }
+
+    /// As [`Self::open`], but a link is refused, too: for names in directories where others may make some.
+    pub(crate) fn open_itself(path: &Path) -> io::Result<Self> {
+        Self::open_with(path, OFlags::NOFOLLOW)
+    }
+
+    fn open_with(path: &Path, more: OFlags) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
         let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
         Ok(Self(file))
+    }
+
+    /// The open file.
+    pub(crate) fn file(&self) -> &File {
+        &self.0
     }
 }
 

@@ -1,5 +1,7 @@
 //! The name that the finished file will have, and the names beside it.
 
+use super::publish::umask;
+use super::{ReadOnly, owner, parent};
 use crate::error::{Error, Kind};
 use crate::plan::Address;
 use crate::plan::representation::Validators;
@@ -130,8 +132,10 @@ impl Present {
         self.metadata.len()
     }
 
-    pub(crate) fn mode(&self) -> u32 {
-        self.metadata.mode() & 0o777
+    /// The mode that a file in its place in `directory` is to have: its own, less what the umask takes away; `None` if it is not
+    /// ours, for then its mode is not either.
+    pub(crate) fn mode_to_keep(&self, directory: &Path) -> Option<u32> {
+        owner::is_ours(&self.metadata, directory).then(|| self.metadata.mode() & 0o666 & !umask())
     }
 }
 
@@ -166,12 +170,29 @@ impl Seal {
         }
     }
 
-    /// The seal of the file at `path`, if it has one that is still true.
-    pub(crate) fn read(path: &Path) -> Option<Self> {
+    /// The seal of the file at `path`, if it has one that is still true and that nobody else can have made.
+    ///
+    /// # Errors
+    /// Why there is none, to be put after a cause; mostly nothing.
+    pub(crate) fn read(path: &Path) -> Result<Self, &'static str> {
+        let file = ReadOnly::open_itself(path).map_err(|_| "")?;
+        let metadata = file.file().metadata().map_err(|_| "")?;
+        let seal = Self::parse(file.file(), &metadata).ok_or("")?;
+        if owner::flaw(&metadata, parent(path)).is_some() {
+            return Err(
+                ", and it is somebody else's, or has a second name, so what is noted at it shows nothing",
+            );
+        }
+        if owner::others_may_write(&metadata, parent(path)) {
+            return Err(", and others may write to it, so what is noted at it shows nothing");
+        }
+        Ok(seal)
+    }
+
+    fn parse(file: &fs::File, metadata: &fs::Metadata) -> Option<Self> {
         let mut buffer = vec![0; 16 << 10];
-        let length = rustix::fs::lgetxattr(path, SEAL, &mut buffer).ok()?;
+        let length = rustix::fs::fgetxattr(file, SEAL, &mut buffer).ok()?;
         let seal: Self = serde_json::from_slice(buffer.get(..length)?).ok()?;
-        let metadata = fs::symlink_metadata(path).ok()?;
         let same = metadata.len() == seal.size && (metadata.mtime(), metadata.mtime_nsec()) == seal.modified;
         same.then_some(seal)
     }

@@ -1,11 +1,10 @@
 //! Disks that fail in the middle: full, broken, slow to admit it. The faults are put in by strace, or by a library that is
 //! loaded before the C library; where neither can be had these tests have nothing to say.
 
-use std::process::Command;
-
 use crate::crash::strace_works;
 use crate::resume::killed_after;
 use crate::support::claims::{claimed, claims};
+use crate::support::library::library;
 use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(191, 16);
@@ -183,13 +182,9 @@ fn short_writes_interrupted_calls_and_reads_of_one_byte_leave_no_gap() {
         })
         .start();
     let sandbox = Sandbox::new();
-    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/faults/short_io.c");
-    let library = sandbox.root().join("short_io.so");
-    let built =
-        Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl").status();
-    if !built.is_ok_and(|status| status.success()) {
-        return left_out("cc cannot build a library here");
-    }
+    let Some(library) = library("short_io", sandbox.root()) else {
+        return;
+    };
     let run = |args: &[&str]| {
         let haul = sandbox.haul().env("LD_PRELOAD", &library).args(args);
         haul.arg(server.url("/file.bin")).run()

@@ -35,6 +35,7 @@ mod metalink;
 mod mirrors;
 mod names;
 mod network;
+mod ownership;
 mod proxies;
 mod redirects;
 mod resume;

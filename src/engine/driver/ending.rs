@@ -201,15 +201,16 @@ impl Driver {
         let known = self.transfer.representation().cloned().unwrap_or_default();
         let modified = known.validators.last_modified.as_deref().filter(|_| self.wants.remote_time);
         // A directory or a link that appeared meanwhile is never replaced.
-        if self.wants.replaces.is_some() && target.present()?.is_some_and(|present| !present.is_regular()) {
+        let replace = self.wants.order.if_exists == IfExists::Overwrite;
+        if replace && target.present()?.is_some_and(|present| !present.is_regular()) {
             return Err(Error::new(
                 Kind::Unsafe,
                 format!("{} is no regular file any more", target.path().display()),
             ));
         }
         Ok(Publication {
-            mode: self.wants.replaces,
-            replace: self.wants.order.if_exists == IfExists::Overwrite,
+            mode: self.wants.mode,
+            replace,
             modified: modified.and_then(|text| httpdate::parse_http_date(text).ok()),
             url: self.wants.order.address.to_record(),
             validators: known.validators,

@@ -88,7 +88,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         order,
         inline: client.inner.settings.inline_writes,
         remote_time: request.remote_time,
-        replaces: None,
+        mode: None,
         connections: policy.connections.most(),
         host,
         sources,
@@ -132,7 +132,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
     let order = wants.order.clone();
     let target = match blocking(move || preparation::look(target, &order)).await? {
         Standing::Free { target, mode } => {
-            wants.replaces = mode;
+            wants.mode = mode;
             target
         }
         Standing::Skipped { target, size } => {

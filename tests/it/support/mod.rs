@@ -3,6 +3,7 @@
 
 pub(crate) mod claims;
 pub(crate) mod haul;
+pub(crate) mod library;
 pub(crate) mod loop_disk;
 pub(crate) mod payload;
 pub(crate) mod proxy;

@@ -1,0 +1,112 @@
+//! Whose file it is. A file is *ours* if it belongs to the user that a file made here and now belongs to: network shares map all
+//! users to one, or root to nobody, and a user namespace gives them other numbers.
+
+use rustix::fs::{CWD, Mode, OFlags};
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// The write permissions of everybody but the owner.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// What makes this file in `directory` one that is not taken for a file of haul's, if anything does. The names it has count, too:
+/// with a second one it can be opened in a place that others may write to.
+pub(crate) fn flaw(file: &Metadata, directory: &Path) -> Option<&'static str> {
+    if !file.is_file() {
+        Some("not a regular file")
+    } else if file.nlink() > 1 {
+        Some("a file with a second name")
+    } else if !is_ours(file, directory) {
+        Some("somebody else's file")
+    } else {
+        None
+    }
+}
+
+/// Whether the file in `directory` belongs to the user that a file made there now belongs to.
+pub(crate) fn is_ours(file: &Metadata, directory: &Path) -> bool {
+    file.uid() == rustix::process::geteuid().as_raw()
+        || Newborn::in_directory(directory).is_some_and(|newborn| newborn.owner == file.uid())
+}
+
+/// Whether the group or others may write to the file in `directory`. Where a file that is made for its owner alone comes out with
+/// these permissions, the file system has one mode for all files, and it says nothing.
+pub(crate) fn others_may_write(file: &Metadata, directory: &Path) -> bool {
+    let granted = file.mode() & OTHERS_WRITE;
+    granted != 0 && Newborn::in_directory(directory).is_none_or(|newborn| granted & !newborn.mode != 0)
+}
+
+/// What a file comes out as that is made here and now, for its owner alone.
+struct Newborn {
+    owner: u32,
+    mode: u32,
+}
+
+impl Newborn {
+    /// `None` where none can be made: then the user of the process is all that is known.
+    fn in_directory(directory: &Path) -> Option<Self> {
+        let metadata = nameless(directory).or_else(|| named(directory))?;
+        Some(Self { owner: metadata.uid(), mode: metadata.mode() })
+    }
+}
+
+fn nameless(directory: &Path) -> Option<Metadata> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let file = rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR).ok()?;
+    File::from(file).metadata().ok()
+}
+
+/// Where files must have a name, for the moment that a look at it takes.
+fn named(directory: &Path) -> Option<Metadata> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // The name may be taken by a process of another machine.
+    let made = (0..16).find_map(|number| {
+        let path: PathBuf = directory.join(format!(".haul-{}-{number}", std::process::id()));
+        Some((rustix::fs::openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR).ok()?, path))
+    });
+    let (file, path) = made?;
+    let metadata = File::from(file).metadata().ok();
+    super::remove_own(&path).ok()?;
+    metadata
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn file(directory: &Path, mode: u32) -> Metadata {
+        #[expect(clippy::disallowed_methods, reason = "a file that is looked at")]
+        let file = File::create(directory.join("file")).unwrap();
+        file.set_permissions(PermissionsExt::from_mode(mode)).unwrap();
+        file.metadata().unwrap()
+    }
+
+    #[test]
+    fn a_file_that_was_made_here_is_ours_and_nothing_is_left_of_the_look_at_that() {
+        let directory = tempfile::tempdir().unwrap();
+        for newborn in [nameless(directory.path()), named(directory.path())].into_iter().flatten() {
+            assert!(is_ours(&newborn, directory.path()));
+            assert!(!others_may_write(&newborn, directory.path()));
+        }
+        assert!(named(directory.path()).is_some());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn it_is_told_who_may_write() {
+        let directory = tempfile::tempdir().unwrap();
+        for (mode, others) in [(0o600, false), (0o644, false), (0o664, true), (0o602, true), (0o666, true)] {
+            assert_eq!(others_may_write(&file(directory.path(), mode), directory.path()), others, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn neither_a_directory_nor_a_file_with_two_names_is_taken_for_one_of_hauls() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(flaw(&file(directory.path(), 0o600), directory.path()), None);
+        assert!(flaw(&directory.path().metadata().unwrap(), directory.path()).is_some());
+        std::fs::hard_link(directory.path().join("file"), directory.path().join("again")).unwrap();
+        assert!(flaw(&directory.path().join("file").metadata().unwrap(), directory.path()).is_some());
+    }
+}
