@@ -145,8 +145,7 @@ impl Client {
     /// a mirror gets what was given for the URL only where it has the same origin.
     pub(super) fn requesters(&self, request: &Request) -> Result<Vec<Requester>, Error> {
         request.check_mirrors()?;
-        let now = Clock::since_1970().as_secs();
-        let secrets = credentials::secrets(request, &self.inner.settings.user_agent, now)?;
+        let secrets = credentials::secrets(request, &self.inner.settings.user_agent)?;
         // Only the URL itself has somebody who renews it.
         let renewals = std::iter::once(request.renewal.clone()).chain(std::iter::repeat(None));
         let sources = request.sources().zip(secrets).zip(renewals);

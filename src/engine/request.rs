@@ -202,7 +202,8 @@ impl Request {
     }
 
     /// Sends the cookies that a file has for the URL to the origin of the URL, and to no other; those that it has for a
-    /// mirror, to the mirror. Those that have expired are left out; what a server sets is not kept.
+    /// mirror, to the mirror. They are chosen for each URL that is asked, also on the way through redirects. Those that have
+    /// expired are left out. What a redirect sets is sent back to the origin that set it, for this request only.
     #[must_use]
     pub fn cookies(mut self, cookies: impl Into<Arc<Cookies>>) -> Self {
         self.cookies = Some(cookies.into());

@@ -65,9 +65,9 @@ impl Cookies {
         self.domains.is_empty()
     }
 
-    /// The value of the `Cookie` field for a request (RFC 6265 §5.4), if there is anything for it: the longest path first,
-    /// among equals in the order of the file.
-    pub(crate) fn header(&self, wanted: Wanted<'_>) -> Option<String> {
+    /// The pairs of the `Cookie` field for a request (RFC 6265 §5.4): the longest path first, among equals in the order of the
+    /// file.
+    pub(crate) fn pairs(&self, wanted: Wanted<'_>) -> Vec<&str> {
         let mut cookies: Vec<_> = domains_of(wanted.host)
             .filter_map(|domain| Some((domain, self.domains.get(domain)?)))
             .flat_map(|(domain, cookies)| cookies.iter().map(move |cookie| (domain == wanted.host, cookie)))
@@ -75,8 +75,7 @@ impl Cookies {
             .map(|(_, cookie)| cookie)
             .collect();
         cookies.sort_by_key(|cookie| (Reverse(cookie.path.len()), cookie.number));
-        let pairs: Vec<_> = cookies.iter().map(|cookie| cookie.pair.as_str()).collect();
-        (!pairs.is_empty()).then(|| pairs.join("; "))
+        cookies.into_iter().map(|cookie| cookie.pair.as_str()).collect()
     }
 }
 
@@ -124,18 +123,28 @@ fn cookie(number: usize, line: &str) -> Option<(String, Cookie)> {
 impl Cookie {
     fn is_for(&self, wanted: Wanted<'_>) -> bool {
         let lives = self.expires == 0 || self.expires > wanted.now;
-        lives && (wanted.https || !self.https_only) && self.has_path(wanted.path)
+        lives && (wanted.https || !self.https_only) && path_matches(&self.path, wanted.path)
     }
+}
 
-    /// RFC 6265 §5.1.4: the same path, or one below it.
-    fn has_path(&self, path: &str) -> bool {
-        match path.strip_prefix(&self.path) {
-            Some(rest) => {
-                rest.is_empty() || self.path.ends_with('/') || rest.starts_with('/') || self.path.is_empty()
-            }
-            None => false,
-        }
+/// Whether `path` is that of a cookie, or below it (RFC 6265 §5.1.4).
+pub(crate) fn path_matches(of_cookie: &str, path: &str) -> bool {
+    path.strip_prefix(of_cookie).is_some_and(|rest| {
+        rest.is_empty() || of_cookie.is_empty() || of_cookie.ends_with('/') || rest.starts_with('/')
+    })
+}
+
+/// The directory of a path: that of a cookie that names none (RFC 6265 §5.1.4).
+pub(crate) fn default_path(path: &str) -> &str {
+    match path.rfind('/') {
+        Some(at) if at > 0 => &path[..at],
+        _ => "/",
     }
+}
+
+/// Whether a host is a domain, or below it (RFC 6265 §5.1.3); both in lower case.
+pub(crate) fn domain_matches(host: &str, domain: &str) -> bool {
+    domains_of(host).any(|above| above == domain)
 }
 
 impl fmt::Debug for Cookies {
@@ -160,7 +169,9 @@ mod tests {
         \n";
 
     fn sent(host: &str, path: &str, https: bool) -> Option<String> {
-        Cookies::parse(FILE).header(Wanted { host, path, https, now: 1500 })
+        let cookies = Cookies::parse(FILE);
+        let pairs = cookies.pairs(Wanted { host, path, https, now: 1500 });
+        (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 
     #[test]
@@ -180,8 +191,9 @@ mod tests {
             assert_eq!(sent(host, "/files/x", true), None, "{host}");
         }
         let short = Wanted { host: "10.0.0.1", path: "/", https: true, now: 0 };
-        assert_eq!(Cookies::parse("0.1\tTRUE\t/\tFALSE\t0\ta\tb").header(short), None);
-        assert_eq!(Cookies::parse(".\tTRUE\t/\tFALSE\t0\ta\tb").header(Wanted { host: "h.", ..short }), None);
+        assert!(Cookies::parse("0.1\tTRUE\t/\tFALSE\t0\ta\tb").pairs(short).is_empty());
+        let rooted = Wanted { host: "h.", ..short };
+        assert!(Cookies::parse(".\tTRUE\t/\tFALSE\t0\ta\tb").pairs(rooted).is_empty());
     }
 
     #[test]

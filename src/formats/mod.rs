@@ -17,6 +17,7 @@ pub(crate) mod metalink;
 pub(crate) mod netrc;
 pub(crate) mod rate_limit;
 pub(crate) mod retry_after;
+pub(crate) mod set_cookie;
 #[cfg(feature = "cli")]
 pub(crate) mod size;
 pub(crate) mod url_text;

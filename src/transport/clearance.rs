@@ -2,6 +2,7 @@
 
 use super::connection::Forwarded;
 use crate::error::Error;
+use crate::formats::cookie_file::{Cookies, Wanted};
 use crate::plan::{Address, Origin};
 use base64::Engine as _;
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Request};
 use http_body_util::Empty;
 use std::fmt;
+use std::sync::Arc;
 
 /// A user name and password, or a token.
 #[derive(Clone, Hash)]
@@ -43,6 +45,20 @@ pub(crate) struct Secrets {
     user_agent: HeaderValue,
     authorization: Option<HeaderValue>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// What the user gave in a Cookie field, for every URL of the origin.
+    cookie: Option<HeaderValue>,
+    /// From a file; chosen for each URL that is asked.
+    cookies: Option<Arc<Cookies>>,
+}
+
+/// What is asked for, and what goes with it.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub(super) method: &'a Method,
+    pub(super) range: Option<&'a str>,
+    pub(super) if_range: Option<&'a str>,
+    /// Cookies that redirects have set for this URL.
+    pub(super) set: &'a [String],
 }
 
 /// Fields that haul writes itself, because what it does depends on them.
@@ -77,6 +93,8 @@ impl Secrets {
                 .map_err(|_| Error::usage("the user agent holds characters that no header may"))?,
             authorization: credentials.map(Credentials::to_header).transpose()?,
             headers: Vec::new(),
+            cookie: None,
+            cookies: None,
         };
         for (name, value) in headers {
             let (name, value) = field(name, value)?;
@@ -87,6 +105,8 @@ impl Secrets {
             }
             if name == header::USER_AGENT {
                 bound.user_agent = value;
+            } else if name == header::COOKIE && bound.cookie.is_none() {
+                bound.cookie = Some(value);
             } else {
                 bound.headers.push((name, value));
             }
@@ -102,6 +122,49 @@ impl Secrets {
         Ok(Self { vouched: false, ..Self::new(address, user_agent, None, &[])? })
     }
 
+    /// Adds cookies from a file, which go to the URLs of the origin that they are for.
+    ///
+    /// # Errors
+    /// A usage error where one for `address` holds characters no header may.
+    pub(crate) fn with_cookies(
+        self,
+        address: &Address,
+        cookies: Option<Arc<Cookies>>,
+    ) -> Result<Self, Error> {
+        let bound = Self { cookies, ..self };
+        bound.cookies_for(address, &[])?;
+        Ok(bound)
+    }
+
+    /// The Cookie field of a request, of which there is one for all cookies (RFC 6265 §5.4): what was given, what a file has
+    /// for this URL, and what was set for it since, which takes the place of what the file has by that name.
+    fn cookies_for(&self, address: &Address, set: &[String]) -> Result<Option<HeaderValue>, Error> {
+        let home = address.is_of(&self.origin);
+        let given = self.cookie.as_ref().filter(|_| home);
+        let file = self.cookies.as_ref().filter(|_| home).map_or_else(Vec::new, |cookies| {
+            let (host, path, https) = (address.host(), address.path(), address.is_https());
+            cookies.pairs(Wanted { host, path, https, now: super::date::seconds() })
+        });
+        let name = |pair: &str| pair.split_once('=').map(|(name, _)| name.to_owned());
+        let is_set = |pair: &&str| set.iter().any(|other| name(other) == name(pair));
+        let pairs: Vec<_> =
+            file.into_iter().filter(|pair| !is_set(pair)).chain(set.iter().map(String::as_str)).collect();
+        if pairs.is_empty() {
+            return Ok(given.cloned());
+        }
+        let mut value = given.map(|given| given.as_bytes().to_vec()).unwrap_or_default();
+        for pair in pairs {
+            if !value.is_empty() {
+                value.extend(b"; ");
+            }
+            value.extend(pair.as_bytes());
+        }
+        let value = HeaderValue::from_bytes(&value);
+        let mut value = value.map_err(|_| Error::usage("a cookie holds characters that no header may"))?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
     /// Whether the server of `address` may know who we are. Those that a redirect leads to may not.
     pub(super) fn may_name_us_to(&self, address: &Address) -> bool {
         self.vouched && address.is_of(&self.origin)
@@ -111,18 +174,16 @@ impl Secrets {
     /// carries none of them: only Accept and User-Agent follow.
     pub(super) fn request(
         &self,
-        method: Method,
         address: &Address,
         forwarded: Option<&Forwarded>,
-        range: Option<&str>,
-        if_range: Option<&str>,
+        wish: Wish<'_>,
     ) -> Result<Request<Empty<Bytes>>, Error> {
         let target = match forwarded {
             Some(_) => format!("http://{}{}", address.authority(), address.request_target()),
             None => address.request_target(),
         };
         let mut request = Request::builder()
-            .method(method)
+            .method(wish.method)
             .uri(target)
             .header(header::HOST, address.authority())
             .header(header::USER_AGENT, &self.user_agent);
@@ -145,9 +206,12 @@ impl Secrets {
         if let Some(authorization) = self.authorization.as_ref().filter(|_| home) {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        if let Some(range) = range {
+        if let Some(cookies) = self.cookies_for(address, wish.set)? {
+            request = request.header(header::COOKIE, cookies);
+        }
+        if let Some(range) = wish.range {
             request = request.header(header::RANGE, range);
-            if let Some(if_range) = if_range {
+            if let Some(if_range) = wish.if_range {
                 request = request.header(header::IF_RANGE, validator(if_range)?);
             }
         }
@@ -206,12 +270,12 @@ mod tests {
         Secrets::new(&address("https://host/f"), "haul", Some(&credentials), &headers).unwrap()
     }
 
+    fn wish(set: &[String]) -> Wish<'_> {
+        Wish { method: &Method::GET, range: Some("bytes=0-1"), if_range: Some("\"v1\""), set }
+    }
+
     fn sent(to: &str) -> http::HeaderMap {
-        secrets()
-            .request(Method::GET, &address(to), None, Some("bytes=0-1"), Some("\"v1\""))
-            .unwrap()
-            .headers()
-            .clone()
+        secrets().request(&address(to), None, wish(&[])).unwrap().headers().clone()
     }
 
     // T055, T056
@@ -232,6 +296,38 @@ mod tests {
             );
             assert_eq!(sent(foreign)["accept"], "application/x-iso");
         }
+    }
+
+    #[test]
+    fn cookies_are_those_of_the_url_that_is_asked() {
+        let jar = "host\tFALSE\t/private/\tFALSE\t0\tdeep\t1\nhost\tFALSE\t/\tFALSE\t0\twide\t2\n\
+                   other\tFALSE\t/\tFALSE\t0\tforeign\t3\n";
+        let bare = Secrets::new(&address("https://host/"), "haul", None, &[]).unwrap();
+        let given = secrets();
+        let with = |secrets: Secrets, to: &str, set: &[&str]| {
+            let secrets =
+                secrets.with_cookies(&address("https://host/"), Some(Arc::new(Cookies::parse(jar)))).unwrap();
+            let set: Vec<_> = set.iter().map(|pair| (*pair).to_owned()).collect();
+            let request = secrets.request(&address(to), None, wish(&set)).unwrap();
+            request
+                .headers()
+                .get("cookie")
+                .map(|value| value.to_str().unwrap().to_owned())
+                .unwrap_or_default()
+        };
+        for (to, set, cookies) in [
+            ("https://host/private/f", &[][..], "deep=1; wide=2"),
+            ("https://host/f", &[], "wide=2"),
+            ("https://host/f", &["new=4"], "wide=2; new=4"),
+            ("https://host/private/f", &["wide=5"], "deep=1; wide=5"),
+            ("https://other/f", &[], ""),
+            ("https://other/f", &["theirs=6"], "theirs=6"),
+            ("http://host/f", &[], ""),
+        ] {
+            assert_eq!(with(bare.clone(), to, set), cookies, "{to} {set:?}");
+        }
+        assert_eq!(with(given.clone(), "https://host/f", &["new=4"]), "id=S3CR; wide=2; new=4");
+        assert_eq!(with(given, "https://other/f", &["new=4"]), "new=4");
     }
 
     // T031

@@ -1,12 +1,12 @@
 //! One request and its answer, redirects followed by hand.
 
-use super::clearance::Secrets;
+use super::clearance::{Secrets, Wish};
 use super::connection::{Connection, Forwarded};
 use super::pool::{Coming, Peer, Pool};
 use super::proxy::{Hop, Proxies};
 use super::route::{Route, Way};
 use super::socket::{Budget, Line, RECORDS, Socket, Stream};
-use super::{IdentityFiles, Interface, Settings, Trouble, tls};
+use super::{IdentityFiles, Interface, Settings, Trouble, date, tls};
 use crate::error::{Error, Kind};
 use crate::plan::answer::{asked_to_wait, is_rate_limited};
 use crate::plan::{Address, AddressError, bare_host};
@@ -86,14 +86,6 @@ impl Body {
     }
 }
 
-/// What is asked for.
-#[derive(Clone, Copy)]
-struct Wish<'a> {
-    method: &'a Method,
-    range: Option<&'a str>,
-    if_range: Option<&'a str>,
-}
-
 impl Exchange {
     /// # Errors
     /// `Usage` for a proxy that makes no sense.
@@ -155,7 +147,7 @@ impl Exchange {
         wish: Wish<'_>,
     ) -> Result<Reply, Trouble> {
         let forwarded = connection.forwarded.as_ref();
-        let request = secrets.request(wish.method.clone(), address, forwarded, wish.range, wish.if_range);
+        let request = secrets.request(address, forwarded, wish);
         let sending = connection.send(request.map_err(Trouble::Fatal)?);
         let limit = self.settings.first_byte_timeout;
         let answered = tokio::time::timeout(limit, sending).await;
@@ -291,12 +283,12 @@ impl Requester {
     ///
     /// Cancel-safe in that dropping the future closes the connection it was using.
     pub(crate) async fn get(&self, range: Option<&str>, if_range: Option<&str>) -> Result<Reply, Trouble> {
-        self.fetch(Wish { method: &Method::GET, range, if_range }).await
+        self.fetch(Wish { method: &Method::GET, range, if_range, set: &[] }).await
     }
 
     /// Asks what a GET would answer, without its body. Advice, never the truth (RFC 9110 §9.3.2).
     pub(crate) async fn head(&self) -> Result<Reply, Trouble> {
-        self.fetch(Wish { method: &Method::HEAD, range: None, if_range: None }).await
+        self.fetch(Wish { method: &Method::HEAD, range: None, if_range: None, set: &[] }).await
     }
 
     async fn fetch(&self, wish: Wish<'_>) -> Result<Reply, Trouble> {
@@ -345,8 +337,10 @@ impl Requester {
     }
 
     async fn follow(&self, mut address: Address, wish: Wish<'_>) -> Result<Reply, Trouble> {
-        let mut seen = vec![address.clone()];
+        let mut seen = vec![(address.clone(), self.route.jar().changes())];
         loop {
+            let set = self.route.jar().pairs(&address, date::now());
+            let wish = Wish { set: &set, ..wish };
             let reached = || {
                 self.reached.send_replace(Some(address.clone()));
             };
@@ -354,7 +348,12 @@ impl Requester {
             if !matches!(reply.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(reply);
             }
-            let next = self.location(&address, &reply.headers)?;
+            let changes = {
+                let mut jar = self.route.jar();
+                jar.keep(&address, &reply.headers, date::now());
+                jar.changes()
+            };
+            let next = (self.location(&address, &reply.headers)?, changes);
             if seen.len() > self.exchange.settings.max_redirects {
                 return Err(refused_redirect(Kind::Http, &format!("more than {} redirects", seen.len() - 1)));
             }
@@ -362,14 +361,15 @@ impl Requester {
                 return Err(refused_redirect(Kind::Http, "the redirects lead round in a circle"));
             }
             self.pause(&reply.headers).await?;
-            seen.push(next.clone());
-            address = next;
+            address = next.0.clone();
+            seen.push(next);
         }
     }
 
     /// A redirect may ask for a pause before it is followed (RFC 9110 §10.2.3).
     async fn pause(&self, headers: &HeaderMap) -> Result<(), Trouble> {
-        let asked = headers.contains_key(header::RETRY_AFTER).then(|| pause_asked(headers)).flatten();
+        let asked = headers.contains_key(header::RETRY_AFTER);
+        let asked = asked.then(|| asked_to_wait(headers, date::now())).flatten();
         match asked {
             None => Ok(()),
             Some(wait) if wait > self.exchange.settings.retry_after_cap => {
@@ -409,11 +409,6 @@ impl Requester {
         }
         Ok(next)
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a date has no other meaning than against the clock")]
-fn pause_asked(headers: &HeaderMap) -> Option<std::time::Duration> {
-    asked_to_wait(headers, std::time::SystemTime::now())
 }
 
 fn refused_redirect(kind: Kind, why: &str) -> Trouble {

@@ -1,6 +1,7 @@
 //! Where a URL leads, remembered for all workers of a file.
 
 use super::Trouble;
+use super::jar::Jar;
 use crate::error::{Error, Kind};
 use crate::plan::Address;
 use std::fmt;
@@ -32,6 +33,8 @@ pub(crate) struct Route {
     finding: AsyncMutex<()>,
     renewal: Option<Renewal>,
     renewing: AsyncMutex<()>,
+    /// What the redirects on the way have set.
+    jar: Mutex<Jar>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +63,13 @@ impl Route {
             finding: AsyncMutex::new(()),
             renewal,
             renewing: AsyncMutex::new(()),
+            jar: Mutex::default(),
         }
+    }
+
+    pub(super) fn jar(&self) -> std::sync::MutexGuard<'_, Jar> {
+        // A panic elsewhere cannot leave a list half changed.
+        self.jar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The URL that everything begins from: the user's, or the one that took its place.

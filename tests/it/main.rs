@@ -14,6 +14,7 @@ mod batch;
 mod catalogue;
 
 mod commands;
+mod cookies;
 mod crash;
 mod differential;
 mod digest;
