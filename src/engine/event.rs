@@ -56,6 +56,8 @@ pub enum Notice {
     Repairing,
     /// The file system could not reserve the space.
     NotReserved,
+    /// The file system would not do something for a finished file on which no promise hangs.
+    NotSupported,
     /// There is nothing to do.
     AlreadyComplete,
 }
@@ -70,6 +72,7 @@ impl Notice {
             Self::Stalled => "stalled",
             Self::Repairing => "repairing",
             Self::NotReserved => "not_reserved",
+            Self::NotSupported => "not_supported",
             Self::AlreadyComplete => "already_complete",
         }
     }

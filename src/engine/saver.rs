@@ -6,7 +6,7 @@ use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::plan::representation::Representation;
 use crate::storage::{
-    self, Directory, Opened, Publication, ReadOnly, Storage as _, Target, Unnamed, owner, publish,
+    self, Directory, Lacks, Opened, Publication, ReadOnly, Storage as _, Target, Unnamed, owner, publish,
 };
 use crate::verify::{Digest, hash_file};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,8 +25,8 @@ pub(crate) struct SmallFile {
     pub(crate) order: Order,
 }
 
-/// The digests that the file was found to have, once it is durable under its name.
-type Saved = Result<Vec<Digest>, Error>;
+/// The digests that the file was found to have, once it is durable under its name, and what was lacking.
+type Saved = Result<(Vec<Digest>, Lacks), Error>;
 
 /// Files of one batch at the most.
 const BATCH: usize = 16;
@@ -42,6 +42,8 @@ const CROWD: usize = 64;
 #[derive(Clone, Default)]
 pub(crate) struct Saver {
     queue: Arc<Mutex<Queue>>,
+    /// What was lacking, as far as it was told.
+    told: Arc<Mutex<Lacks>>,
 }
 
 #[derive(Default)]
@@ -71,6 +73,14 @@ impl Saver {
             drop(crate::threads::offload(move || saver.work()));
         }
         hears.await.unwrap_or_else(|_| Err(Error::new(Kind::Other, "the saving died")))
+    }
+
+    /// What was lacking at a file, in words, as far as nothing was said of it for another one.
+    pub(crate) fn news(&self, lacks: Lacks) -> Option<String> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = lacks.beyond(*told);
+        *told = *told | lacks;
+        news
     }
 
     /// Whether so many wait that no more should be fetched meanwhile.
@@ -122,9 +132,9 @@ impl Drop for AtWork<'_> {
 /// How far a file has come.
 enum Step {
     /// Written, and found right; without a name.
-    Written(Unnamed, Vec<Digest>),
+    Written(Unnamed, Vec<Digest>, Lacks),
     /// It has its name, which is durable once its directory is.
-    Named(Vec<Digest>),
+    Named(Vec<Digest>, Lacks),
     Ended(Saved),
 }
 
@@ -137,10 +147,11 @@ fn save_all(files: Vec<SmallFile>) -> Vec<Saved> {
     // All are written before the first is synced: one sync takes with it much of what the next would have to do.
     let mut files: Vec<_> = written.collect();
     for (file, step) in &mut files {
-        if let Step::Written(unnamed, _) = step
-            && let Err(error) = unnamed.prepare(&file.target, &file.publication)
-        {
-            *step = Step::Ended(Err(error));
+        if let Step::Written(unnamed, _, lacks) = step {
+            match unnamed.prepare(&file.target, &file.publication) {
+                Ok(found) => *lacks = found,
+                Err(error) => *step = Step::Ended(Err(error)),
+            }
         }
     }
     let wanted: BTreeSet<PathBuf> = files
@@ -158,11 +169,11 @@ fn save_all(files: Vec<SmallFile>) -> Vec<Saved> {
 
 /// Gives their names to the files of one directory, and makes those durable: all at once, for it costs as much as for one. The
 /// directory is opened first, so that none is named if that cannot be done.
-fn name_in(directory: &Path, files: &mut [(SmallFile, Step)]) -> io::Result<()> {
+fn name_in(directory: &Path, files: &mut [(SmallFile, Step)]) -> io::Result<bool> {
     let opened = Directory::open(directory);
     for (file, step) in files.iter_mut().filter(|(file, _)| file.target.directory() == directory) {
         // What takes its place for a moment is not looked at.
-        let written = std::mem::replace(step, Step::Ended(Ok(Vec::new())));
+        let written = std::mem::replace(step, Step::Ended(Ok(Default::default())));
         *step = match (&opened, written) {
             (Err(error), Step::Written(..)) => Step::Ended(Err(unsaved(&file.target, error))),
             (_, written) => name(file, written),
@@ -177,11 +188,11 @@ fn unsaved(target: &Target, error: &io::Error) -> Error {
 
 fn write(file: &SmallFile) -> Result<Step, Error> {
     let Some(unnamed) = Unnamed::write(&file.target, &file.bytes)? else {
-        return by_part(file).map(|digests| Step::Ended(Ok(digests)));
+        return by_part(file).map(|saved| Step::Ended(Ok(saved)));
     };
     let digests = digests(file, &unnamed)?;
     file.order.check(&digests)?;
-    Ok(Step::Written(unnamed, digests))
+    Ok(Step::Written(unnamed, digests, Lacks::default()))
 }
 
 /// What is on disk is hashed, and not what was sent there.
@@ -195,13 +206,13 @@ fn digests(file: &SmallFile, unnamed: &Unnamed) -> Result<Vec<Digest>, Error> {
 }
 
 fn name(file: &SmallFile, step: Step) -> Step {
-    let Step::Written(unnamed, digests) = step else {
+    let Step::Written(unnamed, digests, lacks) = step else {
         return step;
     };
     match unnamed.publish(&file.target, &file.publication) {
-        Ok(true) => Step::Named(digests),
+        Ok(true) => Step::Named(digests, lacks),
         Ok(false) => Step::Ended(by_part(file)),
-        Err(error) if error.kind() == Kind::Exists && is_there_already(file) => Step::Named(digests),
+        Err(error) if error.kind() == Kind::Exists && is_there_already(file) => Step::Named(digests, lacks),
         Err(error) => Step::Ended(Err(error)),
     }
 }
@@ -218,12 +229,13 @@ fn is_there_already(file: &SmallFile) -> bool {
         && read.is_ok_and(|length| bytes.get(..length).is_some_and(|there| there == file.bytes))
 }
 
-fn ended(target: &Target, step: Step, directories: &BTreeMap<PathBuf, io::Result<()>>) -> Saved {
+fn ended(target: &Target, step: Step, directories: &BTreeMap<PathBuf, io::Result<bool>>) -> Saved {
     match step {
         Step::Ended(saved) => saved,
-        Step::Named(digests) => match directories.get(target.directory()) {
+        Step::Named(digests, lacks) => match directories.get(target.directory()) {
             Some(Err(error)) => Err(unsaved(target, error)),
-            _ => Ok(digests),
+            Some(Ok(synced)) => Ok((digests, lacks | Lacks::of_names(*synced))),
+            None => Ok((digests, lacks)),
         },
         // There is none left: each was named or has ended.
         Step::Written(..) => Err(Error::new(Kind::Other, "a file was left without its name")),
@@ -254,8 +266,8 @@ fn save_in(place: &Workplace, file: &SmallFile) -> Saved {
     let digests = hash_file(place.part.clone(), &file.order.digests).map_err(failed)?;
     file.order.check(&digests)?;
     place.part.sync().map_err(failed)?;
-    publish(&place.part, &place.target, &file.publication)?;
-    Ok(digests)
+    let lacks = publish(&place.part, &place.target, &file.publication)?;
+    Ok((digests, lacks))
 }
 
 #[cfg(test)]

@@ -1,25 +1,32 @@
 //! What a directory must be told: names are durable only after it was synced.
 
+use super::lacks::is_refusal;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
 /// A directory in which names are about to appear. It is opened before they do: where too many files are open already,
 /// that is found out while nothing has happened yet.
-pub(crate) struct Directory(File);
+///
+/// Nothing where it may be written to and not read, for then it cannot be opened to be synced.
+pub(crate) struct Directory(Option<File>);
 
 impl Directory {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         #[expect(clippy::disallowed_methods, reason = "a directory handle, to sync it")]
-        File::open(path).map(Self)
+        match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Self(None)),
+            opened => opened.map(|file| Self(Some(file))),
+        }
     }
 
-    /// After it returns, the names in it are on disk (fsync(2): a file's own sync does not do this).
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        match self.0.sync_all() {
-            // Some file systems cannot sync a directory, and need not.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-            synced => synced,
+    /// After it returns true, the names in it are on disk (fsync(2): a file's own sync does not do this). False where that cannot
+    /// be had, as on some network file systems, or need not.
+    pub(crate) fn sync(&self) -> io::Result<bool> {
+        match self.0.as_ref().map(File::sync_all) {
+            None => Ok(false),
+            Some(Err(error)) if is_refusal(&error) => Ok(false),
+            Some(synced) => synced.map(|()| true),
         }
     }
 }
@@ -29,9 +36,9 @@ pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes what happened to the names in `directory` durable.
+/// Makes what happened to the names in `directory` durable, where that can be had.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    Directory::open(directory)?.sync()
+    Directory::open(directory)?.sync().map(drop)
 }
 
 /// Removes one of haul's own files; one that is not there is no failure.

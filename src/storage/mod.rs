@@ -3,6 +3,7 @@
 #[cfg(test)]
 pub(crate) mod crash;
 mod directory;
+mod lacks;
 mod memory;
 pub(crate) mod owner;
 mod part_file;
@@ -13,6 +14,7 @@ mod target;
 mod unnamed;
 
 pub(crate) use directory::{Directory, parent, remove_own, sync_directory};
+pub(crate) use lacks::Lacks;
 pub(crate) use memory::Memory;
 pub(crate) use part_file::{Allocation, Identity, Opened, PartFile, open, remove_unlocked};
 pub(crate) use pipe::Pipe;

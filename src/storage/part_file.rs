@@ -1,5 +1,6 @@
 //! `NAME.part`: created exclusively, never through a link, locked while it is worked on.
 
+use super::lacks::is_refusal;
 use super::{Storage, Target, owner, parent};
 use crate::error::{Error, Kind};
 use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom};
@@ -95,10 +96,14 @@ fn lock(file: &File, path: &Path) -> Result<(), Error> {
             Err(Error::new(Kind::Locked, format!("another process is downloading to {}", path.display()))
                 .with_hint("wait for it to end, or choose another name with -o"))
         }
-        // Some network file systems have no locks; going on without is what users expect there.
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        // Some network file systems have no locks; going on without is what users expect there. The manifest tells who has it.
+        Err(TryLockError::Error(error)) if is_refusal(&error) || is_without_locks(&error) => Ok(()),
         Err(TryLockError::Error(error)) => Err(Error::disk("cannot lock", path, &error)),
     }
+}
+
+fn is_without_locks(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::NOLCK)
 }
 
 fn planted(path: &Path, what: &str) -> Error {

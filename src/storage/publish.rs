@@ -1,11 +1,10 @@
 //! The last step: the final name appears, at once and complete.
 
-use super::{Directory, PartFile, Seal, Target, remove_own};
+use super::{Directory, Lacks, PartFile, Target, remove_own};
 use crate::error::{Error, Kind};
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::SystemTime;
 
 /// How the finished file is to stand there.
@@ -24,19 +23,13 @@ pub(crate) struct Publication {
 /// Gives the complete, verified and durable part file its final name, then removes the manifest.
 ///
 /// Every crash in between leaves a state the next run understands: part and manifest (verify, publish), or
-/// the final file and a manifest (clean up).
-pub(crate) fn publish(part: &PartFile, target: &Target, how: &Publication) -> Result<(), Error> {
+/// the final file and a manifest (clean up). Returns what the file system would not do for it.
+pub(crate) fn publish(part: &PartFile, target: &Target, how: &Publication) -> Result<Lacks, Error> {
     let path = target.path();
     let failed = |doing: &'static str| move |error: std::io::Error| Error::disk(doing, part.path(), &error);
     let file = part.file();
     let mode = how.mode.unwrap_or_else(|| 0o666 & !umask());
-    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed("cannot set the mode of"))?;
-    if let Some(modified) = how.modified {
-        file.set_modified(modified).map_err(failed("cannot set the time of"))?;
-    }
-    if let Ok(seal) = Seal::of(file, how.url.clone(), how.validators.clone()) {
-        seal.write(file);
-    }
+    let lacks = Lacks::finish(file, Some(mode), how).map_err(|(doing, error)| failed(doing)(error))?;
     file.sync_all().map_err(failed("cannot save"))?;
     // What was verified is the file behind the handle; what is renamed is the one behind the name.
     match fs::symlink_metadata(part.path()) {
@@ -52,10 +45,11 @@ pub(crate) fn publish(part: &PartFile, target: &Target, how: &Publication) -> Re
     let unsaved = |error: std::io::Error| Error::disk("cannot save the name", &path, &error);
     let directory = Directory::open(target.directory()).map_err(unsaved)?;
     rename(part, target, how.replace)?;
-    directory.sync().map_err(unsaved)?;
+    let synced = directory.sync().map_err(unsaved)?;
     let manifest = target.manifest_path();
     remove_own(&manifest).map_err(|error| Error::disk("cannot remove", &manifest, &error))?;
-    directory.sync().map_err(unsaved)
+    directory.sync().map_err(unsaved)?;
+    Ok(lacks | Lacks::of_names(synced))
 }
 
 fn rename(part: &PartFile, target: &Target, replace: bool) -> Result<(), Error> {
@@ -65,7 +59,7 @@ fn rename(part: &PartFile, target: &Target, replace: bool) -> Result<(), Error> 
     } else {
         match rustix::fs::renameat_with(CWD, from, CWD, &to, RenameFlags::NOREPLACE) {
             // Not every file system can rename without replacing; a hard link cannot replace either.
-            Err(Errno::INVAL | Errno::NOSYS) => link_then_unlink(part, target),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => link_then_unlink(part, target),
             renamed => renamed,
         }
     };

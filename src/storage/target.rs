@@ -162,12 +162,10 @@ impl Seal {
         })
     }
 
-    /// Writes it as an extended attribute. Where the file system has none, the next run cannot know, and
-    /// asks; that is no failure.
-    pub(crate) fn write(&self, file: &fs::File) {
-        if let Ok(text) = serde_json::to_vec(self) {
-            let _ = rustix::fs::fsetxattr(file, SEAL, &text, rustix::fs::XattrFlags::empty());
-        }
+    /// Writes it as an extended attribute.
+    pub(crate) fn write(&self, file: &fs::File) -> io::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        Ok(rustix::fs::fsetxattr(file, SEAL, &text, rustix::fs::XattrFlags::empty())?)
     }
 
     /// The seal of the file at `path`, if it has one that is still true and that nobody else can have made.

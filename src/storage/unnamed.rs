@@ -1,13 +1,12 @@
 //! A file without a name, which gets one when it is complete.
 
 use super::publish::Publication;
-use super::{Seal, Storage as _, Target};
+use super::{Lacks, Storage as _, Target};
 use crate::error::{Error, Kind};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// The whole of a small file. Until it is given its name nobody can see it, and when the process dies it is gone.
@@ -41,19 +40,12 @@ impl Unnamed {
         &self.file
     }
 
-    /// Makes it what it is to be once it has its name, and durable.
-    pub(crate) fn prepare(&self, target: &Target, how: &Publication) -> Result<(), Error> {
-        if let Some(mode) = how.mode {
-            let mode = Permissions::from_mode(mode);
-            self.file.set_permissions(mode).map_err(failed("cannot set the mode of", target))?;
-        }
-        if let Some(modified) = how.modified {
-            self.file.set_modified(modified).map_err(failed("cannot set the time of", target))?;
-        }
-        if let Ok(seal) = Seal::of(&self.file, how.url.clone(), how.validators.clone()) {
-            seal.write(&self.file);
-        }
-        self.file.sync_all().map_err(failed("cannot save", target))
+    /// Makes it what it is to be once it has its name, and durable. Returns what the file system would not do for it.
+    pub(crate) fn prepare(&self, target: &Target, how: &Publication) -> Result<Lacks, Error> {
+        let finished = Lacks::finish(&self.file, how.mode, how);
+        let lacks = finished.map_err(|(doing, error)| failed(doing, target)(error))?;
+        self.file.sync_all().map_err(failed("cannot save", target))?;
+        Ok(lacks)
     }
 
     /// Gives it its name, which nothing may have yet. False where this way of naming is not to be had, which cannot
@@ -77,7 +69,9 @@ impl Unnamed {
                     .with_hint("move that file away, or replace it with --if-exists overwrite"))
             }
             // Without /proc, or where links are refused.
-            Err(Errno::NOENT | Errno::XDEV | Errno::OPNOTSUPP | Errno::PERM) => Ok(false),
+            Err(
+                Errno::NOENT | Errno::XDEV | Errno::OPNOTSUPP | Errno::PERM | Errno::INVAL | Errno::NOSYS,
+            ) => Ok(false),
             Err(error) => Err(failed("cannot give the final name to", target)(error.into())),
         }
     }

@@ -23,6 +23,7 @@ mod disk;
 mod download;
 mod exits;
 mod faults;
+mod file_systems;
 mod floors;
 mod framing;
 mod heads;

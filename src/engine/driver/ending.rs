@@ -11,7 +11,7 @@ use crate::engine::work::{FileWork, SmallWork, Work, blocking};
 use crate::error::{Error, Kind};
 use crate::manifest::{Record, piece_size};
 use crate::plan::{ByteRange, RangeSet};
-use crate::storage::{Publication, Target, publish};
+use crate::storage::{Lacks, Publication, Target, publish};
 use crate::verify::Digest;
 use std::future::Future;
 use std::sync::atomic::Ordering;
@@ -46,8 +46,10 @@ impl Driver {
                 let saving = self.wants.saver.save(self.small_file(&work)?);
                 // All that is left is the disk's: the next file may begin.
                 drop(turn);
-                digests = saving.await?;
+                let (found, lacks) = saving.await?;
+                digests = found;
                 path = Some(work.target.path());
+                self.tell_lacks(lacks, teller);
             }
             Work::File(mut work) => {
                 let finished = Box::pin(self.finish_file(&mut work, length, teller)).await;
@@ -59,8 +61,10 @@ impl Driver {
                 }
                 let publication = self.publication(&place.target)?;
                 let publishing = place.clone();
-                blocking(move || publish(&publishing.part, &publishing.target, &publication)).await?;
+                let lacks =
+                    blocking(move || publish(&publishing.part, &publishing.target, &publication)).await?;
                 path = Some(place.target.path());
+                self.tell_lacks(lacks, teller);
             }
         }
         self.show(teller, Phase::Ended, true);
@@ -80,6 +84,13 @@ impl Driver {
             connections: teller.most_connections,
             retries: teller.retries,
         }))
+    }
+
+    /// Says what the file system would not do, once for all files of a run.
+    fn tell_lacks(&self, lacks: Lacks, teller: &mut Teller) {
+        if let Some(text) = self.wants.saver.news(lacks) {
+            teller.notice(Notice::NotSupported, text);
+        }
     }
 
     /// Makes it durable and proves it. `None` where damaged ranges go back to be fetched.

@@ -20,7 +20,7 @@ impl LoopDisk {
         let disk = Self { kind, directory: tempfile::Builder::new().prefix("haul-disk-").tempdir().unwrap() };
         let image = disk.image();
         std::fs::File::create(&image).unwrap().set_len(mib << 20).unwrap();
-        if !done(Command::new(format!("mkfs.{kind}")).arg("-q").arg(&image)) {
+        if !done(Command::new(format!("mkfs.{kind}")).arg(&image)) {
             super::left_out(&format!("mkfs.{kind} is not installed"));
             return None;
         }

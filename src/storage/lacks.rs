@@ -1,0 +1,112 @@
+//! What a file system cannot do for a finished file, where no promise hangs on it.
+
+use super::Seal;
+use super::publish::Publication;
+use rustix::io::Errno;
+use std::fs::{File, Permissions};
+use std::io;
+use std::ops::BitOr;
+use std::os::unix::fs::PermissionsExt as _;
+
+/// What was refused. The file is complete and published all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lacks {
+    mode: bool,
+    time: bool,
+    seal: bool,
+    /// Its directory could not be synced.
+    name: bool,
+}
+
+/// Whether a file system says so that it cannot do such a thing, or does it for nobody.
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    let refusals = [Errno::PERM, Errno::ACCESS, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL];
+    Errno::from_io_error(error).is_some_and(|error| refusals.contains(&error))
+}
+
+impl Lacks {
+    /// Makes of a complete file, which is still to be synced, what it is to be under its name.
+    ///
+    /// # Errors
+    /// Those that are no refusals, with what was being done.
+    pub(super) fn finish(
+        file: &File,
+        mode: Option<u32>,
+        how: &Publication,
+    ) -> Result<Self, (&'static str, io::Error)> {
+        let set_mode = mode.map(|mode| file.set_permissions(Permissions::from_mode(mode)));
+        let mode = is_lacking(set_mode).map_err(|error| ("cannot set the mode of", error))?;
+        let set_time = how.modified.map(|modified| file.set_modified(modified));
+        let time = is_lacking(set_time).map_err(|error| ("cannot set the time of", error))?;
+        // The next run cannot know then, and asks.
+        let sealed =
+            Seal::of(file, how.url.clone(), how.validators.clone()).and_then(|seal| seal.write(file));
+        Ok(Self { mode, time, seal: sealed.is_err(), name: false })
+    }
+
+    /// What is lacking where a directory was synced, or could not be.
+    pub(crate) fn of_names(synced: bool) -> Self {
+        Self { name: !synced, ..Self::default() }
+    }
+
+    /// What is lacking of this and was not lacking before, in words.
+    pub(crate) fn beyond(self, before: Self) -> Option<String> {
+        let lacks = [
+            (self.mode && !before.mode, "the mode of files cannot be set"),
+            (self.time && !before.time, "the time of files cannot be set"),
+            (
+                self.seal && !before.seal,
+                "nothing can be noted at a file, so the next run needs a digest to see that it is complete",
+            ),
+            (
+                self.name && !before.name,
+                "directories cannot be synced, so a new name may be lost in a power cut",
+            ),
+        ];
+        let texts: Vec<_> = lacks.iter().filter(|(lacking, _)| *lacking).map(|(_, text)| *text).collect();
+        (!texts.is_empty()).then(|| format!("on this file system {}", texts.join("; ")))
+    }
+}
+
+impl BitOr for Lacks {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self {
+            mode: self.mode | other.mode,
+            time: self.time | other.time,
+            seal: self.seal | other.seal,
+            name: self.name | other.name,
+        }
+    }
+}
+
+/// Whether what was to be done was refused.
+fn is_lacking(done: Option<io::Result<()>>) -> io::Result<bool> {
+    match done {
+        Some(Err(error)) if !is_refusal(&error) => Err(error),
+        done => Ok(done.is_some_and(|done| done.is_err())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lacking_is_said_once() {
+        let mode = Lacks { mode: true, ..Lacks::default() };
+        let both = Lacks { time: true, ..mode };
+        assert_eq!(Lacks::default().beyond(Lacks::default()), None);
+        assert!(mode.beyond(Lacks::default()).is_some_and(|text| text.contains("mode")));
+        assert!(both.beyond(mode).is_some_and(|text| text.contains("time") && !text.contains("mode")));
+        assert_eq!(both.beyond(mode | both), None);
+    }
+
+    #[test]
+    fn a_disk_that_fails_does_not_refuse() {
+        let of = |errno: Errno| is_refusal(&errno.into());
+        assert!([Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL].into_iter().all(of));
+        assert!(![Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::ROFS].into_iter().any(of));
+    }
+}
