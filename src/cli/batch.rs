@@ -2,12 +2,12 @@
 
 use super::args::Options;
 use super::render::{FileView, Reporter, Summary};
-use super::{exit, failure, output, resume_hint, setup, signals};
+use super::resume_hint::ResumeHint;
+use super::{exit, failure, output, setup, signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::{Client, Download, Event, Output, Phase, Report, Request};
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::OsString;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -118,7 +118,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         self.watchers.spawn(Box::pin(watch(id, download, self.sender.clone())));
     }
 
-    pub(super) async fn run(mut self, args: &[OsString]) -> Result<(u8, Option<i32>), Error> {
+    pub(super) async fn run(mut self, hint: &ResumeHint) -> Result<(u8, Option<i32>), Error> {
         let mut frames = tokio::time::interval(FRAME);
         self.start_more();
         while !self.cancellers.is_empty() {
@@ -154,7 +154,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
             code,
         });
         if self.signal.is_some() {
-            self.tell_how_to_resume(args);
+            self.reporter.say(&format!("  next: {hint}"));
         }
         if let Some(error) = untold.or_else(|| self.reporter.take_untold()) {
             output::say_failure(&error);
@@ -203,13 +203,6 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         self.waiting = self.cancellers.keys().copied().filter(waits).collect();
         for cancel in self.cancellers.values() {
             cancel();
-        }
-    }
-
-    fn tell_how_to_resume(&mut self, args: &[OsString]) {
-        match resume_hint::command(args) {
-            Some(command) => self.reporter.say(&format!("  next: {command}")),
-            None => self.reporter.say("  next: run the same command again to resume"),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::bounded;
 use super::commands::runtime;
 use crate::error::{Error, Kind};
 use crate::formats::escape;
+use crate::formats::redaction;
 use crate::{Address, Client, Connections, Request};
 use std::fmt;
 use std::io::{self, Write};
@@ -25,7 +26,7 @@ pub(super) struct Document {
 impl Document {
     /// Reads a file; `-` is the standard input.
     pub(super) fn read(named: &str) -> Result<Self, Error> {
-        let shown = escape::for_terminal(named).into_owned();
+        let shown = escape::for_terminal(&redaction::file_name(named)).into_owned();
         let read = bounded::read_or_stdin(Path::new(named), LARGEST as u64);
         let text = read.map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
         Ok(Self { text, shown, home: None })

@@ -2,6 +2,8 @@
 
 use super::{exit, output};
 use crate::error::Kind;
+use crate::formats::escape;
+use crate::formats::redaction;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -54,7 +56,19 @@ fn cause(error: &clap::Error) -> String {
     let first = lines.next().unwrap_or("the arguments make no sense");
     let first = first.strip_prefix("error: ").unwrap_or(first).to_owned();
     let whole = lines.fold(first, |text, line| format!("{text} {line}"));
-    crate::formats::escape::for_terminal(&whole).into_owned()
+    escape::for_terminal(&without_secrets(error, whole)).into_owned()
+}
+
+/// A value that was refused is quoted, and may have been meant as a URL: in curl, a proxy is given with `-x`.
+fn without_secrets(error: &clap::Error, text: String) -> String {
+    let quoted =
+        [ContextKind::InvalidValue, ContextKind::InvalidArg].into_iter().filter_map(|kind| error.get(kind));
+    quoted.fold(text, |text, value| match value {
+        ContextValue::String(value) if redaction::is_like_url(value) => {
+            text.replace(value, &redaction::refused(value))
+        }
+        _ => text,
+    })
 }
 
 fn instead(error: &clap::Error, args: &[OsString]) -> Option<&'static str> {

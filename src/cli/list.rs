@@ -5,6 +5,7 @@ use super::output;
 use super::setup::{By, Setup};
 use crate::error::Error;
 use crate::formats::input_list::{self, Entry};
+use crate::formats::redaction;
 use crate::formats::{escape, metalink};
 use crate::{Address, Digest, ParseDigestError, Request};
 use std::path::Path;
@@ -29,7 +30,7 @@ enum Content {
 impl List {
     /// Reads it; `-` is the standard input.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        let shown = escape::for_terminal(&path.to_string_lossy()).into_owned();
+        let shown = escape::for_terminal(&redaction::file_name(&path.to_string_lossy())).into_owned();
         let text = bounded::read_or_stdin(path, LARGEST)
             .map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
         Ok(Self { content: Content::Text(text), shown })

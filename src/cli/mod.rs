@@ -23,7 +23,8 @@ mod signals;
 
 use crate::error::Error;
 use args::{Cli, Command};
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
+use resume_hint::ResumeHint;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -38,18 +39,20 @@ pub fn main() -> ExitCode {
 /// A signal that interrupted it is raised again once everything is saved, so that this does not return then.
 pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<_> = args.into_iter().collect();
-    let cli = match Cli::try_parse_from(&args) {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches_from(&args);
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, ResumeHint::new(matches))));
+    let (cli, hint) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return foreign::explain(&error, &args),
     };
     let outcome = match cli.command {
-        None => commands::fetch::run(cli.options, &cli.urls, &args),
+        None => commands::fetch::run(cli.options, &cli.urls, &hint),
         Some(Command::Info { urls, options }) => commands::info::run(*options, &urls),
         Some(Command::Status { paths, json }) => commands::status::run(&paths, json),
         Some(Command::Verify { file, repair, options }) => {
-            commands::verify::run(&file, repair, *options, &args)
+            commands::verify::run(&file, repair, *options, &hint)
         }
-        Some(Command::Resume { directory, options }) => commands::resume::run(*options, &directory, &args),
+        Some(Command::Resume { directory, options }) => commands::resume::run(*options, &directory, &hint),
         Some(Command::Rm { files }) => commands::rm::run(&files),
         Some(Command::Completions { shell }) => commands::generate::completions(shell),
         Some(Command::Man) => commands::generate::man(),

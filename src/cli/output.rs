@@ -2,6 +2,7 @@
 
 use super::failure;
 use crate::error::{Error, Kind};
+use crate::formats::escape;
 use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
 
@@ -21,6 +22,14 @@ pub(super) fn say_failure(error: &Error) {
 /// See [`print`].
 pub(super) fn print_line(line: impl Display) -> Result<(), Error> {
     print(format!("{line}\n").as_bytes())
+}
+
+/// A JSON object as a line of results, in which nothing acts on a terminal.
+///
+/// # Errors
+/// See [`print`].
+pub(super) fn print_json(object: &serde_json::Value) -> Result<(), Error> {
+    print_line(escape::in_json(&object.to_string()))
 }
 
 /// Results, at once. A reader that has gone away has seen enough.

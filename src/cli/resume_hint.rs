@@ -1,61 +1,159 @@
-//! The command that resumes, as a shell takes it.
+//! Commands that haul suggests: built from the parsed arguments, every word quoted for a shell, and without secrets.
 
-use std::ffi::OsString;
+use super::args::Cli;
+use crate::Request;
+use crate::formats::escape;
+use clap::{Arg, ArgAction, ArgMatches, CommandFactory as _, parser::ValueSource};
+use std::borrow::Cow;
+use std::fmt;
 
-/// Flags whose values may be secrets.
-const SECRET_FLAGS: [&str; 6] = ["-u", "--user", "-H", "--header", "--proxy", "--refresh-cmd"];
+/// Flags whose values are secrets, unless they name a file with an `@`.
+const SECRET_FLAGS: [&str; 4] = ["user", "header", "proxy", "refresh_cmd"];
 
-/// The command line as it was typed, quoted; `None` where it holds what should not be shown.
-pub(super) fn command(args: &[OsString]) -> Option<String> {
-    let words: Option<Vec<_>> = args.iter().skip(1).map(|arg| arg.to_str()).collect();
-    let words = words?;
-    let secret = |word: &&str| {
-        SECRET_FLAGS.iter().any(|flag| word.starts_with(flag))
-            || [Some(*word), word.split_once('=').map(|(_, value)| value)]
-                .into_iter()
-                .flatten()
-                .any(is_secret_url)
-    };
-    if words.iter().any(secret) {
+/// The command that goes on with a run that was interrupted.
+pub(super) struct ResumeHint(ArgMatches);
+
+impl ResumeHint {
+    pub(super) fn new(matches: ArgMatches) -> Self {
+        Self(matches)
+    }
+
+    /// The command line that was parsed; `None` where it holds a secret, or what no shell can be shown.
+    fn command(&self) -> Option<String> {
+        let mut cli = Cli::command();
+        cli.build();
+        let mut words = vec!["haul".to_owned()];
+        match self.0.subcommand() {
+            Some((name, matches)) => {
+                words.push(name.to_owned());
+                words.extend(arguments(cli.find_subcommand(name)?, matches)?);
+            }
+            None => words.extend(arguments(&cli, &self.0)?),
+        }
+        Some(words.join(" "))
+    }
+}
+
+impl fmt::Display for ResumeHint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.command().as_deref().unwrap_or("run the same command again to resume"))
+    }
+}
+
+/// The arguments that were given, in their order.
+fn arguments(command: &clap::Command, matches: &ArgMatches) -> Option<Vec<String>> {
+    let mut placed = Vec::new();
+    for arg in command.get_arguments() {
+        let id = arg.get_id().as_str();
+        let given = matches!(matches.try_contains_id(id), Ok(true))
+            && matches.value_source(id) == Some(ValueSource::CommandLine);
+        let Some(indices) = given.then(|| matches.indices_of(id)).flatten() else {
+            continue;
+        };
+        match arg.get_action() {
+            ArgAction::Set | ArgAction::Append => {
+                for (index, value) in indices.zip(matches.get_raw(id)?) {
+                    placed.push((index, with_value(arg, value.to_str()?)?));
+                }
+            }
+            ArgAction::Count => {
+                let flags = vec![flag(arg)?; usize::from(matches.get_count(id))];
+                placed.push((indices.max()?, flags.join(" ")));
+            }
+            _ => placed.push((indices.max()?, flag(arg)?)),
+        }
+    }
+    placed.sort();
+    Some(placed.into_iter().map(|(_, words)| words).collect())
+}
+
+fn with_value(arg: &Arg, value: &str) -> Option<String> {
+    if is_secret(arg.get_id().as_str(), value) {
         return None;
     }
-    Some(words.iter().fold("haul".to_owned(), |line, word| format!("{line} {}", quoted(word))))
+    let quoted = quoted(value)?;
+    Some(match flag(arg) {
+        None => quoted,
+        // It would be taken for a flag of its own.
+        Some(_) if value.starts_with('-') && value != "-" => format!("--{}={quoted}", arg.get_long()?),
+        Some(flag) => format!("{flag} {quoted}"),
+    })
 }
 
-fn is_secret_url(word: &str) -> bool {
-    let request = crate::Request::new(word);
-    request.is_ok_and(|request| request.credentials.is_some() || request.address.has_secret())
+fn flag(arg: &Arg) -> Option<String> {
+    let short = arg.get_short().map(|short| format!("-{short}"));
+    short.or_else(|| arg.get_long().map(|long| format!("--{long}")))
 }
 
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
+fn is_secret(id: &str, value: &str) -> bool {
+    let named_as_secret = SECRET_FLAGS.contains(&id) && !value.is_empty() && !value.starts_with('@');
+    let request = Request::new(value);
+    named_as_secret
+        || request.is_ok_and(|request| request.credentials.is_some() || request.address.has_secret())
+}
+
+/// A word as a shell takes it; `None` where it holds a character that a terminal must not be sent.
+pub(super) fn quoted(word: &str) -> Option<String> {
+    if word.contains(escape::is_unprintable) {
+        return None;
     }
-    let escaped = crate::formats::escape::for_terminal(word);
-    format!("'{}'", escaped.replace('\'', "'\\''"))
+    shlex::try_quote(word).ok().map(Cow::into_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn shown(words: &[&str]) -> Option<String> {
-        let args: Vec<OsString> = words.iter().map(OsString::from).collect();
-        command(&args)
+        ResumeHint::new(Cli::command().try_get_matches_from(words).unwrap()).command()
     }
 
     #[test]
     fn a_command_can_be_pasted_into_a_shell() {
-        let line = shown(&["/usr/bin/haul", "http://h/a?b=c&d", "-o", "it's"]);
-        assert_eq!(line.as_deref(), Some("haul 'http://h/a?b=c&d' -o 'it'\\''s'"));
+        for (words, line) in [
+            (&["/usr/bin/haul", "http://h/a?b=c&d", "-o", "it's"][..], "haul 'http://h/a?b=c&d' -o \"it's\""),
+            (&["haul", "-qx4", "--dir=-d", "http://h/a"], "haul -q -x 4 --dir=-d http://h/a"),
+            (&["haul", "-vvo-", "http://h/a"], "haul -v -v -o - http://h/a"),
+            (&["haul", "resume", "-vv", "a dir"], "haul resume -v -v 'a dir'"),
+            (&["haul", "-H@file", "--user", "@f", "http://h/a"], "haul -H @file -u @f http://h/a"),
+            (&["haul", "--proxy", "", "http://h/a"], "haul --proxy '' http://h/a"),
+        ] {
+            assert_eq!(shown(words).as_deref(), Some(line), "{words:?}");
+        }
     }
 
     #[test]
-    fn a_command_with_a_secret_is_not_shown() {
-        assert_eq!(shown(&["haul", "http://u:p@h/a"]), None);
-        assert_eq!(shown(&["haul", "http://h/a", "-u", "me:pw"]), None);
-        assert_eq!(shown(&["haul", "http://h/a?token=x"]), None);
-        assert_eq!(shown(&["haul", "--metalink=http://u:p@h/a"]), None);
+    fn a_command_with_a_secret_is_not_shown_however_it_was_written() {
+        for words in [
+            &["haul", "http://u:S3CR@h/a"][..],
+            &["haul", "http://h/a?token=S3CR"],
+            &["haul", "http://h/a?sas%5Ftoken=S3CR"],
+            &["haul", "--metalink=http://u:S3CR@h/a"],
+            &["haul", "-i", "list", "--checksum-file", "http://h/a?sig=S3CR"],
+            &["haul", "http://h/a", "--proxy", "http://u:S3CR@p"],
+            &["haul", "http://h/a", "--refresh-cmd", "sign S3CR"],
+            &["haul", "http://h/a", "-vu", "me:S3CR"],
+            &["haul", "http://h/a", "-4vume:S3CR"],
+            &["haul", "http://h/a", "-4Hx: S3CR"],
+            &["haul", "http://h/a", "--header=x: S3CR"],
+            &["haul", "resume", "-vH", "x: S3CR"],
+        ] {
+            assert_eq!(shown(words), None, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_acts_on_a_terminal_is_not_shown() {
+        assert_eq!(shown(&["haul", "http://h/a", "-o", "a\u{1b}[2Jb"]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_shell_takes_a_quoted_word_for_what_it_was(word in any::<String>()) {
+            if let Some(quoted) = quoted(&word) {
+                prop_assert_eq!(shlex::split(&quoted), Some(vec![word]));
+            }
+        }
     }
 }

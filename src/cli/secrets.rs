@@ -41,7 +41,7 @@ impl Given {
         Ok(Self {
             headers,
             login,
-            bearer: options.bearer_file.as_deref().map(|path| text(path, LARGEST)).transpose()?,
+            bearer: options.bearer_file.as_deref().map(bearer).transpose()?,
             netrc: netrc(options)?,
             cookies: options.load_cookies.as_deref().map(cookies).transpose()?,
         })
@@ -92,6 +92,16 @@ fn header_lines(header: &str) -> Result<Vec<String>, Error> {
     }
     let text = at_file(header)?;
     Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
+}
+
+fn bearer(path: &Path) -> Result<String, Error> {
+    // It may be the token itself, which is not to be shown.
+    let is_there = path.symlink_metadata().is_ok();
+    text(path, LARGEST).map_err(|error| match is_there {
+        true => error,
+        false => Error::usage("--bearer-file names no file that is there")
+            .with_hint("it takes the name of a file that holds the token, not the token"),
+    })
 }
 
 fn netrc(options: &Options) -> Result<Option<Arc<Netrc>>, Error> {

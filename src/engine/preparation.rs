@@ -79,7 +79,7 @@ fn compare(target: Target, present: &Present, order: &Order) -> Result<Standing,
     }
     if order.digests.is_empty() {
         return match Seal::read(&target.path()) {
-            Ok(seal) if order.address.matches_record(&seal.url) => Ok(Standing::Sealed { target, seal }),
+            Ok(seal) if order.address.matches_seal(&seal.url) => Ok(Standing::Sealed { target, seal }),
             Ok(_) => Err(exists(&target, "")),
             Err(why) => Err(exists(&target, why)),
         };

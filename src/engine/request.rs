@@ -2,9 +2,11 @@
 
 use super::named_by::NamedBy;
 use super::settings::Connections;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::formats::cookie_file::Cookies;
+use crate::formats::escape;
 use crate::formats::netrc::Netrc;
+use crate::formats::redaction;
 use crate::plan::concurrency::Allowance;
 use crate::plan::pace::Pace;
 use crate::plan::{Address, AddressError};
@@ -360,25 +362,14 @@ impl Request {
 /// A URL that a user gave, its credentials apart.
 fn parse(url: &str) -> Result<(Address, Option<Credentials>), Error> {
     let (address, userinfo) = Address::parse(url).map_err(|error| match error {
-        AddressError::Scheme(_) | AddressError::Malformed(_) | AddressError::Userinfo => Error::new(
-            Kind::Usage,
-            format!("{}: {error}", crate::formats::escape::clip(&without_userinfo(url), 200)),
-        ),
+        AddressError::Scheme(_) | AddressError::Malformed(_) | AddressError::Userinfo => {
+            let shown = escape::for_terminal(&redaction::refused(url)).into_owned();
+            Error::usage(format!("{}: {error}", escape::clip(&shown, 200)))
+        }
     })?;
     let credentials =
         userinfo.map(|userinfo| Credentials::Basic { user: userinfo.user, password: userinfo.password });
     Ok((address, credentials))
-}
-
-/// A text that was meant as a URL, without what may be a password in it.
-fn without_userinfo(text: &str) -> String {
-    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
-    let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |at| rest.split_at(at));
-    match authority.rsplit_once('@') {
-        Some((_, host)) if scheme.is_empty() => format!("***@{host}{path}"),
-        Some((_, host)) => format!("{scheme}://***@{host}{path}"),
-        None => text.to_owned(),
-    }
 }
 
 impl fmt::Debug for Request {

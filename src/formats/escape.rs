@@ -19,6 +19,27 @@ pub(crate) fn for_terminal(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// JSON with every character of its strings escaped that [`for_terminal`] escapes: as `\u009b`, which reads back as what it was.
+/// Outside of strings JSON has none of them, and the writer has escaped those below U+0020 already.
+#[cfg(feature = "cli")]
+pub(crate) fn in_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_unprintable) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_unprintable(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
 /// The first `max_chars` characters of `text`, the last of them an ellipsis if anything was left out.
 ///
 /// Counts characters, not columns. Escape first: a clip in the middle of an escape is still safe, and the
@@ -107,6 +128,16 @@ mod tests {
         #[test]
         fn nothing_that_acts_on_a_terminal_gets_through(text in any::<String>()) {
             prop_assert!(!for_terminal(&text).contains(is_unprintable));
+        }
+
+        #[cfg(feature = "cli")]
+        #[test]
+        fn json_is_sent_to_no_terminal_unescaped_and_reads_back_as_it_was(text in any::<String>(), bad in "[\u{7f}-\u{9f}\u{2028}\u{202e}]{0,3}") {
+            let value = serde_json::json!({ text.clone() + &bad: [text.clone() + &bad] });
+            let written = value.to_string();
+            let escaped = in_json(&written);
+            prop_assert!(!escaped.contains(is_unprintable));
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
         }
 
         #[test]

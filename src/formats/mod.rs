@@ -16,6 +16,7 @@ pub(crate) mod input_list;
 pub(crate) mod metalink;
 pub(crate) mod netrc;
 pub(crate) mod rate_limit;
+pub(crate) mod redaction;
 pub(crate) mod retry_after;
 pub(crate) mod set_cookie;
 #[cfg(feature = "cli")]

@@ -2,6 +2,7 @@
 
 use super::raw::{Raw, ReadError};
 use crate::error::{Error, Kind};
+use crate::plan::is_whole_record;
 use crate::storage::Target;
 use std::path::{Path, PathBuf};
 
@@ -42,7 +43,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     let end = raw.file.representation.complete_length.unwrap_or(u64::MAX);
     Ok(Inspection {
         path: target.path(),
-        url_is_whole: !raw.file.url.contains("=hidden-"),
+        url_is_whole: is_whole_record(&raw.file.url),
         url: raw.file.url,
         size: raw.file.representation.complete_length,
         durable: raw.runs.iter().filter(|run| run.range.end() <= end).map(|run| run.range.len()).sum(),

@@ -1,5 +1,6 @@
 //! Where a resource is: an http or https URL that cannot be printed with its secrets.
 
+use crate::formats::redaction;
 use crate::formats::url_text::url_text;
 use std::fmt;
 use std::sync::Arc;
@@ -62,42 +63,6 @@ impl fmt::Display for AddressError {
         }
     }
 }
-
-/// Query parameters whose values are secrets: signed URLs of object stores and content networks, and tokens.
-const SECRET_PARAMETERS: [&str; 32] = [
-    "access_token",
-    "api_key",
-    "apikey",
-    "auth",
-    "authorization",
-    "awsaccesskeyid",
-    "client_secret",
-    "code",
-    "credential",
-    "hdnea",
-    "hdnts",
-    "hmac",
-    "jwt",
-    "key",
-    "key-pair-id",
-    "pass",
-    "passwd",
-    "password",
-    "policy",
-    "pwd",
-    "secret",
-    "session",
-    "sig",
-    "sign",
-    "signature",
-    "st",
-    "token",
-    "x-amz-credential",
-    "x-amz-security-token",
-    "x-amz-signature",
-    "x-goog-credential",
-    "x-goog-signature",
-];
 
 impl Address {
     /// Parses a URL that a user gave; its userinfo is handed out separately and stays out of the address.
@@ -172,41 +137,82 @@ impl Address {
     /// The text that goes into a manifest: like `Display`, but each hidden value leaves a short hash, so
     /// that two different signatures stay distinguishable.
     pub(crate) fn to_record(&self) -> String {
-        self.rendered(|value| {
-            use sha2::Digest as _;
-            let hash = sha2::Sha256::digest(value.as_bytes());
-            hash.iter().take(6).fold(String::from("hidden-"), |text, byte| format!("{text}{byte:02x}"))
-        })
+        with_query_hidden(self.0.as_str(), hashed)
     }
 
     /// Whether a recorded URL names the same resource, whatever the signatures on either side are.
     pub(crate) fn matches_record(&self, record: &str) -> bool {
-        unsigned(&self.to_record()) == unsigned(record)
+        // An earlier haul may have left values in the record that count as secrets now.
+        unsigned(&self.to_record()) == unsigned(&with_query_hidden(record, hashed))
+    }
+
+    /// The text that goes beside a finished file: no query, and in its place a hash of what it says of the resource,
+    /// keyed with `salt`. Signing parameters are no part of it.
+    pub(crate) fn to_seal(&self, salt: u64) -> String {
+        self.sealed(&format!("{salt:016x}"))
+    }
+
+    /// Whether such a text is that of the same resource. Texts of earlier versions are records.
+    pub(crate) fn matches_seal(&self, seal: &str) -> bool {
+        match seal.split_once("?keyed-").and_then(|(_, hash)| hash.split_once('-')) {
+            Some((salt, _)) => self.sealed(salt) == seal,
+            None => self.matches_record(seal),
+        }
+    }
+
+    fn sealed(&self, salt: &str) -> String {
+        use sha2::Digest as _;
+        let mut url = Url::clone(&self.0);
+        url.set_query(None);
+        let whole = unsigned(self.0.as_str());
+        let Some((_, query)) = whole.split_once('?') else {
+            return url.into();
+        };
+        let hash = sha2::Sha256::new().chain_update(salt).chain_update("?").chain_update(query).finalize();
+        format!("{url}?keyed-{salt}-{}", hexadecimal(&hash[..16]))
     }
 
     /// Whether the URL carries a secret that a record of it leaves out.
     #[cfg(feature = "cli")]
     pub(crate) fn has_secret(&self) -> bool {
-        self.0.query_pairs().any(|(name, value)| is_secret(&name) && !value.is_empty())
+        self.to_string() != self.0.as_str()
     }
+}
 
-    fn rendered(&self, hide: impl Fn(&str) -> String) -> String {
-        let Some(query) = self.0.query() else {
-            return self.0.as_str().to_owned();
-        };
-        let parameters: Vec<String> = query
-            .split('&')
-            .map(|parameter| match parameter.split_once('=') {
-                Some((name, value)) if is_secret(name) && !value.is_empty() => {
-                    format!("{name}={}", hide(value))
-                }
-                _ => parameter.to_owned(),
-            })
-            .collect();
-        let mut url = Url::clone(&self.0);
-        url.set_query(None);
-        format!("{url}?{}", parameters.join("&"))
+/// A URL with the secret values of its query replaced.
+fn with_query_hidden(url: &str, hide: impl Fn(&str) -> String) -> String {
+    match url.split_once('?') {
+        Some((base, query)) => format!("{base}?{}", redaction::hidden(query, hide)),
+        None => url.to_owned(),
     }
+}
+
+/// A short hash of a hidden value; one that stands in a record already stays as it is.
+fn hashed(value: &str) -> String {
+    use sha2::Digest as _;
+    if is_hash(value) {
+        return value.to_owned();
+    }
+    format!("{HASH_MARK}{}", hexadecimal(&sha2::Sha256::digest(value.as_bytes())[..HASH_BYTES]))
+}
+
+/// Stands before a hash in the place of a value, and how much of the hash is kept.
+const HASH_MARK: &str = "hidden-";
+const HASH_BYTES: usize = 6;
+
+fn is_hash(value: &str) -> bool {
+    let digits = value.strip_prefix(HASH_MARK);
+    digits.is_some_and(|it| it.len() == 2 * HASH_BYTES && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Whether nothing is left out of a recorded URL, so that it can be asked for again.
+pub(crate) fn is_whole_record(record: &str) -> bool {
+    let query = record.split_once('?').map_or("", |(_, query)| query);
+    !query.split(['&', ';', '=']).any(is_hash)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// A host without the brackets that an IPv6 address has in a URL.
@@ -214,50 +220,14 @@ pub(crate) fn bare_host(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRET_PARAMETERS.binary_search(&name.as_str()).is_ok()
-}
-
-/// Query parameters that only say who may fetch and until when; they change with each signing.
-const SIGNING_PARAMETERS: [&str; 23] = [
-    "access_token",
-    "auth",
-    "awsaccesskeyid",
-    "expires",
-    "hdnea",
-    "hdnts",
-    "hmac",
-    "key-pair-id",
-    "policy",
-    "se",
-    "sig",
-    "sign",
-    "signature",
-    "sip",
-    "ske",
-    "skoid",
-    "sks",
-    "skt",
-    "sktid",
-    "skv",
-    "spr",
-    "st",
-    "token",
-];
-
 /// A recorded URL without its signing parameters. What is left still tells two resources apart: a parameter
 /// like `key=` may be a secret here and a file's name there.
 fn unsigned(record: &str) -> String {
     let Some((base, query)) = record.split_once('?') else {
         return record.to_owned();
     };
-    let is_signing = |parameter: &&str| {
-        let name = parameter.split('=').next().unwrap_or_default().to_ascii_lowercase();
-        name.starts_with("x-amz-")
-            || name.starts_with("x-goog-")
-            || SIGNING_PARAMETERS.binary_search(&name.as_str()).is_ok()
-    };
+    let is_signing =
+        |parameter: &&str| redaction::is_signing(parameter.split('=').next().unwrap_or_default());
     let kept: Vec<_> = query.split('&').filter(|parameter| !is_signing(parameter)).collect();
     if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }
 }
@@ -280,16 +250,20 @@ fn parse_url(text: &str, base: Option<&Url>) -> Result<Url, AddressError> {
     }
     let parsed = Url::options().base_url(base).parse(text);
     let url = parsed.map_err(|error| match error {
-        url::ParseError::RelativeUrlWithoutBase => {
-            AddressError::Malformed("it has no scheme, such as https://".to_owned())
-        }
+        url::ParseError::RelativeUrlWithoutBase => no_scheme(),
         error => AddressError::Malformed(error.to_string()),
     })?;
     match url.scheme() {
         "http" | "https" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(url),
         "http" | "https" => Err(AddressError::Malformed("it has no host".to_owned())),
+        // A user name before a password looks like a scheme, too.
+        _ if base.is_none() && text.contains('@') && !text.contains("://") => Err(no_scheme()),
         scheme => Err(AddressError::Scheme(scheme.to_owned())),
     }
+}
+
+fn no_scheme() -> AddressError {
+    AddressError::Malformed("it has no scheme, such as https://".to_owned())
 }
 
 impl fmt::Display for Address {
@@ -297,7 +271,7 @@ impl fmt::Display for Address {
         if self.0.query().is_none() {
             return f.write_str(self.0.as_str());
         }
-        f.write_str(&self.rendered(|_| "***".to_owned()))
+        f.write_str(&with_query_hidden(self.0.as_str(), |_| "***".to_owned()))
     }
 }
 
@@ -313,12 +287,6 @@ mod tests {
 
     fn address(text: &str) -> Address {
         Address::parse(text).unwrap().0
-    }
-
-    #[test]
-    fn the_table_of_secret_parameters_is_sorted() {
-        assert!(SECRET_PARAMETERS.is_sorted());
-        assert!(SIGNING_PARAMETERS.is_sorted());
     }
 
     #[test]
@@ -339,6 +307,31 @@ mod tests {
         assert!(!one.matches_record(&address("http://h/f?a=2&sig=S3CR").to_record()));
         assert!(!address("http://h/f?key=a").matches_record(&address("http://h/f?key=b").to_record()));
         assert_eq!(one.request_target(), "/f?a=1&sig=S3CR");
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_in_which_a_secret_was_not_hidden_still_matches() {
+        assert!(address("http://h/f?upload_key=S3CR&a=1").matches_record("http://h/f?upload_key=S3CR&a=1"));
+        assert!(!address("http://h/f?upload_key=S3CR").matches_record("http://h/f?upload_key=other"));
+    }
+
+    #[test]
+    fn a_seal_holds_no_query_and_tells_two_resources_apart() {
+        let one = address("http://h/f?id=4711&key=S3CR&sig=T4DS");
+        let seal = one.to_seal(7);
+        assert!(["id", "4711", "S3CR", "T4DS"].iter().all(|part| !seal.contains(part)), "{seal}");
+        assert_ne!(seal, one.to_seal(8));
+        for (other, same) in [
+            ("http://h/f?id=4711&key=S3CR&sig=other", true),
+            ("http://h/f?id=4712&key=S3CR&sig=T4DS", false),
+            ("http://h/f?id=4711&key=other&sig=T4DS", false),
+            ("http://h/f", false),
+        ] {
+            assert_eq!(address(other).matches_seal(&seal), same, "{other}");
+        }
+        assert_eq!(address("http://h/f?sig=T4DS").to_seal(7), "http://h/f");
+        assert!(address("http://h/f?sig=T4DS").matches_seal("http://h/f?sig=hidden-000000000000"));
+        assert!(address("http://h/f?id=1").matches_seal("http://h/f?id=1"));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) mod transfer;
 pub(crate) mod verdict;
 
 pub use address::Address;
-pub(crate) use address::{AddressError, Origin, bare_host};
+pub(crate) use address::{AddressError, Origin, bare_host, is_whole_record};
 pub use byte_range::ByteRange;
 pub(crate) use range_set::RangeSet;
 

@@ -42,6 +42,7 @@ mod proxies;
 mod redirects;
 mod resume;
 mod retries;
+mod secrets;
 mod server_checks;
 mod signals;
 mod slow;

@@ -4,17 +4,17 @@ use super::super::args::{Options, Style};
 use super::super::batch::Batch;
 use super::super::list::List;
 use super::super::names::Names;
+use super::super::resume_hint::ResumeHint;
 use super::super::setup::Setup;
 use super::super::{config, output, signals};
 use super::{info, runtime};
 use crate::error::{Error, Kind};
 use crate::{Client, Output, Request};
-use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
-pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]) -> Result<ExitCode, Error> {
+pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint) -> Result<ExitCode, Error> {
     if urls.is_empty() && options.input_file.is_none() && options.metalink.is_none() {
         return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));
     }
@@ -56,7 +56,7 @@ pub(in super::super) fn run(options: Options, urls: &[String], args: &[OsString]
     if setup.options.dry_run {
         return info::plans(&client, &requests.collect::<Result<Vec<_>, _>>()?, setup.options.json);
     }
-    fetch(&setup.options, &client, requests, count, Vec::new(), args)
+    fetch(&setup.options, &client, requests, count, Vec::new(), hint)
 }
 
 fn refuse_two_from_stdin(options: &Options) -> Result<(), Error> {
@@ -186,11 +186,11 @@ pub(super) fn fetch(
     requests: impl Iterator<Item = Result<Request, Error>>,
     count: usize,
     earlier: Vec<Kind>,
-    args: &[OsString],
+    hint: &ResumeHint,
 ) -> Result<ExitCode, Error> {
     let runtime = runtime()?;
     let outcome =
-        runtime.block_on(async { Batch::new(options, client, requests, count, earlier)?.run(args).await });
+        runtime.block_on(async { Batch::new(options, client, requests, count, earlier)?.run(hint).await });
     // A thread that is stuck writing to a pipe nobody reads must not keep the process.
     runtime.shutdown_background();
     let (code, signal) = outcome?;

@@ -23,7 +23,7 @@ pub(super) fn plans(client: &Client, requests: &[Request], json: bool) -> Result
     let mut failures = Vec::new();
     for request in requests {
         match runtime.block_on(client.plan(request)) {
-            Ok(plan) if json => output::print_line(object(&plan))?,
+            Ok(plan) if json => output::print_json(&object(&plan))?,
             Ok(plan) => output::print(described(&plan).as_bytes())?,
             Err(error) => {
                 failures.push(error.kind());

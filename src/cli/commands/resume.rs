@@ -1,19 +1,19 @@
 //! `haul resume [DIR]`
 
 use super::super::args::Options;
+use super::super::resume_hint::{ResumeHint, quoted};
 use super::super::setup::{By, Setup};
 use super::super::{config, exit, output};
 use super::{fetch, status};
 use crate::error::{Error, Kind};
 use crate::{Inspection, Request, inspect};
-use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
 pub(in super::super) fn run(
     options: Options,
     directory: &Path,
-    args: &[OsString],
+    hint: &ResumeHint,
 ) -> Result<ExitCode, Error> {
     if options.output.is_some() || options.dir.is_some() {
         return Err(Error::usage(
@@ -45,7 +45,7 @@ pub(in super::super) fn run(
         return Ok(exit::combined(&failures).into());
     }
     let count = requests.len();
-    fetch::fetch(options, &setup.client()?, requests.into_iter().map(Ok), count, failures, args)
+    fetch::fetch(options, &setup.client()?, requests.into_iter().map(Ok), count, failures, hint)
 }
 
 /// The request that goes on with what was left.
@@ -53,8 +53,10 @@ pub(super) fn request(left: &Inspection, setup: &Setup) -> Result<Request, Error
     if !left.url_is_whole {
         let cause =
             format!("{} was begun from a signed URL, which is not kept: {}", left.path.display(), left.url);
-        return Err(Error::new(Kind::Usage, cause)
-            .with_hint(format!("give the URL again: haul 'URL' -o '{}'", left.path.display())));
+        return Err(Error::new(Kind::Usage, cause).with_hint(match left.path.to_str().and_then(quoted) {
+            Some(path) => format!("give the URL again: haul URL -o {path}"),
+            None => "give the URL again, with -o and this name".to_owned(),
+        }));
     }
     let path = std::path::absolute(&left.path)
         .map_err(|error| Error::new(Kind::Disk, format!("cannot find {}: {error}", left.path.display())))?;

@@ -15,7 +15,7 @@ pub(in super::super) fn run(paths: &[PathBuf], json: bool) -> Result<ExitCode, E
         let found = if path.is_dir() { manifests(path)? } else { vec![path.clone()] };
         for manifest in found {
             match inspect(&manifest) {
-                Ok(inspection) if json => output::print_line(object(&inspection))?,
+                Ok(inspection) if json => output::print_json(&object(&inspection))?,
                 Ok(inspection) => output::print_line(line(&inspection))?,
                 Err(error) => {
                     failures.push(error.kind());

@@ -1,13 +1,13 @@
 //! `haul verify FILE`
 
 use super::super::args::Options;
+use super::super::resume_hint::ResumeHint;
 use super::super::setup::Setup;
 use super::super::{config, digests, output};
 use super::{fetch, resume};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::{ByteRange, inspect};
-use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,11 +15,11 @@ pub(in super::super) fn run(
     file: &Path,
     repair: bool,
     options: Options,
-    args: &[OsString],
+    hint: &ResumeHint,
 ) -> Result<ExitCode, Error> {
     let shown = escape::for_terminal(&file.to_string_lossy()).into_owned();
     if repair {
-        return mend(file, &shown, &Setup::open(config::fill(options)?, &[])?, args);
+        return mend(file, &shown, &Setup::open(config::fill(options)?, &[])?, hint);
     }
     // Without a list, which may be fetched, a digest is all that is needed.
     let digests = match &options.digests.checksum_file {
@@ -64,7 +64,7 @@ fn listed(ranges: &[ByteRange]) -> String {
 }
 
 /// Goes on with the download, which finds the damage itself and fetches only those pieces and what is missing.
-fn mend(file: &Path, shown: &str, setup: &Setup, args: &[OsString]) -> Result<ExitCode, Error> {
+fn mend(file: &Path, shown: &str, setup: &Setup, hint: &ResumeHint) -> Result<ExitCode, Error> {
     let damaged = match unfinished(file, shown) {
         Err(error) if error.kind() == Kind::Usage => {
             return Err(Error::usage(format!("of {shown} no pieces are known, so none can be repaired"))
@@ -78,5 +78,5 @@ fn mend(file: &Path, shown: &str, setup: &Setup, args: &[OsString]) -> Result<Ex
         output::say(format_args!("haul: note: {shown}: damaged at bytes {}", listed(&damaged)));
     }
     let request = resume::request(&inspect(file)?, setup)?;
-    fetch::fetch(&setup.options, &setup.client()?, std::iter::once(Ok(request)), 1, Vec::new(), args)
+    fetch::fetch(&setup.options, &setup.client()?, std::iter::once(Ok(request)), 1, Vec::new(), hint)
 }

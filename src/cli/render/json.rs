@@ -28,7 +28,7 @@ impl Json {
         if let Some(id) = id {
             object["id"] = id.into();
         }
-        if let Err(error) = output::print_line(object) {
+        if let Err(error) = output::print_json(&object) {
             self.untold.get_or_insert(error);
         }
     }

@@ -1,6 +1,7 @@
 //! The end, good or bad: prove and publish, or keep what came.
 
 use super::{Driver, cancellation, until_cancelled};
+use crate::engine::clock::Clock;
 use crate::engine::event::Notice;
 use crate::engine::progress::Phase;
 use crate::engine::report::Report;
@@ -223,7 +224,7 @@ impl Driver {
             mode: self.wants.mode,
             replace,
             modified: modified.and_then(|text| httpdate::parse_http_date(text).ok()),
-            url: self.wants.order.address.to_record(),
+            url: self.wants.order.address.to_seal(Clock::seed()),
             validators: known.validators,
         })
     }
