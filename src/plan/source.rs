@@ -11,6 +11,11 @@ use std::time::Duration;
 const FAILURES: u32 = 3;
 /// How long one is left alone after it failed, the first time.
 const FIRST_REST: Duration = Duration::from_secs(1);
+/// How long one that refused one more connection has no more, the first time and at the most.
+const FIRST_FULL: Duration = Duration::from_secs(5);
+const LONGEST_FULL: Duration = Duration::from_secs(60);
+/// How long one may be silent while another one could do its work.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Source {
@@ -21,6 +26,10 @@ struct Source {
     failures: u32,
     not_before: Moment,
     dropped: bool,
+    /// How many connections it serves at once, until when that is believed, and for how long it was.
+    serves: Option<(usize, Moment, Duration)>,
+    /// Smoothed time from a request to its answer.
+    latency: Option<Duration>,
     /// What of the file came from it in this run.
     wrote: RangeSet,
 }
@@ -33,6 +42,8 @@ impl Source {
             failures: 0,
             not_before: Moment::ZERO,
             dropped: false,
+            serves: None,
+            latency: None,
             wrote: RangeSet::new(),
         }
     }
@@ -54,20 +65,66 @@ impl Sources {
         self.lead
     }
 
-    /// The source for the next attempt: of those that may be asked now the one with the least to do.
+    pub(crate) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The source for the next attempt: of those that may be asked now the one with the least to do. One that has
+    /// failed since it last gave bytes is the last choice where it is `late`.
     pub(crate) fn pick(
         &self,
         now: Moment,
         lead_rests: bool,
+        late: bool,
         attempts: impl Fn(usize) -> usize,
     ) -> Option<usize> {
-        let may = |number: &usize| {
-            let source = &self.all[*number];
-            !source.dropped && now >= source.not_before && !(lead_rests && *number == self.lead)
+        let full = |number: usize| {
+            let serves = self.all[number].serves.filter(|(_, until, _)| now < *until);
+            serves.is_some_and(|(most, ..)| attempts(number) >= most)
         };
-        (0..self.all.len())
-            .filter(may)
-            .min_by_key(|number| (attempts(*number), *number != self.lead, *number))
+        let may = |number: &usize| {
+            let rests = lead_rests && *number == self.lead;
+            self.may_be_asked(*number, now) && !rests && !full(*number)
+        };
+        (0..self.all.len()).filter(may).min_by_key(|number| {
+            let failed = self.all[*number].failures > 0;
+            (late && failed, attempts(*number), failed, *number != self.lead, *number)
+        })
+    }
+
+    /// Whether it is neither given up nor at rest.
+    pub(crate) fn may_be_asked(&self, source: usize, now: Moment) -> bool {
+        let source = &self.all[source];
+        !source.dropped && now >= source.not_before
+    }
+
+    /// Whether it may be asked, and has not failed since it last gave bytes.
+    pub(crate) fn is_sound(&self, source: usize, now: Moment) -> bool {
+        self.may_be_asked(source, now) && self.all[source].failures == 0
+    }
+
+    /// How long silence of this source is normal: some take seconds over each answer, and one that was given up too early
+    /// has more time the next time.
+    pub(crate) fn patience(&self, source: usize) -> Duration {
+        let source = &self.all[source];
+        (PATIENCE * (1 << source.failures.min(6))).max(source.latency.unwrap_or_default() * 3)
+    }
+
+    /// An answer of the source took so long.
+    pub(crate) fn took(&mut self, source: usize, latency: Duration) {
+        let smoothed = &mut self.all[source].latency;
+        *smoothed = Some(smoothed.map_or(latency, |smoothed| (smoothed * 3 + latency) / 4));
+    }
+
+    /// What was asked of the source was taken away from it, because nothing came.
+    pub(crate) fn doubted(&mut self, source: usize) {
+        let source = &mut self.all[source];
+        source.failures = source.failures.max(1);
+    }
+
+    /// From now on this source leads.
+    pub(crate) fn lead_with(&mut self, source: usize) {
+        self.lead = source;
     }
 
     /// What an answer of this source is held against, where `file` is what is known of the file.
@@ -104,12 +161,30 @@ impl Sources {
     }
 
     /// The source failed in a way that may pass. It is left alone for a while, which doubles each time; false
-    /// once that has been tried often enough.
-    pub(crate) fn stumbled(&mut self, source: usize, wait: Duration, now: Moment) -> bool {
+    /// once that has been tried often enough, where that `counts`: all fail where the network does.
+    pub(crate) fn stumbled(&mut self, source: usize, wait: Duration, counts: bool, now: Moment) -> bool {
         let source = &mut self.all[source];
-        source.failures += 1;
+        let most = if counts { FAILURES } else { FAILURES - 1 };
+        source.failures = (source.failures + 1).min(most);
         source.not_before = now + wait.max(FIRST_REST * (1 << source.failures.min(6)) / 2);
         source.failures < FAILURES
+    }
+
+    /// The source refused one more connection while it served so many: it has no more for a while, which doubles each time.
+    pub(crate) fn refused_one_more(&mut self, source: usize, serving: usize, wait: Duration, now: Moment) {
+        let serves = &mut self.all[source].serves;
+        let pause = serves.map_or(FIRST_FULL, |(.., pause)| pause * 2).min(LONGEST_FULL).max(wait);
+        let pause = match serves {
+            // Those that were under way together are refused together.
+            Some((_, until, pause)) if now < *until => *pause,
+            _ => pause,
+        };
+        *serves = Some((serving.max(1), now + pause, pause));
+    }
+
+    /// How long it is still left alone.
+    pub(crate) fn rests_for(&self, source: usize, now: Moment) -> Duration {
+        self.all[source].not_before.saturating_sub(now)
     }
 
     /// Whether the lead is left alone for a while.
@@ -196,18 +271,18 @@ mod tests {
     #[test]
     fn the_source_with_the_least_to_do_is_asked_and_the_lead_first() {
         let sources = Sources::new(3);
-        assert_eq!(sources.pick(Moment::ZERO, false, |_| 0), Some(0));
-        assert_eq!(sources.pick(Moment::ZERO, false, |number| [2, 1, 1][number]), Some(1));
-        assert_eq!(sources.pick(Moment::ZERO, true, |_| 0), Some(1));
+        assert_eq!(sources.pick(Moment::ZERO, false, false, |_| 0), Some(0));
+        assert_eq!(sources.pick(Moment::ZERO, false, false, |number| [2, 1, 1][number]), Some(1));
+        assert_eq!(sources.pick(Moment::ZERO, true, false, |_| 0), Some(1));
     }
 
     #[test]
     fn the_lead_goes_to_whoever_may_be_asked_and_to_nobody_who_rests() {
         let mut sources = Sources::new(3);
         assert!(sources.hand_over(Moment::ZERO) && sources.lead() == 1);
-        assert!(sources.stumbled(0, Duration::ZERO, Moment::ZERO) && sources.hand_over(Moment::ZERO));
+        assert!(sources.stumbled(0, Duration::ZERO, true, Moment::ZERO) && sources.hand_over(Moment::ZERO));
         assert_eq!(sources.lead(), 2);
-        assert!(sources.stumbled(1, Duration::ZERO, Moment::ZERO) && !sources.hand_over(Moment::ZERO));
+        assert!(sources.stumbled(1, Duration::ZERO, true, Moment::ZERO) && !sources.hand_over(Moment::ZERO));
         assert_eq!(sources.lead(), 2);
         assert!(sources.hand_over(FIRST_REST) && sources.lead() == 0);
         assert!(!Sources::new(1).hand_over(Moment::ZERO));
@@ -231,13 +306,13 @@ mod tests {
     #[test]
     fn a_source_that_keeps_failing_is_given_up_and_one_that_gives_is_not() {
         let mut sources = Sources::new(2);
-        assert!(sources.stumbled(1, Duration::ZERO, Moment::ZERO));
-        assert_eq!(sources.pick(Moment::ZERO, true, |_| 0), None);
-        assert_eq!(sources.pick(Moment::from_secs(1), true, |_| 0), Some(1));
+        assert!(sources.stumbled(1, Duration::ZERO, true, Moment::ZERO));
+        assert_eq!(sources.pick(Moment::ZERO, true, false, |_| 0), None);
+        assert_eq!(sources.pick(Moment::from_secs(1), true, false, |_| 0), Some(1));
         sources.wrote(1, ByteRange::new(0, 10));
-        assert!(sources.stumbled(1, Duration::ZERO, Moment::ZERO));
-        assert!(sources.stumbled(1, Duration::ZERO, Moment::ZERO));
-        assert!(!sources.stumbled(1, Duration::ZERO, Moment::ZERO));
+        assert!(sources.stumbled(1, Duration::ZERO, true, Moment::ZERO));
+        assert!(sources.stumbled(1, Duration::ZERO, true, Moment::ZERO));
+        assert!(!sources.stumbled(1, Duration::ZERO, true, Moment::ZERO));
     }
 
     #[test]
@@ -245,7 +320,7 @@ mod tests {
         let mut sources = Sources::new(2);
         sources.wrote(0, ByteRange::new(0, 10));
         assert!(sources.drop(0));
-        assert_eq!((sources.lead(), sources.pick(Moment::ZERO, false, |_| 0)), (1, Some(1)));
+        assert_eq!((sources.lead(), sources.pick(Moment::ZERO, false, false, |_| 0)), (1, Some(1)));
         let (others, ranges) = sources.not_from_the_lead();
         assert_eq!((others, ranges.len()), (vec![0], 10));
         assert!(!sources.drop(1));

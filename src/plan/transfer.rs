@@ -144,6 +144,13 @@ pub(crate) enum Announcement {
     },
     /// A connection that delivered nothing was replaced.
     Stalled,
+    /// A source is left alone for a while, and why.
+    SourceRests {
+        source: usize,
+        why: String,
+        status: Option<u16>,
+        wait: Duration,
+    },
     /// A source is not asked any more, and why.
     SourceDropped {
         source: usize,
@@ -282,6 +289,8 @@ pub(crate) struct Transfer {
     known: Option<Representation>,
     /// Whether the answers so far were to a file that exists on disk under `known`.
     begun: bool,
+    /// The file is being made, and until then no byte of any answer is taken.
+    making: bool,
     written: RangeSet,
     attempts: BTreeMap<AttemptId, Attempt>,
     next_id: u64,
@@ -358,6 +367,7 @@ impl Transfer {
             stage: Stage::Probing { ranged: true },
             known: None,
             begun: false,
+            making: false,
             written: RangeSet::new(),
             attempts: BTreeMap::new(),
             next_id: 0,

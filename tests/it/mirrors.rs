@@ -137,6 +137,53 @@ fn a_url_that_does_not_answer_at_first_does_not_keep_its_mirror_waiting() {
     }
 }
 
+/// What is said of a source that is left alone or given up.
+fn names(outcome: &Outcome, url: &str) -> bool {
+    let rests = |event: &serde_json::Value| event["cause"].as_str().is_some_and(|cause| cause.contains(url));
+    outcome.events_named("retry").iter().any(rests)
+        || dropped(outcome).iter().any(|(dropped, _)| dropped == url)
+}
+
+#[test]
+fn a_source_that_accepts_and_stays_silent_is_left_alone_whichever_it_is() {
+    for silent_before in [0, 1, 2] {
+        for first in [true, false] {
+            let bad = Server::serve(PAYLOAD)
+                .rate(8 * MIB)
+                .behave(move |_, n| if n < silent_before { Reply::Normal } else { Reply::NoAnswer })
+                .start();
+            let good = Server::serve(PAYLOAD).rate(8 * MIB).start();
+            let sandbox = Sandbox::new();
+            let (url, mirror) = if first { (&bad, &good) } else { (&good, &bad) };
+            let outcome = with_mirrors(&sandbox, url, [mirror]).run();
+            outcome.assert_ok();
+            sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+            assert!(outcome.elapsed.as_secs() < 8, "{outcome}");
+            let named = bad.url(if first { "/file.bin" } else { "/copy" });
+            assert!(names(&outcome, &named), "{outcome}");
+            assert!(good.body_bytes() <= PAYLOAD.len + MIB, "{}", good.describe());
+        }
+    }
+}
+
+#[test]
+fn a_source_that_dies_half_way_costs_little_whichever_it_is() {
+    for ending in [Ending::Stall(MIB), Ending::Close(MIB), Ending::Reset(MIB)] {
+        for first in [true, false] {
+            let dies = move |n| if n == 0 { Reply::Ends(ending) } else { Reply::Hangup };
+            let bad = Server::serve(PAYLOAD).rate(8 * MIB).behave(move |_, n| dies(n)).start();
+            let good = Server::serve(PAYLOAD).rate(8 * MIB).start();
+            let sandbox = Sandbox::new();
+            let (url, mirror) = if first { (&bad, &good) } else { (&good, &bad) };
+            let outcome = with_mirrors(&sandbox, url, [mirror]).run();
+            outcome.assert_ok();
+            sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+            assert!(outcome.elapsed.as_secs() < 8, "{ending:?}: {outcome}");
+            assert!(bad.requests().len() <= 12, "{ending:?}: {}", bad.describe());
+        }
+    }
+}
+
 #[test]
 fn a_url_that_asks_for_too_long_a_wait_is_not_waited_for_when_its_mirror_is_gone_too() {
     let server = Server::serve(PAYLOAD)

@@ -5,6 +5,9 @@ use super::*;
 impl Transfer {
     /// The next thing to do; to be asked again until it has none.
     pub(crate) fn poll_command(&mut self, now: Moment) -> Option<Command> {
+        if !self.is_over() && self.discard.is_none() {
+            self.leave_silent_sources(now);
+        }
         if let Some(announcement) = self.announcements.pop_front() {
             return Some(Command::Announce(announcement));
         }
@@ -83,7 +86,13 @@ impl Transfer {
                 .count()
         };
         let lead_rests = now < self.retry.not_before() || self.sources.lead_rests(now);
-        let source = self.sources.pick(now, lead_rests, attempts)?;
+        let late = self.is_late_for_doubtful(now);
+        let source = self.sources.pick(now, lead_rests, late, attempts)?;
+        if let Stage::Probing { ranged } = self.stage
+            && !self.attempts.is_empty()
+        {
+            return self.probe_another(ranged, now);
+        }
         if lead_rests && self.stage != Stage::Ranged {
             return None;
         }
@@ -104,7 +113,7 @@ impl Transfer {
         }
     }
 
-    fn probe_range(&self) -> ByteRange {
+    pub(super) fn probe_range(&self) -> ByteRange {
         let most = self.policy.window.unwrap_or(u64::MAX);
         ByteRange::new(0, segment::PROBE_SEGMENT.min(most))
     }

@@ -57,6 +57,13 @@ impl Transfer {
         let serving = self.serving(id);
         let wait = retry_after.unwrap_or_default();
         let cause = trouble_of(status);
+        let lead = self.sources.lead();
+        if self.begun && self.others_carry_on(lead, now) {
+            return match serving {
+                0 => self.helper_stumbled(lead, cause, Some(status), wait, now),
+                _ => self.source_is_full(lead, serving, cause, Some(status), wait, now),
+            };
+        }
         if serving == 0 && self.is_crowded() {
             return self.crowded_out(cause, Some(status), wait, now);
         }
@@ -104,12 +111,16 @@ impl Transfer {
     }
 
     /// How many other attempts have been given an answer that is taken.
-    fn serving(&self, id: AttemptId) -> usize {
+    pub(super) fn serving(&self, id: AttemptId) -> usize {
         self.served_beside(id).count()
     }
 
     fn served_beside(&self, id: AttemptId) -> impl Iterator<Item = &Attempt> {
-        let served = |attempt: &Attempt| !attempt.stalled && !attempt.abandoned && attempt.flowing.is_some();
+        let source = self.attempts.get(&id).map(|attempt| attempt.ask.source);
+        let served = move |attempt: &Attempt| {
+            let flows = !attempt.stalled && !attempt.abandoned && attempt.flowing.is_some();
+            flows && source.is_none_or(|source| attempt.ask.source == source)
+        };
         let others = self.attempts.iter().filter(move |(other, attempt)| **other != id && served(attempt));
         others.map(|(_, attempt)| attempt)
     }
@@ -145,12 +156,19 @@ impl Transfer {
     /// An attempt's connection is of no more use.
     pub(super) fn torn(&mut self, id: AttemptId, setback: Setback, kind: Kind, cause: String, now: Moment) {
         let source = self.attempts.get(&id).map_or(self.sources.lead(), |attempt| attempt.ask.source);
+        let nothing_came =
+            self.attempts.get(&id).is_some_and(|attempt| attempt.position == attempt.ask.wanted.start());
+        if nothing_came && self.serving(id) > 0 && self.others_carry_on(source, now) {
+            return self.source_is_full(source, self.serving(id), cause, None, Duration::ZERO, now);
+        }
         if source != self.sources.lead() {
             return self.helper_stumbled(source, cause, None, Duration::ZERO, now);
         }
-        let unserved =
-            self.attempts.get(&id).is_some_and(|attempt| attempt.position == attempt.ask.wanted.start());
+        let unserved = nothing_came;
         let serving = self.serving(id);
+        if serving == 0 && self.begun && self.others_carry_on(source, now) {
+            return self.helper_stumbled(source, cause, None, Duration::ZERO, now);
+        }
         if unserved && serving == 0 && self.is_crowded() {
             return self.crowded_out(cause, None, Duration::ZERO, now);
         }

@@ -15,6 +15,7 @@ impl Transfer {
             self.concurrency.begin(latency, now);
         }
         self.round_trip = Some(self.round_trip.map_or(latency, |shortest| shortest.min(latency)));
+        self.sources.took(ask.source, latency);
         let asked = Asked {
             range: ask.ranged.then_some(ask.wanted),
             if_range: ask.if_range.is_some(),
@@ -22,8 +23,11 @@ impl Transfer {
             length_expected: self.policy.length_expected,
         };
         let known = self.sources.known(ask.source, self.known.as_ref());
-        let helps = ask.source != self.sources.lead();
         let verdict = judge(&asked, known.as_ref(), answer);
+        if self.known.is_none() && !matches!(verdict, Verdict::Refused(_)) {
+            self.leads_from_now_on(ask.source, now);
+        }
+        let helps = ask.source != self.sources.lead();
         if second && !is_as_asked(&verdict, ask.wanted) {
             // The first one goes on. What the server means by it is judged when there is no other way to ask.
             let asked_to_wait = match verdict {
@@ -37,7 +41,7 @@ impl Transfer {
             return Ruling::Leave;
         }
         let ruling = match verdict {
-            Verdict::Refused(refusal) if helps => self.helper_refused(&ask, refusal, now),
+            Verdict::Refused(refusal) if helps => self.helper_refused(id, &ask, refusal, now),
             Verdict::Partial { stated, representation } if helps => {
                 self.helped(id, &ask, stated, &representation)
             }
@@ -55,6 +59,7 @@ impl Transfer {
         if let Some(attempt) = self.attempts.get_mut(&id)
             && ruling != Ruling::Leave
         {
+            self.making |= matches!(ruling, Ruling::Begin { .. });
             attempt.flowing = Some(now);
             (attempt.last_bytes, attempt.last_position) = (now, attempt.position);
         }
@@ -64,6 +69,7 @@ impl Transfer {
     /// The body of an attempt that was ruled usable is taken from now on. How long it was kept waiting, for the
     /// file to be made, is not the server's doing and does not count as its latency or its silence.
     pub(crate) fn handle_flowing(&mut self, id: AttemptId, now: Moment) {
+        self.making = false;
         if let Some(attempt) = self.attempts.get_mut(&id)
             && let Some(answered) = attempt.flowing.replace(now)
         {

@@ -3,6 +3,9 @@
 use super::failing::{refused_for_good, trouble_of, waits_too_long};
 use super::*;
 
+/// What comes within this time is not asked of a source that has failed lately.
+const LATE: Duration = Duration::from_secs(4);
+
 impl Transfer {
     /// A mirror's answer holds what was asked for.
     pub(super) fn helped(
@@ -20,8 +23,19 @@ impl Transfer {
         Ruling::Take { offset: stated.start(), until: stated.end() }
     }
 
-    pub(super) fn helper_refused(&mut self, ask: &Ask, refusal: Refusal, now: Moment) -> Ruling {
+    pub(super) fn helper_refused(
+        &mut self,
+        id: AttemptId,
+        ask: &Ask,
+        refusal: Refusal,
+        now: Moment,
+    ) -> Ruling {
+        let serving = self.serving(id);
         match refusal {
+            Refusal::Busy { status, retry_after } if serving > 0 => {
+                let wait = retry_after.unwrap_or_default();
+                self.source_is_full(ask.source, serving, trouble_of(status), Some(status), wait, now);
+            }
             Refusal::IfRangeIgnored => self.sources.ask_without_if_range(ask.source),
             Refusal::Busy { status, retry_after } => {
                 let why = trouble_of(status);
@@ -44,12 +58,127 @@ impl Transfer {
         wait: Duration,
         now: Moment,
     ) {
+        // A server that answers has failed by itself.
+        let counts = status.is_some() || self.known.is_none() || self.others_carry_on(source, now);
+        let led = self.sources.lead();
         if wait > self.policy.retry.retry_after_cap {
             self.without_source(source, &waits_too_long(&cause, wait));
-        } else if self.sources.stumbled(source, wait, now) {
-            self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt: 0 });
+        } else if self.sources.stumbled(source, wait, counts, now) {
+            let wait = self.sources.rests_for(source, now);
+            self.announcements.push_back(Announcement::SourceRests { source, why: cause, status, wait });
         } else {
             self.without_source(source, &cause);
+        }
+        if self.sources.lead() != led {
+            self.lead_anew();
+        }
+    }
+
+    /// A source refused one more connection, and serves others: it has no more for a while, and the other sources may.
+    pub(super) fn source_is_full(
+        &mut self,
+        source: usize,
+        serving: usize,
+        cause: String,
+        status: Option<u16>,
+        wait: Duration,
+        now: Moment,
+    ) {
+        self.sources.refused_one_more(source, serving, wait, now);
+        self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt: 0 });
+    }
+
+    /// Whether another source could do all that this one does: it may be asked and has not failed lately, and where it is
+    /// asked for something, bytes come.
+    pub(super) fn others_carry_on(&self, source: usize, now: Moment) -> bool {
+        (0..self.sources.count()).any(|other| {
+            other != source
+                && self.sources.is_sound(other, now)
+                && (self.active_of(other).next().is_none() || !self.is_silent(other, now))
+        })
+    }
+
+    fn active_of(&self, source: usize) -> impl Iterator<Item = &Attempt> {
+        self.attempts.values().filter(move |attempt| attempt.is_active() && attempt.ask.source == source)
+    }
+
+    /// Whether something was asked of the source, and nothing has come for longer than it usually takes. Where a limit of
+    /// our own holds connections back, one that was answered only looks silent.
+    fn is_silent(&self, source: usize, now: Moment) -> bool {
+        let patience = self.sources.patience(source);
+        let limited = self.limited.lasts();
+        let silent = |attempt: &Attempt| {
+            now.saturating_sub(attempt.last_bytes) >= patience && !(limited && attempt.flowing.is_some())
+        };
+        let mut active = self.active_of(source).peekable();
+        active.peek().is_some() && active.all(silent)
+    }
+
+    /// Sources of which nothing comes, while another one could do their work: they rest, and what they were to bring is
+    /// free for the others.
+    pub(super) fn leave_silent_sources(&mut self, now: Moment) {
+        if self.sources.count() < 2 || self.stage != Stage::Ranged || !self.begun || self.making {
+            return;
+        }
+        for source in 0..self.sources.count() {
+            if self.is_silent(source, now) && self.others_carry_on(source, now) {
+                self.leave_silent(source, now);
+            }
+        }
+    }
+
+    fn leave_silent(&mut self, source: usize, now: Moment) {
+        let silent = self.active_of(source).map(|attempt| now.saturating_sub(attempt.last_bytes)).min();
+        let why = format!("nothing came for {:.1} s", silent.unwrap_or_default().as_secs_f32());
+        for attempt in self.attempts.values_mut() {
+            attempt.abandoned |= attempt.ask.source == source;
+        }
+        self.helper_stumbled(source, why, None, Duration::ZERO, now);
+    }
+
+    /// Whether the others bring what is left before it could be told that this source is as silent as before.
+    pub(super) fn is_late_for_doubtful(&self, now: Moment) -> bool {
+        if self.sources.count() < 2 {
+            return false;
+        }
+        let rate: f64 = self.attempts.values().map(|attempt| attempt.pace(now)).sum();
+        let missing = self.length().map_or(u64::MAX, |length| length.saturating_sub(self.written.len()));
+        missing as f64 <= rate.max(self.connection_rate.unwrap_or(0.0)) * LATE.as_secs_f64()
+    }
+
+    /// Nothing is known yet, and those that were asked are silent: another one is asked beside them. The one whose answer
+    /// is usable first leads.
+    pub(super) fn probe_another(&mut self, ranged: bool, now: Moment) -> Option<Command> {
+        let active = || self.attempts.values().filter(|attempt| attempt.is_active());
+        let patience = |attempt: &Attempt| self.sources.patience(attempt.ask.source);
+        let silent = |attempt: &Attempt| {
+            attempt.flowing.is_none() && now.saturating_sub(attempt.started) >= patience(attempt)
+        };
+        if self.sources.count() < 2 || !active().all(silent) {
+            return None;
+        }
+        let next = (0..self.sources.count())
+            .find(|other| self.sources.is_sound(*other, now) && self.active_of(*other).next().is_none())?;
+        if self.attempts.len() >= self.policy.connections.most() {
+            // There is room for one only.
+            let silent = active().map(|attempt| attempt.ask.source).next();
+            if let Some(silent) = silent {
+                self.sources.lead_with(next);
+                self.leave_silent(silent, now);
+            }
+            return None;
+        }
+        let wanted = if ranged { self.probe_range() } else { ByteRange::new(0, u64::MAX) };
+        Some(self.start(next, wanted, ranged, now))
+    }
+
+    /// The first usable answer of all came from `source`: it leads, and those that were asked before it rest.
+    pub(super) fn leads_from_now_on(&mut self, source: usize, now: Moment) {
+        self.sources.lead_with(source);
+        for other in (0..self.sources.count()).filter(|other| *other != source) {
+            if self.active_of(other).next().is_some() {
+                self.leave_silent(other, now);
+            }
         }
     }
 

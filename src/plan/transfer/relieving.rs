@@ -89,6 +89,9 @@ impl Transfer {
         let leftover = self.leftover(id);
         if let Some(attempt) = self.attempts.get_mut(&id) {
             attempt.shortened = Some(now);
+            if attempt.stalled || now.saturating_sub(attempt.last_bytes) >= LATELY {
+                self.sources.doubted(attempt.ask.source);
+            }
         }
         Some(Command::Shorten { id, end, leftover })
     }

@@ -6,6 +6,7 @@ use proptest::sample::select;
 mod joining;
 mod last_piece;
 mod one_fault;
+mod several;
 mod simulation;
 
 use simulation::{Fault, Outcome, Ranges, Server, Simulation, Source, Validator};

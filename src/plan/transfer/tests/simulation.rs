@@ -321,6 +321,8 @@ pub(super) struct Simulation {
     pub(super) transfer: Transfer,
     pub(super) policy: Policy,
     pub(super) server: Server,
+    /// Behind the mirrors; the server of the URL is `server`.
+    pub(super) mirrors: Vec<Server>,
     pub(super) now: Moment,
     pub(super) disk: Disk,
     pub(super) log: Log,
@@ -344,6 +346,7 @@ impl Simulation {
             dice: Dice(policy.seed),
             policy,
             server,
+            mirrors: Vec::new(),
             now: Moment::ZERO,
             disk: Disk::default(),
             log: Log::default(),
@@ -468,13 +471,17 @@ impl Simulation {
             assert!(ask.wanted.end() <= self.drained + window, "{ask:?} lies beyond the window");
         }
         self.log.starts.push((self.now, ask.clone()));
+        let server = match ask.source {
+            0 => &mut self.server,
+            mirror => &mut self.mirrors[mirror - 1],
+        };
         let connection = Connection {
             nth: self.log.starts.len(),
             started: self.now,
             head_at: self.now
-                + Duration::from_millis(self.dice.roll(self.server.head_after(self.log.starts.len()))),
-            fault: self.server.faults.pop_front().unwrap_or(self.server.always),
-            rate: self.dice.roll(self.server.rates),
+                + Duration::from_millis(self.dice.roll(server.head_after(self.log.starts.len()))),
+            fault: server.faults.pop_front().unwrap_or(server.always),
+            rate: self.dice.roll(server.rates),
             body: None,
             start: ask.wanted.start(),
             end: ask.wanted.end(),
@@ -539,7 +546,11 @@ impl Simulation {
             Some(Fault::Status(status, retry_after)) => self.hear_status(id, status, retry_after),
             _ => {
                 let ask = self.connections[&id].ask.clone();
-                let (answer, body, version) = self.server.respond(&ask, self.now, &mut self.dice);
+                let server = match ask.source {
+                    0 => &self.server,
+                    mirror => &self.mirrors[mirror - 1],
+                };
+                let (answer, body, version) = server.respond(&ask, self.now, &mut self.dice);
                 let ruling = self.transfer.handle_answer(id, &answer, self.now);
                 self.rule(id, ruling, body, version);
             }
@@ -553,7 +564,7 @@ impl Simulation {
         self.log.setbacks += 1;
         let wait = Duration::from_secs(retry_after.unwrap_or(0));
         // A longer one ends the transfer, or concerns only the connection that was one too many.
-        if wait <= self.policy.retry.retry_after_cap {
+        if wait <= self.policy.retry.retry_after_cap && self.mirrors.is_empty() {
             self.wait_until = self.wait_until.max(self.now + wait);
         }
         self.connections.get_mut(&id).expect("it is under way").left = true;
@@ -584,6 +595,7 @@ impl Simulation {
             "what is recorded"
         );
         assert_eq!(offset, held.start());
+        self.transfer.handle_flowing(id, self.now);
         let lane = self.transfer.lane_of(id);
         if connection.beside.is_none() {
             self.log.assigned += lane.end().min(self.server.length_of(version)) - lane.start();
@@ -668,7 +680,12 @@ impl Simulation {
     /// No position is worked on twice, but for what is hedged, and that is little.
     fn check_lanes(&self) {
         let mut all = RangeSet::new();
-        for connection in self.connections.values().filter(|connection| connection.beside.is_none()) {
+        // Nothing is written of answers that have not come, where several are asked for the first one.
+        let works = |connection: &&Connection| {
+            connection.beside.is_none()
+                && (connection.body.is_some() || self.made_for.is_some() && !connection.left)
+        };
+        for connection in self.connections.values().filter(works) {
             let lane = ByteRange::new(connection.position, connection.end);
             assert_eq!(all.insert(lane), lane.len(), "{lane:?} is worked on twice: {self:?}");
         }
