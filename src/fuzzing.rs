@@ -4,8 +4,9 @@
 
 use crate::formats::cookie_file::{Cookies, Wanted};
 use crate::formats::digest_list::DigestList;
+use crate::formats::file_name::ForeignName;
 use crate::formats::netrc::Netrc;
-use crate::formats::{content_disposition, escape, file_name, input_list, metalink, retry_after};
+use crate::formats::{content_disposition, escape, input_list, metalink, retry_after};
 use crate::manifest::Raw;
 use crate::plan::answer::Answer;
 use crate::plan::byte_range::ContentRange;
@@ -52,10 +53,11 @@ pub fn content_range(bytes: &[u8]) {
 
 /// `Content-Disposition`: whatever it says, the name is one new name in the directory.
 pub fn disposition(bytes: &[u8]) {
-    let raw = content_disposition::file_name(bytes);
-    if let Some(name) = raw.and_then(|raw| file_name::sanitize_server_name(&raw)) {
-        assert_harmless(&name);
-    }
+    content_disposition::file_name(bytes).iter().for_each(assert_all_harmless);
+}
+
+fn assert_all_harmless(name: &ForeignName) {
+    name.parts().for_each(assert_harmless);
 }
 
 fn assert_harmless(name: &str) {
@@ -63,7 +65,8 @@ fn assert_harmless(name: &str) {
     assert!(!name.contains(['/', '\\', '\0']) && !name.starts_with(['.', '-']), "{name:?}");
     assert!(!name.chars().any(escape::is_unprintable), "{name:?}");
     assert!(name.len() + ".haul.tmp".len() <= 255, "{name:?}");
-    assert!(!name.ends_with(".part") && !name.ends_with(".haul"), "{name:?}");
+    let name = name.to_ascii_lowercase();
+    assert!(![".part", ".haul", ".haul.tmp"].iter().any(|end| name.ends_with(end)), "{name:?}");
 }
 
 /// Digests: what is read is written as it was meant.
@@ -113,18 +116,14 @@ pub fn manifest(bytes: &[u8]) {
     assert!(again.is_ok_and(|again| again.runs == raw.runs && again.file == raw.file && !again.torn));
 }
 
-/// Input lists: no name leads out of the directory.
+/// Input lists: their names are harmless.
 pub fn list(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    input_list::entries(&text).flatten().for_each(assert_stays_below);
+    input_list::entries(&text).flatten().for_each(|entry| assert_stays_below(&entry));
 }
 
-fn assert_stays_below(entry: input_list::Entry) {
-    for path in [entry.output, entry.directory].into_iter().flatten() {
-        let path = std::path::Path::new(&path);
-        let down = |part| !matches!(part, std::path::Component::ParentDir);
-        assert!(!path.is_absolute() && path.components().all(down), "{path:?}");
-    }
+fn assert_stays_below(entry: &input_list::Entry) {
+    entry.output.iter().chain(&entry.directory).for_each(assert_all_harmless);
 }
 
 /// Metalink documents: the same, and there is nothing to fetch from but http and https.
@@ -135,7 +134,7 @@ pub fn metalink(bytes: &[u8]) {
             assert!(url.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("http")), "{url:?}");
         }
         assert!(entry.headers.is_empty() && entry.output.is_some());
-        assert_stays_below(entry);
+        assert_stays_below(&entry);
     }
 }
 
@@ -174,9 +173,7 @@ pub fn url_name(bytes: &[u8]) {
     let Ok((address, userinfo)) = Address::parse(&text) else {
         return;
     };
-    if let Some(name) = file_name::from_url_path(address.path()) {
-        assert_harmless(&name);
-    }
+    ForeignName::from_url_path(address.path()).iter().for_each(assert_all_harmless);
     assert!(address.matches_record(&address.to_record()), "{address}");
     if let Some(userinfo) = userinfo.filter(|userinfo| userinfo.password.len() > 7) {
         let elsewhere = format!("{}{}", address.authority(), address.request_target());

@@ -6,6 +6,7 @@ use super::resume_hint::ResumeHint;
 use super::{exit, failure, output, setup, signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
+use crate::formats::file_name::ForeignName;
 use crate::{Client, Download, Event, Output, Phase, Report, Request};
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
@@ -209,11 +210,13 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
 
 /// The name a person knows the file by.
 fn name(request: &Request) -> String {
-    let name = match &request.output {
-        Output::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
-        Output::Named | Output::Stream(_) => {
-            crate::formats::file_name::from_url_path(request.address().path())
-        }
+    let target = match &request.output {
+        Output::Stream(_) => None,
+        _ => request.target(None).ok().flatten().map(|target| target.path()),
+    };
+    let name = match target {
+        Some(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+        None => ForeignName::from_url_path(request.address().path()).map(|name| name.to_string()),
     };
     escape::for_terminal(&name.unwrap_or_else(|| request.address().to_string())).into_owned()
 }

@@ -78,6 +78,20 @@ impl List {
         }
     }
 
+    /// What the user calls it, escaped.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// A note that a name in it is not taken as it is.
+    pub(super) fn changed(&self, line: usize, saved: &str) -> String {
+        let saved = escape::for_terminal(saved);
+        format!(
+            "haul: note: {}: line {line}: saved as {saved}, since the name in the list is not a safe one",
+            self.shown
+        )
+    }
+
     /// Says which of its options are left out.
     pub(super) fn say_what_is_left_out(&self) {
         let Content::Text(text) = &self.content else {
@@ -141,19 +155,12 @@ fn described(entry: &Entry, home: Option<&Address>, setup: &Setup) -> Result<Req
 
 /// Names the file, unless the command line does, and the directory below the user's that it goes to, which is created.
 fn saved_as(entry: &Entry, setup: &Setup, mut request: Request) -> Request {
-    let options = &setup.options;
-    let output = entry.output.as_deref().map(Path::new).filter(|_| options.output.is_none());
-    let above = output.and_then(Path::parent).filter(|above| !above.as_os_str().is_empty());
-    if entry.directory.is_some() || above.is_some() {
-        let base = options.dir.as_deref().unwrap_or(Path::new("."));
-        let below = entry.directory.as_deref().map_or(base.to_owned(), |below| base.join(below));
-        request = request.directory(above.map_or(below.clone(), |above| below.join(above)));
+    if setup.options.output.is_none() {
+        request.named.clone_from(&entry.output);
+        request.below.clone_from(&entry.directory);
     }
-    if let Some(size) = entry.size {
-        request = request.size(size);
-    }
-    match output.and_then(Path::file_name) {
-        Some(name) => request.output(name),
+    match entry.size {
+        Some(size) => request.size(size),
         None => request,
     }
 }

@@ -3,7 +3,7 @@
 use crate::Request;
 use crate::error::Error;
 use crate::formats::escape;
-use crate::formats::file_name::SIDE_SUFFIXES;
+use crate::formats::file_name::beside_which;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -67,9 +67,8 @@ fn fingerprint(of: &(impl Hash + ?Sized)) -> Fingerprint {
 
 /// The file beside which something of this name is kept.
 fn base(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name()?.to_str()?;
-    let base = SIDE_SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix))?;
-    (!base.is_empty()).then(|| path.with_file_name(base))
+    let base = beside_which(path.file_name()?.to_str()?)?;
+    Some(path.with_file_name(base))
 }
 
 fn in_the_way(base: &Path) -> Error {
@@ -119,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_beside_a_file_is_no_name_for_another_in_whatever_order() {
-        for beside in ["/d/x.part", "/d/x.haul", "/d/x.haul.tmp"] {
+        for beside in ["/d/x.part", "/d/x.haul", "/d/x.haul.tmp", "/d/x.Part"] {
             assert!(taken(&["/d/x", beside]).is_err());
             assert!(taken(&[beside, "/d/x"]).is_err());
             taken(&[beside, "/d/x.2", "/e/x"]).unwrap();

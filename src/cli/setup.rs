@@ -156,8 +156,10 @@ impl Setup {
             return Ok(request);
         };
         let mut paths = vec![parts(request.address().path(), true)];
-        if let Output::File(path) = &request.output {
-            paths.push(parts(&path.to_string_lossy(), false));
+        match (&request.output, &request.named) {
+            (Output::File(path), _) => paths.push(parts(&path.to_string_lossy(), false)),
+            (_, Some(name)) => paths.push(name.parts().map(str::to_owned).collect()),
+            _ => {}
         }
         Ok(listed.of(&paths)?.into_iter().fold(request, Request::digest))
     }

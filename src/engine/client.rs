@@ -7,7 +7,7 @@ use super::driver;
 use super::hosts::Hosts;
 use super::limit::Limit;
 use super::progress::Progress;
-use super::request::{Output, Request};
+use super::request::Request;
 use super::saver::Saver;
 use super::settings::ClientSettings;
 use super::survey::{Plan, survey};
@@ -17,7 +17,6 @@ use crate::error::Error;
 use crate::manifest::inspect;
 use crate::plan::Address;
 use crate::plan::pace::Pace;
-use crate::storage::Target;
 use crate::transport::{Dialer, Exchange, IdentityFiles, Requester, Route, Settings};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -113,12 +112,13 @@ impl Client {
     pub async fn plan(&self, request: &Request) -> Result<Plan, Error> {
         let requesters = self.requesters(request)?;
         let found = survey(&requesters[0], true).await.map_err(|error| error.with_url(&request.address))?;
-        let path = self.planned_path(request, found.suggested_name());
+        let target = request.target(found.suggested_name());
+        let path = target.ok().flatten().map(|target| target.path());
         let kept = path.as_deref().and_then(|path| inspect(path).ok()).map_or(0, |left| left.durable);
         let validators = &found.representation.validators;
         Ok(Plan {
             url: request.address.to_string(),
-            suggested_name: found.suggested_name(),
+            suggested_name: found.suggested_name().map(|name| name.to_string()),
             size: found.representation.complete_length,
             ranges: found.ranges,
             strong_validator: validators.strong().map(str::to_owned),
@@ -129,16 +129,6 @@ impl Client {
             path,
             kept,
         })
-    }
-
-    fn planned_path(&self, request: &Request, suggested: Option<String>) -> Option<std::path::PathBuf> {
-        let target = match (&request.output, suggested.filter(|_| request.content_disposition)) {
-            (Output::Stream(_), _) => return None,
-            (Output::File(path), _) => Target::from_path(&request.directory, path),
-            (Output::Named, Some(name)) => Target::new(request.directory.clone(), name.into()),
-            (Output::Named, None) => Target::from_address(&request.directory, &request.address),
-        };
-        target.ok().map(|target| target.path())
     }
 
     /// One requester for each source. All go by the same rule: a secret reaches the origin it was given for. So

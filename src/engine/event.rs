@@ -60,6 +60,8 @@ pub enum Notice {
     NotSupported,
     /// There is nothing to do.
     AlreadyComplete,
+    /// The file system does not take the name, and the file has another one.
+    Renamed,
 }
 
 impl Notice {
@@ -74,6 +76,7 @@ impl Notice {
             Self::NotReserved => "not_reserved",
             Self::NotSupported => "not_supported",
             Self::AlreadyComplete => "already_complete",
+            Self::Renamed => "renamed",
         }
     }
 }

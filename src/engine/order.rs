@@ -16,7 +16,6 @@ pub(crate) struct Order {
     pub(crate) if_exists: IfExists,
     pub(crate) restart: bool,
     pub(crate) may_restart: bool,
-    pub(crate) create_directory: bool,
 }
 
 impl Order {

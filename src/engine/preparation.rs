@@ -23,19 +23,13 @@ pub(crate) enum Standing {
     Sealed { target: Target, seal: Seal },
 }
 
-/// Whether nothing stands at any name of the file, in a directory where files may be made without a name; it is created
-/// where that is wanted.
-/// `seen` is a directory that was found to be such a moment ago.
-pub(crate) fn is_untouched(target: &Target, order: &Order, seen: &Mutex<PathBuf>) -> Result<bool, Error> {
+/// Whether nothing stands at any name of the file, in a directory where files may be made without a name. `seen` is a directory that was found to be such a moment ago.
+pub(crate) fn is_untouched(target: &Target, seen: &Mutex<PathBuf>) -> Result<bool, Error> {
     if !target.is_untouched() {
         return Ok(false);
     }
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     if *seen != target.directory() {
-        if order.create_directory {
-            std::fs::create_dir_all(target.directory())
-                .map_err(|error| Error::disk("cannot create", target.directory(), &error))?;
-        }
         if !Unnamed::is_possible_in(target.directory()) {
             return Ok(false);
         }
@@ -46,10 +40,6 @@ pub(crate) fn is_untouched(target: &Target, order: &Order, seen: &Mutex<PathBuf>
 
 /// Looks at the final name. Nothing is changed.
 pub(crate) fn look(target: Target, order: &Order) -> Result<Standing, Error> {
-    if order.create_directory {
-        std::fs::create_dir_all(target.directory())
-            .map_err(|error| Error::disk("cannot create", target.directory(), &error))?;
-    }
     let Some(present) = target.present()? else {
         return Ok(Standing::Free { target, mode: None });
     };

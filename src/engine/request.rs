@@ -5,12 +5,12 @@ use super::settings::Connections;
 use crate::error::Error;
 use crate::formats::cookie_file::Cookies;
 use crate::formats::escape;
+use crate::formats::file_name::ForeignName;
 use crate::formats::netrc::Netrc;
 use crate::formats::redaction;
 use crate::plan::concurrency::Allowance;
 use crate::plan::pace::Pace;
 use crate::plan::{Address, AddressError};
-#[cfg(feature = "cli")]
 use crate::storage::Target;
 use crate::transport::{Credentials, Renewal};
 use crate::verify::Digest;
@@ -78,6 +78,10 @@ pub struct Request {
     pub(crate) directory: PathBuf,
     pub(crate) create_directory: bool,
     pub(crate) output: Output,
+    /// The name of a file without one of the user's, as a list has it.
+    pub(crate) named: Option<ForeignName>,
+    /// Where it is, below the directory.
+    pub(crate) below: Option<ForeignName>,
     pub(crate) digests: Vec<Digest>,
     pub(crate) size: Option<u64>,
     pub(crate) connections: Connections,
@@ -111,6 +115,8 @@ impl Request {
             directory: PathBuf::from("."),
             create_directory: false,
             output: Output::Named,
+            named: None,
+            below: None,
             digests: Vec::new(),
             size: None,
             connections: Connections::Auto,
@@ -315,13 +321,50 @@ impl Request {
     /// Where the file will be, as far as that is known before the server was asked.
     #[cfg(feature = "cli")]
     pub(crate) fn planned_path(&self) -> Option<PathBuf> {
-        let target = match &self.output {
-            Output::Stream(_) => return None,
-            Output::Named if self.content_disposition => return None,
-            Output::File(path) => Target::from_path(&self.directory, path),
-            Output::Named => Target::from_address(&self.directory, &self.address),
+        if self.asks_for_its_name() {
+            return None;
+        }
+        self.target(None).ok().flatten().map(|target| target.path())
+    }
+
+    /// The name of the file, if a list has another one that is not used.
+    #[cfg(feature = "cli")]
+    pub(crate) fn changed_name(&self) -> Option<String> {
+        let name = self.named.as_ref().or(self.below.as_ref())?;
+        let whole = match (&self.named, &self.below) {
+            (Some(name), Some(directory)) => name.clone().within(directory),
+            _ => name.clone(),
         };
-        target.ok().map(|target| target.path())
+        whole.is_changed().then(|| whole.to_string())
+    }
+
+    /// Whether its server is to say what it is called.
+    pub(crate) fn asks_for_its_name(&self) -> bool {
+        matches!(self.output, Output::Named) && self.named.is_none() && self.content_disposition
+    }
+
+    /// Where the file will be, if it is not a stream. `suggested` is the server's name for it.
+    ///
+    /// # Errors
+    /// `Usage`, where nothing says what it is called.
+    pub(crate) fn target(&self, suggested: Option<ForeignName>) -> Result<Option<Target>, Error> {
+        match &self.output {
+            Output::Stream(_) => return Ok(None),
+            Output::File(path) => return Target::from_path(&self.directory, path).map(Some),
+            Output::Named => {}
+        }
+        let by_list = || self.named.clone();
+        let by_server = suggested.filter(|_| self.asks_for_its_name());
+        let by_url = || ForeignName::from_url_path(self.address.path());
+        let name = by_list().or(by_server).or_else(by_url).ok_or_else(|| {
+            Error::usage(format!("{} does not end in a file name", self.address))
+                .with_hint("name the file with -o FILE")
+        })?;
+        let name = match &self.below {
+            Some(directory) => name.within(directory),
+            None => name,
+        };
+        Ok(Some(Target::foreign(&self.directory, &name)))
     }
 
     /// The URL and its mirrors.

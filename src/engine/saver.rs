@@ -299,7 +299,6 @@ mod tests {
                 if_exists: IfExists::Auto,
                 restart: false,
                 may_restart: true,
-                create_directory: false,
             },
         }
     }

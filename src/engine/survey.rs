@@ -2,6 +2,8 @@
 
 use super::clock::Clock;
 use crate::error::{Error, Kind};
+use crate::formats::content_disposition;
+use crate::formats::file_name::ForeignName;
 use crate::plan::answer::{Answer, Field};
 use crate::plan::byte_range::ContentRange;
 use crate::plan::concurrency::Allowance;
@@ -126,8 +128,7 @@ fn read(reply: &Reply) -> Survey {
 
 impl Survey {
     /// The server's name for the file, made safe.
-    pub(crate) fn suggested_name(&self) -> Option<String> {
-        let raw = crate::formats::content_disposition::file_name(self.content_disposition.as_deref()?)?;
-        crate::formats::file_name::sanitize_server_name(&raw)
+    pub(crate) fn suggested_name(&self) -> Option<ForeignName> {
+        content_disposition::file_name(self.content_disposition.as_deref()?)
     }
 }

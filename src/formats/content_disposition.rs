@@ -2,20 +2,26 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode;
+use percent_encoding::{percent_decode, percent_decode_str};
 
-/// The file name a `Content-Disposition` header proposes, exactly as the server gave it.
+use super::encoded_word;
+use super::file_name::ForeignName;
+
+/// The file name a `Content-Disposition` header proposes, made safe.
+pub(crate) fn file_name(header: &[u8]) -> Option<ForeignName> {
+    ForeignName::from_server(&proposed(header)?)
+}
+
+/// The name as the server meant it: a path, a flag or a name with escape sequences, as the case may be.
 ///
-/// The name is advice from a stranger (RFC 6266 §4.3). It may be a path or a flag or hold escape sequences,
-/// and must go through [`sanitize_server_name`](super::file_name::sanitize_server_name) before anything else
-/// is done with it.
-///
-/// - `filename*` wins over `filename` (§4.3), unless it cannot be decoded; it is percent-decoded once (RFC
+/// - `filename*` wins over `filename` (RFC 6266 §4.3), unless it cannot be decoded; it is percent-decoded once (RFC
 ///   8187 §3.2).
+/// - A plain `filename` may be percent-encoded, or written in the words of RFC 2047, as many servers do (RFC 6266
+///   appendix C.1).
 /// - Any disposition type counts, since unknown ones are to be treated as `attachment` (§4.2), and a missing
 ///   one is tolerated.
 /// - Of a parameter that is given twice the first counts; an empty name counts as none.
-pub(crate) fn file_name(header: &[u8]) -> Option<String> {
+fn proposed(header: &[u8]) -> Option<String> {
     let parameters = parameters(header);
     let extended = value_of(&parameters, b"filename*").and_then(decode_extended);
     let plain = || value_of(&parameters, b"filename").map(decode_plain);
@@ -106,13 +112,21 @@ fn decode_extended(value: &[u8]) -> Option<String> {
 }
 
 /// A plain `filename` is ISO-8859-1 by the letter and UTF-8 in practice (RFC 6266 appendix C.3). Text that
-/// happens to be valid UTF-8 hardly ever is anything else.
+/// happens to be valid UTF-8 hardly ever is anything else. The same goes for encoded words, and for percent signs that
+/// are followed by hexadecimal digits and come out as UTF-8: browsers read them so.
 fn decode_plain(value: &[u8]) -> String {
-    str::from_utf8(value).map_or_else(|_| from_latin1(value), str::to_owned)
+    let name = str::from_utf8(value).map_or_else(|_| from_latin1(value), str::to_owned);
+    if let Some(words) = encoded_word::decode(&name) {
+        return words;
+    }
+    match percent_decode_str(&name).decode_utf8() {
+        Ok(decoded) => decoded.into_owned(),
+        Err(_) => name,
+    }
 }
 
 /// ISO-8859-1 is the first 256 code points of Unicode.
-fn from_latin1(bytes: &[u8]) -> String {
+pub(super) fn from_latin1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }
 
@@ -124,7 +138,7 @@ mod tests {
 
     fn check(table: &[(&str, Option<&str>)]) {
         for (header, expected) in table {
-            assert_eq!(file_name(header.as_bytes()).as_deref(), *expected, "{header}");
+            assert_eq!(proposed(header.as_bytes()).as_deref(), *expected, "{header}");
         }
     }
 
@@ -228,8 +242,32 @@ mod tests {
 
     #[test]
     fn a_plain_name_that_is_not_utf8_is_read_as_latin1() {
-        let name = file_name(b"attachment; filename=\"na\xefve\"");
+        let name = proposed(b"attachment; filename=\"na\xefve\"");
         assert_eq!(name.as_deref(), Some("naïve"));
+    }
+
+    #[test]
+    fn a_plain_name_may_be_percent_encoded_or_in_encoded_words() {
+        check(&[
+            ("attachment; filename=\"%E4%BD%A0.zip\"", Some("你.zip")),
+            ("attachment; filename=a%20b.zip", Some("a b.zip")),
+            ("attachment; filename=\"100% sure.zip\"", Some("100% sure.zip")),
+            ("attachment; filename=\"%ff.zip\"", Some("%ff.zip")),
+            ("attachment; filename=\"=?UTF-8?B?5L2gLnppcA==?=\"", Some("你.zip")),
+            ("attachment; filename==?utf-8?q?=E4=BD=A0_a.zip?=", Some("你 a.zip")),
+            ("attachment; filename=\"=?UTF-8?X?a?=\"", Some("=?UTF-8?X?a?=")),
+        ]);
+    }
+
+    #[test]
+    fn a_name_that_was_decoded_is_made_safe() {
+        for header in [
+            "attachment; filename=\"..%2F..%2F.profile\"",
+            "attachment; filename=\"=?UTF-8?Q?../../.profile?=\"",
+            "attachment; filename*=UTF-8''..%2F..%2F.profile",
+        ] {
+            assert_eq!(file_name(header.as_bytes()).map(|name| name.to_string()).as_deref(), Some("profile"));
+        }
     }
 
     proptest! {
@@ -246,10 +284,10 @@ mod tests {
         }
 
         #[test]
-        fn a_quoted_name_is_read_back(name in "[^\\p{Cc}]{1,30}") {
+        fn a_quoted_name_is_read_back(name in "[^\\p{Cc}%=]{1,30}") {
             let escaped = name.replace('\\', "\\\\").replace('"', "\\\"");
             let header = format!("attachment; filename=\"{escaped}\"");
-            prop_assert_eq!(file_name(header.as_bytes()), Some(name));
+            prop_assert_eq!(proposed(header.as_bytes()), Some(name));
         }
     }
 }

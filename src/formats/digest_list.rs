@@ -1,5 +1,6 @@
 //! Lists of digests as publishers write them: as coreutils does (`HEX  name`), and as BSD does (`SHA256 (name) = HEX`).
 
+use super::file_name::ForeignName;
 use std::collections::HashMap;
 
 /// What one line says.
@@ -21,6 +22,15 @@ pub(crate) struct DigestList {
     files: HashMap<String, Vec<usize>>,
     /// The files that end in a name, whatever directory they are in.
     names: HashMap<String, Vec<String>>,
+    /// The files whose name haul changes to this one, since it is not harmless.
+    changed: HashMap<String, Vec<String>>,
+}
+
+impl Stated {
+    /// The name that its file has once haul has saved it.
+    fn saved_as(&self) -> Option<ForeignName> {
+        ForeignName::below(self.name.as_ref()?).ok()
+    }
 }
 
 /// Shorter ones no publisher would use, and they might be words.
@@ -40,12 +50,21 @@ impl DigestList {
                 if lines.is_empty() {
                     let name = file.rsplit('/').next().unwrap_or_default();
                     list.names.entry(name.to_owned()).or_default().push(file.clone());
+                    if let Some(saved) = stated.saved_as().filter(ForeignName::is_changed) {
+                        list.changed.entry(saved.name().to_owned()).or_default().push(file.clone());
+                    }
                 }
                 lines.push(list.stated.len());
             }
             list.stated.push(stated);
         }
         list
+    }
+
+    /// The names that its files have once haul has saved them.
+    #[cfg(test)]
+    pub(super) fn saved_names(&self) -> impl Iterator<Item = ForeignName> {
+        self.stated.iter().filter_map(Stated::saved_as)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -73,7 +92,9 @@ impl DigestList {
         let parts: Vec<_> = path.iter().map(AsRef::as_ref).filter(|part| !part.is_empty()).collect();
         let nearest = parts.len().saturating_sub(DEEPEST)..parts.len();
         let whole = nearest.filter_map(|from| self.files.get(&parts[from..].join("/"))).next();
-        let lines = match (whole, path.last().and_then(|name| self.names.get(name.as_ref()))) {
+        let named = path.last().map(AsRef::as_ref);
+        let named = named.and_then(|name| self.names.get(name).or_else(|| self.changed.get(name)));
+        let lines = match (whole, named) {
             (Some(lines), _) => Some(lines),
             (None, Some(files)) if files.len() > 1 => return Err(files.len()),
             (None, files) => files.and_then(|files| self.files.get(files.first()?)),
@@ -223,6 +244,14 @@ mod tests {
         assert_eq!(digests(&format!("{list}{A}  ./x.iso"), "/pub/x.iso"), Ok(vec![A.to_owned()]));
         assert_eq!(digests(&format!("{list}{A}  ./x.iso"), "/pub/arm64/x.iso"), Ok(vec![B.to_owned()]));
         assert_eq!(digests(&format!("{A}  deep/down/x.iso"), "/x.iso"), Ok(vec![A.to_owned()]));
+    }
+
+    #[test]
+    fn a_file_is_found_by_the_name_that_it_was_saved_under() {
+        let list = format!("{A}  .hidden.iso\n{B}  y.part\n");
+        assert_eq!(digests(&list, "hidden.iso"), Ok(vec![A.to_owned()]));
+        assert_eq!(digests(&list, "y.part_"), Ok(vec![B.to_owned()]));
+        assert_eq!(digests(&format!("{list}{B}  hidden.iso\n"), "hidden.iso"), Ok(vec![B.to_owned()]));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Lists of what to download: plain URLs, JSON lines, and the lists that aria2 reads.
 //!
 //! A list may come from somebody else, so it says what is wanted and nothing about how: of aria2's options a few are
-//! taken, and no name in it leads out of the directory.
+//! taken, and its names are [`ForeignName`]s.
 
+use super::file_name::ForeignName;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::{Enumerate, Peekable};
-use std::path::{Component, Path};
 use std::str::Lines;
 
 /// A longer line names nothing that can be downloaded.
@@ -20,9 +21,9 @@ pub(crate) struct Entry {
     pub(crate) url: String,
     pub(crate) mirrors: Vec<String>,
     /// A file name, or a path below the directory.
-    pub(crate) output: Option<String>,
+    pub(crate) output: Option<ForeignName>,
     /// A directory below the directory.
-    pub(crate) directory: Option<String>,
+    pub(crate) directory: Option<ForeignName>,
     /// As `--checksum` takes them.
     pub(crate) checksums: Vec<String>,
     /// As `--header` takes them.
@@ -59,27 +60,69 @@ struct Object {
     url: String,
     #[serde(default)]
     mirrors: Vec<String>,
+    /// As aria2 calls it, too.
+    #[serde(alias = "out")]
     output: Option<String>,
     dir: Option<String>,
     sha256: Option<String>,
     #[serde(default)]
-    checksum: Checksums,
-    #[serde(default)]
-    headers: Vec<String>,
+    checksum: Several,
+    #[serde(default, alias = "header")]
+    headers: Headers,
     size: Option<u64>,
 }
 
-/// One digest, or several.
+/// One text, or several.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Checksums {
+#[serde(untagged, expecting = "expected a string or an array of strings")]
+enum Several {
     One(String),
-    Several(Vec<String>),
+    All(Vec<String>),
 }
 
-impl Default for Checksums {
+impl Default for Several {
     fn default() -> Self {
-        Self::Several(Vec::new())
+        Self::All(Vec::new())
+    }
+}
+
+impl Several {
+    fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::All(all) => all,
+        }
+    }
+}
+
+/// As lines, or by name.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected headers as lines of \"Name: value\" or as an object")]
+enum Headers {
+    Lines(Several),
+    Named(BTreeMap<String, Several>),
+}
+
+impl Default for Headers {
+    fn default() -> Self {
+        Self::Lines(Several::default())
+    }
+}
+
+impl Headers {
+    fn into_lines(self) -> Vec<String> {
+        match self {
+            Self::Lines(Several::One(text)) => {
+                text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
+            }
+            Self::Lines(Several::All(lines)) => lines,
+            Self::Named(fields) => {
+                let line = |(name, values): (String, Several)| {
+                    values.into_vec().into_iter().map(move |value| format!("{name}: {value}"))
+                };
+                fields.into_iter().flat_map(line).collect()
+            }
+        }
     }
 }
 
@@ -145,22 +188,29 @@ fn not_too_long(line: &str) -> Result<(), String> {
 }
 
 fn object(text: &str) -> Result<Entry, String> {
-    let object: Object = serde_json::from_str(text).map_err(|error| format!("not usable JSON: {error}"))?;
-    let mut checksums = match object.checksum {
-        Checksums::One(one) => vec![one],
-        Checksums::Several(several) => several,
-    };
+    let object: Object = serde_json::from_str(text).map_err(|error| not_usable(&error))?;
+    let mut checksums = object.checksum.into_vec();
     checksums.extend(object.sha256.map(|hex| format!("sha256:{hex}")));
     Ok(Entry {
         line: 0,
         url: object.url,
         mirrors: object.mirrors,
-        output: object.output.map(below).transpose()?,
-        directory: object.dir.map(below).transpose()?,
+        output: object.output.as_deref().map(ForeignName::below).transpose()?,
+        directory: object.dir.as_deref().map(ForeignName::below).transpose()?,
         checksums,
-        headers: object.headers,
+        headers: object.headers.into_lines(),
         size: object.size,
     })
+}
+
+/// An object is one line of the list, and its number is told already.
+fn not_usable(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let why = text.rsplit_once(" at line ").map_or(text.as_str(), |(why, _)| why);
+    match error.column() {
+        0 => format!("not usable JSON: {why}"),
+        column => format!("not usable JSON: {why}, at column {column}"),
+    }
 }
 
 /// An indented line, as aria2 writes the options of the entry above; says the one that is left out, if it is.
@@ -171,22 +221,13 @@ fn option<'a>(entry: &mut Entry, line: &'a str) -> Result<Option<&'a str>, Strin
     };
     let value = value.trim().to_owned();
     match name.trim() {
-        "out" => entry.output = Some(below(value)?),
-        "dir" => entry.directory = Some(below(value)?),
+        "out" | "output" => entry.output = Some(ForeignName::below(&value)?),
+        "dir" => entry.directory = Some(ForeignName::below(&value)?),
         "checksum" => entry.checksums.push(value),
         "header" => entry.headers.push(value),
         other => return Ok(Some(other)),
     }
     Ok(None)
-}
-
-/// A path that stays below where it starts.
-pub(super) fn below(path: String) -> Result<String, String> {
-    let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
-    let names = |part: Component<'_>| matches!(part, Component::Normal(_));
-    let parts = || Path::new(&path).components();
-    let usable = !path.contains('\0') && parts().all(inside) && parts().any(names);
-    if usable { Ok(path) } else { Err("a name in a list may not lead out of the directory".to_owned()) }
 }
 
 #[cfg(test)]
@@ -196,6 +237,10 @@ mod tests {
 
     fn parse(text: &str) -> Result<Vec<Entry>, ListError> {
         entries(text).collect()
+    }
+
+    fn name(name: Option<&ForeignName>) -> String {
+        name.unwrap().to_string()
     }
 
     fn urls(text: &str) -> Vec<String> {
@@ -215,7 +260,7 @@ mod tests {
     fn a_line_of_json_says_all_there_is_to_say() {
         let line = r#"{"url":"http://h/a","output":"b/c","mirrors":["http://m/a"],"sha256":"00","checksum":"md5:11"}"#;
         let entry = parse(line).unwrap().remove(0);
-        assert_eq!((entry.url.as_str(), entry.output.as_deref()), ("http://h/a", Some("b/c")));
+        assert_eq!((entry.url.as_str(), name(entry.output.as_ref())), ("http://h/a", "b/c".to_owned()));
         assert_eq!(
             (entry.mirrors, entry.checksums),
             (vec!["http://m/a".to_owned()], vec!["md5:11".into(), "sha256:00".into()])
@@ -231,18 +276,18 @@ mod tests {
         let all: Vec<_> = list.by_ref().map(Result::unwrap).collect();
         let [first, second] = &all[..] else { panic!("{all:?}") };
         assert_eq!(
-            (first.output.as_deref(), &first.mirrors[..]),
-            (Some("b"), &["http://m/a".to_owned()][..])
+            (name(first.output.as_ref()), &first.mirrors[..]),
+            ("b".to_owned(), &["http://m/a".to_owned()][..])
         );
         assert_eq!(first.checksums, ["sha-256=00"]);
-        assert_eq!((second.url.as_str(), second.directory.as_deref()), ("http://h/c", Some("d")));
+        assert_eq!((second.url.as_str(), name(second.directory.as_ref())), ("http://h/c", "d".to_owned()));
         assert_eq!(list.left_out, [(4, "split")]);
     }
 
     // T067
     #[test]
     fn no_name_in_a_list_leads_out_of_the_directory() {
-        for name in ["../x", "/etc/x", "a/../../x", "..", ".", "./.", "", "a\0b"] {
+        for name in ["../x", "/etc/x", "a/../../x", "..", ".", "./.", ""] {
             let option = format!("http://h/a\n out={name}\n");
             assert_eq!(parse(&option).unwrap_err().line, 2, "{name:?}");
             let object = serde_json::json!({ "url": "http://h/a", "dir": name }).to_string();
@@ -252,12 +297,50 @@ mod tests {
         assert_eq!(parse("http://h/a\n out\n").unwrap_err().line, 2);
     }
 
+    #[test]
+    fn a_name_is_taken_as_out_and_as_output_and_headers_as_lines_or_by_name() {
+        let lists = [
+            r#"{"url":"http://h/a","out":"b","headers":{"X-A":"1","X-B":["2","3"]}}"#,
+            r#"{"url":"http://h/a","output":"b","headers":["X-A: 1","X-B: 2","X-B: 3"]}"#,
+            r#"{"url":"http://h/a","output":"b","header":"X-A: 1\nX-B: 2\r\n\nX-B: 3\n"}"#,
+            "http://h/a\n out=b\n header=X-A: 1\n header=X-B: 2\n header=X-B: 3\n",
+            "http://h/a\n output=b\n header=X-A: 1\n header=X-B: 2\n header=X-B: 3\n",
+        ];
+        for list in lists {
+            let entry = parse(list).unwrap().remove(0);
+            assert_eq!(name(entry.output.as_ref()), "b", "{list}");
+            assert_eq!(entry.headers, ["X-A: 1", "X-B: 2", "X-B: 3"], "{list}");
+        }
+        assert!(parse(r#"{"url":"http://h/a","out":"b","output":"c"}"#).is_err());
+        assert!(parse(r#"{"url":"http://h/a","headers":7}"#).unwrap_err().why.contains("headers as lines"));
+    }
+
+    #[test]
+    fn each_message_has_one_number_of_a_line() {
+        for wrong in [
+            "{",
+            "{}",
+            "{\"url\":7}",
+            "{\"url\":\"http://h/a\",\"typo\":1}",
+            "{\"url\":\"http://h/a\"} x",
+            "{\"url\":\"http://h/a\",\"headers\":7}",
+            "{\"url\":\"http://h/a\",\"output\":\"..\"}",
+            "http://h/a\n out=..",
+            "http://h/a\n out",
+        ] {
+            let error = parse(&format!("http://h/b\n{wrong}")).unwrap_err().to_string();
+            let words: Vec<_> = error.split(' ').collect();
+            let numbered = |pair: &&[&str]| pair[0] == "line" && pair[1].starts_with(char::is_numeric);
+            assert_eq!(words.windows(2).filter(numbered).count(), 1, "{error}");
+        }
+    }
+
     proptest! {
         #[test]
         fn reading_a_list_never_panics(text in "(\\PC|[\\n\\t ={}#\"])*") {
             if let Ok(list) = parse(&text) {
                 for entry in list {
-                    prop_assert!(entry.output.is_none_or(|path| !path.contains("..") || Path::new(&path).is_relative()));
+                    prop_assert!(entry.output.is_none_or(|path| path.to_path().is_relative()));
                 }
             }
         }

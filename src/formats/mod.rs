@@ -8,6 +8,7 @@ pub(crate) mod content_disposition;
 pub(crate) mod cookie_file;
 #[cfg(feature = "cli")]
 pub(crate) mod digest_list;
+mod encoded_word;
 pub(crate) mod escape;
 pub(crate) mod file_name;
 #[cfg(feature = "cli")]

@@ -1,11 +1,12 @@
 //! The name that the finished file will have, and the names beside it.
 
+use super::placing::longest_name_in;
 use super::publish::umask;
 use super::{ReadOnly, owner, parent};
 use crate::error::{Error, Kind};
-use crate::plan::Address;
+use crate::formats::file_name::{ForeignName, longest_target};
 use crate::plan::representation::Validators;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -16,10 +17,17 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Target {
     directory: PathBuf,
     name: OsString,
+    chosen: Chosen,
 }
 
-/// Longest name that leaves room for the longest suffix beside it.
-const NAME_BYTES: usize = 255 - ".haul.tmp".len();
+/// Who chose the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chosen {
+    /// The user, who is taken at his word.
+    ByUser,
+    /// Somebody else, and so many directories at the end of the path with it.
+    ByOthers { directories: usize },
+}
 
 impl Target {
     pub(crate) fn new(directory: PathBuf, name: OsString) -> Result<Self, Error> {
@@ -27,10 +35,7 @@ impl Target {
         if name.is_empty() || name == "." || name == ".." || text.contains(['/', '\0']) {
             return Err(Error::usage(format!("{text:?} is not a usable file name")));
         }
-        if name.len() > NAME_BYTES {
-            return Err(Error::usage(format!("the file name is longer than {NAME_BYTES} bytes")));
-        }
-        Ok(Self { directory, name })
+        Ok(Self { directory, name, chosen: Chosen::ByUser })
     }
 
     /// The target of `-o PATH`, taken from `directory` if it is relative.
@@ -42,15 +47,25 @@ impl Target {
         Self::new(parent.unwrap_or(Path::new("")).to_owned(), name.to_owned())
     }
 
-    /// The target named after the last segment of the user's URL.
-    pub(crate) fn from_address(directory: &Path, address: &Address) -> Result<Self, Error> {
-        let name = crate::formats::file_name::from_url_path(address.path());
-        let name = name.ok_or_else(|| {
-            Error::usage(format!("{address} does not end in a file name"))
-                .with_hint("name the file with -o FILE")
-        })?;
-        let directory = if directory == Path::new(".") { Path::new("") } else { directory };
-        Self::new(directory.to_owned(), name.into())
+    /// The target of a name that somebody else chose, below the user's `directory`.
+    pub(crate) fn foreign(directory: &Path, name: &ForeignName) -> Self {
+        let mut directory = if directory == Path::new(".") { PathBuf::new() } else { directory.to_owned() };
+        directory.extend(name.above());
+        let chosen = Chosen::ByOthers { directories: name.above().len() };
+        Self { directory, name: name.name().into(), chosen }
+    }
+
+    pub(super) fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    pub(super) fn chosen(&self) -> Chosen {
+        self.chosen
+    }
+
+    /// The same place, under another name.
+    pub(super) fn named(&self, name: impl Into<OsString>) -> Self {
+        Self { name: name.into(), ..self.clone() }
     }
 
     /// The directory, in a form that can be opened.
@@ -86,16 +101,9 @@ impl Target {
 
     /// The first of `NAME.1`, `NAME.2`, … (before the extension) that is free.
     pub(crate) fn renamed(&self) -> Result<Self, Error> {
-        let name = Path::new(&self.name);
-        let stem = name.file_stem().unwrap_or_default();
+        let room = longest_target(longest_name_in(self.directory()));
         for number in 1..10_000 {
-            let mut fresh = stem.to_owned();
-            fresh.push(format!(".{number}"));
-            if let Some(extension) = name.extension() {
-                fresh.push(".");
-                fresh.push(extension);
-            }
-            let fresh = Self::new(self.directory.clone(), fresh)?;
+            let fresh = self.named(numbered(Path::new(&self.name), number, room));
             if fresh.present()?.is_none() {
                 return Ok(fresh);
             }
@@ -115,6 +123,23 @@ impl Target {
             Err(error) => Err(Error::disk("cannot look at", &path, &error)),
         }
     }
+}
+
+/// `NAME.number.EXTENSION`, with as much of the name as there is room for.
+fn numbered(name: &Path, number: u32, room: usize) -> OsString {
+    let mut ending = OsString::from(format!(".{number}"));
+    if let Some(extension) = name.extension() {
+        ending.push(".");
+        ending.push(extension);
+    }
+    let stem = name.file_stem().unwrap_or_default();
+    let most = room.saturating_sub(ending.len()).max(1);
+    let mut fresh = match stem.to_str() {
+        Some(text) if text.len() > most => text[..text.floor_char_boundary(most)].into(),
+        _ => stem.to_owned(),
+    };
+    fresh.push(ending);
+    fresh
 }
 
 /// Something that stands at the final name.

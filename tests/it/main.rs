@@ -25,6 +25,7 @@ mod exits;
 mod faults;
 mod file_systems;
 mod floors;
+mod foreign_names;
 mod framing;
 mod heads;
 mod hedge;

@@ -90,13 +90,39 @@ fn check_all(given: &[Request], lists: &[List], setup: &Setup) -> Result<(usize,
     };
     given.iter().try_for_each(&mut check)?;
     for list in lists {
+        let mut changed = ChangedNames::default();
         for request in list.requests(setup) {
             let (line, request) = request?;
             check(&request).map_err(|error: Error| list.at(line, &error))?;
+            if let Some(name) = request.changed_name().filter(|_| !setup.options.quiet) {
+                changed.say(|| list.changed(line, &name));
+            }
         }
+        changed.say_rest(list);
         list.say_what_is_left_out();
     }
     Ok((count, repeated))
+}
+
+/// Says which names in a list are changed, up to a number of them.
+#[derive(Default)]
+struct ChangedNames(usize);
+
+impl ChangedNames {
+    const SAID: usize = 10;
+
+    fn say(&mut self, note: impl FnOnce() -> String) {
+        self.0 += 1;
+        if self.0 <= Self::SAID {
+            output::say(note());
+        }
+    }
+
+    fn say_rest(&self, list: &List) {
+        if let Some(more @ 1..) = self.0.checked_sub(Self::SAID) {
+            output::say(format_args!("haul: note: {}: {more} more names are changed", list.shown()));
+        }
+    }
 }
 
 /// Files that a run needs beside those of its downloads, and those of one download beside its connections.

@@ -22,7 +22,7 @@ use crate::manifest::Trusted;
 use crate::plan::Address;
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
-use crate::storage::Target;
+use crate::storage::{Placed, Target, place};
 use crate::transport::Requester;
 use crate::verify::Digest;
 use std::collections::BTreeMap;
@@ -81,9 +81,14 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
     let host = client.inner.hosts.of(request.address.origin());
     let policy = policy(client, &request);
     let sources = request.sources().map(ToString::to_string).collect();
-    let Request { address, directory, digests, if_exists, restart, create_directory, .. } = request;
+    let suggested = match request.asks_for_its_name() {
+        true => Box::pin(survey(&requesters[0], false)).await?.suggested_name(),
+        false => None,
+    };
+    let target = request.target(suggested)?;
+    let Request { address, digests, if_exists, restart, create_directory, output, .. } = request;
     let Request { named_by, size, may_restart, .. } = request;
-    let order = Order { address, named_by, digests, size, if_exists, restart, may_restart, create_directory };
+    let order = Order { address, named_by, digests, size, if_exists, restart, may_restart };
     let mut wants = Wants {
         order,
         inline: client.inner.settings.inline_writes,
@@ -96,31 +101,31 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         limit: client.inner.limit.clone(),
         turns: client.inner.turns.clone(),
     };
-    let target = match request.output {
-        Output::Stream(out) => {
-            return Ok(Prepared::Ready(Box::new(Driver::into_pipe(
-                requesters,
-                policy,
-                wants,
-                out,
-                teller.clock,
-            ))));
-        }
-        Output::File(path) => Target::from_path(&directory, &path)?,
-        Output::Named if request.content_disposition => {
-            let suggested = Box::pin(survey(&requesters[0], false)).await?.suggested_name();
-            match suggested {
-                Some(name) => Target::new(directory, name.into())?,
-                None => Target::from_address(&directory, &wants.order.address)?,
-            }
-        }
-        Output::Named => Target::from_address(&directory, &wants.order.address)?,
+    let Some(target) = target else {
+        let Output::Stream(out) = output else {
+            return Err(Error::defect("a file without a target"));
+        };
+        return Ok(Prepared::Ready(Box::new(Driver::into_pipe(
+            requesters,
+            policy,
+            wants,
+            out,
+            teller.clock,
+        ))));
     };
-    let (order, untouched) = (wants.order.clone(), target.clone());
     let seen = client.inner.directory_seen.clone();
-    let looking = move || preparation::is_untouched(&untouched, &order, &seen);
+    let looking = move || {
+        let placed = place(target, create_directory)?;
+        let untouched = preparation::is_untouched(&placed.target, &seen)?;
+        Ok((placed, untouched))
+    };
     // A look at a few names takes no longer than to have it done by another thread.
-    if if wants.inline { looking()? } else { blocking(looking).await? } {
+    let (Placed { target, note }, untouched) =
+        if wants.inline { looking()? } else { blocking(looking).await? };
+    if let Some(note) = note {
+        teller.notice(Notice::Renamed, note);
+    }
+    if untouched {
         return Ok(Prepared::Ready(Box::new(Driver::into_nothing(
             requesters,
             policy,

@@ -1,0 +1,280 @@
+//! Where a file can be: in a directory that is made, under a name that the directory takes.
+
+use super::Target;
+use super::target::Chosen;
+use super::walk::make_below;
+use crate::error::{Error, Kind};
+use crate::formats::escape::for_terminal;
+use crate::formats::file_name::{Alphabet, fitted, is_refused_by, longest_target, replaced};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::Path;
+
+/// A target that can be made.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) target: Target,
+    /// Why its name is another one than was proposed.
+    pub(crate) note: Option<String>,
+}
+
+/// Makes the directory of `target`, where that is wanted or its name says so, and finds a name that it takes. A name that
+/// the user chose is not changed.
+///
+/// # Errors
+/// `Disk` or `Usage` for a name of the user's that cannot be, with one that could; `Unsafe` for a link on the way.
+pub(crate) fn place(target: Target, create: bool) -> Result<Placed, Error> {
+    make_directory(&target, create)?;
+    let longest = longest_name_in(target.directory());
+    let room = longest_target(longest);
+    match target.chosen() {
+        Chosen::ByUser if target.name().len() > room => Err(too_long(&target, room)),
+        Chosen::ByUser if !is_doubtful(&target) => Ok(Placed { target, note: None }),
+        Chosen::ByUser => {
+            match acceptable(target.name(), longest, |name| try_out(target.directory(), name)) {
+                Found::AsItIs => Ok(Placed { target, note: None }),
+                Found::Other(name, why) => Err(refused(&target, &why).with_hint(format!(
+                    "choose another name with -o: {} is one that is possible there",
+                    for_terminal(&name)
+                ))),
+                Found::Nothing(why) => Err(refused(&target, &why).with_hint("choose another name with -o")),
+            }
+        }
+        Chosen::ByOthers { .. } => place_foreign(&target, longest),
+    }
+}
+
+fn place_foreign(target: &Target, longest: usize) -> Result<Placed, Error> {
+    let proposed = target.name().to_string_lossy().into_owned();
+    let short = fitted(&proposed, longest);
+    let mut why = (short != proposed).then(|| too_long_here(longest_target(longest)));
+    let mut placed = target.named(&short);
+    if is_doubtful(&placed) {
+        match acceptable(OsStr::new(&short), longest, |name| try_out(placed.directory(), name)) {
+            Found::AsItIs => {}
+            Found::Other(name, refusal) => {
+                placed = target.named(name);
+                why = Some(refusal);
+            }
+            Found::Nothing(refusal) => {
+                return Err(refused(target, &refusal).with_hint("choose another name with -o"));
+            }
+        }
+    }
+    let note = why.map(|why| format!("{proposed} is saved as {}: {why}", placed.name().to_string_lossy()));
+    Ok(Placed { target: placed, note })
+}
+
+fn make_directory(target: &Target, create: bool) -> Result<(), Error> {
+    let directories = match target.chosen() {
+        Chosen::ByUser => 0,
+        Chosen::ByOthers { directories } => directories,
+    };
+    // There are so many, since they were put there one by one.
+    let base = target.directory().ancestors().nth(directories).unwrap_or(Path::new(""));
+    let below = target.directory().strip_prefix(base).unwrap_or(Path::new(""));
+    let base = if base.as_os_str().is_empty() { Path::new(".") } else { base };
+    if create && !base.is_dir() {
+        fs::create_dir_all(base).map_err(|error| Error::disk("cannot create", base, &error))?;
+    }
+    if directories > 0 { make_below(base, below) } else { Ok(()) }
+}
+
+/// The longest name that a directory takes, in bytes.
+pub(super) fn longest_name_in(directory: &Path) -> usize {
+    const USUAL: usize = 255;
+    let stated = rustix::fs::statvfs(directory).map_or(0, |system| system.f_namemax);
+    // Some count in characters and state what those could take in bytes; others state nothing.
+    usize::try_from(stated).ok().filter(|longest| (1..USUAL).contains(longest)).unwrap_or(USUAL)
+}
+
+/// A name up to so many bytes is taken everywhere, unless there is a character in it that is not.
+const SHORT: usize = 100;
+
+/// Whether the name is one that a file system may refuse although it says nothing of it; not where one of the files is
+/// there already.
+fn is_doubtful(target: &Target) -> bool {
+    let name = target.name();
+    let may_be_refused =
+        |name: &str| name.ends_with(['.', ' ']) || name.chars().any(|c| is_refused_by(Alphabet::Ascii, c));
+    let there = |path: &Path| fs::symlink_metadata(path).is_ok();
+    (name.len() > SHORT || name.to_str().is_none_or(may_be_refused))
+        && !there(&target.path())
+        && !there(&target.part_path())
+}
+
+/// How a directory takes a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    AsItIs,
+    /// It does not, but it takes this one; and why.
+    Other(String, String),
+    Nothing(String),
+}
+
+/// Lengths that file systems are known to have, eCryptfs the first of them.
+const LENGTHS: [usize; 4] = [143, 100, 60, 30];
+
+/// Looks for a name like `name` that is taken, by asking `says`, a few times at the most.
+fn acceptable(name: &OsStr, longest: usize, says: impl Fn(&OsStr) -> Answer) -> Found {
+    let mut answer = says(name);
+    if answer == Answer::Taken {
+        return Found::AsItIs;
+    }
+    let mut lengths = LENGTHS.iter().filter(|length| **length < longest);
+    let mut alphabets = [Alphabet::Portable, Alphabet::Ascii].iter();
+    let (mut candidate, mut why) = (name.to_string_lossy().into_owned(), String::new());
+    loop {
+        let next = match answer {
+            Answer::Taken => return Found::Other(candidate, why),
+            Answer::TooLong => lengths
+                .next()
+                .map(|length| (fitted(&candidate, *length), too_long_here(longest_target(*length)))),
+            Answer::Refused => alphabets
+                .next()
+                .map(|alphabet| (replaced(&candidate, *alphabet), not_allowed(&candidate, *alphabet))),
+        };
+        let Some((changed, reason)) = next else {
+            return Found::Nothing(if why.is_empty() { NOT_POSSIBLE.to_owned() } else { why });
+        };
+        if changed != candidate {
+            (candidate, why) = (changed, reason);
+            answer = says(OsStr::new(&candidate));
+        }
+    }
+}
+
+const NOT_POSSIBLE: &str = "it is not possible there";
+
+/// What a directory says to a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Taken,
+    TooLong,
+    Refused,
+}
+
+/// Makes a file of this name, with a suffix as long as the longest of haul's own, and takes it away again: many file
+/// systems refuse a name only then. What else may be wrong is found out later.
+fn try_out(directory: &Path, name: &OsStr) -> Answer {
+    let mut tried = OsString::from(name);
+    tried.push(format!(".{:08x}", std::process::id()));
+    let path = directory.join(tried);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(_) => {
+            // What cannot be removed is empty, and of no use to anybody.
+            let _ = rustix::fs::unlinkat(CWD, &path, AtFlags::empty());
+            Answer::Taken
+        }
+        Err(Errno::NAMETOOLONG) => Answer::TooLong,
+        Err(Errno::INVAL | Errno::ILSEQ) => Answer::Refused,
+        // CIFS says so of a name that it refuses.
+        Err(Errno::NOENT) if directory.is_dir() => Answer::Refused,
+        Err(_) => Answer::Taken,
+    }
+}
+
+fn too_long(target: &Target, room: usize) -> Error {
+    let hint = format!(
+        "choose a shorter name with -o: {} is one that is possible there",
+        for_terminal(&fitted(&target.name().to_string_lossy(), longest_name_in(target.directory())))
+    );
+    Error::usage(format!("the file name is longer than {room} bytes")).with_hint(hint)
+}
+
+fn too_long_here(room: usize) -> String {
+    format!("names have at most {room} bytes there, beside the files that haul keeps")
+}
+
+fn refused(target: &Target, why: &str) -> Error {
+    let name = target.name().to_string_lossy();
+    let directory = target.directory().display();
+    Error::new(Kind::Disk, format!("the file system of {directory} refuses the file name {name}: {why}"))
+}
+
+/// The characters of a name that are not allowed where it was refused, in words.
+fn not_allowed(name: &str, alphabet: Alphabet) -> String {
+    let mut characters: Vec<char> = name.chars().filter(|c| is_refused_by(alphabet, *c)).collect();
+    characters.sort_unstable();
+    characters.dedup();
+    match &characters[..] {
+        [] => NOT_POSSIBLE.to_owned(),
+        [one] => format!("{one:?} is not allowed in a name there"),
+        many => {
+            let many: Vec<_> = many.iter().take(8).map(|c| format!("{c:?}")).collect();
+            format!("{} are not allowed in a name there", many.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::file_name::ForeignName;
+
+    #[test]
+    fn a_name_that_a_directory_takes_stays_and_leaves_nothing_behind() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["plain.iso", "what?.bin", "日本語.zip", "a:b"] {
+            let foreign = ForeignName::from_server(name).unwrap();
+            let placed = place(Target::foreign(root.path(), &foreign), true).unwrap();
+            assert!(placed.note.is_none() && placed.target.path() == root.path().join(name), "{placed:?}");
+            let own = place(Target::new(root.path().to_owned(), name.into()).unwrap(), false).unwrap();
+            assert_eq!(own.target.path(), root.path().join(name));
+        }
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_name_of_the_user_is_refused_and_one_of_others_cut_where_it_is_too_long() {
+        let root = tempfile::tempdir().unwrap();
+        let long = "n".repeat(250);
+        let own = Target::new(root.path().to_owned(), long.clone().into()).unwrap();
+        assert_eq!(place(own, false).unwrap_err().kind(), Kind::Usage);
+        let foreign = Target::foreign(root.path(), &ForeignName::from_server(&long).unwrap());
+        let placed = place(foreign, false).unwrap();
+        assert!(placed.target.name().len() <= 246, "{placed:?}");
+    }
+
+    /// File systems as they are: what they forbid, and how many bytes they take, which not all of them state.
+    #[test]
+    fn every_file_system_gets_a_name_that_it_takes() {
+        let systems: [(&str, bool, usize); 4] =
+            [("", false, 143), (":?*\"<>|", false, 255), (":?*\"<>|", true, 255), ("?", true, 60)];
+        for (forbidden, ascii_only, most) in systems {
+            let says = |name: &OsStr| {
+                let name = name.to_str().unwrap();
+                match () {
+                    () if longest_target(most) < name.len() => Answer::TooLong,
+                    () if name.contains(|c| forbidden.contains(c)) => Answer::Refused,
+                    () if ascii_only && !name.is_ascii() => Answer::Refused,
+                    () => Answer::Taken,
+                }
+            };
+            for name in ["x.iso", "a:b?.iso", "naïve?.txt", &"n".repeat(246), &"日?".repeat(60)] {
+                let found = acceptable(OsStr::new(name), 255, says);
+                let taken = match &found {
+                    Found::AsItIs => name,
+                    Found::Other(other, why) => {
+                        assert!(!why.is_empty() && other != name);
+                        other
+                    }
+                    Found::Nothing(_) => panic!("{name:?} in {forbidden:?}, {ascii_only}, {most}"),
+                };
+                assert_eq!(says(OsStr::new(taken)), Answer::Taken, "{found:?}");
+            }
+        }
+        let shut = acceptable(OsStr::new("x"), 255, |_| Answer::Refused);
+        assert_eq!(shut, Found::Nothing(NOT_POSSIBLE.to_owned()));
+    }
+
+    #[test]
+    fn the_reason_names_the_characters() {
+        assert_eq!(not_allowed("what?", Alphabet::Portable), "'?' is not allowed in a name there");
+        assert_eq!(not_allowed("a:b?:", Alphabet::Portable), "':', '?' are not allowed in a name there");
+        assert_eq!(not_allowed("ü", Alphabet::Ascii), "'ü' is not allowed in a name there");
+    }
+}

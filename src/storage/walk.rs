@@ -1,0 +1,119 @@
+//! Directories that a list or a document names, below the user's own: made and entered one by one.
+
+use crate::error::{Error, Kind};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// Makes the directories `below` a directory of the user's, where they are missing.
+///
+/// A link on the way is followed only where it is ours, or made by the owner of the directory that it stands in: anybody
+/// else's leads where the user does not mean to write.
+///
+/// # Errors
+/// `Unsafe` for such a link, `Disk` for the rest.
+pub(super) fn make_below(base: &Path, below: &Path) -> Result<(), Error> {
+    let mut path: PathBuf = base.to_owned();
+    let open = rustix::fs::open(base, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let mut directory = open.map_err(|error| Error::disk("cannot open", base, &error.into()))?;
+    for part in below {
+        path.push(part);
+        directory = enter(&directory, part, &path)?;
+    }
+    Ok(())
+}
+
+fn enter(directory: &OwnedFd, part: &OsStr, path: &Path) -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Between two looks another process may make it.
+    for _ in 0..2 {
+        match rustix::fs::openat(directory, part, flags, Mode::empty()) {
+            Ok(entered) => return Ok(entered),
+            Err(Errno::NOENT) => match rustix::fs::mkdirat(directory, part, Mode::from_raw_mode(0o777)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(Error::disk("cannot create", path, &error.into())),
+            },
+            Err(Errno::LOOP | Errno::NOTDIR) => return follow(directory, part, path),
+            Err(error) => return Err(Error::disk("cannot open", path, &error.into())),
+        }
+    }
+    Err(Error::disk("cannot open", path, &Errno::NOENT.into()))
+}
+
+/// Follows a link that may be. It is judged and read through one handle, so that it cannot be exchanged in between.
+fn follow(directory: &OwnedFd, part: &OsStr, path: &Path) -> Result<OwnedFd, Error> {
+    let failed = |error: Errno| Error::disk("cannot open", path, &error.into());
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let link = rustix::fs::openat(directory, part, flags, Mode::empty()).map_err(failed)?;
+    let stat = rustix::fs::fstat(&link).map_err(failed)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+        let cause = format!("{} is in the way: it is not a directory", path.display());
+        return Err(
+            Error::new(Kind::Disk, cause).with_hint("move it away, or choose another directory with -d")
+        );
+    }
+    let owner = rustix::fs::fstat(directory).map_err(failed)?.st_uid;
+    if stat.st_uid != rustix::process::geteuid().as_raw() && stat.st_uid != owner {
+        let cause = format!("{} is a link that another user made, and is not followed", path.display());
+        return Err(
+            Error::new(Kind::Unsafe, cause).with_hint("look at it, or choose another directory with -d")
+        );
+    }
+    let leads_to = rustix::fs::readlinkat(&link, "", Vec::new()).map_err(failed)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, leads_to, flags, Mode::empty()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{chown, lchown, symlink};
+
+    #[test]
+    fn missing_directories_are_made_and_own_links_followed() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("there")).unwrap();
+        symlink("there", root.path().join("link")).unwrap();
+        make_below(root.path(), Path::new("link/a/b")).unwrap();
+        make_below(root.path(), Path::new("link/a/b")).unwrap();
+        assert!(root.path().join("there/a/b").is_dir());
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a file in the way")]
+    #[test]
+    fn a_file_in_the_way_is_said_to_be_one() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("file"), "").unwrap();
+        let error = make_below(root.path(), Path::new("file/a")).unwrap_err();
+        assert!(error.kind() == Kind::Disk && error.to_string().contains("not a directory"), "{error}");
+        symlink("nowhere", root.path().join("dangling")).unwrap();
+        assert_eq!(make_below(root.path(), Path::new("dangling/a")).unwrap_err().kind(), Kind::Disk);
+    }
+
+    /// Needs root, to be several users.
+    #[expect(clippy::print_stderr, reason = "a test that did not run says so")]
+    #[test]
+    fn a_link_of_another_user_is_followed_only_in_that_users_own_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let (shared, theirs) = (root.path().join("shared"), root.path().join("theirs"));
+        for directory in [&shared, &theirs, &root.path().join("goal")] {
+            std::fs::create_dir(directory).unwrap();
+        }
+        for directory in [&shared, &theirs] {
+            symlink("../goal", directory.join("link")).unwrap();
+        }
+        let other = Some(12_345);
+        if lchown(shared.join("link"), other, None).is_err() {
+            eprintln!("DID NOT RUN: only root can give files away");
+            return;
+        }
+        lchown(theirs.join("link"), other, None).unwrap();
+        chown(&theirs, other, None).unwrap();
+        assert_eq!(make_below(&shared, Path::new("link/a")).unwrap_err().kind(), Kind::Unsafe);
+        assert!(!root.path().join("goal/a").exists());
+        make_below(&theirs, Path::new("link/a")).unwrap();
+        assert!(root.path().join("goal/a").is_dir());
+    }
+}
