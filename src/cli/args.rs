@@ -183,11 +183,12 @@ pub(super) struct Options {
     /// Run CMD in a shell when the server refuses the URL, and go on with the URL that it prints
     #[arg(long, value_name = "CMD", help_heading = "Request")]
     pub(super) refresh_cmd: Option<String>,
-    /// Go through this proxy: http, https, socks5 or socks5h; @FILE reads its URL from a file. Without the flag
+    /// Go through this proxy: http, https, socks5 or socks5h, or HOST:PORT; @FILE reads its URL from a file. Without the flag
     /// HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY count; an empty URL means no proxy at all
     #[arg(long, value_name = "URL", help_heading = "Request")]
     pub(super) proxy: Option<String>,
-    /// Hosts to reach without a proxy, separated by commas
+    /// Hosts to reach without a proxy, separated by commas: names with all below them, *.corp, addresses, 10.0.0.0/8, each with
+    /// a port or without; * for all
     #[arg(long, value_name = "LIST", help_heading = "Request")]
     pub(super) noproxy: Option<String>,
 

@@ -2,6 +2,7 @@
 
 use super::Trouble;
 use super::socket::{Budget, Socket};
+use super::trouble::Party;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
@@ -18,7 +19,7 @@ const READ_BYTES: usize = 512 << 10;
 /// With TLS each read clears its whole buffer first, and a record has 16 KiB at most.
 const TLS_READ_BYTES: usize = 128 << 10;
 /// More header fields than this are an attack (hyper's own default).
-const HEADERS: usize = 100;
+pub(super) const HEADERS: usize = 100;
 
 /// A connection and the machine that drives it. hyper wants the machine polled while a request is under way;
 /// it is polled here, by the one who waits, so that no byte crosses a task on its way to the file.
@@ -34,6 +35,8 @@ pub(super) struct Connection {
 /// credentials.
 #[derive(Clone, Debug)]
 pub(super) struct Forwarded {
+    /// The proxy's host.
+    pub(super) proxy: String,
     pub(super) authorization: Option<HeaderValue>,
 }
 
@@ -62,6 +65,7 @@ impl Connection {
     /// Sends a request and waits for the head of its answer.
     pub(super) async fn send(
         &mut self,
+        host: &str,
         request: Request<Empty<Bytes>>,
     ) -> Result<Response<Incoming>, Trouble> {
         self.budget.for_head();
@@ -69,7 +73,8 @@ impl Connection {
         let response = answered.map_err(|error| {
             // Where the machine broke before it had taken the request, it alone knows why.
             let fault = self.machine.fault.as_ref().filter(|_| error.is_canceled());
-            Trouble::from_hyper(fault.unwrap_or(&error))
+            let proxy = self.forwarded.as_ref().map(|forwarded| Party::Proxy(&forwarded.proxy));
+            Trouble::from_party(&proxy.unwrap_or(Party::Server(host)), fault.unwrap_or(&error))
         })?;
         self.budget.for_body();
         Ok(response)

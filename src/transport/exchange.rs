@@ -2,11 +2,13 @@
 
 use super::clearance::{Secrets, Wish};
 use super::connection::{Connection, Forwarded};
+use super::hop::Hop;
 use super::pool::{Coming, Peer, Pool};
-use super::proxy::{Hop, Proxies};
+use super::proxy::Proxies;
 use super::route::{Route, Way};
 use super::socket::{Budget, Line, RECORDS, Socket, Stream};
-use super::{IdentityFiles, Interface, Settings, Trouble, date, tls};
+use super::trouble::Party;
+use super::{IdentityFiles, Interface, Settings, Trouble, date, tls, tunnel};
 use crate::error::{Error, Kind};
 use crate::plan::answer::{asked_to_wait, is_rate_limited};
 use crate::plan::{Address, AddressError, bare_host};
@@ -34,7 +36,23 @@ pub(crate) struct Exchange {
 }
 
 /// Made when TLS is first needed; a failure is kept in words.
-type Connector = OnceLock<Result<TlsConnector, String>>;
+type Connector = OnceLock<Result<TlsConnector, Unready>>;
+
+/// Why there is no TLS, and what to do.
+struct Unready {
+    cause: String,
+    hint: Option<String>,
+}
+
+impl Unready {
+    fn to_error(&self) -> Error {
+        let error = Error::new(Kind::Tls, self.cause.clone());
+        match &self.hint {
+            Some(hint) => error.with_hint(hint.clone()),
+            None => error,
+        }
+    }
+}
 
 /// What one file's requests have in common.
 #[derive(Clone)]
@@ -148,7 +166,7 @@ impl Exchange {
     ) -> Result<Reply, Trouble> {
         let forwarded = connection.forwarded.as_ref();
         let request = secrets.request(address, forwarded, wish);
-        let sending = connection.send(request.map_err(Trouble::Fatal)?);
+        let sending = connection.send(address.host(), request.map_err(Trouble::Fatal)?);
         let limit = self.settings.first_byte_timeout;
         let answered = tokio::time::timeout(limit, sending).await;
         let answered = answered.map_err(|_| {
@@ -191,7 +209,7 @@ impl Exchange {
     ) -> Result<Connection, Trouble> {
         let (origin, dialer) = (&peer.origin, &self.settings.dialer);
         let hop = self.proxies.hop(origin).map_err(Trouble::Fatal)?;
-        let line = match &hop {
+        let line = match hop {
             None => {
                 let stream = dialer.connect(&origin.host, origin.port).await?;
                 reached();
@@ -199,10 +217,11 @@ impl Exchange {
             }
             Some(hop) => self.reach(hop).await?,
         };
-        let forwarding = hop.as_ref().filter(|hop| hop.forwards(address));
-        let line = match &hop {
+        let forwarding = hop.filter(|hop| hop.forwards(address));
+        let line = match hop {
             Some(hop) if forwarding.is_none() => {
-                self.in_time(hop.host(), "connect on", hop.tunnel(line, origin, dialer)).await?
+                let tunnel = tunnel::through(hop, line, origin, dialer);
+                self.in_time(&Party::Proxy(hop.host()), "connect on", tunnel).await?
             }
             _ => line,
         };
@@ -212,11 +231,14 @@ impl Exchange {
                 true => (&self.own_tls, self.settings.identity.as_ref()),
                 false => (&self.tls, None),
             };
-            Stream::Tls(Box::new(self.handshake(&origin.host, connector, identity, line).await?))
+            Stream::Tls(Box::new(
+                self.handshake(&Party::Server(&origin.host), connector, identity, line).await?,
+            ))
         } else {
             Stream::Plain(line)
         };
-        let forwarded = forwarding.map(|hop| Forwarded { authorization: hop.authorization().cloned() });
+        let forwarded = forwarding
+            .map(|hop| Forwarded { proxy: hop.host().to_owned(), authorization: hop.authorization() });
         Connection::open(Socket { stream, budget: Budget::default() }, forwarded, self.settings.read_size)
             .await
     }
@@ -227,12 +249,14 @@ impl Exchange {
         if !hop.is_https() {
             return Ok(Line::Tcp(stream));
         }
-        Ok(Line::Tls(Box::new(self.handshake(hop.host(), &self.proxy_tls, None, stream).await?)))
+        Ok(Line::Tls(Box::new(
+            self.handshake(&Party::Proxy(hop.host()), &self.proxy_tls, None, stream).await?,
+        )))
     }
 
     async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        host: &str,
+        party: &Party<'_>,
         connector: &Connector,
         identity: Option<&IdentityFiles>,
         stream: S,
@@ -240,29 +264,30 @@ impl Exchange {
         let made = connector.get_or_init(|| {
             tls::configuration(self.settings.ca_file.as_deref(), self.settings.insecure, identity)
                 .map(|configuration| TlsConnector::from(Arc::new(configuration)))
-                .map_err(|error| error.to_string())
+                .map_err(|error| Unready { cause: error.to_string(), hint: error.hint().map(str::to_owned) })
         });
-        let connector =
-            made.as_ref().map_err(|error| Trouble::Fatal(Error::new(Kind::Tls, error.clone())))?;
+        let connector = made.as_ref().map_err(|unready| Trouble::Fatal(unready.to_error()))?;
+        let (Party::Server(host) | Party::Proxy(host)) = party;
         let bare = bare_host(host).to_owned();
         let name = rustls::pki_types::ServerName::try_from(bare).map_err(|_| {
             Trouble::Fatal(Error::new(Kind::Tls, format!("{host} is no name a certificate can have")))
         })?;
-        let shaking =
-            async { connector.connect(name, stream).await.map_err(|error| Trouble::handshake(host, &error)) };
-        self.in_time(host, "finish the TLS handshake", shaking).await
+        let shaking = async {
+            connector.connect(name, stream).await.map_err(|error| Trouble::handshake(party, &error))
+        };
+        self.in_time(party, "finish the TLS handshake (if it speaks TLS at all)", shaking).await
     }
 
     /// What a peer does while a connection is made may take no longer than connecting may.
     async fn in_time<T>(
         &self,
-        host: &str,
+        party: &Party<'_>,
         what: &str,
         doing: impl Future<Output = Result<T, Trouble>>,
     ) -> Result<T, Trouble> {
         let limit = self.settings.dialer.timeout;
         tokio::time::timeout(limit, doing).await.unwrap_or_else(|_| {
-            Err(Trouble::Broken(format!("{host} did not {what} within {} s", limit.as_secs_f32())))
+            Err(Trouble::Broken(format!("{party} did not {what} within {} s", limit.as_secs_f32())))
         })
     }
 }

@@ -8,8 +8,10 @@ mod connect;
 mod connection;
 mod date;
 mod exchange;
+mod hop;
 mod interface;
 mod jar;
+mod no_proxy;
 mod pool;
 mod proxy;
 mod resolve;
@@ -17,6 +19,7 @@ mod route;
 mod socket;
 mod tls;
 mod trouble;
+mod tunnel;
 
 pub use address_family::AddressFamily;
 pub(crate) use clearance::{Credentials, Secrets};

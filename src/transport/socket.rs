@@ -1,5 +1,6 @@
 //! A connected byte stream, plain or TLS, that bounds how long the head of an answer may be.
 
+use super::trouble::SpeaksTls;
 use hyper::rt::ReadBufCursor;
 use std::io;
 use std::pin::Pin;
@@ -25,6 +26,11 @@ impl Budget {
 
     pub(super) fn for_body(&self) {
         self.0.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// Whether nothing of the head has come yet.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == HEAD_BYTES
     }
 
     fn spend(&self, bytes: u64) -> io::Result<()> {
@@ -116,10 +122,19 @@ impl hyper::rt::Read for Socket {
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
         })?;
         let read = buffer.filled().len();
+        let is_plain = matches!(self.stream, Stream::Plain(_));
+        if is_plain && self.budget.is_untouched() && buffer.filled().first().is_some_and(is_of_tls) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, SpeaksTls)));
+        }
         // SAFETY: `filled()` says that the first `read` bytes are initialised.
         unsafe { cursor.advance(read) };
         Poll::Ready(self.budget.spend(read as u64))
     }
+}
+
+/// The first byte of a record of TLS, an alert or a handshake (RFC 8446 §5.1). No answer in HTTP begins with it.
+fn is_of_tls(byte: &u8) -> bool {
+    matches!(byte, 0x15 | 0x16)
 }
 
 impl hyper::rt::Write for Socket {

@@ -1,9 +1,9 @@
 //! How a request can come to nothing.
 
 use crate::error::{Error, Kind, plain};
-use rustls::AlertDescription;
+use rustls::{AlertDescription, CertificateError};
 use std::error::Error as _;
-use std::io;
+use std::{fmt, io};
 
 /// A failure below HTTP, sorted by what may be done about it.
 #[derive(Debug)]
@@ -19,6 +19,15 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// A failure of a server, or of the proxy that makes the requests to it.
+    pub(super) fn from_party(party: &Party<'_>, error: &hyper::Error) -> Self {
+        match party {
+            Party::Proxy(host) => Self::from_proxy(host, error),
+            Party::Server(_) if speaks_tls(error) => Self::Fatal(spoke_tls(party)),
+            Party::Server(_) => Self::from_hyper(error),
+        }
+    }
+
     /// Sorts a failure of hyper's; the source chain tells a torn connection from a malformed message.
     pub(crate) fn from_hyper(error: &hyper::Error) -> Self {
         if error.is_parse() {
@@ -59,27 +68,159 @@ impl Trouble {
         Self::Broken(format!("cannot connect to {host}: {}", plain(error)))
     }
 
-    /// A failed TLS handshake: a bad certificate will not get better, a torn connection may.
-    pub(crate) fn handshake(host: &str, error: &io::Error) -> Self {
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        let Some(inner) = inner else {
-            return Self::Broken(format!("the TLS handshake with {host} broke: {}", plain(error)));
-        };
-        let failure = |what: &str| Error::new(Kind::Tls, format!("{host} {what}: {inner}"));
-        Self::Fatal(match inner {
-            rustls::Error::InvalidCertificate(_) => failure("did not prove who it is")
-                .with_hint("if you know the issuer, name its certificate with --cacert FILE"),
-            rustls::Error::AlertReceived(alert) if is_about_identity(*alert) => unidentified(host, inner),
-            // TLS 1.2 has no other word for a certificate that is missing.
-            rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
-                failure("broke off the TLS handshake").with_hint(
-                    "it may want to know who asks: --cert FILE and --key FILE show a certificate of yours",
-                )
-            }
-            rustls::Error::AlertReceived(_) => failure("broke off the TLS handshake"),
-            _ => failure("did not prove who it is"),
-        })
+    /// What went wrong with a proxy before it let anything through.
+    pub(super) fn from_proxy(host: &str, error: &hyper::Error) -> Self {
+        if speaks_tls(error) {
+            return Self::Fatal(spoke_tls(&Party::Proxy(host)));
+        }
+        match Self::from_hyper(error) {
+            Self::Nonsense(_) if error.is_parse() => Self::Fatal(
+                Error::new(Kind::Http, format!("the proxy {host} answers with something that is not HTTP"))
+                    .with_hint("a proxy that speaks SOCKS 5 is written as socks5h://HOST:PORT"),
+            ),
+            Self::Broken(cause) => Self::Broken(format!("the proxy {host}: {cause}")),
+            Self::Nonsense(cause) => Self::Nonsense(format!("the proxy {host}: {cause}")),
+            other => other,
+        }
     }
+
+    /// A failed TLS handshake: a bad certificate will not get better, a torn connection may.
+    pub(super) fn handshake(party: &Party<'_>, error: &io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match inner {
+            Some(inner) => Self::Fatal(shaking(party, inner)),
+            None if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Self::Broken(format!("{party} hung up during the TLS handshake"))
+            }
+            None => Self::Broken(format!("the TLS handshake with {party} broke: {}", plain(error))),
+        }
+    }
+}
+
+/// The one at the other end of a connection, in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Party<'a> {
+    Server(&'a str),
+    Proxy(&'a str),
+}
+
+impl fmt::Display for Party<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(host) => f.write_str(host),
+            Self::Proxy(host) => write!(f, "the proxy {host}"),
+        }
+    }
+}
+
+/// The mark of a read that found TLS where the head of an answer was to be.
+#[derive(Debug)]
+pub(super) struct SpeaksTls;
+
+impl fmt::Display for SpeaksTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the other end speaks TLS")
+    }
+}
+
+impl std::error::Error for SpeaksTls {}
+
+fn speaks_tls(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    source.and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref::<SpeaksTls>()).is_some()
+}
+
+fn spoke_tls(party: &Party<'_>) -> Error {
+    let hint = match party {
+        Party::Server(_) => "write https:// in the URL",
+        Party::Proxy(_) => "write https:// in the URL of the proxy",
+    };
+    Error::new(Kind::Tls, format!("{party} speaks TLS on this port, and was spoken to in plain HTTP"))
+        .with_hint(hint)
+}
+
+/// A handshake that failed for a reason.
+fn shaking(party: &Party<'_>, error: &rustls::Error) -> Error {
+    use rustls::Error as Tls;
+    let failure = |what: &str| Error::new(Kind::Tls, format!("{party} {what}"));
+    match error {
+        Tls::InvalidCertificate(objection) => unproven(party, objection),
+        // The first bytes are those of another protocol; a handshake that is damaged later has no other words either.
+        Tls::InvalidMessage(_) => failure("does not speak TLS on this port").with_hint(match party {
+            Party::Server(_) => "a server that speaks plain HTTP is written with http:// in the URL",
+            Party::Proxy(_) => "a proxy that is spoken to in plain HTTP is written with http:// in its URL, even where it serves https URLs",
+        }),
+        Tls::AlertReceived(alert) if is_about_identity(*alert) => unidentified(&party.to_string(), error),
+        Tls::AlertReceived(AlertDescription::ProtocolVersion) | Tls::PeerIncompatible(_) => {
+            failure("has no version of TLS and no encryption in common with haul").with_hint(TOO_OLD)
+        }
+        Tls::AlertReceived(AlertDescription::InsufficientSecurity) => {
+            failure("has no encryption in common with haul").with_hint(TOO_OLD)
+        }
+        // TLS 1.2 has no other word for a certificate that is missing, nor for cipher suites that do not meet.
+        Tls::AlertReceived(AlertDescription::HandshakeFailure) => failure(
+            "broke off the TLS handshake: either it has no encryption in common with haul, or it wants to know who asks",
+        )
+        .with_hint(format!("{TOO_OLD}; a certificate of yours is shown with --cert FILE and --key FILE")),
+        Tls::AlertReceived(AlertDescription::UnrecognisedName) => {
+            failure("knows no host of this name").with_hint("see that the name in the URL is right")
+        }
+        Tls::AlertReceived(_) => failure(&format!("broke off the TLS handshake: {error}")),
+        _ => failure(&format!("did not prove who it is: {error}")),
+    }
+}
+
+/// The reason why two may have no encryption in common.
+const TOO_OLD: &str = "haul speaks TLS 1.2 and 1.3 with cipher suites of forward secrecy (ECDHE with AES-GCM or ChaCha20); a server that has only older ones is too old";
+
+/// A certificate that is no proof.
+fn unproven(party: &Party<'_>, objection: &CertificateError) -> Error {
+    let failure = |what: &str, hint: &str| {
+        Error::new(Kind::Tls, format!("{party} did not prove who it is: {what}")).with_hint(hint)
+    };
+    let clock = "it is for the server's owner to renew it; if it should be valid, see that the clock of this machine is right";
+    match objection {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            failure("its certificate has expired", clock)
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            failure("its certificate is not valid yet", clock)
+        }
+        CertificateError::NotValidForName => {
+            failure("its certificate is for another name", "see that the name in the URL is right")
+        }
+        CertificateError::NotValidForNameContext { presented, .. } => failure(
+            &format!("its certificate is for other names ({})", named(presented)),
+            "see that the name in the URL is right",
+        ),
+        CertificateError::UnknownIssuer => failure(
+            "its certificate is of no issuer that this machine trusts",
+            "if you know the issuer, or the certificate itself, name its certificate with --cacert FILE",
+        ),
+        CertificateError::Other(other) if is_self_signed(other) => failure(
+            "its certificate is self-signed",
+            "if you know that it is the server's own, have it in a file and trust that with --cacert FILE",
+        ),
+        other => failure(
+            &rustls::Error::InvalidCertificate(other.clone()).to_string(),
+            "--cacert FILE names an issuer to trust",
+        ),
+    }
+}
+
+/// A certificate that may sign others is shown as that of a server by those who signed it with itself.
+pub(super) fn is_self_signed(objection: &rustls::OtherError) -> bool {
+    objection.0.downcast_ref::<webpki::Error>() == Some(&webpki::Error::CaUsedAsEndEntity)
+}
+
+/// Names that a certificate is for, as many as can be read at a glance.
+fn named(presented: &[String]) -> String {
+    const FEW: usize = 4;
+    let mut names = presented.iter().take(FEW).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if presented.len() > FEW {
+        names.push_str(", …");
+    }
+    names
 }
 
 fn unidentified(who: &str, error: &rustls::Error) -> Error {

@@ -18,9 +18,28 @@ impl Proxy {
         Self::start(move |client, heads| serve_http(client, wanted.as_deref(), heads))
     }
 
+    /// Reads the head of a request, answers this and hangs up.
+    pub(crate) fn answering(answer: &'static [u8]) -> Self {
+        Self::start(move |mut client, heads| {
+            let head = read_head(&mut client)?;
+            heads.lock().unwrap().push(head);
+            client.write_all(answer)
+        })
+    }
+
     /// Speaks SOCKS 5 without credentials.
     pub(crate) fn socks() -> Self {
-        Self::start(serve_socks)
+        Self::start(|client, heads| serve_socks(client, None, 0, heads))
+    }
+
+    /// Speaks SOCKS 5 with this user name and password.
+    pub(crate) fn socks_for(user: &'static str, password: &'static str) -> Self {
+        Self::start(move |client, heads| serve_socks(client, Some((user, password)), 0, heads))
+    }
+
+    /// Refuses every connection with this code of SOCKS 5.
+    pub(crate) fn socks_refusing(code: u8) -> Self {
+        Self::start(move |client, heads| serve_socks(client, None, code, heads))
     }
 
     fn start(
@@ -81,11 +100,32 @@ fn serve_http(mut client: TcpStream, wanted: Option<&str>, heads: &Mutex<Vec<Str
     relay(client, server)
 }
 
-fn serve_socks(mut client: TcpStream, heads: &Mutex<Vec<String>>) -> io::Result<()> {
+fn serve_socks(
+    mut client: TcpStream,
+    login: Option<(&str, &str)>,
+    code: u8,
+    heads: &Mutex<Vec<String>>,
+) -> io::Result<()> {
     let mut greeting = [0; 2];
     client.read_exact(&mut greeting)?;
-    client.read_exact(&mut vec![0; greeting[1].into()])?;
-    client.write_all(&[5, 0])?;
+    let mut methods = vec![0; greeting[1].into()];
+    client.read_exact(&mut methods)?;
+    let method = if login.is_some() { 2 } else { 0 };
+    if !methods.contains(&method) {
+        heads.lock().unwrap().push("no method".to_owned());
+        return client.write_all(&[5, 0xff]);
+    }
+    client.write_all(&[5, method])?;
+    if let Some((user, password)) = login {
+        client.read_exact(&mut [0])?;
+        let given = (read_text(&mut client)?, read_text(&mut client)?);
+        let wrong = given != (user.to_owned(), password.to_owned());
+        client.write_all(&[1, u8::from(wrong)])?;
+        if wrong {
+            heads.lock().unwrap().push("wrong password".to_owned());
+            return Ok(());
+        }
+    }
     let mut request = [0; 4];
     client.read_exact(&mut request)?;
     let host = match request[3] {
@@ -94,27 +134,34 @@ fn serve_socks(mut client: TcpStream, heads: &Mutex<Vec<String>>) -> io::Result<
             client.read_exact(&mut ip)?;
             Ipv4Addr::from(ip).to_string()
         }
-        _ => {
-            let mut length = [0];
-            client.read_exact(&mut length)?;
-            let mut name = vec![0; length[0].into()];
-            client.read_exact(&mut name)?;
-            String::from_utf8_lossy(&name).into_owned()
-        }
+        _ => read_text(&mut client)?,
     };
     let mut port = [0; 2];
     client.read_exact(&mut port)?;
     let server = format!("{host}:{}", u16::from_be_bytes(port));
     heads.lock().unwrap().push(server.clone());
+    if code != 0 {
+        return client.write_all(&[5, code, 0, 1, 0, 0, 0, 0, 0, 0]);
+    }
     let server = TcpStream::connect(server)?;
     client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
     relay(client, server)
 }
 
+/// A text with its length before it.
+fn read_text(client: &mut TcpStream) -> io::Result<String> {
+    let mut length = [0];
+    client.read_exact(&mut length)?;
+    let mut text = vec![0; length[0].into()];
+    client.read_exact(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
 fn read_head(client: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
+    // What begins like TLS has no such end.
+    while !head.ends_with(b"\r\n\r\n") && head.first() != Some(&0x16) {
         client.read_exact(&mut byte)?;
         head.push(byte[0]);
     }

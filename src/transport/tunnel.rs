@@ -1,0 +1,201 @@
+//! A way through a proxy that sees nothing of what passes: `CONNECT` (RFC 9110 §9.3.6) and SOCKS 5 (RFC 1928).
+//!
+//! What a proxy is told about itself (its credentials) and what the server is told never mix: a `CONNECT` carries nothing
+//! of the user's but the host wanted, and a server never sees `Proxy-Authorization`.
+
+use super::Trouble;
+use super::connect::Dialer;
+use super::connection::HEADERS;
+use super::hop::{Hop, Speaks};
+use super::socket::{Budget, Line, Socket, Stream};
+use crate::error::{Error, Kind};
+use crate::formats::challenges::Challenges;
+use crate::plan::{Origin, bare_host};
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use tokio_socks::Error as SocksError;
+use tokio_socks::tcp::Socks5Stream;
+
+/// How credentials for a proxy are given.
+const CREDENTIALS: &str = "write them into the URL of the proxy: http://USER:PASSWORD@HOST:PORT";
+
+/// Has the proxy connect `line` to the server.
+///
+/// # Errors
+/// `Fatal` for a refusal that asking again cannot change.
+pub(super) async fn through(hop: &Hop, line: Line, to: &Origin, dialer: &Dialer) -> Result<Line, Trouble> {
+    match hop.speaks {
+        Speaks::Http | Speaks::Https => connect(hop, line, to).await,
+        Speaks::Socks { lookup: false } => socks(hop, line, to, bare_host(&to.host)).await,
+        Speaks::Socks { lookup: true } => socks(hop, line, to, &looked_up(to, dialer).await?).await,
+    }
+}
+
+async fn connect(hop: &Hop, line: Line, to: &Origin) -> Result<Line, Trouble> {
+    let authority = format!("{}:{}", to.host, to.port);
+    let mut request = Request::connect(authority.as_str()).header(header::HOST, authority.as_str());
+    if let Some(authorization) = hop.authorization() {
+        request = request.header(header::PROXY_AUTHORIZATION, authorization);
+    }
+    let request = request.body(Empty::<Bytes>::new());
+    let request =
+        request.map_err(|_| Trouble::Fatal(Error::usage(format!("{to} cannot be asked of a proxy"))))?;
+
+    let socket = Socket { stream: Stream::Plain(line), budget: Budget::default() };
+    socket.budget.for_head();
+    let of_proxy = |error: hyper::Error| Trouble::from_proxy(hop.host(), &error);
+    let (mut sender, machine) =
+        http1::Builder::new().max_headers(HEADERS).handshake(socket).await.map_err(of_proxy)?;
+    let mut machine = pin!(machine.without_shutdown());
+    let mut ended = None;
+    let answered = {
+        let mut asking = pin!(sender.send_request(request));
+        poll_fn(|cx| {
+            if ended.is_none()
+                && let Poll::Ready(end) = machine.as_mut().poll(cx)
+            {
+                ended = Some(end);
+            }
+            asking.as_mut().poll(cx)
+        })
+        .await
+    };
+    let answer = match (answered, &ended) {
+        (Ok(answer), _) => answer,
+        // Where the machine broke before it had taken the request, it alone knows why.
+        (Err(error), Some(Err(fault))) if error.is_canceled() => {
+            return Err(Trouble::from_proxy(hop.host(), fault));
+        }
+        (Err(error), _) => return Err(of_proxy(error)),
+    };
+    if !answer.status().is_success() {
+        return Err(refused(hop, to, answer.status(), answer.headers()));
+    }
+    drop(answer);
+    let ended = match ended {
+        Some(ended) => ended,
+        None => machine.await,
+    };
+    let parts = ended.map_err(of_proxy)?;
+    match parts.io.stream {
+        // A server speaks when it was spoken to, and through this tunnel nothing was said yet.
+        Stream::Plain(line) if parts.read_buf.is_empty() => Ok(line),
+        _ => Err(Trouble::Nonsense(format!("the proxy {} says more than it was asked", hop.host()))),
+    }
+}
+
+/// The meaning of an answer to `CONNECT` that is no tunnel.
+fn refused(hop: &Hop, to: &Origin, status: StatusCode, headers: &HeaderMap) -> Trouble {
+    let (proxy, server, code) = (hop.host(), &to.host, status.as_u16());
+    Trouble::Fatal(match code {
+        407 => credentials_wanted(hop, headers),
+        401 | 403 => {
+            Error::new(Kind::Auth, format!("the proxy {proxy} forbids a connection to {server} ({code})"))
+                .with_hint(
+                    "ask the one who runs the proxy; hosts that need no proxy are named with --noproxy",
+                )
+        }
+        404 | 405 | 501 => {
+            Error::new(Kind::Http, format!("the proxy {proxy} makes no tunnels to {server} ({code})"))
+                .with_hint("is it a proxy at all? a proxy for http URLs only cannot be used for https")
+        }
+        500.. => {
+            let cause = format!("the proxy {proxy} did not connect to {server} ({code})");
+            return Trouble::Broken(cause);
+        }
+        _ => Error::new(Kind::Http, format!("the proxy {proxy} refuses a connection to {server} ({code})")),
+    })
+}
+
+/// What a proxy means by 407, which no credentials of another kind change.
+pub(super) fn credentials_wanted(hop: &Hop, headers: &HeaderMap) -> Error {
+    let wanted = Challenges::read(headers, &header::PROXY_AUTHENTICATE);
+    let proxy = hop.host();
+    match wanted.in_words().filter(|_| !wanted.has("Basic")) {
+        Some(wanted) => Error::new(Kind::Auth, format!("the proxy {proxy} wants {wanted} authentication (407)"))
+            .with_hint("haul gives a proxy a name and a password by Basic only; a proxy of your own in between may speak the rest"),
+        None if hop.login.is_some() => {
+            Error::new(Kind::Auth, format!("the proxy {proxy} wants other credentials (407)")).with_hint(CREDENTIALS)
+        }
+        None => Error::new(Kind::Auth, format!("the proxy {proxy} wants credentials (407)")).with_hint(CREDENTIALS),
+    }
+}
+
+async fn socks(hop: &Hop, line: Line, to: &Origin, host: &str) -> Result<Line, Trouble> {
+    let target = (host, to.port);
+    let connected = match &hop.login {
+        None => Socks5Stream::connect_with_socket(line, target).await,
+        Some(login) => {
+            Socks5Stream::connect_with_password_and_socket(line, target, &login.user, &login.password).await
+        }
+    };
+    match connected {
+        Ok(stream) => Ok(stream.into_inner()),
+        Err(error) => Err(socks_refused(hop, to, &error)),
+    }
+}
+
+/// What a SOCKS proxy answers, in words (RFC 1928 §6, RFC 1929 §2).
+fn socks_refused(hop: &Hop, to: &Origin, error: &SocksError) -> Trouble {
+    let (proxy, server) = (hop.host(), &to.host);
+    let broken = |why: &str| Trouble::Broken(format!("the proxy {proxy} did not connect to {server}: {why}"));
+    let denied = |cause: String, hint: &str| Trouble::Fatal(Error::new(Kind::Auth, cause).with_hint(hint));
+    let strange = |why: &str| Trouble::Fatal(Error::new(Kind::Http, format!("the proxy {proxy} {why}")));
+    let credentials = "write them into the URL of the proxy: socks5h://USER:PASSWORD@HOST:PORT";
+    match error {
+        SocksError::PasswordAuthFailure(_) => {
+            denied(format!("the proxy {proxy} does not accept the user name and password"), credentials)
+        }
+        SocksError::NoAcceptableAuthMethods | SocksError::AuthorizationRequired if hop.login.is_none() => {
+            denied(format!("the proxy {proxy} wants credentials"), credentials)
+        }
+        SocksError::NoAcceptableAuthMethods | SocksError::UnknownAuthMethod if hop.login.is_some() => denied(
+            format!("the proxy {proxy} takes no user name and password"),
+            "SOCKS 5 knows other ways to say who asks; haul knows only this one",
+        ),
+        SocksError::ConnectionNotAllowedByRuleset => denied(
+            format!("the proxy {proxy} forbids a connection to {server}"),
+            "ask the one who runs the proxy; hosts that need no proxy are named with --noproxy",
+        ),
+        SocksError::GeneralSocksServerFailure => broken("it failed, and does not say at what"),
+        SocksError::NetworkUnreachable => broken("the network cannot be reached from there"),
+        SocksError::HostUnreachable => {
+            broken("the host cannot be reached from there, or its name is not known")
+        }
+        SocksError::ConnectionRefused => broken("the server refused the connection"),
+        SocksError::TtlExpired => broken("the way there takes too long"),
+        SocksError::CommandNotSupported => strange("makes no connections to servers"),
+        SocksError::AddressTypeNotSupported => match hop.speaks {
+            Speaks::Socks { lookup: false } => Trouble::Fatal(
+                Error::new(Kind::Http, format!("the proxy {proxy} does not look up names"))
+                    .with_hint("with socks5:// names are looked up here"),
+            ),
+            _ => strange("does not know addresses of this kind"),
+        },
+        SocksError::InvalidResponseVersion => Trouble::Fatal(
+            Error::new(Kind::Http, format!("the proxy {proxy} does not speak SOCKS 5"))
+                .with_hint("a proxy that speaks http is written as http://HOST:PORT"),
+        ),
+        SocksError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Trouble::Broken(format!("the proxy {proxy} hung up; is it one that speaks SOCKS 5?"))
+        }
+        SocksError::Io(error) => broken(&crate::error::plain(error)),
+        SocksError::InvalidTargetAddress(_) => {
+            Trouble::Fatal(Error::usage(format!("{server} is too long a name for SOCKS 5")))
+        }
+        _ => strange("answers what SOCKS 5 does not know"),
+    }
+}
+
+async fn looked_up(to: &Origin, dialer: &Dialer) -> Result<String, Trouble> {
+    let addresses = dialer.addresses(&to.host, to.port).await?;
+    // Only one can be named, and more proxies reach IPv4 than IPv6.
+    let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+    let address = address.ok_or_else(|| Trouble::Broken(format!("{} has no address", to.host)))?;
+    Ok(address.ip().to_string())
+}
