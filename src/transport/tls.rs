@@ -1,12 +1,14 @@
 //! TLS: one configuration for all connections of a run.
 
+use super::trouble::is_self_signed;
 use crate::error::{Error, Kind, plain};
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use std::fs::File;
 use std::io::Read as _;
@@ -51,8 +53,10 @@ pub(super) fn configuration(
             Some(path) => certificates("--cacert", path, &pem_file("--cacert", path)?)?,
             None => Vec::new(),
         };
-        let verifier = Verifier::new_with_extra_roots(extra, provider).map_err(|error| unusable(&error))?;
-        builder.with_custom_certificate_verifier(Arc::new(verifier))
+        let judge = Verifier::new_with_extra_roots(extra.clone(), provider);
+        let judge = judge
+            .map_err(|error| if extra.is_empty() { nobody_trusted(&error) } else { unusable(&error) })?;
+        builder.with_custom_certificate_verifier(Arc::new(Trusting { judge, given: extra }))
     };
     let mut configuration = match identity {
         None => builder.with_no_client_auth(),
@@ -69,6 +73,16 @@ pub(super) fn configuration(
 
 fn unusable(error: &rustls::Error) -> Error {
     Error::new(Kind::Tls, format!("TLS cannot be set up: {error}"))
+}
+
+/// The platform names no authority, which a container without certificates comes to.
+fn nobody_trusted(error: &rustls::Error) -> Error {
+    if !matches!(error, rustls::Error::General(_)) {
+        return unusable(error);
+    }
+    Error::new(Kind::Tls, "this machine has no certificates of authorities that servers could be trusted by").with_hint(
+        "install the package ca-certificates, or name a file of certificates with --cacert FILE or SSL_CERT_FILE",
+    )
 }
 
 fn unreadable(flag: &str, path: &Path, why: &str) -> Error {
@@ -103,6 +117,68 @@ fn private_key(flag: &str, path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'s
         }
         _ => unreadable(flag, path, "what should be a private key is damaged"),
     })
+}
+
+/// The platform's judgement, and beside it the certificates that the user named: a server that shows exactly one of these
+/// needs nobody to vouch for it.
+#[derive(Debug)]
+struct Trusting {
+    judge: Verifier,
+    given: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let judged = self.judge.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        match &judged {
+            // The dates are looked at first, so they are right where the issuer is all that is objected to.
+            Err(rustls::Error::InvalidCertificate(objection))
+                if is_about_issuer(objection) && self.given.contains(end_entity) =>
+            {
+                rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            _ => judged,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.judge.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.judge.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.judge.supported_verify_schemes()
+    }
+}
+
+/// An objection to who signed a certificate, and to nothing else.
+fn is_about_issuer(objection: &CertificateError) -> bool {
+    match objection {
+        CertificateError::UnknownIssuer => true,
+        CertificateError::Other(other) => is_self_signed(other),
+        _ => false,
+    }
 }
 
 /// `--insecure`: the traffic is encrypted, but nobody knows to whom.

@@ -6,7 +6,10 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::support::tls::{common_name_only, expired, for_clients_only, not_yet_valid, self_signed};
+use crate::support::proxy::Proxy as Raw;
+use crate::support::tls::{
+    common_name_only, expired, for_clients_only, not_yet_valid, of_its_own, self_signed,
+};
 use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(121, 8);
@@ -278,4 +281,91 @@ fn whoever_is_named_later_is_told_who_asks_all_the_same() {
     let connection =
         |path: &str| target.requests().iter().find(|record| record.path() == path).unwrap().connection;
     assert_ne!(connection("/real"), connection("/three"), "{}", target.describe());
+}
+
+#[test]
+fn a_certificate_that_is_named_is_trusted_as_exactly_that_certificate() {
+    let authority = Authority::new();
+    let other = of_its_own(HERE, |_| {});
+    let table = [
+        ("self-signed", of_its_own(HERE, |_| {}), None, ""),
+        ("of an authority that is not named", authority.config_and_pem_with(HERE, |_| {}), None, ""),
+        ("another name", of_its_own(&["example.org"], |_| {}), Some(7), "example.org"),
+        ("expired", of_its_own(HERE, expired), Some(7), "expired"),
+        ("not yet valid", of_its_own(HERE, not_yet_valid), Some(7), "not valid yet"),
+        ("expired, of an authority", authority.config_and_pem_with(HERE, expired), Some(7), "expired"),
+        (
+            "another name, of an authority",
+            authority.config_and_pem_with(&["example.org"], |_| {}),
+            Some(7),
+            "example.org",
+        ),
+        ("not the one that is named", (of_its_own(HERE, |_| {}).0, other.1), Some(7), "self-signed"),
+    ];
+    for (what, (config, pem), code, said) in table {
+        let server = Server::serve(PAYLOAD).tls(config).start();
+        let sandbox = Sandbox::new();
+        let named = sandbox.root().join("server.pem");
+        std::fs::write(&named, pem).unwrap();
+        let outcome = sandbox.haul().arg("--cacert").arg(named).arg(server.url("/file.bin")).run();
+        assert_eq!(outcome.code, Some(code.unwrap_or(0)), "{what}: {outcome}");
+        outcome.assert_says(said);
+        assert_eq!(server.requests().is_empty(), code.is_some(), "{what}");
+    }
+}
+
+#[test]
+fn what_stands_in_the_way_of_tls_is_said_in_words() {
+    let alert = |code: u8| -> &'static [u8] { Box::leak(Box::new([0x15, 3, 3, 0, 2, 2, code])) };
+    let table: [(&[u8], &str); 7] = [
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "http://"),
+        (b"SSH-2.0-OpenSSH_9.9\r\n", "does not speak TLS"),
+        (alert(40), "cipher suites"),
+        (alert(70), "too old"),
+        (alert(71), "cipher suites"),
+        (alert(112), "knows no host of this name"),
+        (alert(116), "--cert FILE"),
+    ];
+    for (answer, said) in table {
+        let server = Raw::answering(answer);
+        let sandbox = Sandbox::new();
+        let outcome = sandbox.haul().arg(format!("https://127.0.0.1:{}/file.bin", server.port())).run();
+        outcome.assert_failed(7).assert_says(said);
+        assert_eq!(server.heads().len(), 1, "{outcome}");
+        assert!(!outcome.said().contains("InvalidContentType"), "{outcome}");
+        sandbox.assert_empty();
+    }
+}
+
+#[test]
+fn a_server_that_wants_tls_is_told_from_one_that_talks_nonsense() {
+    let server = Server::serve(PAYLOAD).tls(Authority::new().config(HERE)).start();
+    let sandbox = Sandbox::new();
+    let url = server.url("/file.bin").replace("https:", "http:");
+    let outcome = sandbox.haul().arg(url).run();
+    outcome.assert_failed(7).assert_says("speaks TLS").assert_says("https://");
+    assert_eq!(server.connections(), 1);
+    sandbox.assert_empty();
+}
+
+#[test]
+fn a_machine_without_authorities_is_told_how_to_get_them() {
+    let authority = Authority::new();
+    let server = Server::serve(PAYLOAD).tls(authority.config(HERE)).start();
+    let sandbox = Sandbox::new();
+    let ca = authority.write_to(&sandbox);
+    let haul = || {
+        let nowhere = sandbox.path("nowhere");
+        sandbox
+            .haul()
+            .env("SSL_CERT_FILE", &nowhere)
+            .env("SSL_CERT_DIR", &nowhere)
+            .arg(server.url("/file.bin"))
+    };
+    let outcome = haul().run();
+    outcome.assert_failed(7);
+    for way in ["ca-certificates", "SSL_CERT_FILE", "--cacert FILE"] {
+        outcome.assert_says(way);
+    }
+    haul().arg("--cacert").arg(&ca).run().assert_ok();
 }

@@ -91,11 +91,20 @@ impl Authority {
         names: &[&str],
         spoil: impl FnOnce(&mut CertificateParams),
     ) -> Arc<ServerConfig> {
+        self.config_and_pem_with(names, spoil).0
+    }
+
+    /// With the certificate the text of its file.
+    pub(crate) fn config_and_pem_with(
+        &self,
+        names: &[&str],
+        spoil: impl FnOnce(&mut CertificateParams),
+    ) -> (Arc<ServerConfig>, String) {
         let mut params = server_params(names);
         spoil(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        config_of(certificate.der().clone(), &key, None)
+        (config_of(certificate.der().clone(), &key, None), certificate.pem())
     }
 }
 
@@ -103,6 +112,21 @@ pub(crate) fn self_signed(names: &[&str]) -> Arc<ServerConfig> {
     let key = KeyPair::generate().unwrap();
     let certificate = server_params(names).self_signed(&key).unwrap();
     config_of(certificate.der().clone(), &key, None)
+}
+
+/// A certificate that nobody else has signed, as `openssl req -x509` makes it: one that may sign others. With it the text
+/// of its file.
+pub(crate) fn of_its_own(
+    names: &[&str],
+    spoil: impl FnOnce(&mut CertificateParams),
+) -> (Arc<ServerConfig>, String) {
+    let mut params = server_params(names);
+    params.extended_key_usages.clear();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    spoil(&mut params);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    (config_of(certificate.der().clone(), &key, None), certificate.pem())
 }
 
 pub(crate) fn expired(params: &mut CertificateParams) {
