@@ -10,6 +10,7 @@ use crate::formats::{content_disposition, escape, input_list, metalink, retry_af
 use crate::manifest::Raw;
 use crate::plan::answer::Answer;
 use crate::plan::byte_range::ContentRange;
+use crate::plan::packing::Packing;
 use crate::plan::representation::{EntityTag, Representation, Validators};
 use crate::plan::verdict::{Asked, Verdict, judge};
 use crate::plan::{Address, ByteRange, RangeSet};
@@ -217,23 +218,25 @@ pub fn verdict(bytes: &[u8]) {
         if_range: choice & 16 != 0,
         digest_expected: choice & 32 != 0,
         length_expected: (choice & 64 != 0).then_some(1000),
+        packing: None,
     };
     match judge(&asked, known.as_ref(), &answer) {
         Verdict::Partial { stated, representation } => {
             assert_eq!(answer.status, StatusCode::PARTIAL_CONTENT);
             assert!(asked.range.is_some_and(|wanted| stated.contains(wanted.start())));
             assert!(representation.complete_length.is_none_or(|length| stated.end() <= length));
-            assert!(answer.coding.is_none() && !answer.is_multipart());
+            assert!(!answer.is_multipart());
+            assert_bare(&asked, &answer);
             assert_expected(&asked, &representation);
-            assert_same(known.as_ref(), &representation);
+            assert_same(&asked, known.as_ref(), &representation);
         }
         Verdict::Whole { representation, .. } => {
             assert_eq!(answer.status, StatusCode::OK);
-            assert!(answer.coding.is_none());
+            assert_bare(&asked, &answer);
             assert_expected(&asked, &representation);
             let stated = representation.complete_length.is_some();
             assert!(stated || known.is_some() || asked.length_expected.is_none());
-            assert_same(known.as_ref(), &representation);
+            assert_same(&asked, known.as_ref(), &representation);
         }
         Verdict::Empty { representation } => {
             assert_eq!((answer.status.as_u16(), representation.complete_length), (416, Some(0)));
@@ -248,9 +251,21 @@ fn assert_expected(asked: &Asked, seen: &Representation) {
     assert!(lengths.is_none_or(|(expected, stated)| expected == stated), "{lengths:?}");
 }
 
-/// Nothing that was taken contradicts what was known.
-fn assert_same(known: Option<&Representation>, seen: &Representation) {
-    if let Some(known) = known {
+/// Nothing is decoded, and a coding is taken only where it is the file's own, or a digest proves the bytes.
+fn assert_bare(asked: &Asked, answer: &Answer) {
+    let own = || answer.media_type.as_deref().and_then(Packing::of_media).is_some();
+    assert!(answer.transfer_coding.is_none());
+    assert!(answer.coding.is_none() || asked.digest_expected || own());
+}
+
+/// Nothing that was taken contradicts what was known, but for the validators where a digest proves the bytes.
+fn assert_same(asked: &Asked, known: Option<&Representation>, seen: &Representation) {
+    let proven = |known: &Representation| {
+        asked.digest_expected
+            && known.complete_length.is_some()
+            && known.complete_length == seen.complete_length
+    };
+    if let Some(known) = known.filter(|known| !proven(known)) {
         assert_eq!(known.contradicted_by(seen), None);
     }
 }

@@ -47,6 +47,7 @@ impl Rehearsal {
             stall: Duration::from_secs(30),
             digest_expected: false,
             length_expected: None,
+            packing: None,
             in_order: false,
             window: None,
             may_restart: true,

@@ -103,6 +103,7 @@ fn refusal(answer: &Answer) -> Error {
         stall: Duration::MAX,
         digest_expected: false,
         length_expected: None,
+        packing: None,
         in_order: false,
         window: None,
         may_restart: false,

@@ -90,9 +90,10 @@ async fn open(
     ask: &Ask,
 ) -> Result<Option<(Body, Permit, Option<u64>)>, Trouble> {
     let range = if ask.ranged { ask.wanted.to_header() } else { None };
-    let Reply { status, headers, body, .. } =
+    let Reply { status, headers, body, address } =
         shared.requesters[ask.source].get(range.as_deref(), ask.if_range.as_deref()).await?;
-    let answer = Answer::read(status, &headers, Clock::date());
+    let mut answer = Answer::read(status, &headers, Clock::date());
+    answer.without_if_range = address.is_signed();
     let body_length = answer.content_length;
     let (reply, ruling) = oneshot::channel();
     if shared.questions.send(Box::new(Question { id, answer, reply })).await.is_err() {

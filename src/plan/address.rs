@@ -172,6 +172,12 @@ impl Address {
         format!("{url}?keyed-{salt}-{}", hexadecimal(&hash[..16]))
     }
 
+    /// Whether the query carries a signature. Some endpoints that check one count headers that were not signed, too, and
+    /// refuse a request for them.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.0.query_pairs().any(|(name, value)| !value.is_empty() && redaction::is_signing(&name))
+    }
+
     /// Whether the URL carries a secret that a record of it leaves out.
     #[cfg(feature = "cli")]
     pub(crate) fn has_secret(&self) -> bool {

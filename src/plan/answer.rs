@@ -31,6 +31,10 @@ pub(crate) struct Answer {
     pub(crate) content_length: Option<u64>,
     /// The Content-Encoding, where it is another than `identity`.
     pub(crate) coding: Option<String>,
+    /// The Transfer-Encoding, where it is another than `chunked`: would be saved as if it were the file.
+    pub(crate) transfer_coding: Option<String>,
+    /// The request went to a signed URL, so that `If-Range` was left out of it.
+    pub(crate) without_if_range: bool,
     /// The media type without its parameters, in lower case.
     pub(crate) media_type: Option<String>,
     pub(crate) validators: Validators,
@@ -51,7 +55,9 @@ impl Answer {
             content_length: text(headers, &header::CONTENT_LENGTH)
                 .filter(|_| !headers.contains_key(header::TRANSFER_ENCODING))
                 .and_then(|value| number(value).ok()),
-            coding: coding(headers),
+            coding: coding(headers, &header::CONTENT_ENCODING, "identity"),
+            transfer_coding: coding(headers, &header::TRANSFER_ENCODING, "chunked"),
+            without_if_range: false,
             media_type: text(headers, &header::CONTENT_TYPE)
                 .map(|value| value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase()),
             validators: validators(headers, now),
@@ -91,17 +97,12 @@ fn content_range(headers: &HeaderMap) -> Field<ContentRange> {
     }
 }
 
-fn coding(headers: &HeaderMap) -> Option<String> {
-    let named = |name: &HeaderName, harmless: &str| {
-        let values = headers.get_all(name).iter();
-        values
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase())
-            .filter(|coding| !coding.is_empty() && coding != harmless)
-            .collect::<Vec<_>>()
-    };
-    let mut codings = named(&header::CONTENT_ENCODING, "identity");
-    // Chunks are undone below; any other transfer coding would be saved as if it were the file.
-    codings.extend(named(&header::TRANSFER_ENCODING, "chunked"));
+fn coding(headers: &HeaderMap, name: &HeaderName, harmless: &str) -> Option<String> {
+    let values = headers.get_all(name).iter();
+    let codings: Vec<_> = values
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase())
+        .filter(|coding| !coding.is_empty() && coding != harmless)
+        .collect();
     (!codings.is_empty()).then(|| codings.join(", "))
 }
 
@@ -176,8 +177,8 @@ pub(crate) mod tests {
     #[test]
     fn a_transfer_coding_overrides_the_length_and_only_chunks_are_undone() {
         let chunked = answer(200, &[("transfer-encoding", "chunked"), ("content-length", "5")]);
-        assert_eq!((chunked.content_length, chunked.coding), (None, None));
-        assert!(answer(200, &[("transfer-encoding", "gzip, chunked")]).coding.is_some());
+        assert_eq!((chunked.content_length, chunked.transfer_coding), (None, None));
+        assert!(answer(200, &[("transfer-encoding", "gzip, chunked")]).transfer_coding.is_some());
     }
 
     const RECEIVED: u64 = 1_700_000_000; // Tue, 14 Nov 2023 22:13:20 GMT

@@ -11,6 +11,7 @@ pub(crate) mod byte_range;
 pub(crate) mod concurrency;
 pub(crate) mod meter;
 pub(crate) mod pace;
+pub(crate) mod packing;
 mod range_set;
 pub(crate) mod representation;
 pub(crate) mod retry;

@@ -187,6 +187,11 @@ impl Sources {
         self.all[source].not_before.saturating_sub(now)
     }
 
+    /// Whether there is nobody to ask but the lead.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.all.iter().filter(|source| !source.dropped).count() <= 1
+    }
+
     /// Whether the lead is left alone for a while.
     pub(crate) fn lead_rests(&self, now: Moment) -> bool {
         now < self.all[self.lead].not_before

@@ -8,6 +8,7 @@ use super::answer::Answer;
 use super::concurrency::{Allowance, Concurrency, HIGHEST, Sample};
 use super::meter::Meter;
 use super::pace::Binding;
+use super::packing::Packing;
 use super::representation::Representation;
 use super::retry::{Decision, Retry, RetryPolicy, Setback};
 use super::segment::{self, Prey, Situation};
@@ -23,6 +24,7 @@ mod failing;
 mod happened;
 mod hedging;
 mod helping;
+mod refusing;
 mod relieving;
 
 /// What a transfer may do.
@@ -41,6 +43,8 @@ pub(crate) struct Policy {
     pub(crate) digest_expected: bool,
     /// How many bytes the file has, according to whoever named it.
     pub(crate) length_expected: Option<u64>,
+    /// What the file is packed in by its name.
+    pub(crate) packing: Option<Packing>,
     /// Somebody follows the contiguous front.
     pub(crate) in_order: bool,
     /// Nothing is asked for further than this beyond the front (a pipe with bounded memory).
@@ -281,6 +285,19 @@ pub(crate) struct AttemptView {
     pub(crate) stalled: bool,
 }
 
+/// How much less is asked of a server that refuses ranges of a file.
+#[derive(Clone, Copy, Debug, Default)]
+struct Less {
+    /// The first ranged request was asked once more without a range.
+    plain_asked: bool,
+    /// That request is under way, or about to be.
+    plain: bool,
+    /// Refusals of a range since bytes last came, with nobody else being served.
+    refusals: u32,
+    /// No range is longer than this any more.
+    longest: Option<u64>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Transfer {
@@ -324,6 +341,9 @@ pub(crate) struct Transfer {
     connection_rate: Option<f64>,
     sources: Sources,
     range_worked: bool,
+    /// Ranges were refused or of no use, so that one answer serves everything.
+    ranges_refused: bool,
+    less: Less,
     restarted: bool,
     announcements: VecDeque<Announcement>,
     discard: Option<String>,
@@ -364,7 +384,8 @@ impl Transfer {
     /// A transfer of which nothing is known.
     pub(crate) fn new(policy: Policy) -> Self {
         Self {
-            stage: Stage::Probing { ranged: true },
+            // One connection is one request for everything: a link may be good for no more.
+            stage: Stage::Probing { ranged: policy.connections.most() > 1 },
             known: None,
             begun: false,
             making: false,
@@ -388,6 +409,8 @@ impl Transfer {
             look_for_collapsed: Moment::ZERO,
             sources: Sources::new(policy.sources),
             range_worked: false,
+            ranges_refused: false,
+            less: Less::default(),
             restarted: false,
             announcements: VecDeque::new(),
             discard: None,

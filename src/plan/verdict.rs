@@ -6,6 +6,7 @@
 use super::ByteRange;
 use super::answer::{Answer, Field};
 use super::byte_range::ContentRange;
+use super::packing::Packing;
 use super::representation::Representation;
 use http::StatusCode;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub(crate) struct Asked {
     pub(crate) digest_expected: bool,
     /// How many bytes the file has, according to whoever named it.
     pub(crate) length_expected: Option<u64>,
+    /// What the file is packed in by its name: a content coding of that kind is its own.
+    pub(crate) packing: Option<Packing>,
 }
 
 /// What the answer allows.
@@ -42,6 +45,10 @@ pub(crate) enum Verdict {
 pub(crate) enum Refusal {
     /// The server has another version than the one that was expected.
     Changed(String),
+    /// A file of the same length under another validator: a new version, or another of several servers behind one name.
+    OtherVersion(String),
+    /// A 200 that holds a part of the file.
+    NotWhole(String),
     /// What the answer says cannot be of the same version, although its strong validator says that it is: one of
     /// the two is a lie, and nothing that is known is worth giving up for it.
     Contradiction(String),
@@ -111,7 +118,7 @@ fn partial(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Re
     let Some(wanted) = asked.range else {
         return Err(Refusal::Unusable("a 206 to a request for everything".to_owned()));
     };
-    refuse_coding(answer)?;
+    refuse_coding(asked, answer)?;
     if answer.is_multipart() {
         return Err(unusable("a 206 in several parts to a request for one"));
     }
@@ -143,7 +150,7 @@ fn partial(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Re
     };
     refuse_another_length(asked, &seen)?;
     if let Some(known) = known {
-        refuse_contradiction(known, &seen, answer)?;
+        refuse_contradiction(asked, known, &seen, answer)?;
         refuse_unproven(asked, known, &seen)?;
     }
     Ok(Verdict::Partial { stated, representation: seen })
@@ -158,9 +165,10 @@ fn refuse_unproven(asked: &Asked, known: &Representation, seen: &Representation)
     if proven { Ok(()) } else { Err(unusable("a 206 that does not show which version it is of")) }
 }
 
-/// 200: a whole representation. A Content-Range has no meaning on it (RFC 9110 §14.4).
+/// 200: a whole representation.
 fn whole(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Result<Verdict, Refusal> {
-    refuse_coding(answer)?;
+    refuse_coding(asked, answer)?;
+    refuse_part(asked, answer)?;
     let seen = Representation {
         complete_length: answer.content_length,
         validators: answer.validators.clone(),
@@ -171,8 +179,12 @@ fn whole(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Resu
         refuse_no_length(asked, &seen)?;
         return Ok(Verdict::Whole { representation: seen, same: false });
     };
-    refuse_contradiction(known, &seen, answer)?;
     let same = known.validators.strongly_equal(&seen.validators);
+    if !same && asked.digest_expected && asked.if_range && asked.range.is_some() && is_as_long(known, &seen) {
+        // Another server of the same name: its ranges may be joined, for the digest proves them.
+        return Err(Refusal::IfRangeIgnored);
+    }
+    refuse_contradiction(asked, known, &seen, answer)?;
     if !same && known.complete_length.is_some() && seen.complete_length.is_none() {
         // Neither its version nor its end could be told: not worth a byte of what is known.
         return Err(unusable("a 200 that shows neither which version it is of nor how long it is"));
@@ -232,11 +244,54 @@ fn refuse_no_length(asked: &Asked, seen: &Representation) -> Result<(), Refusal>
     }
 }
 
-fn refuse_coding(answer: &Answer) -> Result<(), Refusal> {
-    answer.coding.as_ref().map_or(Ok(()), |coding| Err(Refusal::Coded(coding.clone())))
+/// A content coding is refused (haul never decodes), unless it is the file's own: what is published packed is saved packed,
+/// and a digest proves the bytes whatever they are called. A transfer coding is never the file's.
+fn refuse_coding(asked: &Asked, answer: &Answer) -> Result<(), Refusal> {
+    if let Some(coding) = &answer.transfer_coding {
+        return Err(Refusal::Coded(coding.clone()));
+    }
+    let Some(coding) = &answer.coding else {
+        return Ok(());
+    };
+    let by_media = || answer.media_type.as_deref().and_then(Packing::of_media);
+    let own = Packing::of_coding(coding)
+        .is_some_and(|packing| asked.packing == Some(packing) || by_media() == Some(packing));
+    if own || asked.digest_expected { Ok(()) } else { Err(Refusal::Coded(coding.clone())) }
+}
+
+/// A Content-Range has no meaning on a 200 (RFC 9110 §14.4), but a server that sends one has most likely sent the range: what
+/// it states is evidence against a whole file.
+fn refuse_part(asked: &Asked, answer: &Answer) -> Result<(), Refusal> {
+    let why = match &answer.content_range {
+        Field::Absent => return Ok(()),
+        Field::Given(ContentRange::Satisfied { range, complete_length }) => {
+            let everything = range.start() == 0 && *complete_length == Some(range.end());
+            let length = answer.content_length;
+            let whole = everything && length.is_none_or(|length| length == range.len());
+            if whole || (length.is_some() && length == *complete_length) {
+                return Ok(());
+            }
+            match complete_length {
+                Some(complete) => {
+                    format!("a 200 that states {} of {complete} bytes and not the whole file", range.len())
+                }
+                None => format!("a 200 that states {} bytes of a file and not the whole", range.len()),
+            }
+        }
+        // What cannot be read says nothing of an answer that is whole anyway.
+        _ if asked.range.is_none() => return Ok(()),
+        _ => "a 200 with a Content-Range".to_owned(),
+    };
+    Err(Refusal::NotWhole(why))
+}
+
+/// Whether both state one and the same length.
+fn is_as_long(known: &Representation, seen: &Representation) -> bool {
+    known.complete_length.is_some() && known.complete_length == seen.complete_length
 }
 
 fn refuse_contradiction(
+    asked: &Asked,
     known: &Representation,
     seen: &Representation,
     answer: &Answer,
@@ -261,7 +316,11 @@ fn refuse_contradiction(
                 .to_owned(),
         ));
     }
-    Err(Refusal::Changed(difference))
+    if !is_as_long(known, seen) {
+        return Err(Refusal::Changed(difference));
+    }
+    // A digest proves what is joined, whatever each of several servers calls its version.
+    if asked.digest_expected { Ok(()) } else { Err(Refusal::OtherVersion(difference)) }
 }
 
 fn unusable(why: &str) -> Refusal {
@@ -294,6 +353,7 @@ mod tests {
             if_range: true,
             digest_expected: false,
             length_expected: None,
+            packing: None,
         }
     }
 
@@ -364,8 +424,14 @@ mod tests {
     #[test]
     fn another_tag_or_length_is_a_change() {
         let range = ("content-range", "bytes 100-199/1000");
-        assert!(matches!(refusal(judged(206, &[range, ("etag", "\"v2\"")])), Refusal::Changed(_)));
-        assert!(matches!(refusal(judged(206, &[range, ("etag", "W/\"v1\"")])), Refusal::Changed(_)));
+        for other in ["\"v2\"", "W/\"v1\""] {
+            let answer = answer(206, &[range, ("etag", other)]);
+            let judged = |asked| judge(&asked, Some(&known()), &answer);
+            assert!(matches!(refusal(judged(asked(100, 200))), Refusal::OtherVersion(_)));
+            // Several servers, each with a tag of its own for the same bytes: the digest proves what is joined.
+            let proven = Asked { digest_expected: true, ..asked(100, 200) };
+            assert!(stated(&judged(proven)).is_some());
+        }
         let longer = ("content-range", "bytes 100-199/1001");
         assert!(matches!(refusal(judged(206, &[longer])), Refusal::Changed(_)));
         let lying = refusal(judged(206, &[longer, ("etag", "\"v1\"")]));
@@ -373,6 +439,63 @@ mod tests {
         let shorter = refusal(judged(200, &[("content-length", "500"), ("etag", "\"v1\"")]));
         assert!(matches!(shorter, Refusal::Contradiction(_)));
         assert!(matches!(refusal(judged(200, &[("etag", "\"v2\"")])), Refusal::Changed(_)));
+    }
+
+    #[test]
+    fn a_200_that_states_a_part_is_not_the_whole_file() {
+        let plain = Asked { range: None, if_range: false, ..asked(0, 1) };
+        for (content_range, length, whole) in [
+            ("bytes 0-999/1000", Some("1000"), true),
+            ("bytes 0-999/1000", None, true),
+            // The whole length, with a field that has no meaning.
+            ("bytes 0-99/1000", Some("1000"), true),
+            ("bytes 0-99/1000", Some("100"), false),
+            ("bytes 0-99/1000", None, false),
+            ("bytes 0-99/*", Some("100"), false),
+            ("bytes 900-999/1000", Some("100"), false),
+        ] {
+            let mut lines = vec![("content-range", content_range)];
+            lines.extend(length.map(|length| ("content-length", length)));
+            for asked in [&plain, &asked(0, 100)] {
+                let verdict = judge(asked, None, &answer(200, &lines));
+                let taken = matches!(verdict, Verdict::Whole { .. });
+                let refused = matches!(verdict, Verdict::Refused(Refusal::NotWhole(_)));
+                assert_eq!((taken, refused), (whole, !whole), "{lines:?}: {verdict:?}");
+            }
+        }
+        let odd = answer(200, &[("content-range", "bytes */1000"), ("content-length", "1000")]);
+        assert!(matches!(judge(&plain, None, &odd), Verdict::Whole { .. }));
+    }
+
+    #[test]
+    fn a_coding_is_the_files_own_by_its_name_or_type_and_else_only_with_a_digest() {
+        let gzip = Some(Packing::Gzip);
+        for (coding, packing, media, digest, taken) in [
+            ("gzip", gzip, "application/octet-stream", false, true),
+            ("x-gzip", gzip, "application/octet-stream", false, true),
+            ("gzip", None, "application/x-gzip", false, true),
+            ("gzip", None, "application/octet-stream", false, false),
+            ("gzip", Some(Packing::Zstd), "application/zstd", false, false),
+            ("zstd", Some(Packing::Zstd), "text/plain", false, true),
+            ("gzip, gzip", gzip, "application/gzip", false, false),
+            ("gzip", None, "text/plain", true, true),
+            ("br", None, "text/html", true, true),
+        ] {
+            let lines = [
+                ("content-encoding", coding),
+                ("content-type", media),
+                ("content-length", "1000"),
+                ("etag", "\"v1\""),
+            ];
+            let asked =
+                Asked { range: None, if_range: false, digest_expected: digest, packing, ..asked(0, 1) };
+            let verdict = judge(&asked, None, &answer(200, &lines));
+            assert_eq!(matches!(verdict, Verdict::Whole { .. }), taken, "{lines:?}: {verdict:?}");
+        }
+        let packed =
+            answer(200, &[("transfer-encoding", "gzip, chunked"), ("content-type", "application/gzip")]);
+        let proven = Asked { range: None, packing: gzip, digest_expected: true, ..asked(0, 1) };
+        assert!(matches!(judge(&proven, None, &packed), Verdict::Refused(Refusal::Coded(_))));
     }
 
     #[test]
@@ -427,7 +550,13 @@ mod tests {
 
     #[test]
     fn a_416_to_a_request_without_a_range_says_nothing() {
-        let asked = Asked { range: None, if_range: false, digest_expected: false, length_expected: None };
+        let asked = Asked {
+            range: None,
+            if_range: false,
+            digest_expected: false,
+            length_expected: None,
+            packing: None,
+        };
         let verdict = judge(&asked, None, &answer(416, &[("content-range", "bytes */0")]));
         assert!(matches!(refusal(verdict), Refusal::Rejected(_)));
     }
@@ -477,7 +606,13 @@ mod tests {
 
     #[test]
     fn a_206_to_a_request_for_everything_is_unusable() {
-        let asked = Asked { range: None, if_range: false, digest_expected: false, length_expected: None };
+        let asked = Asked {
+            range: None,
+            if_range: false,
+            digest_expected: false,
+            length_expected: None,
+            packing: None,
+        };
         let verdict = judge(&asked, None, &answer(206, &[("content-range", "bytes 0-9/10")]));
         assert!(matches!(refusal(verdict), Refusal::Unusable(_)));
     }

@@ -41,6 +41,7 @@ mod network;
 mod ownership;
 mod proxies;
 mod redirects;
+mod reluctant;
 mod resume;
 mod retries;
 mod secrets;

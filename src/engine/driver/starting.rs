@@ -20,6 +20,7 @@ use crate::engine::workers::Workers;
 use crate::error::Error;
 use crate::manifest::Trusted;
 use crate::plan::Address;
+use crate::plan::packing::Packing;
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
 use crate::storage::{Placed, Target, place};
@@ -245,6 +246,7 @@ fn policy(client: &Client, request: &Request) -> Policy {
         stall: settings.stall_timeout,
         digest_expected: !request.digests.is_empty(),
         length_expected: request.size,
+        packing: packing(request),
         in_order: streamed || !request.digests.is_empty(),
         window: streamed.then_some(PIPE_WINDOW),
         // What has left through a pipe cannot be taken back.
@@ -252,6 +254,15 @@ fn policy(client: &Client, request: &Request) -> Policy {
         sources: 1 + request.mirrors.len(),
         seed: Clock::seed(),
     }
+}
+
+/// By the name that the file is saved under, else by the last part of its URL.
+fn packing(request: &Request) -> Option<Packing> {
+    let saved = match &request.output {
+        Output::File(path) => path.file_name().and_then(|name| Packing::of_name(&name.to_string_lossy())),
+        _ => None,
+    };
+    saved.or_else(|| Packing::of_name(request.address.path()))
 }
 
 impl Driver {

@@ -63,7 +63,8 @@ impl Transfer {
     }
 
     fn begin_again(&mut self, why: String) -> Command {
-        self.stage = Stage::Probing { ranged: self.stage != Stage::Stream };
+        let alone = self.policy.connections.most() == 1;
+        self.stage = Stage::Probing { ranged: self.stage != Stage::Stream && !alone };
         self.known = None;
         self.begun = false;
         // Another file, of which nothing was asked for twice.
@@ -130,7 +131,14 @@ impl Transfer {
                 return None;
             }
             let expected = self.concurrency.expected(length - self.written.len().min(length), now);
-            let wanted = segment::next(gap, &self.situation(unassigned, limit.max(expected)));
+            // A single connection asks for all that is missing at once.
+            let wanted = match self.policy.connections.most() == 1 {
+                true => gap,
+                false => segment::next(gap, &self.situation(unassigned, limit.max(expected))),
+            };
+            let longest = self.less.longest.unwrap_or(u64::MAX);
+            let wanted =
+                ByteRange::new(wanted.start(), wanted.end().min(wanted.start().saturating_add(longest)));
             return Some(self.start(source, wanted, true, now));
         }
         // Within a window most connections wait for the reader and only look slow, and with a limit for each other.

@@ -1,5 +1,6 @@
 //! What goes wrong: refusals, setbacks, changes, and the end that they lead to.
 
+use super::refusing::refuses_the_rest;
 use super::*;
 
 /// How long one that is crowded out waits at the least.
@@ -8,10 +9,12 @@ const FIRST_TURN: Duration = Duration::from_secs(1);
 impl Transfer {
     pub(super) fn refused(&mut self, id: AttemptId, ask: &Ask, refusal: Refusal, now: Moment) {
         let probing = matches!(self.stage, Stage::Probing { ranged: true });
+        self.plain_failed(ask.ranged);
         // The same source serves another one: what may be had is not lost for the sake of what may not.
         let beside = self.served_beside(id).any(|other| other.ask.source == ask.source);
         match refusal {
             Refusal::Changed(what) => self.changed(&what),
+            Refusal::OtherVersion(what) => self.other_version(&what),
             Refusal::IfRangeIgnored => self.sources.ask_without_if_range(ask.source),
             Refusal::Busy { status, retry_after } => self.busy(id, status, retry_after, now),
             Refusal::Denied(status) | Refusal::NotFound(status) if beside => {
@@ -21,6 +24,7 @@ impl Transfer {
             | Refusal::RangeRefused(_)
             | Refusal::Rejected(_)
             | Refusal::Unusable(_)
+            | Refusal::NotWhole(_)
             | Refusal::OfAnotherLength(_)
             | Refusal::Coded(_))
                 if beside =>
@@ -29,16 +33,39 @@ impl Transfer {
                 self.concurrency.refused_here(limit, now, Duration::ZERO);
                 self.told_again(refused_for_good(odd).to_string(), None, Duration::ZERO);
             }
-            Refusal::RangeRefused(why) | Refusal::Rejected(why) | Refusal::Unusable(why) if probing => {
+            Refusal::RangeRefused(why)
+            | Refusal::Rejected(why)
+            | Refusal::Unusable(why)
+            | Refusal::NotWhole(why)
+                if probing =>
+            {
                 self.ask_for_everything(&why);
             }
-            Refusal::Rejected(why) | Refusal::Unusable(why)
+            Refusal::Rejected(why) | Refusal::Unusable(why) | Refusal::NotWhole(why)
                 if ask.ranged && !self.range_worked && self.joinable() =>
             {
-                self.single_stream(&why);
-                self.stage = Stage::Stream;
-                self.concurrency.only_one();
-                self.abandon_all();
+                self.stream(&why);
+            }
+            ref refused @ (Refusal::Denied(403) | Refusal::NotFound(_))
+                if self.may_ask_plainly(ask.ranged) =>
+            {
+                let why = refused_for_good(refused.clone()).to_string();
+                self.ask_plainly(&why);
+            }
+            refused @ (Refusal::Denied(403)
+            | Refusal::NotFound(_)
+            | Refusal::Rejected(_)
+            | Refusal::RangeRefused(_)
+            | Refusal::NotWhole(_)
+            | Refusal::Unusable(_))
+                if ask.ranged && self.fresh > 0 && self.sources.is_alone() =>
+            {
+                self.ask_for_less(id, ask, refused, now);
+            }
+            Refusal::Denied(status @ 403) | Refusal::NotFound(status)
+                if self.fresh > 0 && self.sources.is_alone() =>
+            {
+                self.source_failed(ask.source, refuses_the_rest(status));
             }
             Refusal::RangeRefused(why) | Refusal::Unusable(why) => {
                 let failure = Error::new(Kind::Http, why.clone());
@@ -126,7 +153,7 @@ impl Transfer {
     }
 
     /// An attempt failed in a way that trying again may mend.
-    fn setback(
+    pub(super) fn setback(
         &mut self,
         id: AttemptId,
         setback: Setback,
@@ -137,6 +164,13 @@ impl Transfer {
     ) {
         if self.handed_over(&setback, &cause, status, now) {
             return;
+        }
+        let ranged = self.attempts.get(&id).is_some_and(|attempt| attempt.ask.ranged);
+        if self.refused_twice(&setback) && self.may_ask_plainly(ranged) {
+            if let Setback::Busy { retry_after: Some(wait) } = setback {
+                self.retry.pause(wait, now);
+            }
+            return self.ask_plainly(&cause);
         }
         let started = self.attempts.get(&id).map_or(now, |attempt| attempt.started);
         match self.retry.failed(setback, started, now) {
@@ -164,6 +198,7 @@ impl Transfer {
         if source != self.sources.lead() {
             return self.helper_stumbled(source, cause, None, Duration::ZERO, now);
         }
+        self.plain_failed(self.attempts.get(&id).is_some_and(|attempt| attempt.ask.ranged));
         let unserved = nothing_came;
         let serving = self.serving(id);
         if serving == 0 && self.begun && self.others_carry_on(source, now) {
@@ -256,7 +291,13 @@ pub(super) fn refused_for_good(refusal: Refusal) -> Error {
             Kind::Http,
             format!("the server sends the file encoded as {coding} although it was asked not to"),
         ),
-        Refusal::Changed(what) => Error::new(Kind::Changed, format!("it holds another file: {what}")),
+        Refusal::Changed(what) | Refusal::OtherVersion(what) => {
+            Error::new(Kind::Changed, format!("it holds another file: {what}"))
+        }
+        Refusal::NotWhole(why) => {
+            Error::new(Kind::Network, format!("the server sent a part of the file: {why}"))
+                .with_hint("try again later, or with another URL of the file")
+        }
         Refusal::Contradiction(what) => {
             let cause = format!("the server contradicts itself about one and the same version: {what}");
             Error::new(Kind::Changed, cause)

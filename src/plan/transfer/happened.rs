@@ -18,9 +18,10 @@ impl Transfer {
         self.sources.took(ask.source, latency);
         let asked = Asked {
             range: ask.ranged.then_some(ask.wanted),
-            if_range: ask.if_range.is_some(),
+            if_range: ask.if_range.is_some() && !answer.without_if_range,
             digest_expected: self.policy.digest_expected,
             length_expected: self.policy.length_expected,
+            packing: self.policy.packing,
         };
         let known = self.sources.known(ask.source, self.known.as_ref());
         let verdict = judge(&asked, known.as_ref(), answer);
@@ -56,6 +57,9 @@ impl Transfer {
                 Ruling::Leave
             }
         };
+        if ruling != Ruling::Leave {
+            self.less.plain = false;
+        }
         if let Some(attempt) = self.attempts.get_mut(&id)
             && ruling != Ruling::Leave
         {
@@ -84,6 +88,8 @@ impl Transfer {
             return Error::new(Kind::Other, "the server refused");
         };
         self.stage = Stage::Ranged;
+        // There is no other way to ask.
+        self.less.plain_asked = true;
         let _ = self.handle_answer(id, answer, Moment::ZERO);
         self.failure
             .unwrap_or_else(|| Error::new(Kind::Http, format!("the server answered {}", answer.status)))
@@ -180,12 +186,27 @@ impl Transfer {
         if first {
             self.learned(&representation);
         }
-        self.serve_alone(id, ByteRange::new(0, self.length().unwrap_or(u64::MAX)));
+        let everything = ByteRange::new(0, self.length().unwrap_or(u64::MAX));
+        if first && self.may_go_on_in_ranges(id) {
+            self.stage = Stage::Ranged;
+            if let Some(attempt) = self.attempts.get_mut(&id) {
+                attempt.ask.wanted = everything;
+                (attempt.position, attempt.end) = (everything.start(), everything.end());
+            }
+        } else {
+            self.serve_alone(id, everything);
+        }
         if first {
             Ruling::Begin { offset: 0, until: u64::MAX, representation }
         } else {
             Ruling::Take { offset: 0, until: u64::MAX }
         }
+    }
+
+    /// Whether what this answer for everything does not bring may be asked for as a range: only nobody has asked for one.
+    fn may_go_on_in_ranges(&self, id: AttemptId) -> bool {
+        let unasked = self.attempts.get(&id).is_some_and(|attempt| !attempt.ask.ranged);
+        unasked && !self.ranges_refused && self.joinable() && self.length().is_some_and(|length| length > 0)
     }
 
     /// This attempt's answer serves everything from here on.
@@ -245,6 +266,9 @@ impl Transfer {
             }
             self.sources.wrote(source, range);
             self.fresh += fresh;
+            if fresh > 0 {
+                self.less.refusals = 0;
+            }
             self.retry.progressed(fresh);
             self.concurrency.served();
             if before == self.attempts[&id].ask.wanted.start() {
@@ -403,6 +427,7 @@ impl Transfer {
 
     pub(super) fn ask_for_everything(&mut self, why: &str) {
         self.single_stream(why);
+        self.ranges_refused = true;
         self.stage = Stage::Probing { ranged: false };
     }
 

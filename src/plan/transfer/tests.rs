@@ -23,6 +23,7 @@ fn policy(connections: usize) -> Policy {
         stall: STALL,
         digest_expected: false,
         length_expected: None,
+        packing: None,
         in_order: false,
         window: None,
         may_restart: true,

@@ -45,13 +45,19 @@ fn a_server_that_dies_half_way_ends_the_transfer_and_what_came_is_kept() {
 }
 
 #[test]
-fn a_resource_that_is_not_there_is_asked_for_once() {
-    for (status, kind) in [(404, Kind::NotFound), (410, Kind::NotFound), (401, Kind::Auth), (403, Kind::Auth)]
-    {
+fn a_resource_that_is_not_there_is_asked_for_with_a_range_and_without() {
+    for (status, kind, asked) in [
+        (404, Kind::NotFound, 2),
+        (410, Kind::NotFound, 2),
+        (403, Kind::Auth, 2),
+        // Other credentials are wanted, whatever is asked for.
+        (401, Kind::Auth, 1),
+        (407, Kind::Auth, 1),
+    ] {
         let server = Server { always: Some(Fault::Status(status, None)), ..Server::of(MIB) };
         let mut simulation = Simulation::new(policy(8), server);
         assert_eq!(failure(&mut simulation).kind(), kind);
-        assert_eq!(simulation.log.starts.len(), 1);
+        assert_eq!(simulation.log.starts.len(), asked);
     }
 }
 

@@ -1,0 +1,111 @@
+//! Servers that refuse ranges, or answer for one name with several versions: less is asked of them before they count as lost.
+
+use super::failing::{refused_for_good, trouble_of};
+use super::*;
+
+/// So many refusals of a range in a row lead to shorter ranges; after them the rest is asked for in one answer.
+const SHORTER: u32 = 2;
+/// No range is made shorter than this for the sake of a refusal.
+const SHORTEST: u64 = 256 << 10;
+
+impl Transfer {
+    /// Whether a refusal of the first ranged request is to be asked once more without a range before it counts: some servers
+    /// and firewalls refuse the field and not the file.
+    pub(super) fn may_ask_plainly(&self, ranged: bool) -> bool {
+        ranged && !self.less.plain_asked && self.fresh == 0 && self.sources.is_alone()
+    }
+
+    /// Breaks and busy servers are mostly that and nothing else: only the second in a row makes the range suspicious.
+    pub(super) fn refused_twice(&self, setback: &Setback) -> bool {
+        let again = self.retry.rounds() > 0;
+        match setback {
+            Setback::Busy { retry_after } => {
+                let bearable = retry_after.unwrap_or_default() <= self.policy.retry.retry_after_cap;
+                bearable && (again || self.policy.retry.attempts == 0)
+            }
+            Setback::Broken => again,
+            Setback::Unusable => false,
+        }
+    }
+
+    pub(super) fn ask_plainly(&mut self, why: &str) {
+        (self.less.plain_asked, self.less.plain) = (true, true);
+        self.ask_for_everything(&format!("asked again without a range: {why}"));
+        self.abandon_all();
+    }
+
+    /// What was asked without a range was refused as well: the range was not to blame.
+    pub(super) fn plain_failed(&mut self, ranged: bool) {
+        if ranged || !std::mem::take(&mut self.less.plain) {
+            return;
+        }
+        self.ranges_refused = false;
+        let joins = self.begun && self.joinable() && self.length().is_some();
+        self.stage = match joins {
+            true => Stage::Ranged,
+            false if self.begun => Stage::Stream,
+            false => Stage::Probing { ranged: true },
+        };
+    }
+
+    /// A range of a file that has been served is refused, and nobody else is served: shorter ranges on one connection, then the
+    /// rest in one answer.
+    pub(super) fn ask_for_less(&mut self, id: AttemptId, ask: &Ask, refusal: Refusal, now: Moment) {
+        let status = match &refusal {
+            Refusal::Denied(status) | Refusal::NotFound(status) => Some(*status),
+            _ => None,
+        };
+        let cause = match status {
+            Some(status) => trouble_of(status),
+            None => refused_for_good(refusal).to_string(),
+        };
+        self.less.refusals += 1;
+        if self.less.refusals > SHORTER.min(self.policy.retry.attempts) {
+            return self.stream(&cause);
+        }
+        self.less.longest = Some((ask.wanted.len() / 4).max(SHORTEST));
+        self.concurrency.refused_here(1, now, Duration::ZERO);
+        let failure = Error::new(Kind::Http, cause.clone());
+        self.setback(id, Setback::Unusable, cause, status, failure, now);
+    }
+
+    /// One answer serves the rest: everything comes once more, and what is written is skipped.
+    pub(super) fn stream(&mut self, why: &str) {
+        self.single_stream(why);
+        self.ranges_refused = true;
+        self.stage = Stage::Stream;
+        self.concurrency.only_one();
+        self.abandon_all();
+    }
+
+    /// The same length under another validator. The first time it is taken for a new version; after that for several servers
+    /// behind one name, of which one whole answer is one version.
+    pub(super) fn other_version(&mut self, what: &str) {
+        let loses = !self.written.is_empty() && !self.policy.may_restart;
+        if !self.restarted || loses {
+            return self.changed(what);
+        }
+        if self.discard.is_some() {
+            return;
+        }
+        self.fresh_starts += 1;
+        if self.fresh_starts > FRESH_STARTS {
+            let cause = format!("the servers behind this name have different versions of the file: {what}");
+            let hint = "give a digest (--sha256), and what they have in common is joined";
+            return self.fail(Error::new(Kind::Changed, cause).with_hint(hint));
+        }
+        let why = format!("the servers behind this name do not agree about the version: {what}");
+        self.stream(&why);
+        self.discard = Some(why);
+    }
+}
+
+/// A status that refuses the rest of a file, of which a part was served.
+pub(super) fn refuses_the_rest(status: u16) -> Error {
+    let kind = if matches!(status, 404 | 410) { Kind::NotFound } else { Kind::Auth };
+    Error::new(kind, format!("the server has served a part of the file and refuses the rest ({status})"))
+        .with_hint(
+            "the link may have expired, or be good for one request: get a fresh one (--refresh-cmd does that by itself); \
+             -x 1 asks for everything in one request",
+        )
+}
