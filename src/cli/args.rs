@@ -6,6 +6,7 @@ use crate::formats::url_text::url_text;
 use crate::{IfExists, Interface, Resolve};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,8 +54,9 @@ pub(super) enum Command {
     },
     /// Go on with every unfinished download in a directory
     Resume {
-        #[arg(value_name = "DIR", default_value = ".")]
-        directory: PathBuf,
+        /// Where to look (default: here); a URL says that -H, -u and --bearer-file are for its server, whatever is in DIR
+        #[arg(value_name = "DIR|URL")]
+        places: Vec<OsString>,
         #[command(flatten)]
         options: Box<Options>,
     },

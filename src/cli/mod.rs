@@ -52,7 +52,7 @@ pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Verify { file, repair, options }) => {
             commands::verify::run(&file, repair, *options, &hint)
         }
-        Some(Command::Resume { directory, options }) => commands::resume::run(*options, &directory, &hint),
+        Some(Command::Resume { places, options }) => commands::resume::run(*options, &places, &hint),
         Some(Command::Rm { files }) => commands::rm::run(&files),
         Some(Command::Completions { shell }) => commands::generate::completions(shell),
         Some(Command::Man) => commands::generate::man(),

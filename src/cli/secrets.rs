@@ -72,6 +72,11 @@ impl Given {
         request
     }
 
+    /// Whether there are files that say themselves which hosts they are for.
+    pub(super) fn are_for_hosts(&self) -> bool {
+        self.netrc.is_some() || self.cookies.is_some()
+    }
+
     /// Whether something was given that a URL must be named for.
     pub(super) fn need_url(&self) -> bool {
         !self.headers.is_empty() || self.login.is_some() || self.bearer.is_some()

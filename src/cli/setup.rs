@@ -30,6 +30,21 @@ pub(super) enum By<'a> {
     Beside(Option<&'a Address>),
     /// A document that came from there, or from no server: no other origin may hear of anything.
     Document(Option<&'a Address>),
+    /// A manifest that anybody may have put there: nobody may hear of anything.
+    Manifest,
+}
+
+impl By<'_> {
+    /// Whether the server of `url` may hear of what was given.
+    pub(super) fn vouches_for(&self, url: &Address) -> bool {
+        match self {
+            Self::User => true,
+            Self::Beside(home) | Self::Document(home) => {
+                home.is_some_and(|home| home.origin() == url.origin())
+            }
+            Self::Manifest => false,
+        }
+    }
 }
 
 impl Setup {
@@ -147,6 +162,7 @@ impl Setup {
             }
             By::Beside(_) => self.secrets.for_host(request),
             By::Document(home) => self.secrets.for_url(request).named_by_document(home),
+            By::Manifest => request.named_by_document(None),
         }
     }
 
@@ -183,6 +199,11 @@ impl Setup {
     /// Whether something was given that a URL must be named for.
     pub(super) fn has_secrets_for_a_url(&self) -> bool {
         self.secrets.need_url()
+    }
+
+    /// Whether anything was given that not every server may hear of.
+    pub(super) fn has_secrets(&self) -> bool {
+        self.secrets.need_url() || self.secrets.are_for_hosts() || self.options.cert.is_some()
     }
 
     /// Refuses what names files where a command has its own.

@@ -107,14 +107,25 @@ pub(crate) enum Ground {
     Built { workplace: Workplace, trusted: Trusted, journal: Box<Journal>, torn: bool },
 }
 
+/// What was found on opening.
+pub(crate) enum Opening {
+    Ready(Ground),
+    /// All of a file, in a part file that is a copy, without a digest that could prove it: the server is to say first that
+    /// this is the version that it has. Until then nothing is written.
+    Unconfirmed {
+        workplace: Workplace,
+        raw: Box<Raw>,
+    },
+}
+
 /// Opens and locks the part file, and decides what of it may be built upon.
-pub(crate) fn open(target: Target, order: &Order) -> Result<Ground, Error> {
+pub(crate) fn open(target: Target, order: &Order) -> Result<Opening, Error> {
     let part = match storage::open(&target)? {
         Opened::Created(part) => {
             let workplace = Workplace::new(target, part, true);
             still_absent(&workplace, order)?;
             let discarded = stray_manifest(&workplace, order)?;
-            return Ok(Ground::Fresh { workplace, discarded });
+            return Ok(Opening::Ready(Ground::Fresh { workplace, discarded }));
         }
         Opened::Existing(part) => part,
     };
@@ -123,17 +134,50 @@ pub(crate) fn open(target: Target, order: &Order) -> Result<Ground, Error> {
     let raw = match Raw::read(&manifest) {
         Ok(raw) => raw,
         Err(error @ (ReadError::Planted(_) | ReadError::Io(_))) => return Err(error.into_error(&manifest)),
-        Err(_) if order.restart => return discard(workplace, "--restart".to_owned()),
+        Err(_) if order.restart => return discard(workplace, "--restart".to_owned()).map(Opening::Ready),
         Err(ReadError::Missing) if workplace.part.holds_nothing() => {
-            return Ok(Ground::Fresh { workplace, discarded: None });
+            return Ok(Opening::Ready(Ground::Fresh { workplace, discarded: None }));
         }
         Err(ReadError::Missing) => return Err(orphan(&workplace)),
         Err(error) => return Err(error.into_error(&manifest)),
     };
     if order.restart {
-        return discard(workplace, "--restart".to_owned());
+        return discard(workplace, "--restart".to_owned()).map(Opening::Ready);
     }
-    build(workplace, &raw, order, false)
+    build(workplace, &raw, order, Provenance::Recorded)
+}
+
+/// Goes on with a copy, now that the server has the version that it is one of.
+///
+/// # Errors
+/// As for [`open`].
+pub(crate) fn confirmed(workplace: Workplace, raw: &Raw, order: &Order) -> Result<Ground, Error> {
+    match build(workplace, raw, order, Provenance::Confirmed)? {
+        Opening::Ready(ground) => Ok(ground),
+        Opening::Unconfirmed { .. } => Err(Error::defect("a copy was confirmed in vain")),
+    }
+}
+
+/// Starts over in the place of a copy of a version that the server does not have, or does not say that it has.
+pub(crate) fn unconfirmed(workplace: Workplace, order: &Order) -> Result<Ground, Error> {
+    let path = workplace.part.path().display();
+    let why = format!("{path} is a copy, and the server does not say that it has this version");
+    if order.may_restart {
+        return discard(workplace, why);
+    }
+    Err(Error::new(Kind::Changed, why)
+        .with_hint("--restart discards it and starts over; with a digest (--sha256) the server is not asked"))
+}
+
+/// How a part file is known to be the one that a manifest speaks of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Provenance {
+    /// The manifest names it.
+    Recorded,
+    /// It holds what the manifest claims.
+    Copied,
+    /// The same, and the server has this version.
+    Confirmed,
 }
 
 /// Between the look at the final name and the lock on the part file, another run may have finished the same file.
@@ -153,7 +197,7 @@ fn still_absent(workplace: &Workplace, order: &Order) -> Result<(), Error> {
     Err(Error::new(Kind::Exists, cause).with_hint(hint))
 }
 
-fn build(workplace: Workplace, raw: &Raw, order: &Order, proven: bool) -> Result<Ground, Error> {
+fn build(workplace: Workplace, raw: &Raw, order: &Order, provenance: Provenance) -> Result<Opening, Error> {
     let path = workplace.part.path().to_owned();
     let foreign = |why: String| {
         Error::new(Kind::Changed, format!("{}: {why}", path.display()))
@@ -170,22 +214,29 @@ fn build(workplace: Workplace, raw: &Raw, order: &Order, proven: bool) -> Result
         digests: &order.digests,
         part: workplace.part.identity()?,
         part_length: workplace.part.len().map_err(|error| Error::disk("cannot look at", &path, &error))?,
-        proven,
+        proven: provenance != Provenance::Recorded,
     };
     let shared = raw.shared || workplace.part.is_shared()?;
     match Trusted::check(raw.clone(), &expected) {
         Err(Distrust::Foreign(why)) => Err(foreign(why)),
-        Err(Distrust::Moved) if is_a_copy(&workplace, raw)? => build(workplace, raw, order, true),
+        Err(Distrust::Moved) if is_a_copy(&workplace, raw)? => {
+            build(workplace, raw, order, Provenance::Copied)
+        }
         Err(Distrust::Moved) => Err(foreign("the manifest belongs to another part file".to_owned())),
-        Err(Distrust::StartOver(why)) if order.may_restart => discard(workplace, why),
+        Err(Distrust::StartOver(why)) if order.may_restart => discard(workplace, why).map(Opening::Ready),
         Err(Distrust::StartOver(why)) => Err(Error::new(Kind::Changed, format!("{}: {why}", path.display()))
             .with_hint("--restart discards it and starts over")),
         Ok(_) if shared && order.digests.is_empty() => Err(shared_with_others(&workplace)),
+        Ok(trusted)
+            if provenance == Provenance::Copied && order.digests.is_empty() && trusted.is_complete() =>
+        {
+            Ok(Opening::Unconfirmed { workplace, raw: Box::new(raw.clone()) })
+        }
         Ok(trusted) => {
             workplace.part.withhold();
             let (torn, length) = (raw.torn, expected.part_length);
             let journal = workplace.reopen(raw, &trusted, order, length)?;
-            Ok(Ground::Built { workplace, trusted, journal: Box::new(journal), torn })
+            Ok(Opening::Ready(Ground::Built { workplace, trusted, journal: Box::new(journal), torn }))
         }
     }
 }

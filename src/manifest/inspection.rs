@@ -3,7 +3,8 @@
 use super::raw::{Raw, ReadError};
 use crate::error::{Error, Kind};
 use crate::plan::is_whole_record;
-use crate::storage::Target;
+use crate::storage::{Identity, Target, owner};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The state of an unfinished download, as its manifest tells it.
@@ -26,6 +27,9 @@ pub struct Inspection {
     /// user named the URL. No other server is to hear of the user's secrets: see
     /// [`Request::named_by_document`](crate::Request::named_by_document).
     pub document: Option<String>,
+    /// Whether the part file is the one that the manifest was written for, and nobody else may have written either. If it is
+    /// not, both may come from anybody: see [`Request::named_by_document`](crate::Request::named_by_document).
+    pub part_is_recorded: bool,
     /// Whether the complete file was refused because its digest was another one.
     pub rejected: bool,
 }
@@ -49,8 +53,16 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
         durable: raw.runs.iter().filter(|run| run.range.end() <= end).map(|run| run.range.len()).sum(),
         digests: raw.file.digests,
         document: raw.file.document,
+        part_is_recorded: !raw.shared && is_part(&target, raw.file.part),
         rejected: raw.rejected.is_some(),
     })
+}
+
+/// Whether the part file of `target` is this one. Not by the device: many file systems get another number each time they are
+/// mounted.
+fn is_part(target: &Target, recorded: Identity) -> bool {
+    let part = std::fs::symlink_metadata(target.part_path());
+    part.is_ok_and(|part| part.ino() == recorded.inode && owner::flaw(&part, target.directory()).is_none())
 }
 
 /// The final name behind a name that may be one of a side file.

@@ -78,6 +78,11 @@ impl Trusted {
         Ok(Self { representation: raw.file.representation, runs, void: claimed - have.len() })
     }
 
+    /// Whether nothing is missing.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.representation.complete_length.is_some_and(|length| self.have().len() == length)
+    }
+
     pub(crate) fn have(&self) -> RangeSet {
         self.runs.iter().map(|run| run.range).collect()
     }

@@ -129,3 +129,24 @@ fn memory_cards_hold_files_as_well() {
         assert_eq!(names_in(&disk.root()), ["killed.bin", "large.bin", "small.bin"], "{kind}");
     }
 }
+
+#[test]
+fn a_name_that_a_memory_card_refuses_is_another_one_there() {
+    for kind in ["vfat", "exfat"] {
+        let Some(disk) = LoopDisk::make(kind, 64) else {
+            continue;
+        };
+        for (payload, name, saved) in [(LARGE, "a%3Fb:c.bin", "a_b_c.bin"), (SMALL, "d%2Ae.bin", "d_e.bin")] {
+            let server = Server::serve(payload).start();
+            let url = server.url(&format!("/{name}"));
+            disk.haul().arg(&url).run().assert_ok().assert_says(&format!("is saved as {saved}"));
+            payload.assert_file_is(&disk.path(saved));
+            disk.haul().arg(&url).run().assert_failed(10);
+            server.forget();
+            let outcome = disk.haul().args(["-o", "x?y.bin"]).arg(&url).run();
+            outcome.assert_failed(9).assert_says("'?' is not allowed").assert_says("x_y.bin");
+            assert!(server.requests().is_empty(), "{kind}");
+        }
+        assert_eq!(names_in(&disk.root()), ["a_b_c.bin", "d_e.bin"], "{kind}");
+    }
+}

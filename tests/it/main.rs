@@ -39,6 +39,7 @@ mod mirrors;
 mod names;
 mod network;
 mod ownership;
+mod planted;
 mod proxies;
 mod redirects;
 mod reluctant;

@@ -6,13 +6,15 @@ use super::super::setup::{By, Setup};
 use super::super::{config, exit, output};
 use super::{fetch, status};
 use crate::error::{Error, Kind};
+use crate::formats::escape;
 use crate::{Inspection, Request, inspect};
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub(in super::super) fn run(
     options: Options,
-    directory: &Path,
+    places: &[OsString],
     hint: &ResumeHint,
 ) -> Result<ExitCode, Error> {
     if options.output.is_some() || options.dir.is_some() {
@@ -23,10 +25,12 @@ pub(in super::super) fn run(
     let setup = Setup::open(config::fill(options)?, &[])?;
     let options = &setup.options;
     setup.refuse_lists("haul resume")?;
+    let (confirmed, directories) = told_apart(places)?;
     let mut requests = Vec::new();
     let mut failures = Vec::new();
-    for manifest in status::manifests(directory)? {
-        match inspect(&manifest).and_then(|left| request(&left, &setup)) {
+    let manifests = directories.iter().map(|directory| status::manifests(directory));
+    for manifest in manifests.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+        match inspect(&manifest).and_then(|left| request(&left, &setup, &confirmed)) {
             Ok(request) => requests.push(request),
             Err(error) => {
                 failures.push(error.kind());
@@ -35,7 +39,10 @@ pub(in super::super) fn run(
         }
     }
     if requests.is_empty() && failures.is_empty() {
-        output::say(format_args!("haul: note: there is nothing to resume in {}", directory.display()));
+        let shown: Vec<_> = directories.iter().map(|directory| directory.to_string_lossy()).collect();
+        let shown = shown.join(", ");
+        let shown = escape::for_terminal(&shown);
+        output::say(format_args!("haul: note: there is nothing to resume in {shown}"));
         return Ok(ExitCode::SUCCESS);
     }
     if options.dry_run {
@@ -48,8 +55,50 @@ pub(in super::super) fn run(
     fetch::fetch(options, &setup.client()?, requests.into_iter().map(Ok), count, failures, hint)
 }
 
-/// The request that goes on with what was left.
-pub(super) fn request(left: &Inspection, setup: &Setup) -> Result<Request, Error> {
+/// URLs, and directories to look in.
+fn told_apart(places: &[OsString]) -> Result<(Vec<Request>, Vec<PathBuf>), Error> {
+    let url = |place: &OsString| place.to_str().filter(|text| text.contains("://")).map(Request::new);
+    let confirmed = places.iter().filter_map(url).collect::<Result<_, _>>()?;
+    let mut directories: Vec<_> =
+        places.iter().filter(|place| url(place).is_none()).map(PathBuf::from).collect();
+    if directories.is_empty() {
+        directories.push(PathBuf::from("."));
+    }
+    Ok((confirmed, directories))
+}
+
+/// Who says that what was left is to be gone on with. A manifest may come from anybody, as in a directory that was unpacked: it
+/// counts where its part file is the one that it was written for, or where the user `confirmed` the server.
+fn named_by<'a>(
+    left: &Inspection,
+    home: Option<&'a Request>,
+    url: &Request,
+    confirmed: &[Request],
+) -> By<'a> {
+    match &left.document {
+        _ if confirmed.iter().any(|named| named.address().origin() == url.address().origin()) => By::User,
+        _ if !left.part_is_recorded => By::Manifest,
+        None => By::User,
+        // What a document named is not the user's, in whatever run.
+        Some(_) => By::Document(home.map(Request::address)),
+    }
+}
+
+/// Says that what was given does not go to the server that a manifest names.
+fn say_withheld(left: &Inspection, url: &Request) {
+    let path = left.path.to_string_lossy();
+    let path = escape::for_terminal(&path);
+    let origin = url.address().origin();
+    let why = match left.part_is_recorded {
+        true => "a document named it",
+        false => "its manifest was not written for the part file beside it",
+    };
+    output::say(format_args!("haul: note: {path}: no secrets are sent to {origin}: {why}"));
+    output::say(format_args!("  next: haul resume DIR {origin} sends them, if you know that server"));
+}
+
+/// The request that goes on with what was left; the user `confirmed` the servers of these.
+pub(super) fn request(left: &Inspection, setup: &Setup, confirmed: &[Request]) -> Result<Request, Error> {
     if !left.url_is_whole {
         let cause =
             format!("{} was begun from a signed URL, which is not kept: {}", left.path.display(), left.url);
@@ -60,12 +109,12 @@ pub(super) fn request(left: &Inspection, setup: &Setup) -> Result<Request, Error
     }
     let path = std::path::absolute(&left.path)
         .map_err(|error| Error::new(Kind::Disk, format!("cannot find {}: {error}", left.path.display())))?;
-    // What a document named is not the user's, in whatever run.
     let home = left.document.as_deref().and_then(|home| Request::new(home).ok());
-    let by = match left.document {
-        None => By::User,
-        Some(_) => By::Document(home.as_ref().map(Request::address)),
-    };
+    let url = Request::new(&left.url)?;
+    let by = named_by(left, home.as_ref(), &url, confirmed);
+    if !by.vouches_for(url.address()) && setup.has_secrets() && !setup.options.quiet {
+        say_withheld(left, &url);
+    }
     let mut request = setup.request(&left.url, by)?.output(path);
     if request.digests.is_empty() {
         for digest in &left.digests {

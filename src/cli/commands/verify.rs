@@ -77,6 +77,6 @@ fn mend(file: &Path, shown: &str, setup: &Setup, hint: &ResumeHint) -> Result<Ex
     } else {
         output::say(format_args!("haul: note: {shown}: damaged at bytes {}", listed(&damaged)));
     }
-    let request = resume::request(&inspect(file)?, setup)?;
+    let request = resume::request(&inspect(file)?, setup, &[])?;
     fetch::fetch(&setup.options, &setup.client()?, std::iter::once(Ok(request)), 1, Vec::new(), hint)
 }

@@ -3,7 +3,7 @@
 use super::{Driver, Made, Permitted};
 use crate::engine::event::Notice;
 use crate::engine::order::Order;
-use crate::engine::preparation::{self, Ground};
+use crate::engine::preparation::{self, Ground, Opening};
 use crate::engine::teller::Teller;
 use crate::engine::work::{FileWork, SmallWork, Work};
 use crate::engine::worker::{Permit, Question};
@@ -176,8 +176,8 @@ impl Driver {
 /// Makes and locks the part file where nothing stood before.
 fn first_in(target: Target, order: &Order) -> Result<Workplace, Error> {
     match preparation::open(target, order)? {
-        Ground::Fresh { workplace, .. } => Ok(workplace),
-        Ground::Built { workplace, .. } => {
+        Opening::Ready(Ground::Fresh { workplace, .. }) => Ok(workplace),
+        Opening::Ready(Ground::Built { workplace, .. }) | Opening::Unconfirmed { workplace, .. } => {
             let cause = format!("{} appeared meanwhile", workplace.part.path().display());
             Err(Error::new(Kind::Locked, cause).with_hint("run the same command again"))
         }

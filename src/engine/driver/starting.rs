@@ -7,7 +7,7 @@ use crate::engine::disk_use::DiskUse;
 use crate::engine::event::Notice;
 use crate::engine::order::Order;
 use crate::engine::preparation;
-use crate::engine::preparation::{Ground, Standing};
+use crate::engine::preparation::{Ground, Opening, Standing};
 use crate::engine::progress::Phase;
 use crate::engine::report::Report;
 use crate::engine::request::{Output, Request};
@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::manifest::Trusted;
 use crate::plan::Address;
 use crate::plan::packing::Packing;
+use crate::plan::representation::{Representation, Validators};
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
 use crate::storage::{Placed, Target, place};
@@ -157,10 +158,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         }
         Standing::Sealed { target, seal } => {
             let now = Box::pin(survey(&requesters[0], false)).await?.representation;
-            // Of no bytes there is only one version.
-            let same = now.complete_length == Some(seal.size)
-                && (seal.size == 0 || now.validators.strongly_equal(&seal.validators));
-            if !same {
+            if !is_version(&now, Some(seal.size), &seal.validators) {
                 let told = now.validators.strong().is_some() && seal.validators.strong().is_some();
                 return Err(preparation::exists(
                     &target,
@@ -182,8 +180,28 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         }
     };
     let order = wants.order.clone();
-    let ground = blocking(move || preparation::open(target, &order)).await?;
+    let ground = match blocking(move || preparation::open(target, &order)).await? {
+        Opening::Ready(ground) => ground,
+        Opening::Unconfirmed { workplace, raw } => {
+            let now = Box::pin(survey(&requesters[0], false)).await?.representation;
+            let Representation { complete_length, validators, .. } = &raw.file.representation;
+            let same = is_version(&now, *complete_length, validators);
+            let order = wants.order.clone();
+            blocking(move || match same {
+                true => preparation::confirmed(workplace, &raw, &order),
+                false => preparation::unconfirmed(workplace, &order),
+            })
+            .await?
+        }
+    };
     Ok(Prepared::Ready(Box::new(Driver::into_file(requesters, policy, wants, ground, teller))))
+}
+
+/// Whether a server has this version now. Of no bytes there is only one.
+fn is_version(now: &Representation, size: Option<u64>, validators: &Validators) -> bool {
+    size.is_some()
+        && now.complete_length == size
+        && (size == Some(0) || now.validators.strongly_equal(validators))
 }
 
 fn satisfied(
