@@ -144,8 +144,7 @@ fn described(entry: &Entry, home: Option<&Address>, setup: &Setup) -> Result<Req
         }
     }
     request = setup.with_listed_digests(request)?;
-    let proven = request.digests.iter().any(|digest| digest.algorithm().is_collision_resistant());
-    if proven && !setup.streams() {
+    if !request.digests.is_empty() && !setup.streams() {
         for mirror in sources {
             request = request.mirror(mirror)?;
         }

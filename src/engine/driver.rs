@@ -32,6 +32,7 @@ use tokio::task::{JoinHandle, JoinSet};
 mod ending;
 mod making;
 mod starting;
+mod trying;
 
 pub(super) use starting::run;
 
@@ -92,6 +93,8 @@ struct Driver {
     crashed: Option<Error>,
     /// Whether damage was found and mended once already.
     mended: bool,
+    /// The search for a source that gave wrong bytes.
+    search: trying::Search,
     /// How long the digest was waited for.
     verifying: Duration,
     /// The round of trying again that was last taken out of the host's budget.

@@ -304,11 +304,14 @@ impl Request {
         if self.mirrors.is_empty() {
             return Ok(());
         }
-        if !self.digests.iter().any(|digest| digest.algorithm().is_collision_resistant()) {
+        if self.digests.is_empty() {
             return Err(Error::usage(
                 "mirrors need a digest: nothing else shows that two servers hold the same file",
             )
-            .with_hint("give the published digest with --sha256 HEX or --checksum SPEC"));
+            .with_hint(
+                "give the published one, of any algorithm: --sha256 HEX, --checksum md5:HEX, or a list of them with \
+                 --checksum-file FILE; where none was published, leave out --mirror",
+            ));
         }
         if matches!(self.output, Output::Stream(_)) {
             return Err(Error::usage(

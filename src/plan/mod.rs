@@ -18,6 +18,7 @@ pub(crate) mod retry;
 pub(crate) mod seed;
 pub(crate) mod segment;
 mod source;
+pub(crate) mod testimony;
 pub(crate) mod transfer;
 pub(crate) mod verdict;
 

@@ -26,11 +26,17 @@ struct Source {
     failures: u32,
     not_before: Moment,
     dropped: bool,
+    /// It was dropped because what it has does not go with what the lead has: another length, or no ranges.
+    other_kind: bool,
+    /// Others are trusted now, to see whether this one gave wrong bytes.
+    benched: bool,
+    /// What it gave of the ranges that are fetched again, since someone gave wrong bytes.
+    disputed: RangeSet,
     /// How many connections it serves at once, until when that is believed, and for how long it was.
     serves: Option<(usize, Moment, Duration)>,
     /// Smoothed time from a request to its answer.
     latency: Option<Duration>,
-    /// What of the file came from it in this run.
+    /// What is on disk is what it gave in this run.
     wrote: RangeSet,
 }
 
@@ -42,6 +48,9 @@ impl Source {
             failures: 0,
             not_before: Moment::ZERO,
             dropped: false,
+            other_kind: false,
+            benched: false,
+            disputed: RangeSet::new(),
             serves: None,
             latency: None,
             wrote: RangeSet::new(),
@@ -54,11 +63,19 @@ impl Source {
 pub(crate) struct Sources {
     all: Vec<Source>,
     lead: usize,
+    /// In the place of those that an earlier run asked. It is never asked.
+    earlier: Source,
 }
 
 impl Sources {
     pub(crate) fn new(count: usize) -> Self {
-        Self { all: (0..count.max(1)).map(|_| Source::new()).collect(), lead: 0 }
+        let all = (0..count.max(1)).map(|_| Source::new()).collect();
+        Self { all, lead: 0, earlier: Source::new() }
+    }
+
+    /// An earlier run left this.
+    pub(crate) fn inherit(&mut self, have: &RangeSet) {
+        self.earlier.wrote = have.clone();
     }
 
     pub(crate) fn lead(&self) -> usize {
@@ -95,7 +112,7 @@ impl Sources {
     /// Whether it is neither given up nor at rest.
     pub(crate) fn may_be_asked(&self, source: usize, now: Moment) -> bool {
         let source = &self.all[source];
-        !source.dropped && now >= source.not_before
+        !source.dropped && !source.benched && now >= source.not_before
     }
 
     /// Whether it may be asked, and has not failed since it last gave bytes.
@@ -199,10 +216,7 @@ impl Sources {
 
     /// Another source leads, if there is one that may be asked now.
     pub(crate) fn hand_over(&mut self, now: Moment) -> bool {
-        let may = |number: &usize| {
-            let source = &self.all[*number];
-            *number != self.lead && !source.dropped && now >= source.not_before
-        };
+        let may = |number: &usize| *number != self.lead && self.may_be_asked(*number, now);
         let next = (0..self.all.len()).find(may);
         self.lead = next.unwrap_or(self.lead);
         next.is_some()
@@ -215,36 +229,122 @@ impl Sources {
             return false;
         }
         let left = |number: &usize| *number != source && !self.all[*number].dropped;
-        // Of those that rest the one that does so for the shortest.
-        let next = (0..self.all.len()).filter(left).min_by_key(|number| self.all[*number].not_before);
+        // Of those that rest the one that does so for the shortest; of those that are not trusted now only where no other is left.
+        let order = |number: &usize| (self.all[*number].benched, self.all[*number].not_before);
+        let next = (0..self.all.len()).filter(left).min_by_key(order);
         let Some(next) = next else {
             return false;
         };
         self.all[source].dropped = true;
         if self.lead == source {
             self.lead = next;
+            if self.all[next].benched {
+                self.all.iter_mut().for_each(|source| source.benched = false);
+            }
         }
         true
     }
 
-    /// What came from others than the lead in this run, and who they are.
-    pub(crate) fn not_from_the_lead(&self) -> (Vec<usize>, RangeSet) {
-        let mut ranges = RangeSet::new();
-        let mut others = Vec::new();
-        for (number, source) in self.all.iter().enumerate() {
-            if number != self.lead && !source.wrote.is_empty() {
-                for range in source.wrote.iter() {
-                    ranges.insert(range);
-                }
-                others.push(number);
-            }
+    /// The source that was dropped has another file, or no ranges: it may be right all the same.
+    pub(crate) fn is_of_another_kind(&mut self, source: usize) {
+        self.all[source].other_kind = self.all[source].dropped;
+    }
+
+    /// Sources that were not dropped.
+    pub(crate) fn present(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.all.len()).filter(|number| !self.all[*number].dropped)
+    }
+
+    /// Sources that were dropped because their file does not go with that of the lead.
+    pub(crate) fn of_another_kind(&self) -> Vec<usize> {
+        (0..self.all.len())
+            .filter(|number| self.all[*number].dropped && self.all[*number].other_kind)
+            .collect()
+    }
+
+    /// All sources, and after them what an earlier run left.
+    fn numbered(&self) -> impl Iterator<Item = (usize, &Source)> {
+        self.all.iter().chain([&self.earlier]).enumerate()
+    }
+
+    fn numbered_mut(&mut self) -> impl Iterator<Item = (usize, &mut Source)> {
+        self.all.iter_mut().chain([&mut self.earlier]).enumerate()
+    }
+
+    /// What each has given of what is there, where that is anything; an earlier run has the number after the last.
+    pub(crate) fn givers(&self) -> impl Iterator<Item = (usize, &RangeSet)> {
+        self.numbered()
+            .filter(|(_, source)| !source.wrote.is_empty())
+            .map(|(number, source)| (number, &source.wrote))
+    }
+
+    /// What of a file of `length` bytes none of these has given.
+    pub(crate) fn unproven(&self, trusted: &[usize], length: u64) -> RangeSet {
+        let mut unproven: RangeSet = [ByteRange::new(0, length)].into_iter().collect();
+        for (_, gave) in self.givers().filter(|(number, _)| trusted.contains(number)) {
+            gave.iter().for_each(|range| unproven.remove(range));
         }
-        (others, ranges)
+        unproven
+    }
+
+    /// Whether two of these have given each byte.
+    pub(crate) fn is_twice_proven(&self, by: &[usize], length: u64) -> bool {
+        // Each byte is there without any one of them.
+        let without = |one: &usize| by.iter().copied().filter(|other| other != one).collect::<Vec<_>>();
+        by.len() > 1 && by.iter().all(|one| self.unproven(&without(one), length).is_empty())
+    }
+
+    /// None but these are asked, as long as one of them is left.
+    pub(crate) fn trust_only(&mut self, trusted: &[usize]) {
+        for (number, source) in self.all.iter_mut().enumerate() {
+            source.benched = !trusted.contains(&number);
+            (source.failures, source.not_before) = (0, Moment::ZERO);
+        }
+        let first = self.present().find(|number| !self.all[*number].benched);
+        if self.all[self.lead].benched || self.all[self.lead].dropped {
+            self.lead = first.unwrap_or(self.lead);
+        }
+    }
+
+    /// One that was dropped may be asked again.
+    pub(crate) fn revive(&mut self, source: usize) {
+        let source = &mut self.all[source];
+        (source.dropped, source.other_kind, source.failures) = (false, false, 0);
+    }
+
+    /// The range is fetched again; those who gave something of it are remembered.
+    pub(crate) fn disputed(&mut self, range: ByteRange) {
+        for (_, source) in self.numbered_mut() {
+            let gave: Vec<_> = source.wrote.iter().map(|gave| gave.intersection(range)).collect();
+            source.wrote.remove(range);
+            gave.into_iter().for_each(|gave| {
+                source.disputed.insert(gave);
+            });
+        }
+    }
+
+    /// The range came again and is the same: those who had given it gave what is there.
+    pub(crate) fn confirmed(&mut self, range: ByteRange) {
+        for (_, source) in self.numbered_mut() {
+            let gave: Vec<_> = source.disputed.iter().map(|gave| gave.intersection(range)).collect();
+            source.disputed.remove(range);
+            gave.into_iter().for_each(|gave| {
+                source.wrote.insert(gave);
+            });
+        }
+    }
+
+    /// What had been there in the range before it was fetched again is there once more.
+    pub(crate) fn put_back(&mut self, range: ByteRange) {
+        for (_, source) in self.numbered_mut() {
+            source.wrote.remove(range);
+        }
+        self.confirmed(range);
     }
 
     /// These bytes are wanted again, whoever they came from.
     pub(crate) fn lost(&mut self, range: ByteRange) {
-        self.all.iter_mut().for_each(|source| source.wrote.remove(range));
+        self.numbered_mut().for_each(|(_, source)| source.wrote.remove(range));
     }
 
     /// Who has given bytes in this run.
@@ -254,8 +354,9 @@ impl Sources {
 
     /// Nothing is known any more of what the sources hold.
     pub(crate) fn forget(&mut self) {
-        for source in &mut self.all {
-            (source.seen, source.if_range_useful, source.wrote) = (None, true, RangeSet::new());
+        for (_, source) in self.numbered_mut() {
+            (source.seen, source.if_range_useful) = (None, true);
+            (source.wrote, source.disputed) = (RangeSet::new(), RangeSet::new());
         }
     }
 }
@@ -326,8 +427,7 @@ mod tests {
         sources.wrote(0, ByteRange::new(0, 10));
         assert!(sources.drop(0));
         assert_eq!((sources.lead(), sources.pick(Moment::ZERO, false, false, |_| 0)), (1, Some(1)));
-        let (others, ranges) = sources.not_from_the_lead();
-        assert_eq!((others, ranges.len()), (vec![0], 10));
+        assert_eq!(sources.unproven(&[1], 10).len(), 10);
         assert!(!sources.drop(1));
     }
 }

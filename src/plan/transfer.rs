@@ -26,6 +26,9 @@ mod hedging;
 mod helping;
 mod refusing;
 mod relieving;
+mod trying;
+
+pub(crate) use trying::{Comparison, Trial};
 
 /// What a transfer may do.
 #[derive(Clone, Debug)]
@@ -340,6 +343,7 @@ pub(crate) struct Transfer {
     /// Smoothed rate of one connection.
     connection_rate: Option<f64>,
     sources: Sources,
+    inquest: trying::Inquest,
     range_worked: bool,
     /// Ranges were refused or of no use, so that one answer serves everything.
     ranges_refused: bool,
@@ -408,6 +412,7 @@ impl Transfer {
             hedges_rest: (Moment::ZERO, Duration::ZERO),
             look_for_collapsed: Moment::ZERO,
             sources: Sources::new(policy.sources),
+            inquest: trying::Inquest::default(),
             range_worked: false,
             ranges_refused: false,
             less: Less::default(),
@@ -428,6 +433,7 @@ impl Transfer {
         if let Some(known) = &transfer.known {
             transfer.sources.answered(0, known);
         }
+        transfer.sources.inherit(&transfer.written);
         let ranged = transfer.joinable() && transfer.length().is_some();
         transfer.stage = if ranged { Stage::Ranged } else { Stage::Stream };
         if !ranged {

@@ -263,6 +263,27 @@ fn secrets_for_the_url_do_not_reach_its_mirrors_and_a_mirror_may_have_its_own() 
 }
 
 #[test]
+fn a_digest_of_any_algorithm_counts_for_mirrors() {
+    let payload = Payload::new(216, 300_000);
+    let (server, mirror) = (Server::serve(payload).start(), Server::serve(payload).start());
+    for algorithm in ["md5", "sha1", "sha512"] {
+        let sandbox = Sandbox::new();
+        let wrong = format!(
+            "{algorithm}:{}",
+            "0".repeat(if algorithm == "md5" {
+                32
+            } else if algorithm == "sha1" {
+                40
+            } else {
+                128
+            })
+        );
+        let haul = sandbox.haul().args(["--mirror", &mirror.url("/copy"), "--checksum", &wrong]);
+        haul.arg(server.url("/file.bin")).run().assert_failed(12);
+    }
+}
+
+#[test]
 fn mirrors_without_a_proof_are_a_usage_error() {
     let (server, mirror) = (Server::serve(PAYLOAD).start(), Server::serve(PAYLOAD).start());
     let sandbox = Sandbox::new();
@@ -271,9 +292,128 @@ fn mirrors_without_a_proof_are_a_usage_error() {
         sandbox.haul().args(["--mirror", &copy]).args(args).run().assert_failed(2).assert_says(said);
     };
     refused(&[&url], "digest");
-    refused(&[&url, "--checksum", "md5:d41d8cd98f00b204e9800998ecf8427e"], "digest");
+    refused(&[&url], "--checksum");
     refused(&[&url, "--sha256", &sha256, "-o", "-"], "-o -");
     refused(&[&url, &copy], "one file");
     assert!(server.requests().is_empty() && mirror.requests().is_empty());
     sandbox.assert_empty();
+}
+
+/// The ports of those that were named, of `servers` in the order of their numbers.
+fn blamed(outcome: &Outcome, servers: &[&Server]) -> Vec<usize> {
+    let dropped = dropped(outcome);
+    let named = |server: &Server| {
+        let port = format!(":{}/", server.port());
+        dropped.iter().any(|(url, _)| url.contains(&port))
+    };
+    (0..servers.len()).filter(|number| named(servers[*number])).collect()
+}
+
+/// Holds the file with one byte changed.
+fn with_one_wrong_byte(at: u64) -> server::Builder {
+    Server::serve(PAYLOAD).handler(move |_, exchange| {
+        let mut answer = exchange.answer();
+        if let Body::Payload(payload, range) = answer.body.clone() {
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            payload.fill(range.start, &mut bytes);
+            if range.contains(&at) {
+                bytes[(at - range.start) as usize] ^= 1;
+            }
+            answer.body = Body::Bytes(bytes);
+        }
+        exchange.send(&answer);
+    })
+}
+
+#[test]
+fn whichever_source_lies_the_file_comes_and_that_one_alone_is_blamed() {
+    for count in [2, 3] {
+        for liar in 0..count {
+            let lies = Resource::of(Payload::mib(212, 16)).etag("\"other\"");
+            let servers: Vec<_> = (0..count)
+                .map(|number| if number == liar { lies.clone() } else { Resource::of(PAYLOAD) })
+                .map(|resource| Server::serve(resource).rate(8 * MIB).start())
+                .collect();
+            let sandbox = Sandbox::new();
+            let all: Vec<_> = servers.iter().collect();
+            let outcome = with_mirrors(&sandbox, &servers[0], servers[1..].iter()).run();
+            outcome.assert_ok();
+            sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+            assert_eq!(blamed(&outcome, &all), [liar], "{liar} of {count} lies: {outcome}");
+            // What the liar brought comes again from the others, and a few samples.
+            let honest: u64 =
+                all.iter().enumerate().filter(|(n, _)| *n != liar).map(|(_, s)| s.body_bytes()).sum();
+            assert!(
+                honest <= PAYLOAD.len + 2 * MIB,
+                "{liar} of {count}: {honest} bytes of honest ones: {outcome}"
+            );
+            assert!(all[liar].body_bytes() <= PAYLOAD.len + MIB, "{}", all[liar].describe());
+        }
+    }
+}
+
+#[test]
+fn one_wrong_byte_of_a_source_is_found_by_trying_each_alone() {
+    for liar in 0..3 {
+        let servers: Vec<_> = (0..3)
+            .map(
+                |number| {
+                    if number == liar { with_one_wrong_byte(9 * MIB + 7) } else { Server::serve(PAYLOAD) }
+                },
+            )
+            .map(|server| server.rate(8 * MIB).start())
+            .collect();
+        let all: Vec<_> = servers.iter().collect();
+        let sandbox = Sandbox::new();
+        let outcome = with_mirrors(&sandbox, &servers[0], servers[1..].iter()).run();
+        outcome.assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        assert!(blamed(&outcome, &all).iter().all(|blamed| *blamed == liar), "{liar} lies: {outcome}");
+        let served: u64 = all.iter().map(|server| server.body_bytes()).sum();
+        assert!(served <= 3 * PAYLOAD.len + 2 * MIB, "{served} bytes: {outcome}");
+    }
+}
+
+#[test]
+fn a_first_url_that_has_a_file_of_another_length_or_no_ranges_gives_way_to_an_honest_mirror() {
+    let shorter = Resource::of(Payload::new(211, PAYLOAD.len - 1));
+    let whole = Resource::of(Payload::mib(212, 16)).ignoring_ranges();
+    for lies in [shorter, whole] {
+        let liar = Server::serve(lies).start();
+        let honest = Server::serve(PAYLOAD).start();
+        let sandbox = Sandbox::new();
+        let outcome = with_mirrors(&sandbox, &liar, [&honest]).run();
+        outcome.assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        assert!(blamed(&outcome, &[&liar, &honest]).contains(&0), "{outcome}");
+        assert!(honest.body_bytes() <= PAYLOAD.len + MIB, "{}", honest.describe());
+    }
+}
+
+#[test]
+fn a_small_file_is_fetched_from_another_source_too_where_the_first_one_lies() {
+    let payload = Payload::new(214, 100_000);
+    let liar = Server::serve(Payload::new(215, 100_000)).start();
+    let honest = Server::serve(payload).start();
+    let sandbox = Sandbox::new();
+    let haul = sandbox.haul().args(["--sha256", &payload.sha256_hex(), "--mirror", &honest.url("/copy")]);
+    haul.arg(liar.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&payload, "file.bin");
+}
+
+#[test]
+fn a_digest_of_another_file_costs_the_file_once_more_and_blames_none_of_those_that_agree() {
+    let servers: Vec<_> = (0..4).map(|_| Server::serve(PAYLOAD).start()).collect();
+    let all: Vec<_> = servers.iter().collect();
+    let sandbox = Sandbox::new();
+    let digest = Payload::mib(213, 16).sha256_hex();
+    let mut haul = sandbox.haul().arg("--json").args(FOUR).args(["--sha256", &digest]);
+    for mirror in &servers[1..] {
+        haul = haul.args(["--mirror", &mirror.url("/copy")]);
+    }
+    let outcome = haul.arg(servers[0].url("/file.bin")).run();
+    outcome.assert_failed(12);
+    assert!(blamed(&outcome, &all).is_empty(), "{outcome}");
+    let served: u64 = all.iter().map(|server| server.body_bytes()).sum();
+    assert!(served <= 3 * PAYLOAD.len + 2 * MIB, "{served} bytes: {outcome}");
 }

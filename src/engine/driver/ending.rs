@@ -10,8 +10,8 @@ use crate::engine::saver::SmallFile;
 use crate::engine::teller::Teller;
 use crate::engine::work::{FileWork, SmallWork, Work, blocking};
 use crate::error::{Error, Kind};
-use crate::manifest::{Record, piece_size};
-use crate::plan::{ByteRange, RangeSet};
+use crate::manifest::Record;
+use crate::plan::ByteRange;
 use crate::storage::{Lacks, Publication, Target, publish};
 use crate::verify::Digest;
 use std::future::Future;
@@ -133,18 +133,21 @@ impl Driver {
             return self.mend(work, damaged, teller).await;
         }
         let Err(mismatch) = self.wants.order.check(&actual) else {
+            self.name_refuted(work, teller).await?;
             return Ok(Some(actual));
         };
         let mismatch = mismatch.with_hint(
             "compare the digest with the one that was published; running again starts over, \
              unless the digest given then is the one the file has",
         );
-        if self.blame(work, length, teller).await? {
-            return Ok(None);
+        if !self.mended {
+            let damaged = unless_cancelled(cancelled, work.audit_all()).await?;
+            if !damaged.is_empty() {
+                return self.mend(work, damaged, teller).await;
+            }
         }
-        let damaged = unless_cancelled(cancelled, work.audit_all()).await?;
-        if !damaged.is_empty() && !self.mended {
-            return self.mend(work, damaged, teller).await;
+        if self.try_others(work, length, teller).await? {
+            return Ok(None);
         }
         let actual = actual.iter().map(ToString::to_string).collect();
         work.checkpoint.record(Record::Rejected(actual)).await?;
@@ -167,30 +170,6 @@ impl Driver {
         work.checkpoint.withdraw(damaged).await?;
         work.follow();
         Ok(None)
-    }
-
-    /// Sends back what came from mirrors, when the digest says that somebody gave wrong bytes. False where all of
-    /// it came from one source.
-    async fn blame(&mut self, work: &mut FileWork, length: u64, teller: &mut Teller) -> Result<bool, Error> {
-        let blamed = self.transfer.handle_mismatch();
-        if blamed.is_empty() {
-            return Ok(false);
-        }
-        // By whole pieces: a claim of the manifest is withdrawn as a whole, and none crosses a piece's end.
-        let piece = piece_size(Some(length));
-        let whole = |range: ByteRange| {
-            let end = range.end().next_multiple_of(piece).min(length);
-            ByteRange::new(range.start() / piece * piece, end)
-        };
-        let ranges: RangeSet = blamed.iter().map(whole).collect();
-        let text =
-            format!("{} bytes that came from mirrors are fetched again, from one server", ranges.len());
-        teller.notice(Notice::Repairing, text);
-        let ranges: Vec<_> = ranges.iter().collect();
-        self.transfer.handle_lost(&ranges);
-        work.checkpoint.withdraw(ranges).await?;
-        work.follow();
-        Ok(true)
     }
 
     /// The URLs that gave bytes.
@@ -307,7 +286,7 @@ impl Driver {
 }
 
 /// Waits for something that may take long, but no longer than until the caller cancels.
-async fn unless_cancelled<T>(
+pub(super) async fn unless_cancelled<T>(
     mut cancelled: watch::Receiver<bool>,
     waited_for: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {

@@ -82,7 +82,9 @@ impl Driver {
     /// made for it already.
     fn keep_small(&mut self, representation: &Representation, teller: &mut Teller) -> bool {
         let length = representation.complete_length.filter(|length| *length <= SMALL);
-        let (Some(length), true) = (length, self.bare.is_some()) else {
+        // Where another source may have to take the place of one that gave wrong bytes, there must be a file to mend.
+        let alone = self.wants.sources.len() == 1;
+        let (Some(length), true) = (length, self.bare.is_some() && alone) else {
             return false;
         };
         if let Some(target) = self.bare.take() {

@@ -323,6 +323,7 @@ impl Driver {
             cancelled: watch::channel(false).1,
             crashed: None,
             mended: false,
+            search: super::trying::Search::default(),
             verifying: Duration::ZERO,
             paid_for: 0,
         }

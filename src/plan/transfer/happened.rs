@@ -47,7 +47,9 @@ impl Transfer {
                 self.helped(id, &ask, stated, &representation)
             }
             Verdict::Whole { .. } | Verdict::Empty { .. } if helps => {
-                self.without_source(ask.source, "it does not serve ranges of this file")
+                let left = self.without_source(ask.source, "it does not serve ranges of this file");
+                self.sources.is_of_another_kind(ask.source);
+                left
             }
             Verdict::Partial { stated, representation } => self.partial(id, stated, representation, now),
             Verdict::Whole { representation, same } => self.whole(id, representation, same),

@@ -42,8 +42,15 @@ impl Transfer {
                 self.helper_stumbled(ask.source, why, Some(status), retry_after.unwrap_or_default(), now);
             }
             final_one => {
+                let differs = matches!(
+                    final_one,
+                    Refusal::Changed(_) | Refusal::Contradiction(_) | Refusal::Impostor(_)
+                );
                 let why = refused_for_good(final_one).to_string();
                 self.without_source(ask.source, &why);
+                if differs {
+                    self.sources.is_of_another_kind(ask.source);
+                }
             }
         }
         Ruling::Leave
@@ -215,7 +222,7 @@ impl Transfer {
     }
 
     /// Whoever leads now has a clean record, and is asked as the first one was.
-    fn lead_anew(&mut self) {
+    pub(super) fn lead_anew(&mut self) {
         if let Stage::Probing { ranged } = &mut self.stage {
             *ranged = true;
         }
@@ -232,15 +239,5 @@ impl Transfer {
         } else if led {
             self.lead_anew();
         }
-    }
-
-    /// The file has another digest than the one expected. What did not come from the lead may be to blame: those
-    /// sources are dropped. Says what they gave, to be reported back with [`Self::handle_lost`].
-    pub(crate) fn handle_mismatch(&mut self) -> RangeSet {
-        let (others, ranges) = self.sources.not_from_the_lead();
-        for source in others {
-            self.without_source(source, "the file that it helped with has another digest");
-        }
-        ranges
     }
 }

@@ -1,0 +1,270 @@
+//! The search for the source that gave wrong bytes: what several gave is compared, and what the trusted ones did not give
+//! is fetched again.
+
+use super::Driver;
+use super::ending::unless_cancelled;
+use crate::engine::clock::Clock;
+use crate::engine::event::{Event, Notice};
+use crate::engine::teller::Teller;
+use crate::engine::work::{FileWork, blocking};
+use crate::engine::worker::Shared;
+use crate::error::Error;
+use crate::manifest::{Run, audit, piece_size};
+use crate::plan::answer::{Answer, Field};
+use crate::plan::byte_range::ContentRange;
+use crate::plan::testimony::Testimony;
+use crate::plan::transfer::{Comparison, Trial};
+use crate::plan::{ByteRange, RangeSet};
+use crate::storage::{PartFile, Storage};
+use crate::transport::Requester;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// How long one is waited for that is asked for a sample.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// As much of what is fetched again is kept in memory, to be put back where the guess was wrong.
+const STASH: u64 = 32 << 20;
+
+/// What is known of those who gave wrong bytes.
+#[derive(Default)]
+pub(super) struct Search {
+    disputed: Vec<Disputed>,
+    /// Those from here on are of the present trial.
+    present: usize,
+    /// What had been there before the present trial, where that is little.
+    stash: BTreeMap<u64, Vec<u8>>,
+    /// Their files have another digest.
+    refuted: BTreeSet<usize>,
+}
+
+/// What had been there before it was fetched again, and who had given it.
+struct Disputed {
+    run: Run,
+    givers: Vec<usize>,
+}
+
+impl Driver {
+    /// The file has another digest than the one expected. Fetches again what may be wrong; false where everything was tried.
+    pub(super) async fn try_others(
+        &mut self,
+        work: &mut FileWork,
+        length: u64,
+        teller: &mut Teller,
+    ) -> Result<bool, Error> {
+        if !self.transfer.has_rivals() {
+            return Ok(false);
+        }
+        self.settle_trial(work, length, teller).await?;
+        self.search.refuted.extend(self.transfer.gave_everything());
+        let (samples, cancelled) = (self.transfer.samples(), self.cancelled.clone());
+        let asking = compared(self.shared.clone(), work.place.part.clone(), samples, length);
+        let told = unless_cancelled(cancelled, asking).await?;
+        self.transfer.handle_testimonies(&told);
+        match self.transfer.next_trial() {
+            None => Ok(false),
+            Some(Trial::Anew) => {
+                let refuted = std::mem::take(&mut self.search.refuted);
+                self.search = Search { refuted, ..Search::default() };
+                Ok(true)
+            }
+            Some(Trial::Again(ranges)) => {
+                self.fetch_again(work, &ranges, teller).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// The digest agrees. Those whose bytes had to be replaced by others are named.
+    pub(super) async fn name_refuted(&mut self, work: &FileWork, teller: &mut Teller) -> Result<(), Error> {
+        let mut search = std::mem::take(&mut self.search);
+        let differing =
+            differing(work, search.disputed.iter().map(|disputed| disputed.run).collect()).await?;
+        for Disputed { run, givers } in search.disputed {
+            if differing.contains(&run.range) {
+                search.refuted.extend(givers);
+            }
+        }
+        for source in search.refuted {
+            let url = self.wants.sources.get(source).cloned().unwrap_or_default();
+            let cause = "it gave bytes that the digest shows to be wrong".to_owned();
+            teller.tell(Event::Source { url, cause });
+        }
+        Ok(())
+    }
+
+    /// The trial has not led to the file. What came is compared with what had been there, and that is put back where it is
+    /// still known: the next trial may need it.
+    async fn settle_trial(&mut self, work: &mut FileWork, length: u64, teller: &Teller) -> Result<(), Error> {
+        let runs: Vec<_> = self.search.disputed[self.search.present..].iter().map(|one| one.run).collect();
+        let differing = differing(work, runs.clone()).await?;
+        let stash = std::mem::take(&mut self.search.stash);
+        // What was fetched again may be claimed in one with what lies beside it within the piece.
+        let again: RangeSet = runs.iter().map(|run| run.range).collect();
+        let claimed_with = |range: &ByteRange| {
+            let piece = whole_pieces(*range, length);
+            again.run_at(range.start()).map_or(*range, |run| run.intersection(piece))
+        };
+        let kept = differing.iter().filter(|_| !stash.is_empty());
+        let pieces: RangeSet = kept.map(claimed_with).collect();
+        let (back, rest): (Vec<_>, Vec<_>) = runs
+            .into_iter()
+            .partition(|run| pieces.covers(run.range) && stash.contains_key(&run.range.start()));
+        let same: Vec<_> =
+            rest.iter().map(|run| run.range).filter(|range| !differing.contains(range)).collect();
+        self.transfer.handle_confirmed(&same);
+        if !back.is_empty() {
+            let pieces: Vec<_> = pieces.iter().collect();
+            work.checkpoint.withdraw(pieces.clone()).await?;
+            let (part, path) = (work.place.part.clone(), work.place.part.path().to_owned());
+            let ranges: Vec<_> = back.iter().map(|run| run.range).collect();
+            blocking(move || {
+                let mut put =
+                    ranges.iter().filter_map(|range| Some((range.start(), stash.get(&range.start())?)));
+                put.try_for_each(|(at, bytes)| part.write_at(at, bytes))
+                    .map_err(|error| Error::disk("cannot write to", &path, &error))
+            })
+            .await?;
+            work.checkpoint.add(back);
+            work.checkpoint.flush(teller.clock.now()).await?;
+            self.transfer.handle_put_back(&pieces);
+        }
+        self.search.present = self.search.disputed.len();
+        Ok(())
+    }
+
+    /// Sends ranges back to be fetched again, by whole claims, for the manifest withdraws none in part.
+    async fn fetch_again(
+        &mut self,
+        work: &mut FileWork,
+        ranges: &RangeSet,
+        teller: &mut Teller,
+    ) -> Result<(), Error> {
+        let overlaps = |run: &Run| ranges.iter().any(|range| !range.intersection(run.range).is_empty());
+        let runs: Vec<_> = work.checkpoint.claims().into_iter().filter(overlaps).collect();
+        let ranges: RangeSet = runs.iter().map(|run| run.range).collect();
+        if ranges.len() <= STASH {
+            let (part, path, runs) =
+                (work.place.part.clone(), work.place.part.path().to_owned(), runs.clone());
+            self.search.stash = blocking(move || {
+                let read = |run: Run| Ok((run.range.start(), bytes_of(part.as_ref(), run.range)?));
+                let stash: std::io::Result<_> = runs.into_iter().map(read).collect();
+                stash.map_err(|error| Error::disk("cannot read back", &path, &error))
+            })
+            .await?;
+        }
+        let giver = |run: Run| Disputed { run, givers: self.transfer.gave(run.range) };
+        let disputed: Vec<_> = runs.into_iter().map(giver).collect();
+        self.search.disputed.extend(disputed);
+        let from = self.wants.sources.get(self.transfer.lead()).cloned().unwrap_or_default();
+        let text = format!(
+            "the file has another digest than the one that was asked for, so one of its sources gave wrong bytes: {} bytes are \
+             fetched again, from {from}",
+            ranges.len()
+        );
+        teller.notice(Notice::Repairing, text);
+        let ranges: Vec<_> = ranges.iter().collect();
+        self.transfer.handle_disputed(&ranges);
+        work.checkpoint.withdraw(ranges).await?;
+        work.follow();
+        Ok(())
+    }
+}
+
+/// Asks for the samples, each witness for its own at the same time.
+async fn compared(
+    shared: Arc<Shared>,
+    part: Arc<PartFile>,
+    samples: Vec<Comparison>,
+    length: u64,
+) -> Result<Vec<Testimony>, Error> {
+    let path = part.path().to_owned();
+    let known = blocking(move || {
+        let read = |sample: Comparison| Ok((sample, bytes_of(part.as_ref(), sample.range)?));
+        let known: std::io::Result<Vec<_>> = samples.into_iter().map(read).collect();
+        known.map_err(|error| Error::disk("cannot read back", &path, &error))
+    })
+    .await?;
+    let mut asked: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+    for (sample, bytes) in known {
+        asked.entry(sample.witness).or_default().push((sample, bytes));
+    }
+    let mut asking = JoinSet::new();
+    for (witness, samples) in asked {
+        let requester = shared.requesters[witness].clone();
+        let shared = shared.clone();
+        asking.spawn(async move {
+            let mut told = Vec::new();
+            for (Comparison { giver, witness, range }, bytes) in samples {
+                let asked = given_by(&requester, range, length);
+                // One that does not answer now is not asked for more.
+                let Ok(Some(given)) = tokio::time::timeout(PATIENCE, asked).await else {
+                    break;
+                };
+                shared.received.fetch_add(given.len() as u64, Ordering::Relaxed);
+                told.push(Testimony { giver, witness, agrees: given == bytes });
+            }
+            told
+        });
+    }
+    let mut told = Vec::new();
+    while let Some(joined) = asking.join_next().await {
+        told.extend(joined.unwrap_or_default());
+    }
+    Ok(told)
+}
+
+/// What a source gives for a range, if it is that range of a file of `length` bytes.
+async fn given_by(requester: &Requester, range: ByteRange, length: u64) -> Option<Vec<u8>> {
+    let reply = requester.get(range.to_header().as_deref(), None).await.ok()?;
+    let answer = Answer::read(reply.status, &reply.headers, Clock::date());
+    let Field::Given(ContentRange::Satisfied { range: stated, complete_length }) = answer.content_range
+    else {
+        return None;
+    };
+    let usable = reply.status == http::StatusCode::PARTIAL_CONTENT
+        && stated.start() == range.start()
+        && stated.end() >= range.end()
+        && complete_length.is_none_or(|complete| complete == length)
+        && answer.coding.is_none();
+    if !usable {
+        return None;
+    }
+    let wanted = usize::try_from(range.len()).ok()?;
+    let (mut given, mut body) = (Vec::with_capacity(wanted), reply.body);
+    while given.len() < wanted {
+        given.extend_from_slice(&body.next().await.ok()??);
+    }
+    given.truncate(wanted);
+    Some(given)
+}
+
+/// The runs whose bytes are other ones now.
+async fn differing(work: &FileWork, runs: Vec<Run>) -> Result<Vec<ByteRange>, Error> {
+    let (part, path) = (work.place.part.clone(), work.place.part.path().to_owned());
+    blocking(move || {
+        audit(part.as_ref(), &runs, &AtomicBool::new(false))
+            .map_err(|error| Error::disk("cannot read back", &path, &error))
+    })
+    .await
+}
+
+fn bytes_of(part: &dyn Storage, range: ByteRange) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(range.len()).unwrap_or(0)];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match part.read_at(range.start() + filled as u64, &mut bytes[filled..])? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read => filled += read,
+        }
+    }
+    Ok(bytes)
+}
+
+/// The pieces that the range lies in.
+fn whole_pieces(range: ByteRange, length: u64) -> ByteRange {
+    let piece = piece_size(Some(length));
+    ByteRange::new(range.start() / piece * piece, range.end().next_multiple_of(piece).min(length))
+}
