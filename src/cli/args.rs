@@ -25,6 +25,22 @@ pub(super) struct Cli {
     pub(super) options: Options,
 }
 
+impl Cli {
+    /// Whether to use colours, as far as flags say.
+    pub(super) fn colour(&self) -> When {
+        let options = match &self.command {
+            None => Some(&self.options),
+            Some(
+                Command::Info { options, .. }
+                | Command::Verify { options, .. }
+                | Command::Resume { options, .. },
+            ) => Some(&**options),
+            Some(_) => None,
+        };
+        options.and_then(|options| options.color).unwrap_or_default()
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Ask the server about a URL without fetching it

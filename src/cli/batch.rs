@@ -3,7 +3,8 @@
 use super::args::Options;
 use super::render::{FileView, Reporter, Summary};
 use super::resume_hint::ResumeHint;
-use super::{exit, failure, output, setup, signals};
+use super::signals::Told;
+use super::{canvas, exit, failure, output, setup, signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::formats::file_name::ForeignName;
@@ -68,7 +69,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
     ) -> Result<Self, Error> {
         let signals = signals::Signals::listen()?;
         let (sender, messages) = mpsc::channel(256);
-        let mut reporter = Reporter::new(setup::screen(options));
+        let mut reporter = Reporter::new(setup::screen(options), count);
         if options.insecure {
             reporter.say("haul: warning: --insecure: certificates are not checked, nobody knows who answers");
         }
@@ -113,7 +114,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         self.next_id += 1;
         let (name, url) = (name(&request), request.address().to_string());
         let download = self.client.start(request);
-        self.reporter.files.insert(id, FileView { name, url, progress: download.progress() });
+        self.reporter.files.insert(id, FileView::new(name, url, download.progress()));
         self.cancellers.insert(id, Box::new(download.canceller()));
         // Boxed: a task of this size, with the alignment that tasks have, costs more to allocate than one more box.
         self.watchers.spawn(Box::pin(watch(id, download, self.sender.clone())));
@@ -136,7 +137,10 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
                 }
                 Some(_) = self.watchers.join_next() => {}
                 _ = frames.tick() => self.reporter.tick(self.started.elapsed()),
-                number = self.signals.next() => self.interrupted(number),
+                told = self.signals.next() => match told {
+                    Told::End(number) => self.interrupted(number),
+                    Told::Continue => canvas::forget(),
+                },
             }
         }
         while self.watchers.join_next().await.is_some() {}
@@ -195,6 +199,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
     /// The first signal saves and ends; a second one does not wait for that.
     fn interrupted(&mut self, number: i32) {
         if self.signal.replace(number).is_some() {
+            canvas::clear();
             signals::die_of(number);
         }
         let waits = |id: &usize| {

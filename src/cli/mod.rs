@@ -5,6 +5,8 @@
 mod args;
 mod batch;
 mod bounded;
+mod canvas;
+mod colour;
 mod commands;
 mod config;
 mod digests;
@@ -45,6 +47,7 @@ pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) => return foreign::explain(&error, &args),
     };
+    colour::decide(cli.colour());
     let outcome = match cli.command {
         None => commands::fetch::run(cli.options, &cli.urls, &hint),
         Some(Command::Info { urls, options }) => commands::info::run(*options, &urls),

@@ -1,14 +1,14 @@
 //! What the program says: results on the standard output, words for a person on the standard error.
 
-use super::failure;
+use super::{canvas, colour, failure};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
 
-/// A line of words for a person. That nobody can read it is no reason to stop.
+/// A line of words for a person, above what is drawn on the screen.
 pub(super) fn say(line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    canvas::print_above(&colour::line(&line.to_string()));
 }
 
 /// What went wrong, what was kept, what to do next.

@@ -50,6 +50,7 @@ impl By<'_> {
 impl Setup {
     /// Reads what the options name; a list of digests may be fetched for that. `urls` are those of the command line.
     pub(super) fn open(options: Options, urls: &[String]) -> Result<Self, Error> {
+        super::colour::decide(options.color.unwrap_or_default());
         let secrets = Given::read(&options)?;
         let mut setup = Self { options, secrets, digests: None };
         if let Some(named) = setup.options.digests.checksum_file.clone() {

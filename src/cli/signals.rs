@@ -2,13 +2,19 @@
 
 use super::bounded;
 use crate::error::{Error, Kind};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use std::path::Path;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// The signals that are listened for.
+pub(super) struct Signals {
+    ends: Ends,
+    continues: Signal,
+}
+
 /// The signals that end a run; none in the place of those that were ignored when the program began: `nohup` wants
 /// no hang-up to be heard, and a shell without job control wants an interrupt to reach its foreground alone.
-pub(super) struct Signals {
+struct Ends {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
     hangup: Option<Signal>,
@@ -28,17 +34,28 @@ impl Signals {
             let is_ignored = ignored & bit(number) != 0;
             (!is_ignored).then(|| signal(SignalKind::from_raw(number))).transpose().map_err(failed)
         };
-        Ok(Self { interrupt: heard(SIGINT)?, terminate: heard(SIGTERM)?, hangup: heard(SIGHUP)? })
+        let ends = Ends { interrupt: heard(SIGINT)?, terminate: heard(SIGTERM)?, hangup: heard(SIGHUP)? };
+        Ok(Self { ends, continues: signal(SignalKind::from_raw(SIGCONT)).map_err(failed)? })
     }
 
-    /// The number of the next one that arrives.
-    pub(super) async fn next(&mut self) -> i32 {
+    /// Waits for the next one that arrives: that the run is to end, or that it goes on after it was stopped.
+    pub(super) async fn next(&mut self) -> Told {
+        let Ends { interrupt, terminate, hangup } = &mut self.ends;
         tokio::select! {
-            () = arrival(&mut self.interrupt) => SIGINT,
-            () = arrival(&mut self.terminate) => SIGTERM,
-            () = arrival(&mut self.hangup) => SIGHUP,
+            () = arrival(interrupt) => Told::End(SIGINT),
+            () = arrival(terminate) => Told::End(SIGTERM),
+            () = arrival(hangup) => Told::End(SIGHUP),
+            _ = self.continues.recv() => Told::Continue,
         }
     }
+}
+
+/// What a signal says.
+pub(super) enum Told {
+    /// The run ends of the signal of this number.
+    End(i32),
+    /// The run was stopped, and goes on.
+    Continue,
 }
 
 /// Waits for a signal; for ever where it is not listened for.

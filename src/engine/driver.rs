@@ -307,6 +307,12 @@ impl Driver {
     // ---- what happened -------------------------------------------------------------------------------
 
     fn tell_started(&self, teller: &mut Teller) {
+        let connections = match self.work {
+            Work::Small(_) => 1,
+            _ if self.transfer.is_streaming() => 1,
+            _ => self.wants.connections.min(self.transfer.worthwhile()),
+        };
+        teller.allowed_connections = connections;
         let event = Event::Started {
             url: self.wants.order.address.to_string(),
             path: match &self.work {
@@ -316,11 +322,7 @@ impl Driver {
             },
             size: self.transfer.representation().and_then(|known| known.complete_length),
             resumed: teller.resumed,
-            connections: match self.work {
-                Work::Small(_) => 1,
-                _ if self.transfer.is_streaming() => 1,
-                _ => self.wants.connections,
-            },
+            connections,
         };
         teller.tell(event);
     }
@@ -395,7 +397,8 @@ impl Driver {
         };
         let received = self.shared.received.load(Ordering::Relaxed);
         let limited = self.is_limited();
-        let counters = Counters { received, durable: &durable, verified, limited, phase };
+        let reached = self.reached.borrow().is_some();
+        let counters = Counters { received, durable: &durable, verified, limited, reached, phase };
         teller.show(teller.clock.now(), &self.transfer, &counters, force);
     }
 }

@@ -50,6 +50,8 @@ pub struct ConnectionView {
 pub struct Progress {
     /// What it is doing.
     pub phase: Phase,
+    /// Whether a connection to the server itself was made; a proxy before it does not count.
+    pub reached: bool,
     /// The complete length, once the server has said it.
     pub size: Option<u64>,
     /// What an earlier run had left and was kept.

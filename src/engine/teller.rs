@@ -26,6 +26,8 @@ pub(crate) struct Teller {
     pub(crate) resumed: u64,
     pub(crate) retries: u32,
     pub(crate) most_connections: usize,
+    /// As many as were announced.
+    pub(crate) allowed_connections: usize,
 }
 
 /// What the transfer itself does not know.
@@ -34,6 +36,7 @@ pub(crate) struct Counters<'a> {
     pub(crate) durable: &'a RangeSet,
     pub(crate) verified: Option<u64>,
     pub(crate) limited: bool,
+    pub(crate) reached: bool,
     pub(crate) phase: Phase,
 }
 
@@ -48,6 +51,7 @@ impl Teller {
             resumed: 0,
             retries: 0,
             most_connections: 0,
+            allowed_connections: usize::MAX,
         }
     }
 
@@ -57,6 +61,12 @@ impl Teller {
             self.retries += 1;
         }
         let _ = self.events.try_send(event);
+    }
+
+    /// How many connections were used at once, at the most. One that was given up may still be closing when another takes
+    /// its place.
+    pub(crate) fn connections(&self) -> usize {
+        self.most_connections.min(self.allowed_connections)
     }
 
     pub(crate) fn notice(&mut self, notice: Notice, text: impl Into<String>) {
@@ -88,6 +98,7 @@ impl Teller {
         let rate = self.meter.rate();
         self.progress.send_replace(Progress {
             phase: counters.phase,
+            reached: counters.reached,
             size,
             resumed: self.resumed,
             received: counters.received,

@@ -493,6 +493,13 @@ impl Transfer {
         self.concurrency.first_limit(connecting * 2).min(most).saturating_sub(1)
     }
 
+    /// How many connections what is missing can keep busy, as far as its length is known.
+    pub(crate) fn worthwhile(&self) -> usize {
+        let missing = self.length().map_or(u64::MAX, |length| length.saturating_sub(self.written.len()));
+        let shortest = self.policy.first_split.min(self.policy.min_split).max(1);
+        usize::try_from(missing.div_ceil(shortest)).unwrap_or(usize::MAX).max(1)
+    }
+
     /// How many connections will be wanted in a round trip, beside those in use.
     pub(crate) fn soon(&mut self, now: Moment) -> usize {
         let rest = self.length().map_or(0, |length| length.saturating_sub(self.written.len()));

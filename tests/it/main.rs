@@ -45,6 +45,7 @@ mod redirects;
 mod reluctant;
 mod resume;
 mod retries;
+mod screen;
 mod secrets;
 mod server_checks;
 mod signals;

@@ -1,56 +1,51 @@
-//! Bars on a terminal: two lines for each file that is being worked on.
+//! Bars on a terminal: two rows for each file that is being worked on, and one for all of them.
 
-use super::{FileView, Render, Summary, line, view};
-use crate::cli::output;
+use super::view::Paper;
+use super::{FileView, Render, Summary, Totals, line, waiting};
+use crate::cli::colour::{Tone, paint};
+use crate::cli::{canvas, output};
 use crate::error::Error;
 use crate::{Event, Phase, Report};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Frames a second at most.
-const FRAMES: u8 = 10;
-/// Files shown at once; the others are counted.
-const ROWS: usize = 8;
+/// Files shown at once, where the window has the room; the others are counted.
+const FILES: usize = 8;
+
+/// Rows that a file takes at the most.
+const ROWS: usize = 3;
 
 pub(super) struct Bars {
     ascii: bool,
-    screen: MultiProgress,
-    rows: BTreeMap<usize, [ProgressBar; 2]>,
+    totals: Totals,
 }
 
 impl Bars {
     pub(super) fn new(ascii: bool) -> Self {
-        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(FRAMES));
-        Self { ascii, screen, rows: BTreeMap::new() }
+        Self { ascii, totals: Totals::default() }
     }
 
-    fn row(&mut self, id: usize) -> &[ProgressBar; 2] {
-        let screen = &self.screen;
-        self.rows.entry(id).or_insert_with(|| {
-            let bar = || {
-                let bar = screen.add(ProgressBar::new_spinner());
-                // The template has no placeholder that could be wrong.
-                bar.set_style(
-                    ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
-                );
-                bar
-            };
-            [bar(), bar()]
-        })
-    }
-
-    fn remove(&mut self, id: usize) {
-        for bar in self.rows.remove(&id).into_iter().flatten() {
-            bar.finish_and_clear();
-            self.screen.remove(&bar);
+    fn rows(&self, files: &BTreeMap<usize, FileView>, elapsed: Duration) -> Vec<canvas::Row> {
+        let (columns, lines) = canvas::window();
+        // In the last column a terminal would go on to the next line.
+        let paper = Paper { width: columns.saturating_sub(1).max(1), ascii: self.ascii };
+        let (mut rows, several) = (Vec::new(), self.totals.count > 1);
+        let most = FILES.min(lines.saturating_sub(1 + usize::from(several)) / ROWS).max(1);
+        let is_busy =
+            |file: &&FileView| !matches!(file.progress.borrow().phase, Phase::Queued | Phase::Ended);
+        for file in files.values().filter(is_busy).take(most) {
+            let progress = file.progress.borrow().clone();
+            rows.push(paper.headline(&file.name, &progress));
+            match waiting::words(file, &progress, elapsed) {
+                Some(words) => rows.extend(paper.waiting(&words)),
+                None => rows.extend(paper.map(&progress)),
+            }
         }
+        if several {
+            rows.push(paper.overall(&self.totals));
+        }
+        rows
     }
-}
-
-fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stderr());
-    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(80).max(20)
 }
 
 impl Render for Bars {
@@ -62,34 +57,35 @@ impl Render for Bars {
         }
     }
 
-    fn tick(&mut self, files: &BTreeMap<usize, FileView>, _: Duration) {
-        let (width, ascii) = (width() - 1, self.ascii);
-        let shown = files.iter().filter(|(_, file)| file.progress.borrow().phase != Phase::Queued).take(ROWS);
-        for (id, file) in shown {
-            let progress = file.progress.borrow().clone();
-            let [head, map] = self.row(*id);
-            head.set_message(view::headline(&file.name, &progress, width, ascii));
-            map.set_message(view::map(&progress, width, ascii).unwrap_or_default());
+    fn totals(&mut self, totals: &Totals) {
+        self.totals = totals.clone();
+    }
+
+    fn tick(&mut self, files: &BTreeMap<usize, FileView>, elapsed: Duration) {
+        canvas::draw(self.rows(files, elapsed));
+    }
+
+    fn done(&mut self, _: usize, file: &FileView, report: &Report) {
+        self.say(&paint(Tone::Good, &line::done(&file.name, report)));
+    }
+
+    fn error(&mut self, _: usize, _: &FileView, _: &Error) {}
+
+    fn summary(&mut self, summary: &Summary) {
+        canvas::clear();
+        if let Some(text) = line::summary(summary) {
+            self.say(&text);
         }
-    }
-
-    fn done(&mut self, id: usize, file: &FileView, report: &Report) {
-        self.remove(id);
-        self.say(&line::done(&file.name, report));
-    }
-
-    fn error(&mut self, id: usize, _: &FileView, _: &Error) {
-        self.remove(id);
-    }
-
-    fn summary(&mut self, _: &Summary) {
-        let _ = self.screen.clear();
     }
 
     fn say(&mut self, line: &str) {
-        // Without a terminal indicatif swallows lines; then they are written plainly.
-        if self.screen.is_hidden() || self.screen.println(line).is_err() {
-            output::say(line);
-        }
+        output::say(line);
+    }
+}
+
+impl Drop for Bars {
+    /// However the run ends: the next line belongs to another program.
+    fn drop(&mut self) {
+        canvas::clear();
     }
 }

@@ -1,28 +1,28 @@
 //! Sentences that several styles share.
 
+use super::Summary;
 use crate::formats::escape;
 use crate::formats::size::{format_bytes, format_duration};
 use crate::{Event, Report};
+use std::path::Path;
 
 /// What was found out when a file began.
 pub(super) fn started(name: &str, event: &Event) -> Option<String> {
-    let Event::Started { url, size, resumed, connections, .. } = event else {
+    let Event::Started { url, path, size, resumed, connections } = event else {
         return None;
     };
+    let shown = shown(name, path.as_deref());
     let size = size.map_or("unknown size".to_owned(), format_bytes);
     let kept =
         if *resumed > 0 { format!(", resuming: {} kept", format_bytes(*resumed)) } else { String::new() };
     let url = escape::for_terminal(url);
     let plural = if *connections == 1 { "" } else { "s" };
-    Some(format!("{name}: {size} from {url}, up to {connections} connection{plural}{kept}"))
+    Some(format!("{shown}: {size} from {url}, up to {connections} connection{plural}{kept}"))
 }
 
 /// What there is to say of a file that ended well.
 pub(super) fn done(name: &str, report: &Report) -> String {
-    let shown = report
-        .path
-        .as_ref()
-        .map_or(name.into(), |path| escape::for_terminal(&path.to_string_lossy()).into_owned());
+    let shown = shown(name, report.path.as_deref());
     if report.fetched == 0 && report.resumed == report.size {
         return format!("{shown}: {}, nothing had to be fetched", format_bytes(report.size));
     }
@@ -46,6 +46,26 @@ pub(super) fn done(name: &str, report: &Report) -> String {
         text += &format!(", {} were there already", format_bytes(report.resumed));
     }
     text
+}
+
+/// How all files of a run ended; nothing where there was only one.
+pub(super) fn summary(summary: &Summary) -> Option<String> {
+    let Summary { ok, failed, not_started, fetched, elapsed, .. } = summary;
+    if ok + failed + not_started <= 1 {
+        return None;
+    }
+    let (fetched, elapsed) = (format_bytes(*fetched), format_duration(*elapsed));
+    let not_started = match not_started {
+        0 => String::new(),
+        number => format!(", {number} not started"),
+    };
+    let files = if *ok == 1 { "file" } else { "files" };
+    Some(format!("{ok} {files} saved, {failed} failed{not_started}: {fetched} in {elapsed}"))
+}
+
+/// A file, in all that is said of it: where it is, or for a stream its name.
+fn shown(name: &str, path: Option<&Path>) -> String {
+    path.map_or(name.into(), |path| escape::for_terminal(&path.to_string_lossy()).into_owned())
 }
 
 fn counted(count: u64, one: &str, many: &str) -> String {

@@ -5,12 +5,13 @@ mod json;
 mod line;
 mod plain;
 mod view;
+mod waiting;
 
 use super::args::Style;
 use super::failure;
 use crate::error::Error;
 use crate::formats::escape;
-use crate::{Event, Notice, Progress, Report};
+use crate::{Event, Notice, Phase, Progress, Report};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -24,6 +25,13 @@ pub(super) struct Screen {
     pub(super) ascii: bool,
 }
 
+impl Screen {
+    /// Whether a retry is a line of its own: a screen that is drawn shows it anyway.
+    fn tells_retries(&self) -> bool {
+        matches!(self.style, Style::Auto | Style::Plain) && !self.quiet
+    }
+}
+
 /// One file of a run.
 pub(super) struct FileView {
     /// Its name, or its URL, escaped.
@@ -31,6 +39,30 @@ pub(super) struct FileView {
     /// Redacted.
     pub(super) url: String,
     pub(super) progress: watch::Receiver<Progress>,
+    /// Who is asked for it, escaped.
+    host: String,
+    seen: waiting::Seen,
+}
+
+impl FileView {
+    /// The name is escaped, the URL redacted.
+    pub(super) fn new(name: String, url: String, progress: watch::Receiver<Progress>) -> Self {
+        let host = url.split_once("://").map_or("", |(_, rest)| rest);
+        let host = escape::for_terminal(host.split(['/', '?', '#']).next().unwrap_or(host)).into_owned();
+        Self { name, url, progress, host, seen: waiting::Seen::default() }
+    }
+}
+
+/// All files of a run together, as far as they are.
+#[derive(Clone, Debug, Default)]
+struct Totals {
+    count: usize,
+    ok: usize,
+    failed: usize,
+    under_way: usize,
+    /// In this run, by all of them.
+    received: u64,
+    rate: Option<f64>,
 }
 
 /// How a run ended.
@@ -51,6 +83,8 @@ trait Render {
     fn retry(&mut self, _id: usize, _event: &Event) {}
     fn notice(&mut self, _id: usize, _notice: Notice, _text: &str) {}
     fn source(&mut self, _id: usize, _event: &Event) {}
+    /// What holds for all files together; told before each tick.
+    fn totals(&mut self, _totals: &Totals) {}
     fn tick(&mut self, files: &BTreeMap<usize, FileView>, elapsed: Duration);
     fn done(&mut self, id: usize, file: &FileView, report: &Report);
     fn error(&mut self, id: usize, file: &FileView, error: &Error);
@@ -69,35 +103,58 @@ pub(super) struct Reporter {
     pub(super) files: BTreeMap<usize, FileView>,
     screen: Screen,
     render: Box<dyn Render>,
+    /// Those that have ended, and how many there are in all.
+    totals: Totals,
+    /// As of the last tick.
+    now: Duration,
 }
 
+/// Retries that are over sooner are nothing that needs to be told while bytes come.
+const LONG_WAIT: Duration = Duration::from_secs(3);
+
 impl Reporter {
-    pub(super) fn new(screen: Screen) -> Self {
+    /// For a run of so many files.
+    pub(super) fn new(screen: Screen, count: usize) -> Self {
         let render: Box<dyn Render> = match screen.style {
             Style::Json => Box::new(json::Json::default()),
             Style::Bar => Box::new(bars::Bars::new(screen.ascii)),
             Style::Auto | Style::Plain => Box::new(plain::Plain::new(false)),
             Style::None => Box::new(plain::Plain::new(true)),
         };
-        Self { files: BTreeMap::new(), screen, render }
+        let totals = Totals { count, ..Totals::default() };
+        Self { files: BTreeMap::new(), screen, render, totals, now: Duration::ZERO }
     }
 
     pub(super) fn event(&mut self, id: usize, event: &Event) {
-        let Some(file) = self.files.get(&id) else {
+        let Some(file) = self.files.get_mut(&id) else {
             return;
         };
         match event {
-            Event::Started { .. } => self.render.started(id, file, event),
+            Event::Started { path, .. } => {
+                // The name that it has on the disk may be another one than was asked for.
+                if let Some(name) = path.as_ref().and_then(|path| path.file_name()) {
+                    file.name = escape::for_terminal(&name.to_string_lossy()).into_owned();
+                }
+                self.render.started(id, file, event);
+            }
             Event::Retry { cause, wait, attempt, .. } => {
                 self.render.retry(id, event);
-                if self.screen.verbose > 0 {
+                let received = file.progress.borrow().received;
+                let flows = file.seen.retrying.is_none() && received > 0 && *attempt < 2;
+                if self.screen.verbose > 0 || (self.screen.tells_retries() && !(flows && *wait < LONG_WAIT)) {
                     let cause = escape::for_terminal(cause);
                     let wait = wait.as_secs_f32();
                     self.render.say(&format!(
-                        "haul: note: {}: {cause}; attempt {attempt}, in {wait:.1} s",
+                        "haul: note: {}: try {attempt} failed, next in {wait:.1} s: {cause}",
                         file.name
                     ));
                 }
+                file.seen.retrying = Some(waiting::Retrying {
+                    cause: cause.clone(),
+                    attempt: *attempt,
+                    until: self.now + *wait,
+                    received,
+                });
             }
             Event::Source { url, cause } => {
                 self.render.source(id, event);
@@ -117,11 +174,25 @@ impl Reporter {
     }
 
     pub(super) fn tick(&mut self, elapsed: Duration) {
+        self.now = elapsed;
+        let mut totals = self.totals.clone();
+        for file in self.files.values_mut() {
+            let progress = file.progress.borrow();
+            file.seen.look(&progress, elapsed);
+            if progress.phase != Phase::Queued {
+                totals.under_way += 1;
+                totals.received += progress.received;
+                totals.rate = progress.rate.map(|rate| rate + totals.rate.unwrap_or(0.0)).or(totals.rate);
+            }
+        }
+        self.render.totals(&totals);
         self.render.tick(&self.files, elapsed);
     }
 
     pub(super) fn done(&mut self, id: usize, report: &Report) {
         if let Some(file) = self.files.remove(&id) {
+            self.totals.ok += 1;
+            self.totals.received += report.fetched;
             self.render.done(id, &file, report);
         }
     }
@@ -133,6 +204,8 @@ impl Reporter {
 
     pub(super) fn error(&mut self, id: usize, error: &Error) {
         if let Some(file) = self.files.remove(&id) {
+            self.totals.failed += 1;
+            self.totals.received += file.progress.borrow().received;
             self.render.error(id, &file, error);
         }
         for line in failure::lines(error) {

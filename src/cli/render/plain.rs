@@ -1,24 +1,49 @@
 //! Plain lines, for logs: one at the start, one every half minute, one at the end.
 
-use super::{FileView, Render, Summary, line};
+use super::{FileView, Render, Summary, line, waiting};
+use crate::cli::colour::{Tone, paint};
 use crate::cli::output;
 use crate::error::Error;
 use crate::formats::size::{format_bytes, format_duration};
-use crate::{Event, Report};
+use crate::{Event, Phase, Report};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 const PERIOD: Duration = Duration::from_secs(30);
+/// A file of which nothing was heard for so long is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) struct Plain {
     /// Only what must be said.
     silent: bool,
     next: Duration,
+    /// The first file that may still have to be asked about.
+    asked_about: usize,
 }
 
 impl Plain {
     pub(super) fn new(silent: bool) -> Self {
-        Self { silent, next: PERIOD }
+        Self { silent, next: PERIOD, asked_about: 0 }
+    }
+
+    /// Says once of a file that nothing was heard of it for a while; what fails is told by itself.
+    fn tell_long_waits(&mut self, files: &BTreeMap<usize, FileView>, elapsed: Duration) {
+        for (id, file) in files.range(self.asked_about..) {
+            let Some(began) = file.seen.began else {
+                return;
+            };
+            if elapsed < began + PATIENCE {
+                return;
+            }
+            self.asked_about = id + 1;
+            let progress = file.progress.borrow().clone();
+            if progress.phase == Phase::Starting
+                && file.seen.retrying.is_none()
+                && let Some(words) = waiting::words(file, &progress, elapsed)
+            {
+                self.tell(&format!("haul: note: {}: {words}", file.name));
+            }
+        }
     }
 
     fn tell(&mut self, line: &str) {
@@ -38,12 +63,20 @@ impl Render for Plain {
     }
 
     fn tick(&mut self, files: &BTreeMap<usize, FileView>, elapsed: Duration) {
+        self.tell_long_waits(files, elapsed);
         if elapsed < self.next {
             return;
         }
         self.next = elapsed + PERIOD;
         for file in files.values() {
             let progress = file.progress.borrow().clone();
+            if progress.phase == Phase::Queued {
+                continue;
+            }
+            if let Some(words) = waiting::words(file, &progress, elapsed) {
+                self.tell(&format!("{}: {}, {words}", file.name, format_bytes(progress.written)));
+                continue;
+            }
             let of = progress.size.map_or(String::new(), |size| format!(" of {}", format_bytes(size)));
             let rate =
                 progress.rate.map_or(String::new(), |rate| format!(", {}/s", format_bytes(rate as u64)));
@@ -54,22 +87,15 @@ impl Render for Plain {
 
     fn done(&mut self, _: usize, file: &FileView, report: &Report) {
         if !self.silent {
-            self.say(&line::done(&file.name, report));
+            self.say(&paint(Tone::Good, &line::done(&file.name, report)));
         }
     }
 
     fn error(&mut self, _: usize, _: &FileView, _: &Error) {}
 
     fn summary(&mut self, summary: &Summary) {
-        if summary.ok + summary.failed + summary.not_started > 1 {
-            let Summary { ok, failed, not_started, fetched, elapsed, .. } = summary;
-            let (fetched, elapsed) = (format_bytes(*fetched), format_duration(*elapsed));
-            let not_started = match not_started {
-                0 => String::new(),
-                number => format!(", {number} not started"),
-            };
-            let files = if *ok == 1 { "file" } else { "files" };
-            self.tell(&format!("{ok} {files} saved, {failed} failed{not_started}: {fetched} in {elapsed}"));
+        if let Some(text) = line::summary(summary) {
+            self.tell(&text);
         }
     }
 

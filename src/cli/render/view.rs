@@ -1,8 +1,11 @@
-//! What a file looks like at a glance, as text of a given width. Pure.
+//! What a file looks like at a glance, as rows of a given width. Pure.
 
-use crate::formats::escape::clip;
+use super::Totals;
+use crate::cli::canvas::Row;
+use crate::cli::colour::{Tone, paint};
 use crate::formats::size::{format_bytes, format_duration};
 use crate::{ByteRange, Phase, Progress, Slowness};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Marks of the map, from nothing to everything, and of connections.
 struct Marks {
@@ -11,81 +14,171 @@ struct Marks {
     written: char,
     active: char,
     stalled: char,
+    ellipsis: char,
 }
 
-const ASCII: Marks = Marks { missing: '.', partly: '-', written: '=', active: '>', stalled: '#' };
-const UNICODE: Marks = Marks { missing: '·', partly: '▒', written: '█', active: '▶', stalled: '#' };
+const ASCII: Marks =
+    Marks { missing: '.', partly: '-', written: '=', active: '>', stalled: '#', ellipsis: '~' };
+const UNICODE: Marks =
+    Marks { missing: '·', partly: '▒', written: '█', active: '▶', stalled: '#', ellipsis: '…' };
 
-/// The line with name, bar, percent, bytes, rate and what is left.
-pub(super) fn headline(name: &str, progress: &Progress, width: usize, ascii: bool) -> String {
-    let facts = facts(progress);
-    let room = width.saturating_sub(facts.chars().count() + 1);
-    let bar_width = if room >= 40 { 20.min(room / 3) } else { 0 };
-    let name_width = room.saturating_sub(if bar_width > 0 { bar_width + 3 } else { 0 }).clamp(1, 40);
-    let mut name = clip(name, name_width).into_owned();
-    if ascii {
-        name = name.replace('…', "~");
+/// The size of what is drawn into, and the marks it can show.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paper {
+    /// In columns.
+    pub(super) width: usize,
+    pub(super) ascii: bool,
+}
+
+/// A name shorter than this says little: facts make room for it.
+const LEGIBLE: usize = 12;
+/// A longer name takes no more room than this.
+const LONGEST_NAME: usize = 40;
+/// A map of fewer cells says little.
+const SMALLEST_MAP: usize = 12;
+
+impl Paper {
+    const fn marks(self) -> &'static Marks {
+        if self.ascii { &ASCII } else { &UNICODE }
     }
-    let bar = match progress.size {
-        Some(size) if bar_width > 0 => format!(" [{}]", bar(progress.written, size, bar_width, ascii)),
-        _ => String::new(),
-    };
-    let line = format!("{name}{bar} {facts}");
-    line.chars().take(width).collect()
+
+    /// As much of the text as fits, with an ellipsis where something is left out.
+    fn clip(self, text: &str, columns: usize) -> String {
+        if text.width() <= columns {
+            return text.to_owned();
+        }
+        let mut used = 0;
+        let fits = |c: &char| {
+            used += c.width().unwrap_or(0);
+            used < columns
+        };
+        let mut clipped: String = text.chars().take_while(fits).collect();
+        if columns > 0 {
+            clipped.push(self.marks().ellipsis);
+        }
+        clipped
+    }
+
+    fn row(self, before: &str, toned: &str, tone: Tone, after: &str) -> Row {
+        let before = self.clip(before, self.width);
+        let toned = self.clip(toned, self.width - before.width());
+        let after = self.clip(after, self.width - before.width() - toned.width());
+        Row {
+            seen: format!("{before}{toned}{after}"),
+            painted: format!("{before}{}{after}", paint(tone, &toned)),
+        }
+    }
+
+    /// The row with name, bar, percent, bytes, rate and what is left.
+    pub(super) fn headline(self, name: &str, progress: &Progress) -> Row {
+        let room = |facts: &str| self.width.saturating_sub(facts.width() + 1);
+        let variants = facts(progress);
+        let legible = LEGIBLE.min(name.width());
+        let facts = variants.iter().find(|facts| room(facts) >= legible).or(variants.last());
+        let facts = facts.map_or("", String::as_str);
+        let bar_width = match progress.size {
+            Some(_) if room(facts) >= 40 => 20.min(room(facts) / 3),
+            _ => 0,
+        };
+        let around = if bar_width > 0 { bar_width + 3 } else { 0 };
+        let name = self.clip(name, room(facts).saturating_sub(around).clamp(1, LONGEST_NAME));
+        match progress.size {
+            Some(size) if bar_width > 0 => {
+                let filled =
+                    (u128::from(progress.written) * bar_width as u128 / u128::from(size.max(1))) as usize;
+                let filled = filled.min(bar_width);
+                let bar = self.marks().written.to_string().repeat(filled);
+                let rest = self.marks().missing.to_string().repeat(bar_width - filled);
+                self.row(&format!("{name} ["), &bar, Tone::Good, &format!("{rest}] {facts}"))
+            }
+            _ => self.row(&format!("{name} {facts}"), "", Tone::Quiet, ""),
+        }
+    }
+
+    /// The row that shows where in the file each connection is, and why it is not faster.
+    pub(super) fn map(self, progress: &Progress) -> Option<Row> {
+        let size = progress.size.filter(|size| *size > 0)?;
+        if progress.phase != Phase::Transferring {
+            return None;
+        }
+        let stalled = progress.connections.iter().filter(|connection| connection.stalled).count();
+        let silent = if stalled > 0 { format!(", {stalled} silent") } else { String::new() };
+        let reason = match progress.slowed_by {
+            Some(Slowness::Server) => ", the server asks for less",
+            Some(Slowness::Limit) => ", kept to the limit",
+            Some(Slowness::Hash) => ", the digest is the limit",
+            None => "",
+        };
+        let count = format!(" {}x{silent}{reason}", progress.connections.len());
+        let cells = self.width.saturating_sub(count.width() + 4).min(72);
+        if cells < SMALLEST_MAP {
+            return Some(self.row(&format!(" {count}"), "", Tone::Quiet, ""));
+        }
+        let marks = self.marks();
+        let mut map: Vec<char> = (0..cells).map(|cell| mark(progress, size, cell, cells, marks)).collect();
+        for connection in &progress.connections {
+            let at = (u128::from(connection.position) * cells as u128 / u128::from(size)) as usize;
+            map[at.min(cells - 1)] = if connection.stalled { marks.stalled } else { marks.active };
+        }
+        Some(self.row("  [", &map.iter().collect::<String>(), Tone::Quiet, &format!("]{count}")))
+    }
+
+    /// What is waited for and why, in two rows where it takes them.
+    pub(super) fn waiting(self, words: &str) -> Vec<Row> {
+        let room = self.width.saturating_sub(2);
+        let mut used = 0;
+        let fits = |(_, c): &(usize, char)| {
+            used += c.width().unwrap_or(0);
+            used <= room
+        };
+        let end = words.char_indices().take_while(fits).last().map_or(0, |(at, c)| at + c.len_utf8());
+        let (first, rest) = match words[..end].rfind(' ') {
+            Some(space) if end < words.len() => (&words[..space], words[space..].trim_start()),
+            _ => (words, ""),
+        };
+        let rows = [first, rest].into_iter().filter(|part| !part.is_empty());
+        rows.map(|part| self.row("  ", part, Tone::Warning, "")).collect()
+    }
+
+    /// The row for all files together.
+    pub(super) fn overall(self, totals: &Totals) -> Row {
+        let Totals { count, ok, failed, under_way, received, rate } = totals;
+        let mut text = format!("{} of {count} files", ok + failed);
+        if *failed > 0 {
+            text += &format!(", {failed} failed");
+        }
+        let waiting = count.saturating_sub(ok + failed + under_way);
+        if waiting > 0 {
+            text += &format!(", {waiting} waiting");
+        }
+        text += &format!("  {}", format_bytes(*received));
+        if let Some(rate) = rate {
+            text += &format!("  {}/s", format_bytes(*rate as u64));
+        }
+        self.row("", &text, Tone::Quiet, "")
+    }
 }
 
-fn facts(progress: &Progress) -> String {
+/// What there is to say of a file, from everything to the least.
+fn facts(progress: &Progress) -> Vec<String> {
     let percent =
         progress.size.map_or(String::new(), |size| format!("{:3}% ", percent(progress.written, size)));
     match progress.phase {
-        Phase::Queued => return "waiting".to_owned(),
-        Phase::Starting => return "asking".to_owned(),
-        Phase::Verifying => return format!("{percent}verifying"),
+        Phase::Queued => return vec!["waiting".to_owned()],
+        Phase::Starting => return vec!["asking".to_owned()],
+        Phase::Verifying => return vec![format!("{percent}verifying")],
         Phase::Transferring | Phase::Ended => {}
     }
-    let mut text = percent + &format_bytes(progress.written);
-    if let Some(rate) = progress.rate {
-        text += &format!("  {}/s", format_bytes(rate as u64));
-    }
-    if let Some(eta) = progress.eta {
-        text += &format!("  {}", format_duration(eta));
-    }
-    text
+    let written = format_bytes(progress.written);
+    let rate = progress.rate.map_or(String::new(), |rate| format!("  {}/s", format_bytes(rate as u64)));
+    let left = progress.eta.map_or(String::new(), |eta| format!("  {}", format_duration(eta)));
+    let least = if percent.is_empty() { written.clone() } else { percent.trim_end().to_owned() };
+    vec![format!("{percent}{written}{rate}{left}"), format!("{percent}{rate}{left}"), least + &left]
 }
 
 /// Rounded down, so that 100 means everything.
 fn percent(written: u64, size: u64) -> u64 {
     if size == 0 { 100 } else { (u128::from(written) * 100 / u128::from(size)) as u64 }
-}
-
-fn bar(written: u64, size: u64, width: usize, ascii: bool) -> String {
-    let marks = if ascii { &ASCII } else { &UNICODE };
-    let filled = (u128::from(written) * width as u128 / u128::from(size.max(1))) as usize;
-    (0..width).map(|at| if at < filled { marks.written } else { marks.missing }).collect()
-}
-
-/// The line that shows where in the file each connection is, and why it is not faster.
-pub(super) fn map(progress: &Progress, width: usize, ascii: bool) -> Option<String> {
-    let size = progress.size.filter(|size| *size > 0)?;
-    if progress.phase != Phase::Transferring {
-        return None;
-    }
-    let reason = match progress.slowed_by {
-        Some(Slowness::Server) => " the server asks for less",
-        Some(Slowness::Limit) => " kept to the limit",
-        Some(Slowness::Hash) => " the digest is the limit",
-        None => "",
-    };
-    let count = format!(" {}x{reason}", progress.connections.len());
-    let cells = width.saturating_sub(count.chars().count() + 4).clamp(8, 72);
-    let marks = if ascii { &ASCII } else { &UNICODE };
-    let mut map: Vec<char> = (0..cells).map(|cell| mark(progress, size, cell, cells, marks)).collect();
-    for connection in &progress.connections {
-        let at = (u128::from(connection.position) * cells as u128 / u128::from(size)) as usize;
-        map[at.min(cells - 1)] = if connection.stalled { marks.stalled } else { marks.active };
-    }
-    let text = format!("  [{}]{count}", map.iter().collect::<String>());
-    Some(text.chars().take(width).collect())
 }
 
 fn mark(progress: &Progress, size: u64, cell: usize, cells: usize, marks: &Marks) -> char {
@@ -105,6 +198,10 @@ mod tests {
     use crate::ConnectionView;
     use std::time::Duration;
 
+    fn paper(width: usize, ascii: bool) -> Paper {
+        Paper { width, ascii }
+    }
+
     fn progress() -> Progress {
         Progress {
             phase: Phase::Transferring,
@@ -123,27 +220,63 @@ mod tests {
 
     #[test]
     fn a_wide_screen_shows_everything() {
-        let line = headline("disk.img", &progress(), 100, true);
+        let line = paper(100, true).headline("disk.img", &progress()).seen;
         assert!(line.starts_with("disk.img [==========..........]  50% 512"), "{line}");
         assert!(line.contains("/s") && line.ends_with("0:15"), "{line}");
     }
 
     #[test]
-    fn no_line_is_wider_than_the_screen() {
-        for width in [1, 10, 40, 80, 200] {
+    fn a_narrow_screen_shows_the_name_and_how_far_it_is() {
+        let line = paper(40, true).headline("debian-12.iso", &progress()).seen;
+        assert_eq!(line, "debian-12.iso  50%   35.0 MiB/s  0:15");
+        assert_eq!(paper(25, true).headline("debian-12.iso", &progress()).seen, "debian-12.iso  50%  0:15");
+    }
+
+    #[test]
+    fn no_row_is_wider_than_the_screen() {
+        let names =
+            ["a-rather-long-name-of-a-file-that-does-not-fit.tar.gz", "数据集合-数据集合-数据集合.tar.gz"];
+        let totals =
+            Totals { count: 1000, ok: 100, failed: 3, under_way: 8, received: 1 << 40, rate: Some(1e9) };
+        let width_of = |row: Row| row.seen.width();
+        for width in [1, 2, 10, 40, 80, 200] {
             for ascii in [true, false] {
-                let name = "a-rather-long-name-of-a-file-that-does-not-fit.tar.gz";
-                assert!(headline(name, &progress(), width, ascii).chars().count() <= width);
-                assert!(map(&progress(), width, ascii).is_none_or(|map| map.chars().count() <= width));
+                let paper = paper(width, ascii);
+                for name in names {
+                    assert!(width_of(paper.headline(name, &progress())) <= width, "{width}");
+                    assert!(paper.waiting(name).into_iter().all(|row| width_of(row) <= width), "{width}");
+                }
+                assert!(paper.map(&progress()).is_none_or(|map| width_of(map) <= width), "{width}");
+                assert!(width_of(paper.overall(&totals)) <= width, "{width}");
             }
         }
     }
 
     #[test]
+    fn what_is_waited_for_takes_two_rows_at_the_most() {
+        let rows = |words: &str, width| -> Vec<_> {
+            paper(width, true).waiting(words).into_iter().map(|row| row.seen).collect()
+        };
+        assert_eq!(rows("next try in 0:20", 40), ["  next try in 0:20"]);
+        assert_eq!(rows("next try in 0:20", 12), ["  next try", "  in 0:20"]);
+        assert_eq!(rows("next try in 0:20: it is busy", 12), ["  next try", "  in 0:20: ~"]);
+        assert_eq!(rows("überlang", 6), ["  übe~"]);
+    }
+
+    #[test]
+    fn all_files_together_are_counted() {
+        let totals =
+            Totals { count: 12, ok: 3, failed: 1, under_way: 4, received: 3 << 20, rate: Some(1024.0) };
+        let said = paper(80, true).overall(&totals).seen;
+        assert_eq!(said, "4 of 12 files, 1 failed, 4 waiting  3.0 MiB  1.0 KiB/s");
+    }
+
+    #[test]
     fn the_map_shows_what_is_there_and_who_is_where() {
-        let map = map(&progress(), 80, true).unwrap();
+        let map = paper(80, true).map(&progress()).unwrap().seen;
         let cells: String = map.chars().filter(|mark| "=.>#-".contains(*mark)).collect();
         assert!(cells.starts_with("=====") && cells.contains(">....") && cells.contains("#...."), "{map}");
+        assert!(map.ends_with("2x, 1 silent"), "{map}");
     }
 
     #[test]

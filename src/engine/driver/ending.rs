@@ -82,7 +82,7 @@ impl Driver {
             elapsed: teller.clock.now(),
             verifying: self.verifying,
             digests,
-            connections: teller.most_connections,
+            connections: teller.connections(),
             retries: teller.retries,
         }))
     }

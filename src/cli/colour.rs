@@ -1,0 +1,86 @@
+//! Colours, where they are wanted and can be seen.
+
+use super::args::When;
+use std::borrow::Cow;
+use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a text is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Good,
+    Bad,
+    Warning,
+    Quiet,
+}
+
+static SHOWN: AtomicBool = AtomicBool::new(false);
+
+/// Decides whether colours are shown: always, never, or where a terminal shows them and nothing forbids it
+/// (<https://no-color.org>).
+pub(super) fn decide(when: When) {
+    let forbidden = || {
+        std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+    };
+    let shown = match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => std::io::stderr().is_terminal() && !forbidden(),
+    };
+    SHOWN.store(shown, Ordering::Relaxed);
+}
+
+/// The text in the colour of its tone.
+pub(super) fn paint(tone: Tone, text: &str) -> Cow<'_, str> {
+    match SHOWN.load(Ordering::Relaxed) && !text.is_empty() {
+        true => Cow::Owned(painted(tone, text)),
+        false => Cow::Borrowed(text),
+    }
+}
+
+/// A line for a person, its first words in the colour of what they say.
+pub(super) fn line(text: &str) -> Cow<'_, str> {
+    match head(text) {
+        Some((tone, length)) if SHOWN.load(Ordering::Relaxed) => {
+            Cow::Owned(painted(tone, &text[..length]) + &text[length..])
+        }
+        _ => Cow::Borrowed(text),
+    }
+}
+
+fn painted(tone: Tone, text: &str) -> String {
+    let code = match tone {
+        Tone::Good => "32",
+        Tone::Bad => "1;31",
+        Tone::Warning => "33",
+        Tone::Quiet => "36",
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// What a line begins with, and how long that is.
+fn head(text: &str) -> Option<(Tone, usize)> {
+    const HEADS: [(&str, Tone); 5] = [
+        ("haul: warning:", Tone::Warning),
+        ("haul: note:", Tone::Quiet),
+        ("haul:", Tone::Bad),
+        ("  next:", Tone::Quiet),
+        ("  kept:", Tone::Quiet),
+    ];
+    HEADS.iter().find(|(head, _)| text.starts_with(head)).map(|(head, tone)| (*tone, head.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_colour_of_what_it_says() {
+        assert_eq!(head("haul: warning: x"), Some((Tone::Warning, 14)));
+        assert_eq!(head("haul: note: x"), Some((Tone::Quiet, 11)));
+        assert_eq!(head("haul: no such file"), Some((Tone::Bad, 5)));
+        assert_eq!(head("file.bin: 3 B"), None);
+        assert_eq!(painted(Tone::Bad, "haul:"), "\x1b[1;31mhaul:\x1b[0m");
+    }
+}

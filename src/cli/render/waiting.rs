@@ -1,0 +1,138 @@
+//! Why nothing comes, in words. Pure.
+
+use super::FileView;
+use crate::formats::escape;
+use crate::formats::size::format_duration;
+use crate::{Phase, Progress, Slowness};
+use std::time::Duration;
+
+/// A pause of this length is told; shorter ones are everyday life.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// The last failure, which is tried again.
+#[derive(Clone, Debug)]
+pub(super) struct Retrying {
+    /// Not escaped.
+    pub(super) cause: String,
+    pub(super) attempt: u32,
+    /// When the next try begins.
+    pub(super) until: Duration,
+    /// What had come by then.
+    pub(super) received: u64,
+}
+
+/// What was seen of a file, and when.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// When its turn came.
+    pub(super) began: Option<Duration>,
+    received: u64,
+    /// When bytes came last.
+    moved: Duration,
+    pub(super) retrying: Option<Retrying>,
+}
+
+impl Seen {
+    /// Looks at the file again.
+    pub(super) fn look(&mut self, progress: &Progress, now: Duration) {
+        if self.began.is_none() && progress.phase != Phase::Queued {
+            (self.began, self.moved) = (Some(now), now);
+        }
+        if progress.received > self.received {
+            (self.received, self.moved) = (progress.received, now);
+        }
+        if self.retrying.as_ref().is_some_and(|retrying| progress.received > retrying.received) {
+            self.retrying = None;
+        }
+    }
+}
+
+/// What is waited for and why, where that is anything.
+pub(super) fn words(file: &FileView, progress: &Progress, now: Duration) -> Option<String> {
+    if !matches!(progress.phase, Phase::Starting | Phase::Transferring) {
+        return None;
+    }
+    if let Some(retrying) = &file.seen.retrying {
+        return Some(next_try(retrying, now));
+    }
+    let began = file.seen.began?;
+    let quiet = now.saturating_sub(file.seen.moved.max(began));
+    if progress.phase == Phase::Starting {
+        let state = if progress.reached { "connected to" } else { "waiting for" };
+        let answer = if progress.reached { ", no answer" } else { "" };
+        return Some(match quiet.as_secs() {
+            0 => format!("{state} {}", file.host),
+            _ => format!("{state} {}{answer} for {}", file.host, format_duration(quiet)),
+        });
+    }
+    let held = progress.slowed_by == Some(Slowness::Limit);
+    let all_stalled = progress.connections.iter().all(|connection| connection.stalled);
+    (quiet >= SILENCE && all_stalled && !held)
+        .then(|| format!("stalled: no bytes from {} for {}", file.host, format_duration(quiet)))
+}
+
+/// The last try, what became of it, and when the next one is.
+fn next_try(retrying: &Retrying, now: Duration) -> String {
+    let Retrying { cause, attempt, until, .. } = retrying;
+    let cause = escape::for_terminal(cause);
+    match until.saturating_sub(now).as_secs_f64().ceil() as u64 {
+        0 => format!("try {attempt} failed, trying again: {cause}"),
+        seconds => {
+            let wait = format_duration(Duration::from_secs(seconds));
+            format!("try {attempt} failed, next in {wait}: {cause}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::watch;
+
+    const fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn file() -> FileView {
+        FileView::new("a.bin".into(), "http://h/a.bin".into(), watch::channel(Progress::default()).1)
+    }
+
+    fn progress(phase: Phase, received: u64) -> Progress {
+        Progress { phase, received, ..Progress::default() }
+    }
+
+    #[test]
+    fn before_the_first_byte_it_is_said_what_is_waited_for() {
+        let mut file = file();
+        file.seen.look(&progress(Phase::Queued, 0), at(1));
+        assert_eq!(words(&file, &progress(Phase::Queued, 0), at(1)), None);
+        file.seen.look(&progress(Phase::Starting, 0), at(2));
+        let said = |file: &FileView, reached, now| {
+            words(file, &Progress { reached, ..progress(Phase::Starting, 0) }, at(now)).unwrap()
+        };
+        assert_eq!(said(&file, false, 2), "waiting for h");
+        assert_eq!(said(&file, false, 6), "waiting for h for 0:04");
+        assert_eq!(said(&file, true, 14), "connected to h, no answer for 0:12");
+        let cause = "429 Too Many Requests\n".to_owned();
+        file.seen.retrying = Some(Retrying { cause, attempt: 2, until: at(57), received: 0 });
+        assert_eq!(said(&file, true, 15), r"try 2 failed, next in 0:42: 429 Too Many Requests\x0a");
+        assert_eq!(said(&file, true, 58), r"try 2 failed, trying again: 429 Too Many Requests\x0a");
+    }
+
+    #[test]
+    fn a_failure_is_told_until_bytes_come_and_silence_in_words() {
+        let mut file = file();
+        file.seen.look(&progress(Phase::Transferring, 100), at(1));
+        let cause = "reset".to_owned();
+        file.seen.retrying = Some(Retrying { cause, attempt: 1, until: at(2), received: 100 });
+        file.seen.look(&progress(Phase::Transferring, 100), at(3));
+        assert!(words(&file, &progress(Phase::Transferring, 100), at(3)).is_some());
+        file.seen.look(&progress(Phase::Transferring, 101), at(4));
+        assert_eq!(words(&file, &progress(Phase::Transferring, 101), at(5)), None);
+        let said = words(&file, &progress(Phase::Transferring, 101), at(16)).unwrap();
+        assert_eq!(said, "stalled: no bytes from h for 0:12");
+        let limited = Progress { slowed_by: Some(Slowness::Limit), ..progress(Phase::Transferring, 101) };
+        assert_eq!(words(&file, &limited, at(16)), None);
+        assert_eq!(words(&file, &progress(Phase::Verifying, 101), at(16)), None);
+    }
+}

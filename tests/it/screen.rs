@@ -1,0 +1,201 @@
+//! What a person sees: on a terminal, in a pipe, in colours.
+
+use std::time::Duration;
+
+use crate::support::*;
+
+const PAYLOAD: Payload = Payload::mib(181, 8);
+
+/// A terminal of this size around the program, with what it shows on the standard output; `None` where there is none.
+fn on_a_terminal(columns: u16) -> Option<[String; 3]> {
+    let there = std::process::Command::new("script").arg("--version").output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        crate::support::left_out("script is not installed");
+        return None;
+    }
+    let run = format!("exec script -qec \"stty cols {columns} rows 24; $0 $*\" /dev/null");
+    Some(["/bin/sh".into(), "-c".into(), run])
+}
+
+/// Nothing listens there.
+fn dead_url() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}/file.bin", listener.local_addr().unwrap())
+}
+
+fn limiting() -> Server {
+    Server::serve(PAYLOAD)
+        .handler(|_, exchange| {
+            let mut answer = Answer::text(429, "slower");
+            answer.set("Retry-After", "1");
+            exchange.send(&answer);
+        })
+        .start()
+}
+
+#[test]
+fn while_it_tries_again_the_cause_the_wait_and_the_number_of_the_try_are_told() {
+    let server = limiting();
+    for (url, cause) in [(server.url("/file.bin"), "429"), (dead_url(), "refused")] {
+        let sandbox = Sandbox::new();
+        let piped = sandbox.haul().args(["--retry", "2"]).arg(&url).run();
+        assert_ne!(piped.code, Some(0), "{piped}");
+        let note = |number: u32| format!("haul: note: file.bin: try {number} failed, next in ");
+        for number in [1, 2] {
+            let line = piped.stderr.lines().find(|line| line.starts_with(&note(number)));
+            assert!(line.is_some_and(|line| line.contains(cause)), "{number}: {piped}");
+        }
+        let quiet = sandbox.haul().args(["-q", "--retry", "1"]).arg(&url).run();
+        assert!(!quiet.stderr.contains("try 1"), "{quiet}");
+        for columns in [120, 40] {
+            let Some(terminal) = on_a_terminal(columns) else { return };
+            let haul = sandbox.haul().env("TERM", "xterm").under(terminal);
+            let shown = haul.args(["--retry", "2"]).arg(&url).run();
+            shown.assert_says("try 2 failed, next in 0:0").assert_says(cause);
+        }
+    }
+}
+
+#[test]
+fn before_the_first_byte_a_terminal_and_a_pipe_say_who_is_waited_for() {
+    let server = Server::serve(PAYLOAD).behave(|_, _| Reply::NoAnswer).start();
+    let sandbox = Sandbox::new();
+    let patient = ["--first-byte-timeout", "7", "--retry", "0"];
+    let host = server.url("").trim_start_matches("http://").to_owned();
+    let piped = sandbox.haul().args(patient).arg(server.url("/file.bin")).run();
+    let note = format!("haul: note: file.bin: connected to {host}, no answer for 0:0");
+    assert!(piped.stderr.contains(&note), "{piped}");
+    let Some(terminal) = on_a_terminal(80) else { return };
+    let shown = sandbox.haul().env("TERM", "xterm").under(terminal).args(patient);
+    let shown = shown.arg(server.url("/file.bin")).run();
+    shown.assert_says(&format!("connected to {host}, no answer for 0:01"));
+}
+
+#[test]
+fn several_files_on_a_terminal_have_a_line_together_and_a_summary() {
+    let server = Server::serve(PAYLOAD)
+        .behave(|request, _| if request.path() == "/none" { Reply::Status(404) } else { Reply::Normal })
+        .rate(8 * MIB)
+        .start();
+    let sandbox = Sandbox::new();
+    let Some(terminal) = on_a_terminal(80) else { return };
+    let urls = ["/a.bin", "/b.bin", "/none"].map(|path| server.url(path));
+    let shown = sandbox.haul().env("TERM", "xterm").under(terminal).args(urls).run();
+    shown.assert_says("of 3 files").assert_says("1 failed").assert_says("2 files saved, 1 failed");
+}
+
+#[test]
+fn start_and_end_speak_of_the_same_file_and_of_as_many_connections() {
+    let cases: [(&[&str], u64); 6] = [
+        (&["-x", "4", "-k", "1M"], 8 * MIB),
+        (&["-x", "64"], 8 * MIB),
+        (&["-x", "64"], 300 << 10),
+        (&[], 8 * MIB),
+        (&[], 20_000),
+        (&["-d", "below", "--if-exists", "rename"], 8 * MIB),
+    ];
+    for (flags, length) in cases {
+        let payload = Payload::new(182, length);
+        let server = Server::serve(payload).start();
+        let sandbox = Sandbox::new();
+        std::fs::create_dir(sandbox.path("below")).unwrap();
+        sandbox.write("below/file.bin", "there already");
+        let outcome = sandbox.haul().args(flags).arg(server.url("/file.bin")).run();
+        outcome.assert_ok();
+        let lines: Vec<_> = outcome.stderr.lines().filter(|line| !line.starts_with("haul: ")).collect();
+        let [start, end] = lines[..] else { panic!("{outcome}") };
+        let name = |line: &str| line.split(": ").next().unwrap().to_owned();
+        assert_eq!(name(start), name(end), "{outcome}");
+        assert_eq!(name(end).contains("file.1.bin"), flags.contains(&"rename"), "{outcome}");
+        assert!(sandbox.path(&name(end)).is_file(), "{outcome}");
+        let (allowed, used) = (connections(start), connections(end));
+        assert!(used <= allowed && allowed as u64 <= length.div_ceil(64 << 10), "{outcome}");
+    }
+}
+
+/// The number before the word.
+fn connections(line: &str) -> usize {
+    let words: Vec<_> = line.split([' ', ',']).collect();
+    let at = words.iter().position(|word| word.starts_with("connection")).unwrap_or_else(|| panic!("{line}"));
+    words[at - 1].parse().unwrap()
+}
+
+#[test]
+fn colours_are_shown_where_they_are_asked_for_and_never_where_they_are_not_wanted() {
+    let server = Server::serve(PAYLOAD).behave(|_, _| Reply::Status(404)).start();
+    let red = "\u{1b}[1;31mhaul:";
+    for (flags, no_color, coloured) in [
+        (&["--color", "always"][..], "", true),
+        (&["--color", "always"], "1", true),
+        (&["--color", "auto"], "", false),
+        (&[], "", false),
+        (&["--color", "never"], "", false),
+    ] {
+        let sandbox = Sandbox::new();
+        let haul = sandbox.haul().env("NO_COLOR", no_color).args(flags);
+        let piped = haul.arg(server.url("/file.bin")).run();
+        assert_eq!(piped.stderr.contains(red), coloured, "{flags:?}: {piped}");
+    }
+    let Some(terminal) = on_a_terminal(80) else { return };
+    for (no_color, term, coloured) in [("", "xterm", true), ("1", "xterm", false), ("", "dumb", false)] {
+        let sandbox = Sandbox::new();
+        let haul = sandbox.haul().env("NO_COLOR", no_color).env("TERM", term).under(terminal.clone());
+        let shown = haul.arg(server.url("/file.bin")).run();
+        assert_eq!(shown.stdout_text().contains(red), coloured, "{no_color} {term}: {shown}");
+    }
+}
+
+#[test]
+fn a_window_that_becomes_narrower_keeps_no_stale_rows() {
+    let tmux = |args: &[&str]| std::process::Command::new("tmux").args(args).output();
+    if !tmux(&["-V"]).is_ok_and(|output| output.status.success()) {
+        return crate::support::left_out("tmux is not installed");
+    }
+    let gate = Gate::after(4 * MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let socket = sandbox.root().join("tmux");
+    let socket = socket.to_str().unwrap();
+    let urls = format!("{} {}", server.url("/one.bin"), server.url("/two.bin"));
+    let run = format!(
+        "cd {} && HOME=. LC_ALL=C.UTF-8 {} --no-config --first-byte-timeout 60 -x 2 {urls}",
+        sandbox.work().display(),
+        env!("CARGO_BIN_EXE_haul")
+    );
+    let started =
+        tmux(&["-S", socket, "-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "24", &run]);
+    assert!(started.unwrap().status.success());
+    let screen = || {
+        let captured = tmux(&["-S", socket, "capture-pane", "-p"]).unwrap();
+        String::from_utf8_lossy(&captured.stdout).into_owned()
+    };
+    wait_until("both files are shown", || screen().contains("of 2 files") && screen().contains("2x"));
+    for columns in ["90", "60", "40"] {
+        tmux(&["-S", socket, "resize-window", "-x", columns, "-y", "24"]).unwrap();
+        let once = |shown: &str| {
+            ["one.bin", "two.bin", "of 2 files"].iter().all(|one| shown.matches(one).count() == 1)
+        };
+        let width: usize = columns.parse().unwrap();
+        let is_narrow = |shown: &str| shown.lines().all(|line| line.chars().count() < width);
+        let mut shown = String::new();
+        let mut holds = || {
+            shown = screen();
+            once(&shown) && is_narrow(&shown)
+        };
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        while !holds() && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(once(&shown) && is_narrow(&shown), "at {columns} columns:\n{shown}");
+    }
+    tmux(&["-S", socket, "kill-server"]).unwrap();
+}
+
+#[track_caller]
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
