@@ -11,11 +11,19 @@ use std::path::{Path, PathBuf};
 /// Stands for a name: of a million names there are two alike with a chance of one in 10²⁶.
 type Fingerprint = [u64; 2];
 
+/// What is to be saved under a name: half a fingerprint each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wanted {
+    /// From where, and by which request.
+    source: u64,
+    digests: u64,
+}
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Names {
-    /// And what is to be saved there: half a fingerprint, for it is only held against others of the same name.
-    files: HashMap<Fingerprint, u64>,
+    /// And what is to be saved there, which is only held against others of the same name.
+    files: HashMap<Fingerprint, Wanted>,
     /// Names beside which one of the files lies, as `x` for `x.part`. They are few.
     bases: HashSet<Fingerprint>,
 }
@@ -33,16 +41,22 @@ impl Names {
         let mut digests: Vec<_> = request.digests.iter().map(ToString::to_string).collect();
         digests.sort();
         let Request { address, credentials, headers, mirrors, .. } = request;
-        self.take_path(&path, fingerprint(&(address, credentials, headers, mirrors, digests)))
+        let [source, _] = fingerprint(&(address, credentials, headers, mirrors));
+        let [digests, _] = fingerprint(&digests);
+        self.take_path(&path, Wanted { source, digests })
     }
 
-    fn take_path(&mut self, path: &Path, [what, _]: Fingerprint) -> Result<bool, Error> {
+    fn take_path(&mut self, path: &Path, wanted: Wanted) -> Result<bool, Error> {
         let name = fingerprint(path);
-        if let Some(before) = self.files.insert(name, what) {
-            if before == what {
+        if let Some(before) = self.files.insert(name, wanted) {
+            if before == wanted {
                 return Ok(false);
             }
             let path = escape::for_terminal(&path.to_string_lossy()).into_owned();
+            if before.source == wanted.source {
+                return Err(Error::usage(format!("{path} is asked for twice, with different digests"))
+                    .with_hint("only one of them can be that of the file: ask for it once, with that one"));
+            }
             return Err(refused(format!("two of the URLs would be saved as {path}")));
         }
         if self.bases.contains(&name) {
@@ -90,7 +104,8 @@ mod tests {
     fn taken(names: &[&str]) -> Result<(), Error> {
         let mut taken = Names::default();
         names.iter().enumerate().try_for_each(|(number, name)| {
-            taken.take_path(Path::new(name), fingerprint(&number)).map(|fresh| assert!(fresh))
+            let wanted = Wanted { source: number as u64, digests: 0 };
+            taken.take_path(Path::new(name), wanted).map(|fresh| assert!(fresh))
         })
     }
 
@@ -106,14 +121,9 @@ mod tests {
         let request = |url: &str| Request::new(url).unwrap();
         assert!(names.take(&request("http://host/x")).unwrap());
         assert!(!names.take(&request("http://host/x")).unwrap());
-        assert!(
-            names
-                .take(
-                    &request("http://host/x").digest("md5:00000000000000000000000000000000".parse().unwrap())
-                )
-                .is_err()
-        );
-        assert!(names.take(&request("http://host/y/x")).is_err());
+        let with_digest = request("http://host/x").digest(format!("md5:{}", "0".repeat(32)).parse().unwrap());
+        assert!(names.take(&with_digest).unwrap_err().to_string().contains("different digests"));
+        assert!(names.take(&request("http://host/y/x")).unwrap_err().to_string().contains("two of the URLs"));
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub(crate) struct Placed {
 /// # Errors
 /// `Disk` or `Usage` for a name of the user's that cannot be, with one that could; `Unsafe` for a link on the way.
 pub(crate) fn place(target: Target, create: bool) -> Result<Placed, Error> {
-    make_directory(&target, create)?;
+    let wanted = target;
+    let target = in_directory_of(&wanted, create)?;
     let longest = longest_name_in(target.directory());
     let room = longest_target(longest);
     match target.chosen() {
@@ -42,7 +43,14 @@ pub(crate) fn place(target: Target, create: bool) -> Result<Placed, Error> {
                 Found::Nothing(why) => Err(refused(&target, &why).with_hint("choose another name with -o")),
             }
         }
-        Chosen::ByOthers { .. } => place_foreign(&target, longest),
+        Chosen::ByOthers { .. } => {
+            let Placed { target, note } = place_foreign(&target, longest)?;
+            let moved = (target.directory() != wanted.directory()).then(|| {
+                let there = target.path();
+                format!("it is saved as {}: a name is not possible there", there.display())
+            });
+            Ok(Placed { target, note: moved.or(note) })
+        }
     }
 }
 
@@ -63,11 +71,12 @@ fn place_foreign(target: &Target, longest: usize) -> Result<Placed, Error> {
             }
         }
     }
-    let note = why.map(|why| format!("{proposed} is saved as {}: {why}", placed.name().to_string_lossy()));
+    let note = why.map(|why| format!("it is saved as {}: {why}", placed.name().to_string_lossy()));
     Ok(Placed { target: placed, note })
 }
 
-fn make_directory(target: &Target, create: bool) -> Result<(), Error> {
+/// Makes the directory of `target`, where that is wanted or its name says so.
+fn in_directory_of(target: &Target, create: bool) -> Result<Target, Error> {
     let directories = match target.chosen() {
         Chosen::ByUser => 0,
         Chosen::ByOthers { directories } => directories,
@@ -79,7 +88,14 @@ fn make_directory(target: &Target, create: bool) -> Result<(), Error> {
     if create && !base.is_dir() {
         fs::create_dir_all(base).map_err(|error| Error::disk("cannot create", base, &error))?;
     }
-    if directories > 0 { make_below(base, below) } else { Ok(()) }
+    if directories == 0 {
+        return Ok(target.clone());
+    }
+    let made = make_below(base, below)?;
+    if made.ends_with(below) {
+        return Ok(target.clone());
+    }
+    Ok(target.moved_to(made.strip_prefix(".").unwrap_or(&made).to_owned()))
 }
 
 /// The longest name that a directory takes, in bytes.

@@ -63,6 +63,11 @@ impl Target {
         self.chosen
     }
 
+    /// The same name, in another directory as deep as this one.
+    pub(super) fn moved_to(&self, directory: PathBuf) -> Self {
+        Self { directory, ..self.clone() }
+    }
+
     /// The same place, under another name.
     pub(super) fn named(&self, name: impl Into<OsString>) -> Self {
         Self { name: name.into(), ..self.clone() }

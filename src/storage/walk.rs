@@ -1,31 +1,72 @@
 //! Directories that a list or a document names, below the user's own: made and entered one by one.
 
+use super::placing::longest_name_in;
 use crate::error::{Error, Kind};
+use crate::formats::file_name::{Alphabet, fitted, replaced};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// Makes the directories `below` a directory of the user's, where they are missing.
+/// Makes the directories `below` a directory of the user's, where they are missing, and says where they are: one whose name the
+/// file system refuses gets another one.
 ///
 /// A link on the way is followed only where it is ours, or made by the owner of the directory that it stands in: anybody
 /// else's leads where the user does not mean to write.
 ///
 /// # Errors
 /// `Unsafe` for such a link, `Disk` for the rest.
-pub(super) fn make_below(base: &Path, below: &Path) -> Result<(), Error> {
+pub(super) fn make_below(base: &Path, below: &Path) -> Result<PathBuf, Error> {
     let mut path: PathBuf = base.to_owned();
     let open = rustix::fs::open(base, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let mut directory = open.map_err(|error| Error::disk("cannot open", base, &error.into()))?;
     for part in below {
-        path.push(part);
-        directory = enter(&directory, part, &path)?;
+        directory = enter_as_it_can_be(&directory, part, &mut path)?;
     }
-    Ok(())
+    Ok(path)
 }
 
-fn enter(directory: &OwnedFd, part: &OsStr, path: &Path) -> Result<OwnedFd, Error> {
+/// Enters `part`, or what it can be called in this directory, and adds that to `path`.
+fn enter_as_it_can_be(directory: &OwnedFd, part: &OsStr, path: &mut PathBuf) -> Result<OwnedFd, Error> {
+    let name = part.to_string_lossy();
+    let others = [
+        fitted(&name, longest_name_in(path)),
+        replaced(&name, Alphabet::Portable),
+        replaced(&name, Alphabet::Ascii),
+    ];
+    let mut refused = Errno::INVAL;
+    for candidate in std::iter::once(part).chain(others.iter().map(OsStr::new)) {
+        let entered = path.join(candidate);
+        match enter(directory, candidate, &entered) {
+            Err(Obstacle::Name(error)) => refused = error,
+            Err(Obstacle::Other(error)) => return Err(error),
+            Ok(fd) => {
+                *path = entered;
+                return Ok(fd);
+            }
+        }
+    }
+    Err(Error::disk("cannot create", &path.join(part), &refused.into()))
+}
+
+/// Why a directory cannot be entered.
+enum Obstacle {
+    /// The file system refuses the name.
+    Name(Errno),
+    Other(Error),
+}
+
+impl Obstacle {
+    fn of(doing: &str, path: &Path, error: Errno) -> Self {
+        match error {
+            Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG => Self::Name(error),
+            error => Self::Other(Error::disk(doing, path, &error.into())),
+        }
+    }
+}
+
+fn enter(directory: &OwnedFd, part: &OsStr, path: &Path) -> Result<OwnedFd, Obstacle> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     // Between two looks another process may make it.
     for _ in 0..2 {
@@ -33,13 +74,15 @@ fn enter(directory: &OwnedFd, part: &OsStr, path: &Path) -> Result<OwnedFd, Erro
             Ok(entered) => return Ok(entered),
             Err(Errno::NOENT) => match rustix::fs::mkdirat(directory, part, Mode::from_raw_mode(0o777)) {
                 Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(Error::disk("cannot create", path, &error.into())),
+                Err(error) => return Err(Obstacle::of("cannot create", path, error)),
             },
-            Err(Errno::LOOP | Errno::NOTDIR) => return follow(directory, part, path),
-            Err(error) => return Err(Error::disk("cannot open", path, &error.into())),
+            Err(Errno::LOOP | Errno::NOTDIR) => {
+                return follow(directory, part, path).map_err(Obstacle::Other);
+            }
+            Err(error) => return Err(Obstacle::of("cannot open", path, error)),
         }
     }
-    Err(Error::disk("cannot open", path, &Errno::NOENT.into()))
+    Err(Obstacle::of("cannot open", path, Errno::NOENT))
 }
 
 /// Follows a link that may be. It is judged and read through one handle, so that it cannot be exchanged in between.
