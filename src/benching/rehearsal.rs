@@ -82,7 +82,7 @@ impl Rehearsal {
                 Command::Abandon { id } => self.leave(id),
                 Command::Finish => return Ok(true),
                 Command::Fail(error) => return Err(error),
-                Command::Discard { .. } | Command::Announce(_) => {}
+                Command::Discard { .. } | Command::Announce(_) | Command::Inquire { .. } => {}
             }
         }
         Ok(false)

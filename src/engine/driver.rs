@@ -18,6 +18,7 @@ use super::workers::Workers;
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::Journal;
+use crate::plan::advice::Advice;
 use crate::plan::representation::Representation;
 use crate::plan::transfer::{Announcement, Ask, AttemptId, Command, End, Transfer};
 use crate::plan::{Address, Moment};
@@ -30,6 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 mod ending;
+mod inquiring;
 mod making;
 mod starting;
 mod trying;
@@ -72,6 +74,8 @@ struct Driver {
     lanes: BTreeMap<AttemptId, Arc<Lane>>,
     /// Connections that are being made before they are needed.
     spares: JoinSet<()>,
+    /// The HEAD that is under way.
+    inquiry: JoinSet<Option<Advice>>,
     reached: watch::Receiver<Option<Address>>,
     work: Work,
     /// The locked part file, while the server has not said what goes into it.
@@ -144,6 +148,7 @@ impl Driver {
                 made = Self::being_made(&mut self.making) => self.made(made, teller),
                 Some(ended) = self.workers.join_next() => self.ended(ended, teller),
                 Some(_) = self.spares.join_next() => {}
+                Some(said) = self.inquiry.join_next() => self.advised(said, teller),
                 Ok(()) = self.reached.changed() => self.prepare_more(teller.clock.now()),
                 saved = self.work.saved() => {
                     if let Err(error) = saved {
@@ -199,6 +204,7 @@ impl Driver {
                     }
                 }
                 Command::Discard { why, lost } => Box::pin(self.discard(why, lost, teller)).await?,
+                Command::Inquire { proven } => self.inquire(proven),
                 Command::Announce(announcement) => {
                     self.pay(&announcement);
                     announce(teller, announcement, &self.wants.sources);
@@ -219,6 +225,10 @@ impl Driver {
     fn send(&mut self, id: AttemptId, ask: Ask, lane: Lane, teller: &mut Teller) {
         let lane = Arc::new(lane);
         self.lanes.insert(id, lane.clone());
+        if self.lanes.len() >= self.wants.connections && !self.inquiry.is_empty() {
+            // The connection that it holds is needed.
+            self.inquiry.abort_all();
+        }
         teller.most_connections = teller.most_connections.max(self.lanes.len());
         let attempt = worker::attempt(self.shared.clone(), id, ask, lane);
         if self.bare.is_some() {
@@ -290,6 +300,7 @@ impl Driver {
         if !self.wants.turns.expects_small() {
             let spares = self.transfer.spares(now);
             self.warm(spares);
+            self.inquire_beside();
         }
     }
 

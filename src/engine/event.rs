@@ -60,6 +60,10 @@ pub enum Notice {
     NotSupported,
     /// There is nothing to do.
     AlreadyComplete,
+    /// What HEAD said of the file: advice, which decides nothing.
+    Head,
+    /// A web page came, and the name is not that of one.
+    WebPage,
     /// The file system does not take the name, and the file has another one.
     Renamed,
 }
@@ -76,6 +80,8 @@ impl Notice {
             Self::NotReserved => "not_reserved",
             Self::NotSupported => "not_supported",
             Self::AlreadyComplete => "already_complete",
+            Self::Head => "head",
+            Self::WebPage => "web_page",
             Self::Renamed => "renamed",
         }
     }

@@ -26,6 +26,8 @@ struct Known {
     connections: usize,
     /// How many of them it serves at once, as it has taught any of the files.
     refusals: Refusals,
+    /// Its files are small, and its answers agree: there is no need to ask it twice.
+    agrees: bool,
     /// When any file last received something.
     served_at: Option<Moment>,
 }
@@ -63,7 +65,7 @@ impl Hosts {
         let fresh = || {
             let budget = Budget::new(self.clock.now());
             let refusals = Refusals::new(usize::MAX);
-            Arc::new(Mutex::new(Known { budget, connections: 0, refusals, served_at: None }))
+            Arc::new(Mutex::new(Known { budget, connections: 0, refusals, agrees: false, served_at: None }))
         };
         let known = known.entry(origin).or_insert_with(fresh).clone();
         Host { clock: self.clock, known, told: 0, connections: 0 }
@@ -91,6 +93,15 @@ impl Host {
             known.budget.earn(more);
             known.served_at = Some(now);
         }
+    }
+
+    /// A small file has come, and what was said of it agreed.
+    pub(crate) fn agreed(&self) {
+        self.lock().agrees = true;
+    }
+
+    pub(crate) fn agrees(&self) -> bool {
+        self.lock().agrees
     }
 
     /// A file has come as a whole.

@@ -33,6 +33,9 @@ pub(crate) struct Answer {
     pub(crate) coding: Option<String>,
     /// The Transfer-Encoding, where it is another than `chunked`: would be saved as if it were the file.
     pub(crate) transfer_coding: Option<String>,
+    /// Whether the framing shows where the body ends: a length, or chunks. Otherwise a connection that closes early looks like
+    /// the end (RFC 9112 §8).
+    pub(crate) shows_its_end: bool,
     /// The request went to a signed URL, so that `If-Range` was left out of it.
     pub(crate) without_if_range: bool,
     /// The media type without its parameters, in lower case.
@@ -57,6 +60,7 @@ impl Answer {
                 .and_then(|value| number(value).ok()),
             coding: coding(headers, &header::CONTENT_ENCODING, "identity"),
             transfer_coding: coding(headers, &header::TRANSFER_ENCODING, "chunked"),
+            shows_its_end: shows_its_end(headers),
             without_if_range: false,
             media_type: text(headers, &header::CONTENT_TYPE)
                 .map(|value| value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase()),
@@ -104,6 +108,14 @@ fn coding(headers: &HeaderMap, name: &HeaderName, harmless: &str) -> Option<Stri
         .filter(|coding| !coding.is_empty() && coding != harmless)
         .collect();
     (!codings.is_empty()).then(|| codings.join(", "))
+}
+
+fn shows_its_end(headers: &HeaderMap) -> bool {
+    let chunked = |value: &http::HeaderValue| value.as_bytes().to_ascii_lowercase().ends_with(b"chunked");
+    match headers.get_all(header::TRANSFER_ENCODING).iter().next_back() {
+        Some(last) => chunked(last),
+        None => headers.contains_key(header::CONTENT_LENGTH),
+    }
 }
 
 fn validators(headers: &HeaderMap, now: SystemTime) -> Validators {
@@ -179,6 +191,19 @@ pub(crate) mod tests {
         let chunked = answer(200, &[("transfer-encoding", "chunked"), ("content-length", "5")]);
         assert_eq!((chunked.content_length, chunked.transfer_coding), (None, None));
         assert!(answer(200, &[("transfer-encoding", "gzip, chunked")]).transfer_coding.is_some());
+    }
+
+    #[test]
+    fn a_body_shows_its_end_by_a_length_or_by_chunks() {
+        for (lines, shows) in [
+            (vec![("content-length", "5")], true),
+            (vec![("transfer-encoding", "Chunked")], true),
+            (vec![("transfer-encoding", "gzip, chunked")], true),
+            (vec![("transfer-encoding", "gzip")], false),
+            (vec![], false),
+        ] {
+            assert_eq!(answer(200, &lines).shows_its_end, shows, "{lines:?}");
+        }
     }
 
     const RECEIVED: u64 = 1_700_000_000; // Tue, 14 Nov 2023 22:13:20 GMT

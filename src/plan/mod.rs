@@ -5,6 +5,7 @@
 //! ([`segment`]), how many connections ([`concurrency`]), when to try again ([`retry`]).
 
 mod address;
+pub(crate) mod advice;
 pub(crate) mod answer;
 pub(crate) mod budget;
 pub(crate) mod byte_range;

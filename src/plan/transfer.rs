@@ -24,6 +24,7 @@ mod failing;
 mod happened;
 mod hedging;
 mod helping;
+mod inquiring;
 mod refusing;
 mod relieving;
 mod trying;
@@ -108,6 +109,11 @@ pub(crate) enum Command {
         why: String,
         /// How many bytes that costs.
         lost: u64,
+    },
+    /// Ask with HEAD, and report that with [`Transfer::handle_inquired`] and what it says with [`Transfer::handle_advice`].
+    Inquire {
+        /// The framing shows where the body ends, so that HEAD only confirms it.
+        proven: bool,
     },
     Announce(Announcement),
     /// Every byte is written.
@@ -348,6 +354,7 @@ pub(crate) struct Transfer {
     /// Ranges were refused or of no use, so that one answer serves everything.
     ranges_refused: bool,
     less: Less,
+    inquiry: inquiring::Inquiry,
     restarted: bool,
     announcements: VecDeque<Announcement>,
     discard: Option<String>,
@@ -416,6 +423,7 @@ impl Transfer {
             range_worked: false,
             ranges_refused: false,
             less: Less::default(),
+            inquiry: inquiring::Inquiry::default(),
             restarted: false,
             announcements: VecDeque::new(),
             discard: None,

@@ -316,6 +316,18 @@ impl Requester {
         self.fetch(Wish { method: &Method::HEAD, range: None, if_range: None, set: &[] }).await
     }
 
+    /// Asks one URL with HEAD. Follows nothing, and changes nothing of where the others ask; the connection may serve the next
+    /// request.
+    pub(crate) async fn inquire(&self, address: &Address) -> Result<(StatusCode, HeaderMap), Trouble> {
+        let wish = Wish { method: &Method::HEAD, range: None, if_range: None, set: &[] };
+        let Reply { status, headers, mut body, .. } =
+            self.exchange.ask(address, &self.secrets, wish, || {}).await?;
+        if let Ok(None) = body.next().await {
+            body.recycle();
+        }
+        Ok((status, headers))
+    }
+
     async fn fetch(&self, wish: Wish<'_>) -> Result<Reply, Trouble> {
         let (mut went_back, mut renewed) = (false, false);
         loop {

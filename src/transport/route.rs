@@ -105,6 +105,14 @@ impl Route {
         Ok(true)
     }
 
+    /// Where the URL leads, as far as is known.
+    pub(crate) fn target(&self) -> Address {
+        match self.state() {
+            State::Leads(address) => address,
+            State::Unknown | State::Direct => self.original(),
+        }
+    }
+
     pub(super) async fn way(&self) -> Way<'_> {
         if let Some(way) = self.known() {
             return way;

@@ -5,7 +5,7 @@ use crate::support::*;
 const PAYLOAD: Payload = Payload::mib(31, 16);
 const FOUR: &[&str] = &["-x", "4", "-k", "1M"];
 
-/// A plain download asks with GET alone. Where the name is the server's to say, HEAD is asked first.
+/// Where the name is the server's to say, HEAD is asked first; else beside the first GET.
 const WITH_HEAD: &[&str] = &["--content-disposition"];
 
 /// The file comes, whatever becomes of the HEAD that is asked first.
@@ -98,4 +98,162 @@ fn the_length_of_a_redirect_is_not_the_length_of_the_file() {
     sandbox.assert_ok_file(&payload, "file.bin");
     assert_eq!(outcome.done_event()["size"].as_u64(), Some(payload.len));
     assert_eq!(sandbox.entries(), ["file.bin"]);
+}
+
+#[test]
+fn head_goes_beside_the_first_get_and_what_it_said_is_told_to_those_who_ask() {
+    let server = Server::serve(PAYLOAD).rate(16 * MIB).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().arg("-v").arg(server.url("/file.bin")).run();
+    outcome.assert_ok().assert_says(&format!("HEAD says {} bytes", PAYLOAD.len));
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert_eq!(server.heads().len(), 1, "{}", server.describe());
+    let quiet = sandbox.haul().args(["-o", "again"]).arg(server.url("/file.bin")).run();
+    assert!(!quiet.assert_ok().stderr.contains("HEAD"), "{quiet}");
+}
+
+#[test]
+fn a_head_that_is_refused_silent_slow_or_wrong_changes_nothing_of_a_plain_download() {
+    let payload = Payload::mib(45, 6);
+    let wrong = |length: u64| {
+        let mut answer = Answer::new(200);
+        answer.set("Content-Length", length.to_string()).set("ETag", "\"other\"");
+        Reply::Answer(answer)
+    };
+    for reply in [
+        Reply::Status(405),
+        Reply::Status(403),
+        Reply::Status(503),
+        Reply::Hangup,
+        Reply::Reset,
+        Reply::NoAnswer,
+        Reply::Raw(b"what?".to_vec()),
+        Reply::Redirect(302, "/elsewhere".to_owned()),
+        wrong(0),
+        wrong(payload.len * 2),
+    ] {
+        for ranges in [true, false] {
+            let mut resource = Resource::of(payload);
+            if !ranges {
+                resource = resource.ignoring_ranges();
+            }
+            let said = reply.clone();
+            let server = Server::serve(resource)
+                .behave(move |request, _| if request.is_head() { said.clone() } else { Reply::Normal })
+                .start();
+            let sandbox = Sandbox::new();
+            let outcome = sandbox.haul().arg(server.url("/file.bin")).run();
+            outcome.assert_ok();
+            sandbox.assert_ok_file(&payload, "file.bin");
+            assert!(server.heads().len() <= 2, "{reply:?}: {}", server.describe());
+            assert!(outcome.elapsed.as_millis() < 3_000, "{reply:?}: {outcome}");
+            server.assert_cost(payload.len * 5 / 4);
+        }
+    }
+}
+
+#[test]
+fn a_200_that_is_shorter_than_head_says_is_asked_for_once_more_without_a_range() {
+    // The bytes of the range, with the status of the whole and no word of it.
+    let server = Server::serve(PAYLOAD)
+        .handler(|request, exchange| {
+            let mut answer = exchange.answer();
+            if answer.status == 206 && !request.is_head() {
+                answer.status = 200;
+                answer.remove("Content-Range");
+            }
+            exchange.send(&answer);
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert!(server.heads().len() <= 2, "{}", server.describe());
+    server.assert_cost(PAYLOAD.len + 5 * MIB);
+}
+
+#[test]
+fn a_200_that_states_the_same_length_twice_is_believed_whatever_head_says() {
+    let payload = Payload::mib(47, 3);
+    for connections in ["1", "4"] {
+        let server = Server::serve(Resource::of(payload).ignoring_ranges())
+            .handler(move |request, exchange| {
+                let mut answer = exchange.answer();
+                if request.is_head() {
+                    answer.set("Content-Length", (payload.len + 1).to_string());
+                }
+                exchange.send(&answer);
+            })
+            .start();
+        let sandbox = Sandbox::new();
+        sandbox.haul().args(["-x", connections]).arg(server.url("/file.bin")).run().assert_ok();
+        sandbox.assert_ok_file(&payload, "file.bin");
+        assert!(server.gets().len() <= 2, "{}", server.describe());
+    }
+}
+
+/// Sends bodies that end with the connection; what the function says of a GET's number is where.
+fn ending_with_the_connection(until: impl Fn(usize) -> u64 + Send + Sync + 'static) -> Server {
+    Server::serve(PAYLOAD)
+        .handler(move |request, exchange| {
+            if request.is_head() {
+                return exchange.serve();
+            }
+            exchange.send_head(200, &[("Connection", "close"), ("ETag", "\"v1\"")]);
+            exchange.send_payload(0..until(request.n));
+            exchange.close();
+        })
+        .start()
+}
+
+#[test]
+fn a_body_that_ends_with_its_connection_is_held_against_what_head_says() {
+    let half = PAYLOAD.len / 2;
+    for connections in ["1", "auto"] {
+        let server = ending_with_the_connection(move |n| if n == 0 { half } else { PAYLOAD.len });
+        let sandbox = Sandbox::new();
+        sandbox.haul().args(["-x", connections]).arg(server.url("/file.bin")).run().assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+
+        let server = ending_with_the_connection(move |_| half);
+        let sandbox = Sandbox::new();
+        let outcome = sandbox.haul().args(["-x", connections]).arg(server.url("/file.bin")).run();
+        outcome.assert_failed(6).assert_says(&PAYLOAD.len.to_string());
+        sandbox.assert_absent("file.bin");
+        // What was kept is not taken for the whole file by the next run either.
+        sandbox.haul().args(["-x", connections]).arg(server.url("/file.bin")).run().assert_failed(6);
+        sandbox.assert_absent("file.bin");
+        assert!(server.heads().len() <= 4, "{}", server.describe());
+    }
+}
+
+#[test]
+fn a_body_that_ends_with_its_connection_is_published_where_head_says_nothing() {
+    let server = Server::serve(PAYLOAD)
+        .handler(|request, exchange| {
+            if request.is_head() {
+                return exchange.status(405);
+            }
+            exchange.send_head(200, &[("Connection", "close")]);
+            exchange.send_payload(0..PAYLOAD.len);
+            exchange.close();
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+#[test]
+fn a_list_of_small_files_is_not_asked_for_twice() {
+    let small = Payload::new(48, 5_000);
+    for ranges in [true, false] {
+        let resource = Resource::of(small);
+        let server = Server::serve(if ranges { resource } else { resource.ignoring_ranges() }).start();
+        let sandbox = Sandbox::new();
+        let list: String = (0..100).map(|nth| server.url(&format!("/f{nth}")) + "\n").collect();
+        sandbox.haul().args(["-i", "-"]).stdin(list).run().assert_ok();
+        assert!(server.heads().len() <= 16, "{}", server.describe());
+        assert_eq!(server.gets().len(), 100);
+    }
 }

@@ -162,6 +162,8 @@ impl Reporter {
                 self.render
                     .say(&format!("haul: warning: {}: {url} is not used any more: {cause}", file.name));
             }
+            // Told to those who want to know more, and to nobody else.
+            Event::Notice(Notice::Head, _) if self.screen.verbose == 0 => {}
             Event::Notice(notice, text) => {
                 self.render.notice(id, *notice, text);
                 let quietly = self.screen.quiet || (*notice == Notice::Stalled && self.screen.verbose == 0);

@@ -43,6 +43,9 @@ impl Driver {
                 })?;
             }
             Work::Small(work) => {
+                if self.transfer.answers_agree() {
+                    self.wants.host.agreed();
+                }
                 let turn = if self.wants.saver.is_crowded() { None } else { self.turn.take() };
                 let saving = self.wants.saver.save(self.small_file(&work)?);
                 // All that is left is the disk's: the next file may begin.

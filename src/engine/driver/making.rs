@@ -38,6 +38,7 @@ impl Driver {
                     self.make(representation);
                     let soon = self.transfer.soon(self.clock.now());
                     self.warm(soon);
+                    self.inquire_late();
                 }
                 (offset, until)
             }

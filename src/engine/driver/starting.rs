@@ -309,6 +309,7 @@ impl Driver {
             workers: Workers::default(),
             lanes: BTreeMap::new(),
             spares: JoinSet::new(),
+            inquiry: JoinSet::new(),
             reached,
             work: Work::Nothing,
             vacant: None,

@@ -17,6 +17,9 @@ impl Transfer {
         if let Some(id) = self.next_abandoned(now) {
             return Some(Command::Abandon { id });
         }
+        if let Some(inquiry) = self.next_inquiry() {
+            return Some(inquiry);
+        }
         if self.attempts.is_empty() {
             if let Some(error) = self.failure.take() {
                 self.finished = true;
@@ -26,8 +29,7 @@ impl Transfer {
                 return Some(self.begin_again(why));
             }
             if self.is_complete() {
-                self.finished = true;
-                return Some(Command::Finish);
+                return self.next_ending(now);
             }
         }
         if self.failure.is_some() || self.discard.is_some() {
@@ -67,6 +69,7 @@ impl Transfer {
         self.stage = Stage::Probing { ranged: self.stage != Stage::Stream && !alone };
         self.known = None;
         self.begun = false;
+        self.inquiry.begin_again();
         // Another file, of which nothing was asked for twice.
         (self.hedged, self.hedges_rest) = (0, Default::default());
         let lost = std::mem::take(&mut self.written).len();

@@ -52,7 +52,13 @@ impl Transfer {
                 left
             }
             Verdict::Partial { stated, representation } => self.partial(id, stated, representation, now),
-            Verdict::Whole { representation, same } => self.whole(id, representation, same),
+            Verdict::Whole { representation, same } => {
+                let ruling = self.whole(id, representation, same);
+                if ruling != Ruling::Leave {
+                    self.whole_began(answer.shows_its_end);
+                }
+                ruling
+            }
             Verdict::Empty { representation } => self.empty(id, representation),
             Verdict::Refused(refusal) => {
                 self.refused(id, &ask, refusal, now);

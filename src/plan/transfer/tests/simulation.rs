@@ -436,6 +436,10 @@ impl Simulation {
                 self.disk = Disk::default();
                 self.made_for = None;
             }
+            Command::Inquire { .. } => {
+                self.transfer.handle_inquired();
+                self.transfer.handle_advice(None);
+            }
             Command::Announce(announcement) => self.log.announcements.push(announcement),
             Command::Finish => self.end_run(Outcome::Finished),
             Command::Fail(error) => self.end_run(Outcome::Failed(error)),
