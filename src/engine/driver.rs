@@ -346,6 +346,9 @@ impl Driver {
                     return;
                 };
                 self.collect(&lane);
+                if self.reached.borrow().is_some() {
+                    self.transfer.handle_reached();
+                }
                 self.transfer.handle_end(id, lane.position(), end, now);
                 self.look_around(teller);
             }

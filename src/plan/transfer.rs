@@ -301,6 +301,8 @@ struct Less {
     plain_asked: bool,
     /// That request is under way, or about to be.
     plain: bool,
+    /// The server was reached: a break may be an answer to what was asked.
+    reached: bool,
     /// Refusals of a range since bytes last came, with nobody else being served.
     refusals: u32,
     /// No range is longer than this any more.

@@ -249,3 +249,26 @@ fn a_signed_url_is_asked_without_if_range_and_the_version_of_each_answer_is_judg
         sandbox.assert_ok_file(&Payload::mib(183, 12), "file.bin");
     }
 }
+
+#[test]
+fn a_web_page_under_the_name_of_something_else_is_told_and_others_are_not() {
+    for (path, media, told) in [
+        ("/disk.iso", "text/html; charset=utf-8", true),
+        ("/disk.iso", "application/octet-stream", false),
+        ("/index.html", "text/html", false),
+        ("/download", "text/html", false),
+    ] {
+        let server = Server::serve(Resource::of(Payload::new(184, 983)).content_type(media)).start();
+        let sandbox = Sandbox::new();
+        let outcome = sandbox.haul().arg(server.url(path)).run();
+        outcome.assert_ok();
+        assert_eq!(outcome.stderr.contains("web page"), told, "{path}, {media}: {outcome}");
+    }
+}
+
+#[test]
+fn a_403_says_what_may_be_behind_it() {
+    let server = Server::serve(PAYLOAD).behave(|_, _| Reply::Status(403)).start();
+    let outcome = Sandbox::new().haul().arg(server.url("/file.bin")).run();
+    outcome.assert_failed(4).assert_says("User-Agent").assert_says("credentials");
+}

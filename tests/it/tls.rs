@@ -344,7 +344,8 @@ fn a_server_that_wants_tls_is_told_from_one_that_talks_nonsense() {
     let url = server.url("/file.bin").replace("https:", "http:");
     let outcome = sandbox.haul().arg(url).run();
     outcome.assert_failed(7).assert_says("speaks TLS").assert_says("https://");
-    assert_eq!(server.connections(), 1);
+    // One for the GET, and one for the HEAD beside it.
+    assert!(server.connections() <= 2, "{}", server.describe());
     sandbox.assert_empty();
 }
 

@@ -30,6 +30,7 @@ impl Driver {
             Ruling::Leave => return drop(reply.send(None)),
             Ruling::Take { offset, until } => (offset, until),
             Ruling::Begin { offset, until, representation } => {
+                self.tell_web_page(&representation, teller);
                 if self.keep_small(&representation, teller) {
                     self.wants.turns.saw_small();
                 } else {
@@ -52,6 +53,19 @@ impl Driver {
             self.permitted.push(permitted);
         } else {
             self.let_flow(permitted);
+        }
+    }
+
+    /// A page in place of a file most often stands between the user and the file.
+    fn tell_web_page(&self, representation: &Representation, teller: &mut Teller) {
+        let html =
+            matches!(representation.media_type.as_deref(), Some("text/html" | "application/xhtml+xml"));
+        let name = self.shared.path.file_name().unwrap_or_default().to_string_lossy();
+        if html && is_no_page(name.trim_end_matches(".part")) {
+            let text = "the server sent a web page (text/html) under a name that is not that of one: look at it before you \
+                        use it. It may be a login, a warning, a limit or an error page; the link that a browser downloads \
+                        from may be another one, or need cookies (-b FILE)";
+            teller.notice(Notice::WebPage, text);
         }
     }
 
@@ -176,6 +190,22 @@ impl Driver {
     }
 }
 
+/// Whether a name has an extension, and one that no web page has. Programs on servers make pages under many names.
+fn is_no_page(name: &str) -> bool {
+    const PAGES: [&str; 16] = [
+        "asp", "aspx", "cfm", "cgi", "do", "htm", "html", "jsf", "jsp", "mht", "php", "php3", "phtml",
+        "shtml", "xht", "xhtml",
+    ];
+    let Some((stem, extension)) = name.rsplit_once('.') else {
+        return false;
+    };
+    let plausible =
+        (1..=8).contains(&extension.len()) && extension.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    // The last part of a number, or of the name of a version, is no extension.
+    let worded = extension.bytes().any(|byte| byte.is_ascii_alphabetic());
+    !stem.is_empty() && plausible && worded && !PAGES.contains(&extension.to_ascii_lowercase().as_str())
+}
+
 /// Makes and locks the part file where nothing stood before.
 fn first_in(target: Target, order: &Order) -> Result<Workplace, Error> {
     match preparation::open(target, order)? {
@@ -183,6 +213,21 @@ fn first_in(target: Target, order: &Order) -> Result<Workplace, Error> {
         Opening::Ready(Ground::Built { workplace, .. }) | Opening::Unconfirmed { workplace, .. } => {
             let cause = format!("{} appeared meanwhile", workplace.part.path().display());
             Err(Error::new(Kind::Locked, cause).with_hint("run the same command again"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_no_page;
+
+    #[test]
+    fn a_name_with_an_extension_of_something_else_is_not_that_of_a_page() {
+        for name in ["disk.iso", "a.tar.gz", "setup.EXE", "x.7z", "notes.txt", "data.json"] {
+            assert!(is_no_page(name), "{name}");
+        }
+        for name in ["index.html", "get.PHP", "download", "", ".iso", "v1.2", "a.b c", "page.xhtml"] {
+            assert!(!is_no_page(name), "{name}");
         }
     }
 }

@@ -285,6 +285,10 @@ pub(super) fn refused_for_good(refusal: Refusal) -> Error {
         }
         Refusal::Denied(407) => Error::new(Kind::Auth, "the proxy wants other credentials (407)")
             .with_hint("write them into the URL of the proxy: http://USER:PASSWORD@HOST:PORT"),
+        Refusal::Denied(403) => Error::new(Kind::Auth, "the server refuses access (403)").with_hint(
+            "give credentials with -u, --bearer-file or -H; where a browser gets it without, the server or a firewall may refuse \
+             programs by their User-Agent: -A sends another",
+        ),
         Refusal::Denied(status) => Error::new(Kind::Auth, format!("the server refuses access ({status})"))
             .with_hint("give credentials with -u, --bearer-file or -H"),
         Refusal::Coded(coding) => Error::new(

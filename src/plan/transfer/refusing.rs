@@ -23,9 +23,14 @@ impl Transfer {
                 let bearable = retry_after.unwrap_or_default() <= self.policy.retry.retry_after_cap;
                 bearable && (again || self.policy.retry.attempts == 0)
             }
-            Setback::Broken => again,
+            Setback::Broken => again && self.less.reached,
             Setback::Unusable => false,
         }
+    }
+
+    /// A connection to the server stands, or stood.
+    pub(crate) fn handle_reached(&mut self) {
+        self.less.reached = true;
     }
 
     pub(super) fn ask_plainly(&mut self, why: &str) {

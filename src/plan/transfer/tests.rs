@@ -55,6 +55,10 @@ fn started(transfer: &mut Transfer, now: Moment) -> (AttemptId, Ask) {
         match transfer.poll_command(now) {
             Some(Command::Start { id, ask }) => return (id, ask),
             Some(Command::Announce(_)) => {}
+            Some(Command::Inquire { .. }) => {
+                transfer.handle_inquired();
+                transfer.handle_advice(None);
+            }
             other => panic!("no start: {other:?}"),
         }
     }

@@ -437,6 +437,7 @@ impl Simulation {
                 self.made_for = None;
             }
             Command::Inquire { .. } => {
+                self.transfer.handle_reached();
                 self.transfer.handle_inquired();
                 self.transfer.handle_advice(None);
             }
