@@ -108,7 +108,11 @@ pub fn manifest(bytes: &[u8]) {
     let Ok(raw) = Raw::parse(bytes) else {
         return;
     };
-    assert!(raw.sound <= bytes.len() as u64 && raw.torn == (raw.sound < bytes.len() as u64));
+    assert!(
+        raw.sound <= bytes.len() as u64
+            && bytes.starts_with(&raw.head)
+            && raw.torn == (raw.sound < bytes.len() as u64)
+    );
     let mut claimed = RangeSet::new();
     for run in &raw.runs {
         assert_eq!(claimed.insert(run.range), run.range.len(), "{raw:?}");

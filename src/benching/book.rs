@@ -33,19 +33,19 @@ impl Book {
             representation: Representation { complete_length: Some(length), ..Representation::default() },
             digests: Vec::new(),
             document: None,
+            holder: None,
             part: Identity { device: 1, inode: 2 },
         };
         Journal::create(path.to_owned(), record, claims.0.clone()).map(Self)
     }
 
-    /// Reads the manifest and goes on with it.
+    /// Reads the manifest and takes it over.
     ///
     /// # Errors
     /// What the file system says, or that it is no manifest.
     pub fn open(path: &Path) -> io::Result<Self> {
         let raw = Raw::read(path).map_err(|why| io::Error::other(format!("{why:?}")))?;
-        let runs = raw.runs.clone();
-        Journal::reopen(path.to_owned(), &raw, runs).map(Self)
+        Journal::create(path.to_owned(), raw.file, raw.runs).map(Self)
     }
 
     /// Appends the claims of one checkpoint, synced.

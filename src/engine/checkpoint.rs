@@ -1,9 +1,9 @@
 //! The only place that knows the crash order: sync the bytes, then record them, then sync the record.
-//! Only after that is a range *durable*.
+//! Only after that is a range *durable*. All of it only as long as no other run has taken the file over.
 
 use super::clock::Clock;
 use crate::error::Error;
-use crate::manifest::{Journal, Record, Run};
+use crate::manifest::{Hold, Journal, Record, Run, unwritten};
 use crate::plan::{ByteRange, Moment, RangeSet};
 use crate::storage::Storage;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ pub(crate) struct Checkpoint {
     path: PathBuf,
     /// `None` while a batch is being saved, and for good after a failure.
     journal: Option<Journal>,
+    hold: Option<Hold>,
+    written: bool,
     saving: Option<JoinHandle<Saved>>,
     /// What is durable is not kept in memory.
     lets_go: bool,
@@ -53,6 +55,8 @@ impl Checkpoint {
         Self {
             part,
             path,
+            hold: journal.hold().cloned(),
+            written: journal.is_taken_over(),
             journal: Some(journal),
             saving: None,
             lets_go,
@@ -112,6 +116,7 @@ impl Checkpoint {
         self.saving = None;
         let (journal, saved, cost) = joined
             .map_err(|error| Error::new(crate::Kind::Other, "the checkpoint died").with_source(error))?;
+        self.look_at(&journal);
         let runs = saved?;
         self.cost = cost;
         for run in &runs {
@@ -138,6 +143,20 @@ impl Checkpoint {
             }
         }
         Ok(())
+    }
+
+    /// What shows whether the file is still this run's.
+    pub(crate) fn hold(&self) -> Option<Hold> {
+        self.hold.clone()
+    }
+
+    /// Whether this run has written to the manifest.
+    pub(crate) fn has_written(&self) -> bool {
+        self.written
+    }
+
+    fn look_at(&mut self, journal: &Journal) {
+        (self.hold, self.written) = (journal.hold().cloned(), journal.is_taken_over());
     }
 
     /// The claims as they stand, to be audited. Empty after a failure.
@@ -169,13 +188,16 @@ impl Checkpoint {
             return Err(Error::new(crate::Kind::Disk, "the manifest cannot be written any more"));
         };
         let changing = crate::threads::offload(move || {
-            let changed = change(&mut journal);
+            let changed = journal
+                .check()
+                .and_then(|()| change(&mut journal).map_err(|error| unwritten(journal.path(), &error)));
             (journal, changed)
         });
         let (journal, changed) = changing.await.map_err(|error| {
             Error::new(crate::Kind::Other, "the manifest could not be changed").with_source(error)
         })?;
-        changed.map_err(|error| Error::disk("cannot write", journal.path(), &error))?;
+        self.look_at(&journal);
+        changed?;
         self.journal = Some(journal);
         Ok(())
     }
@@ -184,12 +206,12 @@ impl Checkpoint {
 /// The order that makes the claims true. Blocking.
 fn save(part: &dyn Storage, path: &Path, mut journal: Journal, runs: Vec<Run>) -> Saved {
     let clock = Clock::start();
-    let saved = part
-        .sync()
-        .map_err(|error| Error::disk("cannot save", path, &error))
+    let saved = journal
+        .check()
+        .and_then(|()| part.sync().map_err(|error| Error::disk("cannot save", path, &error)))
         .and_then(|()| {
             let appended = journal.append(&[], &runs);
-            appended.map_err(|error| Error::disk("cannot write", journal.path(), &error))
+            appended.map_err(|error| unwritten(journal.path(), &error))
         })
         .map(|()| runs);
     (journal, saved, clock.now())
@@ -221,6 +243,7 @@ mod tests {
             },
             digests: vec![],
             document: None,
+            holder: None,
             part: Identity { device: 1, inode: 2 },
         }
     }

@@ -135,8 +135,9 @@ pub(crate) fn open(target: Target, order: &Order) -> Result<Opening, Error> {
         Ok(raw) => raw,
         Err(error @ (ReadError::Planted(_) | ReadError::Io(_))) => return Err(error.into_error(&manifest)),
         Err(_) if order.restart => return discard(workplace, "--restart".to_owned()).map(Opening::Ready),
+        // As another file: the run that made this one may be at it still, where locks do nothing.
         Err(ReadError::Missing) if workplace.part.holds_nothing() => {
-            return Ok(Opening::Ready(Ground::Fresh { workplace, discarded: None }));
+            return Ok(Opening::Ready(Ground::Fresh { workplace: workplace.clear()?, discarded: None }));
         }
         Err(ReadError::Missing) => return Err(orphan(&workplace)),
         Err(error) => return Err(error.into_error(&manifest)),
@@ -250,8 +251,7 @@ fn is_a_copy(workplace: &Workplace, raw: &Raw) -> Result<bool, Error> {
 }
 
 fn discard(workplace: Workplace, why: String) -> Result<Ground, Error> {
-    workplace.clear()?;
-    Ok(Ground::Fresh { workplace, discarded: Some(why) })
+    Ok(Ground::Fresh { workplace: workplace.clear()?, discarded: Some(why) })
 }
 
 /// A manifest beside a part file that was just created: its part is gone, and its claims with it.
@@ -263,7 +263,7 @@ fn stray_manifest(workplace: &Workplace, order: &Order) -> Result<Option<String>
         Err(ReadError::Unusable(_) | ReadError::Newer(_)) if order.restart => Ok(()),
         Err(error) => Err(error.into_error(&manifest)),
     };
-    match checked.and_then(|()| workplace.clear()) {
+    match checked.and_then(|()| workplace.remove_manifest()) {
         Ok(()) => Ok(Some(format!("the part file of {} is missing", workplace.target.path().display()))),
         Err(error) => {
             // The part file that was created a moment ago is empty and ours.

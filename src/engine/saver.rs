@@ -253,20 +253,20 @@ fn by_part(file: &SmallFile) -> Saved {
     };
     let place = Workplace::new(file.target.clone(), part, true);
     let saved = save_in(&place, file);
-    if saved.is_err() && place.part.is_still_named().unwrap_or(false) {
-        place.remove();
+    if saved.is_err() {
+        let _ = place.leave(true, 0, 0);
     }
     saved
 }
 
 fn save_in(place: &Workplace, file: &SmallFile) -> Saved {
-    place.begin(&file.representation, &file.order)?;
+    let (journal, _) = place.begin(&file.representation, &file.order)?;
     let failed = |error: io::Error| Error::disk("cannot write to", place.part.path(), &error);
     place.part.write_at(0, &file.bytes).map_err(failed)?;
     let digests = hash_file(place.part.clone(), &file.order.digests).map_err(failed)?;
     file.order.check(&digests)?;
     place.part.sync().map_err(failed)?;
-    let lacks = publish(&place.part, &place.target, &file.publication)?;
+    let lacks = publish(&place.part, &place.target, &file.publication, &|| journal.check())?;
     Ok((digests, lacks))
 }
 

@@ -4,7 +4,7 @@ use super::checkpoint::Checkpoint;
 use super::sink::Sink;
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
-use crate::manifest::{self, Journal, Run};
+use crate::manifest::{self, Hold, Journal, Run};
 use crate::plan::{ByteRange, Moment, RangeSet};
 use crate::storage::{Memory, Pipe, Target};
 use crate::threads;
@@ -162,15 +162,18 @@ impl FileWork {
         }
     }
 
-    /// Forgets everything; the part file stays locked, and empty.
+    /// Forgets everything; there is another part file then, locked, and empty.
     pub(crate) async fn clear(mut self) -> Result<Workplace, Error> {
         self.stop().await;
         let Self { place, checkpoint, .. } = self;
+        let hold = checkpoint.hold();
         // A batch that is still being saved would otherwise append to a manifest that is gone.
         checkpoint.settled().await?;
-        let cleared = place.clone();
-        blocking(move || cleared.clear()).await?;
-        Ok(place)
+        blocking(move || {
+            hold.as_ref().map_or(Ok(()), Hold::check)?;
+            place.clear()
+        })
+        .await
     }
 }
 

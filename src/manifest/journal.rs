@@ -1,8 +1,10 @@
 //! The journal on disk: appended to at each checkpoint, written anew when it was opened or has grown.
 
+use super::hold::Hold;
 use super::raw::Raw;
 use super::record::{FileRecord, Record, VERSION};
 use super::run::{Run, melted, piece_size};
+use crate::error::Error;
 use crate::storage::{Storage, parent, remove_own, sync_directory};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -12,9 +14,12 @@ use std::path::{Path, PathBuf};
 
 /// An open manifest.
 pub(crate) struct Journal {
-    file: Box<dyn Storage>,
+    /// `None` as long as nothing was written: then the manifest stands as it was found.
+    file: Option<Box<dyn Storage>>,
     path: PathBuf,
     record: FileRecord,
+    /// `None` on disks that are not there.
+    hold: Option<Hold>,
     /// Every claim, for the next time the journal is written anew.
     runs: Vec<Run>,
     /// Bytes in the file now, and right after it was last written anew.
@@ -31,7 +36,8 @@ impl Journal {
     pub(crate) fn create(path: PathBuf, record: FileRecord, runs: Vec<Run>) -> io::Result<Self> {
         let runs = melted(runs, piece_size(record.representation.complete_length));
         let (file, length) = write_anew(&path, &record, &runs)?;
-        Ok(Self { file: Box::new(file), path, record, runs, length, compact_length: length })
+        let hold = Some(Hold::new(&path, head(&record).into()));
+        Ok(Self { file: Some(Box::new(file)), path, record, hold, runs, length, compact_length: length })
     }
 
     /// A first manifest in a file that is empty. For disks that are not there: a crash is one.
@@ -41,20 +47,20 @@ impl Journal {
         file.write_at(0, text.as_bytes())?;
         file.sync()?;
         let length = text.len() as u64;
-        Ok(Self { file, path: PathBuf::new(), record, runs: vec![], length, compact_length: length })
+        let (path, hold) = (PathBuf::new(), None);
+        Ok(Self { file: Some(file), path, record, hold, runs: vec![], length, compact_length: length })
     }
 
-    /// Goes on with the manifest at `path` as `raw` was read from it: nothing is written unless its tail was
-    /// torn off, which is then cut away.
-    pub(crate) fn reopen(path: PathBuf, raw: &Raw, runs: Vec<Run>) -> io::Result<Self> {
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::open(&path, flags, Mode::empty())?);
-        if raw.torn {
-            file.set_len(raw.sound)?;
-            file.sync_all()?;
-        }
-        let file = Box::new(file);
-        Ok(Self { file, path, record: raw.file.clone(), runs, length: raw.sound, compact_length: raw.sound })
+    /// Goes on with the manifest at `path` as `raw` was read from it. With the first thing that is to be written it is written
+    /// anew, with `record`, and taken over; a run that comes to nothing leaves it as it was.
+    pub(crate) fn resume(path: PathBuf, raw: &Raw, record: FileRecord, runs: Vec<Run>) -> Self {
+        let hold = Some(Hold::new(&path, raw.head.clone()));
+        Self { file: None, path, record, hold, runs, length: 0, compact_length: 0 }
+    }
+
+    /// Whether this run has written to it.
+    pub(crate) fn is_taken_over(&self) -> bool {
+        self.file.is_some()
     }
 
     /// Appends what became durable, and makes the claim durable itself.
@@ -64,8 +70,8 @@ impl Journal {
     /// cut it at the first damaged line.
     pub(crate) fn append(&mut self, records: &[Record], runs: &[Run]) -> io::Result<()> {
         self.runs.extend_from_slice(runs);
-        if self.length > 2 * self.compact_length + SLACK {
-            *self = Self::create(self.path.clone(), self.record.clone(), std::mem::take(&mut self.runs))?;
+        if !self.is_taken_over() || self.length > 2 * self.compact_length + SLACK {
+            self.write_anew()?;
             if records.is_empty() {
                 return Ok(());
             }
@@ -75,10 +81,16 @@ impl Journal {
         self.write(records.iter().map(Record::to_line).chain(claims))
     }
 
+    fn write_anew(&mut self) -> io::Result<()> {
+        *self = Self::create(self.path.clone(), self.record.clone(), std::mem::take(&mut self.runs))?;
+        Ok(())
+    }
+
     fn write(&mut self, lines: impl Iterator<Item = String>) -> io::Result<()> {
         let text: String = lines.collect();
-        self.file.write_at(self.length, text.as_bytes())?;
-        self.file.sync()?;
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        file.write_at(self.length, text.as_bytes())?;
+        file.sync()?;
         self.length += text.len() as u64;
         Ok(())
     }
@@ -86,6 +98,9 @@ impl Journal {
     /// Withdraws claims, durably.
     pub(crate) fn withdraw(&mut self, ranges: &[crate::plan::ByteRange]) -> io::Result<()> {
         self.runs.retain(|run| ranges.iter().all(|range| range.intersection(run.range).is_empty()));
+        if !self.is_taken_over() {
+            return self.write_anew();
+        }
         let lines: Vec<_> = ranges.iter().map(|range| Record::lost(*range).to_line()).collect();
         self.write(lines.into_iter())
     }
@@ -97,6 +112,19 @@ impl Journal {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What shows whether the file is still this run's.
+    pub(crate) fn hold(&self) -> Option<&Hold> {
+        self.hold.as_ref()
+    }
+
+    /// Looks whether the file is still this run's. Blocking.
+    ///
+    /// # Errors
+    /// Those of [`Hold::check`].
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.hold.as_ref().map_or(Ok(()), Hold::check)
     }
 }
 
@@ -180,6 +208,7 @@ mod tests {
             representation: Representation { complete_length: Some(1 << 30), ..Representation::default() },
             digests: vec![],
             document: None,
+            holder: None,
             part: Identity { device: 1, inode: 2 },
         }
     }

@@ -5,6 +5,7 @@
 //! request and each other.
 
 mod audit;
+mod hold;
 mod inspection;
 mod journal;
 mod raw;
@@ -13,6 +14,7 @@ mod run;
 mod trusted;
 
 pub(crate) use audit::audit;
+pub(crate) use hold::{Hold, new_holder, unwritten};
 pub(crate) use inspection::named;
 pub use inspection::{Inspection, inspect};
 pub(crate) use journal::Journal;

@@ -16,6 +16,8 @@ const LARGEST: u64 = 256 << 20;
 /// The records of a manifest, up to the first damaged one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Raw {
+    /// The first two lines as they stand there.
+    pub(crate) head: Vec<u8>,
     pub(crate) file: FileRecord,
     /// What is claimed, withdrawn claims left out; later claims replace earlier ones that they overlap.
     pub(crate) runs: Vec<Run>,
@@ -75,6 +77,7 @@ impl Raw {
             return Err(ReadError::Unusable("its second line is damaged"));
         };
         let mut raw = Self {
+            head: bytes[..lines.sound as usize].to_vec(),
             file: *file,
             runs: Vec::new(),
             rejected: None,
@@ -163,6 +166,9 @@ mod tests {
         assert_eq!(claims(&raw), expected);
         assert!(!raw.torn && raw.rejected.is_none());
         assert!(claims(&fixture("v1-least.haul").unwrap()).is_empty());
+        let taken_over = fixture("v1-taken-over.haul").unwrap();
+        assert_eq!(claims(&taken_over), [(0, 1_048_576)]);
+        assert!(taken_over.file.holder.is_some_and(|holder| holder.len() == 32));
         let rejected = fixture("v1-rejected.haul").unwrap();
         assert!(rejected.rejected.is_some() && rejected.runs.len() == 3);
     }

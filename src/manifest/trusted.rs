@@ -111,6 +111,7 @@ mod tests {
 
     fn raw(etag: &str, digests: &[&str], runs: &[(u64, u64)]) -> Raw {
         Raw {
+            head: vec![],
             file: FileRecord {
                 url: "http://h/f".to_owned(),
                 representation: Representation {
@@ -120,6 +121,7 @@ mod tests {
                 },
                 digests: digests.iter().map(|digest| (*digest).to_owned()).collect(),
                 document: None,
+                holder: None,
                 part: PART,
             },
             runs: runs

@@ -70,6 +70,20 @@ pub(crate) fn open(target: &Target) -> Result<Opened, Error> {
     Err(Error::new(Kind::Locked, format!("{} keeps changing hands", path.display())))
 }
 
+/// Creates the part file of `target`, which is not there, and locks it.
+///
+/// # Errors
+/// `Locked` if another process was faster; `Disk`.
+pub(crate) fn create(target: &Target) -> Result<PartFile, Error> {
+    let path = target.part_path();
+    let file = create_new(&path).map_err(|error| match error {
+        Errno::EXIST => busy(&path),
+        error => creating(target, error),
+    })?;
+    lock(&file, &path)?;
+    Ok(PartFile { file, path })
+}
+
 fn create_new(path: &Path) -> Result<File, Errno> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map(File::from)
@@ -92,14 +106,16 @@ fn creating(target: &Target, error: Errno) -> Error {
 fn lock(file: &File, path: &Path) -> Result<(), Error> {
     match file.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::new(Kind::Locked, format!("another process is downloading to {}", path.display()))
-                .with_hint("wait for it to end, or choose another name with -o"))
-        }
+        Err(TryLockError::WouldBlock) => Err(busy(path)),
         // Some network file systems have no locks; going on without is what users expect there. The manifest tells who has it.
         Err(TryLockError::Error(error)) if is_refusal(&error) || is_without_locks(&error) => Ok(()),
         Err(TryLockError::Error(error)) => Err(Error::disk("cannot lock", path, &error)),
     }
+}
+
+fn busy(path: &Path) -> Error {
+    Error::new(Kind::Locked, format!("another process is downloading to {}", path.display()))
+        .with_hint("wait for it to end, or choose another name with -o")
 }
 
 fn is_without_locks(error: &io::Error) -> bool {
@@ -146,11 +162,16 @@ impl PartFile {
 
     /// Whether its name still leads to this very file, and not to one that somebody put there.
     pub(crate) fn is_still_named(&self) -> Result<bool, Error> {
+        self.is_at(&self.path)
+    }
+
+    /// Whether that name leads to this very file.
+    pub(crate) fn is_at(&self, path: &Path) -> Result<bool, Error> {
         let own = self.metadata()?;
-        match fs::symlink_metadata(&self.path) {
+        match fs::symlink_metadata(path) {
             Ok(named) => Ok((named.dev(), named.ino()) == (own.dev(), own.ino())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Error::disk("cannot look at", &self.path, &error)),
+            Err(error) => Err(Error::disk("cannot look at", path, &error)),
         }
     }
 
@@ -259,10 +280,22 @@ impl PartFile {
         .with_hint("free some space, or choose another disk with -d or -o")
     }
 
-    /// Cuts the file back to nothing, for a new version of the resource.
-    pub(crate) fn clear(&self) -> Result<(), Error> {
-        self.resize(0)?;
-        self.file.sync_all().map_err(|error| Error::disk("cannot save", &self.path, &error))
+    /// Takes away its name, and then its room, for a new version of the resource. A run that believes it has this file, too, may
+    /// have published it a moment ago: then it keeps its bytes.
+    pub(crate) fn remove(&self) -> Result<(), Error> {
+        super::remove_own(&self.path).map_err(|error| Error::disk("cannot remove", &self.path, &error))?;
+        if self.metadata()?.nlink() == 0 {
+            // It goes with the handle in any case.
+            let _ = self.file.set_len(0);
+        }
+        Ok(())
+    }
+
+    /// Gives back what was reserved beyond `length`, as far as the file system lets us.
+    pub(crate) fn give_back_beyond(&self, length: u64) {
+        if self.file.len().is_ok_and(|has| has > length) {
+            let _ = self.file.set_len(length);
+        }
     }
 }
 

@@ -24,16 +24,27 @@ pub(crate) struct Publication {
 ///
 /// Every crash in between leaves a state the next run understands: part and manifest (verify, publish), or
 /// the final file and a manifest (clean up). Returns what the file system would not do for it.
-pub(crate) fn publish(part: &PartFile, target: &Target, how: &Publication) -> Result<Lacks, Error> {
+///
+/// `held` looks whether the file is still this run's, which locks do not say everywhere.
+pub(crate) fn publish(
+    part: &PartFile,
+    target: &Target,
+    how: &Publication,
+    held: &dyn Fn() -> Result<(), Error>,
+) -> Result<Lacks, Error> {
     let path = target.path();
     let failed = |doing: &'static str| move |error: std::io::Error| Error::disk(doing, part.path(), &error);
     let file = part.file();
     let mode = how.mode.unwrap_or_else(|| 0o666 & !umask());
     let lacks = Lacks::finish(file, Some(mode), how).map_err(|(doing, error)| failed(doing)(error))?;
     file.sync_all().map_err(failed("cannot save"))?;
+    held()?;
     // What was verified is the file behind the handle; what is renamed is the one behind the name.
     match fs::symlink_metadata(part.path()) {
-        Err(error) => return Err(Error::disk("cannot find any more", part.path(), &error)),
+        Err(error) => {
+            held()?;
+            return Err(Error::disk("cannot find any more", part.path(), &error));
+        }
         Ok(_) if part.is_still_named()? => {}
         Ok(_) => {
             let cause = format!("{} was replaced by something else meanwhile", part.path().display());
@@ -45,9 +56,17 @@ pub(crate) fn publish(part: &PartFile, target: &Target, how: &Publication) -> Re
     let unsaved = |error: std::io::Error| Error::disk("cannot save the name", &path, &error);
     let directory = Directory::open(target.directory()).map_err(unsaved)?;
     rename(part, target, how.replace)?;
+    let lost = held().err();
+    if let Some(lost) = lost.as_ref().filter(|_| !part.is_at(&path).unwrap_or(true)) {
+        // Another run has put its own file in the place of this one just then, and it is not complete.
+        let _ = rustix::fs::renameat_with(CWD, &path, CWD, part.path(), RenameFlags::NOREPLACE);
+        return Err(Error::new(lost.kind(), lost.to_string()));
+    }
     let synced = directory.sync().map_err(unsaved)?;
-    let manifest = target.manifest_path();
-    remove_own(&manifest).map_err(|error| Error::disk("cannot remove", &manifest, &error))?;
+    if lost.is_none() {
+        let manifest = target.manifest_path();
+        remove_own(&manifest).map_err(|error| Error::disk("cannot remove", &manifest, &error))?;
+    }
     directory.sync().map_err(unsaved)?;
     Ok(lacks | Lacks::of_names(synced))
 }

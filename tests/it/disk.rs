@@ -1,7 +1,7 @@
 //! Disks that are full, read-only or not there.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use crate::support::haul::names_in;
 use crate::support::loop_disk::LoopDisk;
@@ -99,6 +99,28 @@ fn a_small_disk_is_named_with_what_is_needed_and_what_is_free() {
     assert!(outcome.elapsed.as_secs() < 2, "{outcome}");
     server.assert_cost(MIB);
     assert_eq!(names_in(&disk.root()), before);
+}
+
+#[test]
+fn after_a_failure_what_was_reserved_beyond_the_last_byte_is_given_back() {
+    let payload = Payload::mib(184, 48);
+    let server = Server::serve(payload).start();
+    let sandbox = Sandbox::new();
+    let held = || fs::metadata(sandbox.part("file.bin")).unwrap().blocks() * 512;
+    // The second run reserves again, and gets nothing.
+    for first in [true, false] {
+        server
+            .behave_with(move |_, _| if first { Reply::Ends(Ending::Close(2 * MIB)) } else { Reply::Reset });
+        let haul = sandbox.haul().args(["--retry", "0", "-x", "1"]).arg(server.url("/file.bin"));
+        haul.run().assert_failed(6);
+        sandbox.assert_kept("file.bin");
+        assert!((MIB..4 * MIB).contains(&held()), "{} bytes are held", held());
+    }
+    server.recover();
+    server.forget();
+    sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&payload, "file.bin");
+    server.assert_cost(payload.len - MIB);
 }
 
 #[test]

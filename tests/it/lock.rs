@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::library::library;
 use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(141, 8);
@@ -80,4 +81,131 @@ fn a_file_that_another_program_finishes_before_the_lock_is_not_fetched_again() {
     outcome.assert_failed(10).assert_says("meanwhile");
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
     server.assert_cost(2 * MIB);
+}
+
+// ---- where locks do nothing ------------------------------------------------------------------------------
+
+const OLD: Payload = Payload::mib(142, 8);
+const NEW: Payload = Payload::mib(143, 8);
+
+/// A server that has another version for each of the two, and holds both back where they are told to be.
+struct Rivals {
+    server: Server,
+    gates: [Gate; 2],
+    sandbox: Sandbox,
+    library: std::path::PathBuf,
+}
+
+const NAMES: [&str; 2] = ["first", "second"];
+
+impl Rivals {
+    fn new(versions: [&Resource; 2], gates: [Gate; 2]) -> Option<Self> {
+        let sandbox = Sandbox::new();
+        let library = library("no_locks", sandbox.root())?;
+        let (versions, held) = (versions.map(Resource::clone), gates.clone());
+        let server = Server::serve(OLD)
+            .handler(move |request, exchange| {
+                let who = usize::from(request.header("user-agent") == Some(NAMES[1]));
+                exchange.stand_at(&held[who]);
+                exchange.serve_resource(&versions[who]);
+            })
+            .start();
+        Some(Self { server, gates, sandbox, library })
+    }
+
+    fn start(&self, who: usize, args: &[&str]) -> Running {
+        let haul = self.sandbox.haul().env("LD_PRELOAD", &self.library).args(["--json", "-A", NAMES[who]]);
+        haul.args(args).arg(self.server.url("/file.bin")).spawn()
+    }
+
+    /// At most one says that all is well, and then the file is the one that it asked for.
+    #[track_caller]
+    fn assert_one_at_most(&self, ended: [&Outcome; 2], payloads: [&Payload; 2]) {
+        let well: Vec<usize> = (0..2).filter(|who| ended[*who].code == Some(0)).collect();
+        assert!(well.len() < 2, "both ended well: {} {}", ended[0], ended[1]);
+        if let [winner] = well[..] {
+            payloads[winner].assert_file_is(&self.sandbox.path("file.bin"));
+        } else {
+            self.sandbox.assert_absent("file.bin");
+        }
+        for outcome in ended {
+            // Mostly 11; in the instant after the last look there are other ways to find out.
+            assert!(matches!(outcome.code, Some(0 | 8..=11 | 13)), "{outcome}");
+        }
+    }
+}
+
+#[test]
+fn a_run_whose_file_was_taken_over_stops_and_leaves_it_to_the_other_one() {
+    // How far each comes before the other goes on.
+    for (digest, first, second) in
+        [(false, 2, 0), (false, 2, 3), (false, 6, 3), (false, 7, 8), (true, 2, 3), (true, 6, 8)]
+    {
+        let (old, new) = (Resource::of(OLD).etag("\"old\""), Resource::of(NEW).etag("\"new\""));
+        let gates = [Gate::after(first * MIB), Gate::after(second * MIB)];
+        let Some(rivals) = Rivals::new([&old, &new], gates) else {
+            return;
+        };
+        let (one, two) = (OLD.sha256_hex(), NEW.sha256_hex());
+        let args = |sha256| if digest { vec!["--sha256", sha256] } else { vec![] };
+        let earlier = rivals.start(0, &args(&one));
+        earlier.wait_for_durable(first * MIB / 2);
+        let later = rivals.start(1, &args(&two));
+        if second > 0 {
+            later.wait_for_durable(second * MIB / 2);
+        } else {
+            rivals.gates[1].wait_for_waiting(1);
+        }
+        // The earlier one writes on, into the very place where the later one is at work.
+        rivals.gates[0].open();
+        let earlier = earlier.wait();
+        rivals.gates[1].open();
+        let later = later.wait();
+        rivals.assert_one_at_most([&earlier, &later], [&OLD, &NEW]);
+        if second > 0 {
+            earlier.assert_failed(11).assert_says("another process");
+            later.assert_ok();
+            rivals.sandbox.assert_ok_file(&NEW, "file.bin");
+        }
+    }
+}
+
+#[test]
+fn two_runs_that_believe_to_have_the_lock_never_make_a_mixture() {
+    // The same steps in every order: which of them takes how many MiB next, until both are let go.
+    for order in 0..12_u64 {
+        let (old, new) = (Resource::of(OLD).etag("\"old\""), Resource::of(NEW).etag("\"new\""));
+        let same = order % 3 == 2;
+        let Some(rivals) = Rivals::new([&old, if same { &old } else { &new }], [Gate::shut(), Gate::shut()])
+        else {
+            return;
+        };
+        let running = [0, 1].map(|who| rivals.start(who, &[]));
+        let mut seed = order.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 1;
+        for _ in 0..6 {
+            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(order);
+            rivals.gates[(seed >> 40) as usize % 2].allow((seed >> 50) % 3 * MIB + 1);
+        }
+        rivals.gates.iter().for_each(Gate::open);
+        let [first, second] = running.map(Running::wait);
+        rivals.assert_one_at_most([&first, &second], [&OLD, if same { &OLD } else { &NEW }]);
+    }
+}
+
+#[test]
+fn a_run_that_was_taken_over_gives_nothing_back_and_removes_nothing() {
+    let old = Resource::of(OLD).etag("\"old\"");
+    let Some(rivals) = Rivals::new([&old, &old], [Gate::after(2 * MIB), Gate::after(2 * MIB)]) else {
+        return;
+    };
+    let earlier = rivals.start(0, &["-x", "1"]);
+    earlier.wait_for_durable(MIB);
+    let later = rivals.start(1, &["-x", "1"]);
+    later.wait_for_durable(2 * MIB);
+    earlier.signal("INT");
+    earlier.wait().assert_signalled(2);
+    rivals.sandbox.assert_kept("file.bin");
+    rivals.gates[1].open();
+    later.wait().assert_ok();
+    rivals.sandbox.assert_ok_file(&OLD, "file.bin");
 }

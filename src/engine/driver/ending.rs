@@ -10,7 +10,7 @@ use crate::engine::saver::SmallFile;
 use crate::engine::teller::Teller;
 use crate::engine::work::{FileWork, SmallWork, Work, blocking};
 use crate::error::{Error, Kind};
-use crate::manifest::Record;
+use crate::manifest::{Hold, Record};
 use crate::plan::ByteRange;
 use crate::storage::{Lacks, Publication, Target, publish};
 use crate::verify::Digest;
@@ -57,7 +57,7 @@ impl Driver {
             }
             Work::File(mut work) => {
                 let finished = Box::pin(self.finish_file(&mut work, length, teller)).await;
-                let place = work.place.clone();
+                let (place, hold) = (work.place.clone(), work.checkpoint.hold());
                 self.work = Work::File(work);
                 match finished? {
                     Some(found) => digests = found,
@@ -65,8 +65,11 @@ impl Driver {
                 }
                 let publication = self.publication(&place.target)?;
                 let publishing = place.clone();
-                let lacks =
-                    blocking(move || publish(&publishing.part, &publishing.target, &publication)).await?;
+                let lacks = blocking(move || {
+                    let held = || hold.as_ref().map_or(Ok(()), Hold::check);
+                    publish(&publishing.part, &publishing.target, &publication, &held)
+                });
+                let lacks = lacks.await?;
                 path = Some(place.target.path());
                 self.tell_lacks(lacks, teller);
             }
@@ -234,15 +237,19 @@ impl Driver {
                     error = worse;
                 }
                 work.stop().await;
-                if !work.place.part.is_still_named().unwrap_or(false) {
-                    // Somebody has taken the files away: nothing is kept, and nothing of theirs is touched.
-                    return error;
+                let (kept, place, hold) =
+                    (work.checkpoint.durable(), work.place.clone(), work.checkpoint.hold());
+                let (kept, end) = (kept.len(), kept.iter().last().map_or(0, ByteRange::end));
+                let written = work.checkpoint.has_written();
+                let leaving = blocking(move || {
+                    hold.as_ref().map_or(Ok(()), Hold::check)?;
+                    place.leave(written, kept, end)
+                });
+                match leaving.await {
+                    Ok(true) => self.told_what_stays(error, kept),
+                    // Another process has the files, or has taken them away: nothing of theirs is touched.
+                    _ => error,
                 }
-                let kept = work.checkpoint.durable().len();
-                if kept == 0 && work.place.created {
-                    work.place.remove();
-                }
-                self.told_what_stays(error, kept)
             }
             Work::Pipe(work) => {
                 work.close();
@@ -250,7 +257,7 @@ impl Driver {
             }
             Work::Nothing | Work::Small(_) => {
                 if let Some(place) = self.vacant.take().filter(|place| place.created) {
-                    place.remove();
+                    let _ = place.leave(true, 0, 0);
                 }
                 error
             }

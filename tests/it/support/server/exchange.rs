@@ -25,6 +25,8 @@ pub(crate) struct Exchange<'a> {
     record: usize,
     generation: usize,
     counted: bool,
+    /// Instead of the server's.
+    gate: Option<Gate>,
     rate: Option<u64>,
     rate_since: Instant,
     rate_spent: u64,
@@ -47,6 +49,7 @@ impl<'a> Exchange<'a> {
             record,
             generation,
             counted: true,
+            gate: None,
             rate: shared.rate,
             rate_since: Instant::now(),
             rate_spent: 0,
@@ -212,6 +215,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// What is sent from now on passes this gate and no other.
+    pub(crate) fn stand_at(&mut self, gate: &Gate) {
+        self.gate = Some(gate.clone());
+    }
+
     pub(crate) fn throttle(&mut self, bytes_per_second: u64) {
         self.rate = Some(bytes_per_second);
         self.rate_since = Instant::now();
@@ -250,7 +258,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn pass_gate(&mut self, offset: u64, want: u64) -> Option<u64> {
-        let gate = self.shared.gate.lock().unwrap().clone();
+        let gate = self.gate.clone().or_else(|| self.shared.gate.lock().unwrap().clone());
         match gate {
             None => Some(want),
             Some(gate) => self.pass(&gate, offset, want),

@@ -1,0 +1,121 @@
+//! Which run has a file: the last one that has written itself into the manifest. Locks say the same, but not on every file
+//! system, and not between hosts.
+
+use crate::error::{Error, Kind};
+use crate::storage::parent;
+use rustix::fs::{Mode, OFlags};
+use std::fs::{self, File};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+/// A name for a run that no other one has.
+pub(crate) fn new_holder() -> String {
+    // Each of them is seeded by the operating system's randomness.
+    let random = || RandomState::new().hash_one(std::process::id());
+    format!("{:016x}{:016x}", random(), random())
+}
+
+/// What a run wrote at the head of the manifest when it took the file over, or found there and will replace. As long as it
+/// stands there no other run has taken the file over.
+#[derive(Clone, Debug)]
+pub(crate) struct Hold {
+    path: PathBuf,
+    head: Vec<u8>,
+}
+
+/// Why a manifest could not be written: a file of ours that is not there any more was taken away by a run that has it now.
+pub(crate) fn unwritten(path: &Path, error: &io::Error) -> Error {
+    if error.kind() == io::ErrorKind::NotFound && has_directory(path) {
+        return lost(path, "has taken over the download to");
+    }
+    Error::disk("cannot write", path, error)
+}
+
+impl Hold {
+    pub(super) fn new(path: &Path, head: Vec<u8>) -> Self {
+        Self { path: path.to_owned(), head }
+    }
+
+    /// Looks whether the file is still this run's. Blocking.
+    ///
+    /// # Errors
+    /// `Locked` if another run has taken it over, or has finished or removed it; `Disk`.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.stands() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(lost(&self.path, "has taken over the download to")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && has_directory(&self.path) => {
+                Err(lost(&self.path, "has finished or removed"))
+            }
+            Err(error) => Err(Error::disk("cannot read", &self.path, &error)),
+        }
+    }
+
+    fn stands(&self) -> io::Result<bool> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(&self.path, flags, Mode::empty())?);
+        let mut head = Vec::with_capacity(self.head.len());
+        file.take(self.head.len() as u64).read_to_end(&mut head)?;
+        Ok(head == self.head)
+    }
+}
+
+fn has_directory(path: &Path) -> bool {
+    fs::symlink_metadata(parent(path)).is_ok()
+}
+
+fn lost(path: &Path, what: &str) -> Error {
+    Error::new(Kind::Locked, format!("another process {what} {}", path.with_extension("").display()))
+        .with_hint("wait for it to end, or choose another name with -o")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::Journal;
+    use super::super::record::FileRecord;
+    use super::*;
+    use crate::plan::representation::Representation;
+    use crate::storage::Identity;
+
+    fn taken_over(path: &Path) -> Journal {
+        let record = FileRecord {
+            url: "http://h/f".to_owned(),
+            representation: Representation::default(),
+            digests: vec![],
+            document: None,
+            holder: Some(new_holder()),
+            part: Identity { device: 1, inode: 2 },
+        };
+        Journal::create(path.to_owned(), record, vec![]).unwrap()
+    }
+
+    #[test]
+    fn of_runs_that_take_a_file_over_the_last_one_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.haul");
+        let mut runs: Vec<Journal> = Vec::new();
+        for _ in 0..4 {
+            runs.push(taken_over(&path));
+            let (last, before) = runs.split_last_mut().unwrap();
+            last.append(&[], &[]).unwrap();
+            assert!(last.check().is_ok());
+            for earlier in before {
+                // That it writes on changes nothing.
+                earlier.append(&[], &[]).unwrap();
+                assert_eq!(earlier.check().unwrap_err().kind(), Kind::Locked);
+            }
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_is_gone_is_nobodys() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.haul");
+        let journal = taken_over(&path);
+        crate::storage::remove_own(&path).unwrap();
+        assert_eq!(journal.check().unwrap_err().kind(), Kind::Locked);
+        drop(directory);
+        assert_eq!(journal.check().unwrap_err().kind(), Kind::Disk);
+    }
+}
