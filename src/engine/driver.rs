@@ -209,7 +209,7 @@ impl Driver {
                     self.pay(&announcement);
                     announce(teller, announcement, &self.wants.sources);
                 }
-                Command::Fail(error) => return Err(error),
+                Command::Fail(error) => return Err(self.hinted(error)),
                 Command::Finish => {
                     if let Some(report) = self.finish(teller).await? {
                         self.wants.host.served_all();
@@ -219,6 +219,15 @@ impl Driver {
             }
         }
         Ok(None)
+    }
+
+    /// The failure, with what may be done about a server that cannot be reached.
+    fn hinted(&self, error: Error) -> Error {
+        let lead = &self.shared.requesters[self.transfer.lead()];
+        match lead.hint().filter(|_| error.kind() == Kind::Network) {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
     }
 
     /// Sends a worker on its lane.

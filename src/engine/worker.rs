@@ -12,7 +12,11 @@ use crate::transport::{Body, Reply, Requester, Trouble};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+
+/// A connection that has delivered nothing for this long when it is given up is given up for its silence.
+const SILENT: Duration = Duration::from_secs(2);
 
 /// What all workers of a file share.
 pub(crate) struct Shared {
@@ -110,9 +114,15 @@ async fn take(shared: &Shared, lane: &Lane, mut body: Body, permit: Permit, body
     let mut offset = permit.offset;
     let mut abandoned = std::pin::pin!(lane.abandoned());
     loop {
+        let waiting = Clock::start();
         let next = tokio::select! {
             biased;
-            () = &mut abandoned => return End::Left,
+            () = &mut abandoned => {
+                if waiting.now() >= SILENT {
+                    body.distrust();
+                }
+                return End::Left;
+            }
             next = body.next() => next,
         };
         let mut bytes = match next {

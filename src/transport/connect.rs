@@ -1,6 +1,7 @@
 //! TCP: names to addresses, and the first address that answers.
 
-use super::{AddressFamily, Interface, Resolve, Trouble};
+use super::strikes::{Strikes, Turn};
+use super::{AddressFamily, Interface, Resolve, Trouble, descriptors};
 use crate::error::{Error, Kind};
 use crate::plan::bare_host;
 use crate::threads;
@@ -12,6 +13,8 @@ use tokio::task::JoinSet;
 
 /// How long one address may keep the next one waiting (RFC 8305 §5: 250 ms).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// How long it may keep one waiting that has failed more often: a near address that fails must not win each race.
+const SECOND_CHANCE: Duration = Duration::from_secs(3);
 
 /// Makes TCP connections, in the way that the user wants them made.
 #[derive(Clone, Debug, Default)]
@@ -22,19 +25,36 @@ pub(crate) struct Dialer {
     pub(crate) interface: Option<Interface>,
 }
 
-impl Dialer {
+/// One connection to be made, and what it goes by beside the settings.
+#[derive(Clone, Copy)]
+pub(super) struct Dialing<'a> {
+    pub(super) dialer: &'a Dialer,
+    pub(super) strikes: &'a Strikes,
+    pub(super) turn: Turn,
+    /// Closes what is open and not needed; called where no descriptor is left.
+    pub(super) make_room: &'a (dyn Fn() + Sync),
+}
+
+impl Dialing<'_> {
     /// Connects to `host`, trying its addresses one after the other, each a little later than the one before,
     /// until one answers (RFC 8305). Dropping the future gives up all of them.
     pub(super) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Trouble> {
         let connecting = async {
-            race(interleaved(self.peers(host, port).await?), self.interface.as_ref())
-                .await
-                .map_err(|error| Trouble::connecting(host, &error))
+            let peers = self.peers(host, port).await?;
+            self.strikes.found(host, &peers);
+            race(
+                self.strikes.order(interleaved(peers), self.turn),
+                self.dialer.interface.as_ref(),
+                self.make_room,
+            )
+            .await
+            .map_err(|error| Trouble::connecting(host, &error))
         };
-        match tokio::time::timeout(self.timeout, connecting).await {
+        let limit = self.dialer.timeout;
+        match tokio::time::timeout(limit, connecting).await {
             Ok(connected) => connected,
             Err(_) => {
-                let limit = self.timeout.as_secs_f32();
+                let limit = limit.as_secs_f32();
                 Err(Trouble::Broken(format!("cannot connect to {host} within {limit} s")))
             }
         }
@@ -43,7 +63,7 @@ impl Dialer {
     /// The addresses of `host` that can be connected to from where connections begin.
     async fn peers(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
         let mut found = self.addresses(host, port).await?;
-        if let Some(interface) = &self.interface {
+        if let Some(interface) = &self.dialer.interface {
             found.retain(|address| interface.reaches(address.ip()));
         }
         if found.is_empty() {
@@ -55,25 +75,32 @@ impl Dialer {
 
     /// The addresses of `host` that may be used, in the order in which the resolver wants them to be tried.
     pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
-        let given = self.resolve.iter().rev().find_map(|resolve| resolve.answers(host, port));
+        let Dialer { resolve, family, .. } = self.dialer;
+        let given = resolve.iter().rev().find_map(|resolve| resolve.answers(host, port));
         let mut found = match given {
             Some(given) => given,
-            None => {
-                let found = look_up(bare_host(host), port).await;
-                found.map_err(|error| unresolved(host, &error))?
-            }
+            None => self.looked_up(host, port).await.map_err(|error| unresolved(host, &error))?,
         };
         let any = !found.is_empty();
-        found.retain(|address| self.family.has(address.ip()));
+        found.retain(|address| family.has(address.ip()));
         match found.is_empty() {
             // Nothing that is tried again changes that.
             true if any => {
-                let cause = format!("{host} has no {}address", self.family.name());
+                let cause = format!("{host} has no {}address", family.name());
                 Err(Trouble::Fatal(Error::new(Kind::Network, cause)))
             }
             true => Err(Trouble::Broken(format!("cannot find the address of {host}: it has none"))),
             false => Ok(found),
         }
+    }
+
+    async fn looked_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let found = look_up(bare_host(host), port).await;
+        if found.is_ok() || !descriptors::are_used_up_now() {
+            return found;
+        }
+        (self.make_room)();
+        look_up(bare_host(host), port).await
     }
 }
 
@@ -124,31 +151,51 @@ async fn dial(peer: SocketAddr, from: Option<Interface>) -> io::Result<TcpStream
     }
 }
 
-async fn race(addresses: Vec<SocketAddr>, from: Option<&Interface>) -> io::Result<TcpStream> {
+/// Connects to the addresses in turn, each with how often it has failed. `make_room` is called where no descriptor is left.
+async fn race(
+    addresses: Vec<(SocketAddr, u32)>,
+    from: Option<&Interface>,
+    make_room: &(dyn Fn() + Sync),
+) -> io::Result<TcpStream> {
     let mut attempts = JoinSet::new();
-    let mut waiting = addresses.into_iter();
+    let dialled = |peer: SocketAddr| {
+        let from = from.cloned();
+        async move { dial(peer, from).await.map_err(|error| (peer, error)) }
+    };
+    let fewest = addresses.first().map_or(0, |(_, strikes)| *strikes);
+    let mut waiting = addresses.into_iter().peekable();
     let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    if let Some(first) = waiting.next() {
-        attempts.spawn(dial(first, from.cloned()));
+    let mut has_room = false;
+    if let Some((first, _)) = waiting.next() {
+        attempts.spawn(dialled(first));
     }
     while !attempts.is_empty() {
+        let delay = match waiting.peek() {
+            Some((_, strikes)) if *strikes > fewest => SECOND_CHANCE,
+            _ => ATTEMPT_DELAY,
+        };
         tokio::select! {
             Some(ended) = attempts.join_next() => match ended {
                 Ok(Ok(stream)) => {
                     stream.set_nodelay(true)?;
                     return Ok(stream);
                 }
-                Ok(Err(error)) => {
+                Ok(Err((peer, error))) if descriptors::are_used_up(&error) && !has_room => {
+                    has_room = true;
+                    make_room();
+                    attempts.spawn(dialled(peer));
+                }
+                Ok(Err((_, error))) => {
                     last_error = error;
-                    if let Some(next) = waiting.next() {
-                        attempts.spawn(dial(next, from.cloned()));
+                    if let Some((next, _)) = waiting.next() {
+                        attempts.spawn(dialled(next));
                     }
                 }
                 Err(error) => return Err(io::Error::other(error)),
             },
-            () = tokio::time::sleep(ATTEMPT_DELAY), if waiting.len() > 0 => {
-                if let Some(next) = waiting.next() {
-                    attempts.spawn(dial(next, from.cloned()));
+            () = tokio::time::sleep(delay), if waiting.len() > 0 => {
+                if let Some((next, _)) = waiting.next() {
+                    attempts.spawn(dialled(next));
                 }
             }
         }
@@ -185,7 +232,7 @@ mod tests {
         }
         assert!(swallowed, "the queue is not full");
         let live = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let racing = race(vec![hole, live.local_addr().unwrap()], None);
+        let racing = race(vec![(hole, 0), (live.local_addr().unwrap(), 0)], None, &|| {});
         let stream = tokio::time::timeout(Duration::from_secs(2), racing).await.unwrap().unwrap();
         assert_eq!(stream.peer_addr().unwrap(), live.local_addr().unwrap());
     }
@@ -194,7 +241,7 @@ mod tests {
     async fn a_dead_address_does_not_keep_the_next_one_waiting() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let stream = race(vec![dead, listener.local_addr().unwrap()], None).await.unwrap();
+        let stream = race(vec![(dead, 0), (listener.local_addr().unwrap(), 3)], None, &|| {}).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap());
     }
 }

@@ -9,6 +9,7 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -29,6 +30,8 @@ pub(super) struct Connection {
     budget: Budget,
     /// Set where a proxy makes the requests that are sent on it.
     pub(super) forwarded: Option<Forwarded>,
+    /// What it is connected to: the server, or the proxy before it.
+    pub(super) at: SocketAddr,
 }
 
 /// Requests on such a connection go to a proxy, which is told the whole URL and, where it wants them, its own
@@ -45,6 +48,7 @@ impl Connection {
     pub(super) async fn open(
         socket: Socket,
         forwarded: Option<Forwarded>,
+        at: SocketAddr,
         read_size: Option<usize>,
     ) -> Result<Self, Trouble> {
         let budget = socket.budget.clone();
@@ -59,7 +63,7 @@ impl Connection {
             .await
             .map_err(|error| Trouble::from_hyper(&error))?;
         let machine = Machine { inner: Box::pin(machine), closed: false, fault: None };
-        Ok(Self { sender, machine, budget, forwarded })
+        Ok(Self { sender, machine, budget, forwarded, at })
     }
 
     /// Sends a request and waits for the head of its answer.

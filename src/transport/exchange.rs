@@ -1,14 +1,16 @@
 //! One request and its answer, redirects followed by hand.
 
 use super::clearance::{Secrets, Wish};
+use super::connect::Dialing;
 use super::connection::{Connection, Forwarded};
 use super::hop::Hop;
 use super::pool::{Coming, Peer, Pool};
 use super::proxy::Proxies;
 use super::route::{Route, Way};
 use super::socket::{Budget, Line, RECORDS, Socket, Stream};
+use super::strikes::{Strikes, Turn};
 use super::trouble::Party;
-use super::{IdentityFiles, Interface, Settings, Trouble, date, tls, tunnel};
+use super::{IdentityFiles, Interface, Settings, Trouble, date, descriptors, tls, tunnel};
 use crate::error::{Error, Kind};
 use crate::plan::answer::{asked_to_wait, is_rate_limited};
 use crate::plan::{Address, AddressError, bare_host};
@@ -17,8 +19,10 @@ use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -27,6 +31,7 @@ use tokio_rustls::client::TlsStream;
 pub(crate) struct Exchange {
     settings: Settings,
     pool: Arc<Pool>,
+    strikes: Strikes,
     proxies: Proxies,
     tls: Connector,
     /// For the servers that may know who we are.
@@ -79,7 +84,12 @@ pub(crate) struct Body {
     incoming: Incoming,
     peer: Peer,
     exchange: Arc<Exchange>,
+    /// How much of it has come.
+    taken: usize,
 }
+
+/// An address that has brought this much of a body serves. Less may come over a path that swallows full packets.
+const SERVES: usize = 64 << 10;
 
 impl Body {
     /// The next bytes; `None` after the last. Dropping the future loses nothing.
@@ -87,20 +97,62 @@ impl Body {
         loop {
             match self.connection.during(self.incoming.frame()).await {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(Trouble::from_hyper(&error)),
+                Some(Err(error)) => {
+                    if self.taken < SERVES {
+                        self.exchange.strikes.failed(self.connection.at);
+                    }
+                    return Err(Trouble::from_hyper(&error));
+                }
                 // Trailers change nothing (RFC 9112 §7.1.2).
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if !data.is_empty() => return Ok(Some(data)),
+                    Ok(data) if !data.is_empty() => {
+                        self.took(data.len());
+                        return Ok(Some(data));
+                    }
                     _ => {}
                 },
             }
         }
     }
 
+    fn took(&mut self, bytes: usize) {
+        let before = self.taken;
+        self.taken = before.saturating_add(bytes);
+        if before < SERVES && self.taken >= SERVES {
+            self.exchange.strikes.served(self.connection.at);
+        }
+    }
+
+    /// It is given up for its silence: where nothing much had come, another address gets its turn.
+    pub(crate) fn distrust(&self) {
+        if self.taken < SERVES {
+            self.exchange.pool.forget(self.connection.at);
+            self.exchange.strikes.failed(self.connection.at);
+        }
+    }
+
     /// The body was taken to its end: the connection may serve the next request. Otherwise dropping this
     /// closes it.
     pub(crate) fn recycle(self) {
+        self.exchange.strikes.served(self.connection.at);
         self.exchange.pool.put(self.peer, self.connection);
+    }
+}
+
+/// Addresses that one request may be lost on, one after the other, before it counts as a failure. A silent one costs more.
+const LOST: u32 = 8;
+const LOST_TO_SILENCE: u32 = 3;
+
+/// A connection that came to nothing.
+struct Failed {
+    trouble: Trouble,
+    /// What had been connected to.
+    at: Option<SocketAddr>,
+}
+
+impl From<Trouble> for Failed {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, at: None }
     }
 }
 
@@ -110,7 +162,15 @@ impl Exchange {
     pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
         let proxies = Proxies::new(&settings.proxy, &settings.no_proxy)?;
         let (tls, own_tls, proxy_tls) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Ok(Self { settings, pool: Arc::default(), proxies, tls, own_tls, proxy_tls })
+        Ok(Self {
+            settings,
+            pool: Arc::default(),
+            strikes: Strikes::default(),
+            proxies,
+            tls,
+            own_tls,
+            proxy_tls,
+        })
     }
 
     /// Checks what can be checked before any file is touched: that files can be read, and that there is such an interface.
@@ -130,7 +190,8 @@ impl Exchange {
         Peer { origin: address.origin(), knows_us }
     }
 
-    /// One request on one connection, to its head.
+    /// One request on one connection, to its head. Where an address fails that had been connected to, those that have not
+    /// failed yet are asked in its place at once.
     async fn ask(
         self: &Arc<Self>,
         address: &Address,
@@ -140,20 +201,48 @@ impl Exchange {
     ) -> Result<Reply, Trouble> {
         let peer = self.peer(address, secrets);
         let mut pooled = self.pool.take(&peer).await;
+        let (mut turn, mut lost, mut first) = (Turn::Any, 0, None);
         loop {
             let is_pooled = pooled.is_some();
-            let connection = match pooled.take() {
-                Some(connection) => connection,
+            let made = match pooled.take() {
+                Some(connection) => Ok(connection),
                 // Boxed, since it is large and most requests go without.
-                None => Box::pin(self.connect(address, &peer, &reached)).await?,
+                None => Box::pin(self.connect(address, &peer, &reached, turn)).await,
             };
-            match self.ask_on(connection, address, &peer, secrets, wish).await {
-                // The server hung up as the request left (RFC 9112 §9.3.1): nothing was answered, so asking
-                // again on a fresh connection is no second try.
-                Err(Trouble::Broken(_)) if is_pooled => {}
-                answered => return answered,
+            let failed = match made {
+                Ok(connection) => {
+                    let at = Some(connection.at);
+                    match self.ask_on(connection, address, &peer, secrets, wish).await {
+                        // The server hung up as the request left (RFC 9112 §9.3.1): nothing was answered, so asking
+                        // again on a fresh connection is no second try.
+                        Err(Trouble::Broken(_)) if is_pooled => continue,
+                        Err(trouble) => Failed { trouble, at },
+                        Ok(reply) => return Ok(reply),
+                    }
+                }
+                Err(failed) => failed,
+            };
+            lost += if matches!(failed.trouble, Trouble::Silent(_)) { LOST_TO_SILENCE } else { 1 };
+            let others = self.failed(&failed) && lost <= LOST;
+            let trouble = first.take().unwrap_or(failed.trouble);
+            if !others {
+                return Err(trouble);
             }
+            first = Some(trouble);
+            turn = Turn::Untried;
         }
+    }
+
+    /// A connection came to nothing. Whether another address may do better that has not failed yet.
+    fn failed(&self, failed: &Failed) -> bool {
+        let Some(at) = failed.at.filter(|_| !matches!(failed.trouble, Trouble::Fatal(_))) else {
+            return false;
+        };
+        if matches!(failed.trouble, Trouble::Silent(_)) {
+            // Those that are idle go the same way.
+            self.pool.forget(at);
+        }
+        self.strikes.failed(at)
     }
 
     async fn ask_on(
@@ -177,7 +266,7 @@ impl Exchange {
             status: parts.status,
             headers: parts.headers,
             address: address.clone(),
-            body: Body { connection, incoming, peer: peer.clone(), exchange: self.clone() },
+            body: Body { connection, incoming, peer: peer.clone(), exchange: self.clone(), taken: 0 },
         })
     }
 
@@ -191,8 +280,11 @@ impl Exchange {
             let (exchange, address, peer) = (self.clone(), address.clone(), peer.clone());
             async move {
                 // Whoever needs one and finds none makes its own, and hears of the trouble then.
-                if let Ok(connection) = exchange.connect(&address, &peer, || {}).await {
-                    coming.arrive(connection);
+                match exchange.connect(&address, &peer, || {}, Turn::Any).await {
+                    Ok(connection) => coming.arrive(connection),
+                    Err(failed) => {
+                        exchange.failed(&failed);
+                    }
                 }
             }
         };
@@ -206,46 +298,56 @@ impl Exchange {
         address: &Address,
         peer: &Peer,
         reached: impl Fn(),
-    ) -> Result<Connection, Trouble> {
-        let (origin, dialer) = (&peer.origin, &self.settings.dialer);
+        turn: Turn,
+    ) -> Result<Connection, Failed> {
+        let origin = &peer.origin;
+        let make_room = || self.pool.clear();
+        let dialing =
+            Dialing { dialer: &self.settings.dialer, strikes: &self.strikes, turn, make_room: &make_room };
         let hop = self.proxies.hop(origin).map_err(Trouble::Fatal)?;
-        let line = match hop {
-            None => {
-                let stream = dialer.connect(&origin.host, origin.port).await?;
-                reached();
-                Line::Tcp(stream)
-            }
-            Some(hop) => self.reach(hop).await?,
+        let stream = match hop {
+            None => dialing.connect(&origin.host, origin.port).await?,
+            Some(hop) => hop.connect(&dialing).await?,
         };
-        let forwarding = hop.filter(|hop| hop.forwards(address));
-        let line = match hop {
-            Some(hop) if forwarding.is_none() => {
-                let tunnel = tunnel::through(hop, line, origin, dialer);
-                self.in_time(&Party::Proxy(hop.host()), "connect on", tunnel).await?
-            }
-            _ => line,
-        };
-        let stream = if address.is_https() {
-            let line = BufReader::with_capacity(RECORDS, line);
-            let (connector, identity) = match peer.knows_us {
-                true => (&self.own_tls, self.settings.identity.as_ref()),
-                false => (&self.tls, None),
+        let at = stream.peer_addr().map_err(|error| Trouble::connecting(&origin.host, &error))?;
+        let speaking = async {
+            let line = match hop {
+                None => {
+                    reached();
+                    Line::Tcp(stream)
+                }
+                Some(hop) => self.reach(hop, stream).await?,
             };
-            Stream::Tls(Box::new(
-                self.handshake(&Party::Server(&origin.host), connector, identity, line).await?,
-            ))
-        } else {
-            Stream::Plain(line)
+            let forwarding = hop.filter(|hop| hop.forwards(address));
+            let line = match hop {
+                Some(hop) if forwarding.is_none() => {
+                    let tunnel = tunnel::through(hop, line, origin, &dialing);
+                    self.in_time(&Party::Proxy(hop.host()), "connect on", tunnel).await?
+                }
+                _ => line,
+            };
+            let stream = if address.is_https() {
+                let line = BufReader::with_capacity(RECORDS, line);
+                let (connector, identity) = match peer.knows_us {
+                    true => (&self.own_tls, self.settings.identity.as_ref()),
+                    false => (&self.tls, None),
+                };
+                Stream::Tls(Box::new(
+                    self.handshake(&Party::Server(&origin.host), connector, identity, line).await?,
+                ))
+            } else {
+                Stream::Plain(line)
+            };
+            let forwarded = forwarding
+                .map(|hop| Forwarded { proxy: hop.host().to_owned(), authorization: hop.authorization() });
+            let socket = Socket { stream, budget: Budget::default() };
+            Connection::open(socket, forwarded, at, self.settings.read_size).await
         };
-        let forwarded = forwarding
-            .map(|hop| Forwarded { proxy: hop.host().to_owned(), authorization: hop.authorization() });
-        Connection::open(Socket { stream, budget: Budget::default() }, forwarded, self.settings.read_size)
-            .await
+        speaking.await.map_err(|trouble| Failed { trouble, at: Some(at) })
     }
 
     /// The line to a proxy.
-    async fn reach(&self, hop: &Hop) -> Result<Line, Trouble> {
-        let stream = hop.connect(&self.settings.dialer).await?;
+    async fn reach(&self, hop: &Hop, stream: TcpStream) -> Result<Line, Trouble> {
         if !hop.is_https() {
             return Ok(Line::Tcp(stream));
         }
@@ -262,8 +364,14 @@ impl Exchange {
         stream: S,
     ) -> Result<TlsStream<S>, Trouble> {
         let made = connector.get_or_init(|| {
-            tls::configuration(self.settings.ca_file.as_deref(), self.settings.insecure, identity)
-                .map(|configuration| TlsConnector::from(Arc::new(configuration)))
+            let configured =
+                || tls::configuration(self.settings.ca_file.as_deref(), self.settings.insecure, identity);
+            let mut made = configured();
+            if made.is_err() && descriptors::are_used_up_now() {
+                self.pool.clear();
+                made = configured();
+            }
+            made.map(|configuration| TlsConnector::from(Arc::new(configuration)))
                 .map_err(|error| Unready { cause: error.to_string(), hint: error.hint().map(str::to_owned) })
         });
         let connector = made.as_ref().map_err(|unready| Trouble::Fatal(unready.to_error()))?;
@@ -302,6 +410,11 @@ impl Requester {
     /// they are coming is known at once; dropping the future gives those up that are not there.
     pub(crate) fn warm(&self, address: &Address, count: usize) -> Vec<impl Future<Output = ()> + use<>> {
         self.exchange.warm(&self.exchange.peer(address, &self.secrets), address, count)
+    }
+
+    /// What to do where the server cannot be reached in the end.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        self.exchange.strikes.hint(self.route.leads_to().host())
     }
 
     /// Asks for a range with GET and waits for the head of the final answer.

@@ -1,7 +1,7 @@
 //! A proxy on the way to a server, as its URL describes it.
 
 use super::Trouble;
-use super::connect::Dialer;
+use super::connect::Dialing;
 use crate::plan::Address;
 use base64::Engine as _;
 use http::HeaderValue;
@@ -120,7 +120,7 @@ impl Hop {
     }
 
     /// The line to the proxy.
-    pub(super) async fn connect(&self, dialer: &Dialer) -> Result<tokio::net::TcpStream, Trouble> {
+    pub(super) async fn connect(&self, dialer: &Dialing<'_>) -> Result<tokio::net::TcpStream, Trouble> {
         dialer.connect(&self.host, self.port).await.map_err(|trouble| match trouble {
             Trouble::Broken(cause) => Trouble::Broken(format!("the proxy: {cause}")),
             other => other,

@@ -1,14 +1,20 @@
 //! Connections that wait for their next request.
 
 use super::connection::Connection;
+use super::descriptors;
 use crate::plan::Origin;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-/// Idle connections kept for one peer at most.
+/// Idle connections kept for one peer at most, and for all of them.
 const IDLE: usize = 64;
+const IDLE_IN_ALL: usize = 128;
+/// Servers close what has been idle for a while, and a descriptor is worth more than a handshake.
+const OLDEST: Duration = Duration::from_secs(60);
 /// How long a connection that is being made for whoever needs one is waited for. They are all asked for at the same
 /// moment, so those that have not come by then are in trouble.
 const NEARLY_THERE: Duration = Duration::from_millis(100);
@@ -27,11 +33,13 @@ pub(super) struct Peer {
 pub(super) struct Pool {
     places: Mutex<HashMap<Peer, Place>>,
     arrived: Notify,
+    most: OnceLock<usize>,
 }
 
 #[derive(Default)]
 struct Place {
-    idle: Vec<Connection>,
+    /// With the moment since when; the oldest first.
+    idle: Vec<(Instant, Connection)>,
     /// How many are on their way that nobody has asked for yet.
     coming: usize,
 }
@@ -71,8 +79,36 @@ impl Pool {
         }
     }
 
+    /// Idle connections over all peers: a quarter of what may be open, since files and connections in use need the rest.
+    fn most(&self) -> usize {
+        *self.most.get_or_init(|| IDLE_IN_ALL.min(descriptors::limit() / 4))
+    }
+
     fn pop(&self, peer: &Peer) -> Option<Connection> {
-        self.lock().get_mut(peer)?.idle.pop()
+        let mut places = self.lock();
+        let (since, connection) = places.get_mut(peer)?.idle.pop()?;
+        (since.elapsed() < OLDEST).then_some(connection)
+    }
+
+    /// Closes all idle connections: their descriptors are needed.
+    pub(super) fn clear(&self) {
+        self.retain(|_, _| false);
+    }
+
+    /// Closes the idle connections to an address that has failed.
+    pub(super) fn forget(&self, address: SocketAddr) {
+        self.retain(|_, connection| connection.at != address);
+    }
+
+    fn retain(&self, mut keep: impl FnMut(Instant, &Connection) -> bool) {
+        // Closed once the lock is free.
+        let mut closed = Vec::new();
+        let mut places = self.lock();
+        for place in places.values_mut() {
+            closed.extend(place.idle.extract_if(.., |(since, connection)| !keep(*since, connection)));
+        }
+        places.retain(|_, place| !place.idle.is_empty() || place.coming > 0);
+        drop(places);
     }
 
     fn is_one_coming(&self, peer: &Peer) -> bool {
@@ -83,7 +119,16 @@ impl Pool {
         let mut places = self.lock();
         let place = places.entry(peer).or_default();
         if place.idle.len() < IDLE {
-            place.idle.push(connection);
+            place.idle.push((Instant::now(), connection));
+        }
+        let idle: usize = places.values().map(|place| place.idle.len()).sum();
+        let since = |place: &Place| place.idle.first().map(|(since, _)| *since);
+        let oldest = places.values().filter_map(since).min();
+        drop(places);
+        match oldest {
+            Some(oldest) if idle > self.most() => self.retain(|since, _| since > oldest),
+            Some(oldest) if oldest.elapsed() >= OLDEST => self.retain(|since, _| since.elapsed() < OLDEST),
+            _ => {}
         }
     }
 
@@ -113,5 +158,83 @@ impl Drop for Coming {
             place.coming -= 1;
         }
         self.pool.arrived.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::socket::{Budget, Line, Socket, Stream};
+    use super::*;
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// Connections to one listener, and what it accepted of them, kept open.
+    struct Peers(TcpListener, Vec<TcpStream>);
+
+    impl Peers {
+        async fn new() -> Self {
+            Self(TcpListener::bind("127.0.0.1:0").await.unwrap(), Vec::new())
+        }
+
+        async fn connection(&mut self) -> Connection {
+            let at = self.0.local_addr().unwrap();
+            let stream = TcpStream::connect(at).await.unwrap();
+            self.1.push(self.0.accept().await.unwrap().0);
+            let socket = Socket { stream: Stream::Plain(Line::Tcp(stream)), budget: Budget::default() };
+            Connection::open(socket, None, at, None).await.unwrap()
+        }
+    }
+
+    fn peer(number: usize) -> Peer {
+        let origin = Origin { https: false, host: format!("host{number}"), port: 80 };
+        Peer { origin, knows_us: false }
+    }
+
+    fn idle(pool: &Pool) -> usize {
+        pool.lock().values().map(|place| place.idle.len()).sum()
+    }
+
+    #[tokio::test]
+    async fn idle_connections_are_bounded_over_all_origins_and_the_oldest_go() {
+        let (mut peers, pool) = (Peers::new().await, Pool::default());
+        let most = pool.most();
+        assert!((1..=IDLE_IN_ALL).contains(&most));
+        for number in 0..most + 20 {
+            pool.put(peer(number), peers.connection().await);
+            assert!(idle(&pool) <= most, "{number}");
+        }
+        assert!(pool.take(&peer(0)).await.is_none());
+        assert!(pool.take(&peer(most + 19)).await.is_some());
+        for _ in 0..IDLE + 20 {
+            pool.put(peer(7), peers.connection().await);
+        }
+        assert!(pool.lock()[&peer(7)].idle.len() <= IDLE);
+        pool.clear();
+        assert!(pool.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_has_an_age() {
+        let (mut peers, pool) = (Peers::new().await, Pool::default());
+        pool.put(peer(1), peers.connection().await);
+        tokio::time::advance(OLDEST / 2).await;
+        pool.put(peer(2), peers.connection().await);
+        tokio::time::advance(OLDEST / 2).await;
+        assert!(pool.take(&peer(1)).await.is_none());
+        // Whatever is given back next sweeps what nobody asks for.
+        tokio::time::advance(OLDEST / 2).await;
+        pool.put(peer(3), peers.connection().await);
+        assert_eq!(idle(&pool), 1);
+        assert!(pool.take(&peer(3)).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn connections_to_an_address_that_failed_are_forgotten() {
+        let (mut one, mut other, pool) = (Peers::new().await, Peers::new().await, Pool::default());
+        pool.put(peer(1), one.connection().await);
+        pool.put(peer(1), other.connection().await);
+        pool.forget(one.0.local_addr().unwrap());
+        let left = pool.take(&peer(1)).await.unwrap();
+        assert_eq!(left.at, other.0.local_addr().unwrap());
+        assert!(pool.take(&peer(1)).await.is_none());
     }
 }

@@ -121,6 +121,14 @@ impl Route {
         self.known().unwrap_or(Way::Find(guard))
     }
 
+    /// Where it leads, as far as that is known.
+    pub(super) fn leads_to(&self) -> Address {
+        match self.state() {
+            State::Leads(address) => address,
+            State::Unknown | State::Direct => self.original(),
+        }
+    }
+
     fn known(&self) -> Option<Way<'static>> {
         match self.state() {
             State::Unknown => None,

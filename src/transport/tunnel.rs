@@ -4,7 +4,7 @@
 //! of the user's but the host wanted, and a server never sees `Proxy-Authorization`.
 
 use super::Trouble;
-use super::connect::Dialer;
+use super::connect::Dialing;
 use super::connection::HEADERS;
 use super::hop::{Hop, Speaks};
 use super::socket::{Budget, Line, Socket, Stream};
@@ -28,7 +28,12 @@ const CREDENTIALS: &str = "write them into the URL of the proxy: http://USER:PAS
 ///
 /// # Errors
 /// `Fatal` for a refusal that asking again cannot change.
-pub(super) async fn through(hop: &Hop, line: Line, to: &Origin, dialer: &Dialer) -> Result<Line, Trouble> {
+pub(super) async fn through(
+    hop: &Hop,
+    line: Line,
+    to: &Origin,
+    dialer: &Dialing<'_>,
+) -> Result<Line, Trouble> {
     match hop.speaks {
         Speaks::Http | Speaks::Https => connect(hop, line, to).await,
         Speaks::Socks { lookup: false } => socks(hop, line, to, bare_host(&to.host)).await,
@@ -192,7 +197,7 @@ fn socks_refused(hop: &Hop, to: &Origin, error: &SocksError) -> Trouble {
     }
 }
 
-async fn looked_up(to: &Origin, dialer: &Dialer) -> Result<String, Trouble> {
+async fn looked_up(to: &Origin, dialer: &Dialing<'_>) -> Result<String, Trouble> {
     let addresses = dialer.addresses(&to.host, to.port).await?;
     // Only one can be named, and more proxies reach IPv4 than IPv6.
     let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());

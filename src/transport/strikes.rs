@@ -1,0 +1,155 @@
+//! Addresses that failed after they had been connected to: another one gets its turn before them.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// More addresses than this are not remembered: all of them begin anew.
+const MOST: usize = 1024;
+
+/// How often each address has failed since it last served. Connecting tells nothing: a path may let the handshake through and
+/// swallow everything larger.
+#[derive(Debug, Default)]
+pub(super) struct Strikes {
+    counts: Mutex<HashMap<SocketAddr, u32>>,
+    /// Hosts that there is a choice for.
+    choices: Mutex<HashMap<String, Choice>>,
+}
+
+/// What can be chosen among, by hand, where a host fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    Families,
+    Addresses,
+}
+
+/// Which addresses of a host may be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Any,
+    /// Those that have not failed since they last served.
+    Untried,
+}
+
+impl Strikes {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, u32>> {
+        // Plain numbers: a panic elsewhere cannot leave them half changed.
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The address failed. Whether that was the first time.
+    pub(super) fn failed(&self, address: SocketAddr) -> bool {
+        let mut strikes = self.lock();
+        if strikes.len() >= MOST && !strikes.contains_key(&address) {
+            strikes.clear();
+        }
+        let count = strikes.entry(address).or_default();
+        *count = count.saturating_add(1);
+        *count == 1
+    }
+
+    /// The address has served.
+    pub(super) fn served(&self, address: SocketAddr) {
+        self.lock().remove(&address);
+    }
+
+    /// What a host turned out to have.
+    pub(super) fn found(&self, host: &str, addresses: &[SocketAddr]) {
+        let v6 = addresses.iter().filter(|address| address.is_ipv6()).count();
+        let choice = match addresses.len() {
+            0 | 1 => return,
+            all if v6 > 0 && v6 < all => Choice::Families,
+            _ => Choice::Addresses,
+        };
+        // Whole entries: a panic elsewhere cannot leave them half changed.
+        let mut choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
+        if choices.len() < MOST && choices.get(host) != Some(&choice) {
+            choices.insert(host.to_owned(), choice);
+        }
+    }
+
+    /// What to do where a host fails on every address.
+    pub(super) fn hint(&self, host: &str) -> Option<&'static str> {
+        let choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
+        choices.get(host).map(|choice| match choice {
+            Choice::Families => "the server has IPv4 and IPv6 addresses: -4 or -6 uses one kind alone",
+            Choice::Addresses => "the server has several addresses: --resolve HOST:PORT:ADDRESS names one",
+        })
+    }
+
+    /// The order in which addresses are connected to, each with how often it has failed.
+    pub(super) fn order(&self, addresses: Vec<SocketAddr>, turn: Turn) -> Vec<(SocketAddr, u32)> {
+        let strikes = self.lock();
+        let count = |address: &SocketAddr| strikes.get(address).copied().unwrap_or_default();
+        let mut order: Vec<_> = addresses.into_iter().map(|address| (address, count(&address))).collect();
+        order.retain(|(_, strikes)| turn == Turn::Any || *strikes == 0);
+        order.sort_by_key(|(_, strikes)| *strikes);
+        order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn address(number: u8) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, number], 80))
+    }
+
+    #[test]
+    fn an_address_that_failed_goes_to_the_end_until_it_serves() {
+        let strikes = Strikes::default();
+        let order = |turn| -> Vec<_> {
+            strikes
+                .order(vec![address(1), address(2), address(3)], turn)
+                .into_iter()
+                .map(|(at, _)| at)
+                .collect()
+        };
+        assert!(strikes.failed(address(1)));
+        assert_eq!(order(Turn::Any), [address(2), address(3), address(1)]);
+        assert_eq!(order(Turn::Untried), [address(2), address(3)]);
+        assert!(strikes.failed(address(2)) && !strikes.failed(address(2)));
+        assert_eq!(order(Turn::Any), [address(3), address(1), address(2)]);
+        strikes.served(address(2));
+        assert_eq!(order(Turn::Any), [address(2), address(3), address(1)]);
+    }
+
+    #[test]
+    fn a_host_with_several_addresses_leaves_a_choice() {
+        let strikes = Strikes::default();
+        let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80));
+        strikes.found("one", &[address(1)]);
+        strikes.found("two", &[address(1), address(2)]);
+        strikes.found("both", &[v6, address(1)]);
+        assert_eq!(strikes.hint("one"), None);
+        assert!(strikes.hint("two").unwrap().contains("--resolve"));
+        assert!(strikes.hint("both").unwrap().contains("-4 or -6"));
+    }
+
+    proptest! {
+        #[test]
+        fn of_addresses_that_always_fail_each_has_its_turn_before_one_has_its_second(count in 1..20_u8, tries in 1..100_usize) {
+            let strikes = Strikes::default();
+            let mut turns = vec![0_usize; usize::from(count)];
+            for _ in 0..tries {
+                let order = strikes.order((0..count).map(address).collect(), Turn::Any);
+                let number = (0..count).find(|number| address(*number) == order[0].0).unwrap();
+                turns[usize::from(number)] += 1;
+                strikes.failed(order[0].0);
+                let (least, most) = (turns.iter().min().unwrap(), turns.iter().max().unwrap());
+                prop_assert!(most - least <= 1, "{turns:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_memory_of_failures_is_bounded() {
+        let strikes = Strikes::default();
+        for number in 0..10_000_u32 {
+            strikes.failed(SocketAddr::from((number.to_be_bytes(), 80)));
+        }
+        assert!(strikes.lock().len() <= MOST);
+    }
+}
