@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::request::Request;
 use super::saver::Saver;
 use super::settings::ClientSettings;
-use super::survey::{Plan, survey};
+use super::survey::{Plan, survey_by_get};
 use super::teller::Teller;
 use super::turns::Turns;
 use crate::error::Error;
@@ -111,7 +111,7 @@ impl Client {
     /// Those of a download that fails at its first answer.
     pub async fn plan(&self, request: &Request) -> Result<Plan, Error> {
         let requesters = self.requesters(request)?;
-        let found = survey(&requesters[0], true).await.map_err(|error| error.with_url(&request.address))?;
+        let found = survey_by_get(&requesters[0]).await.map_err(|error| error.with_url(&request.address))?;
         let target = request.target(found.suggested_name());
         let path = target.ok().flatten().map(|target| target.path());
         let kept = path.as_deref().and_then(|path| inspect(path).ok()).map_or(0, |left| left.durable);
@@ -121,6 +121,8 @@ impl Client {
             suggested_name: found.suggested_name().map(|name| name.to_string()),
             size: found.representation.complete_length,
             ranges: found.ranges,
+            head_size: found.head_size,
+            head: found.head.clone(),
             strong_validator: validators.strong().map(str::to_owned),
             etag: validators.etag.as_ref().map(|etag| etag.as_str().to_owned()),
             last_modified: validators.last_modified.clone(),

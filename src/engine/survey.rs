@@ -4,6 +4,7 @@ use super::clock::Clock;
 use crate::error::{Error, Kind};
 use crate::formats::content_disposition;
 use crate::formats::file_name::ForeignName;
+use crate::plan::advice::Advice;
 use crate::plan::answer::{Answer, Field};
 use crate::plan::byte_range::ContentRange;
 use crate::plan::concurrency::Allowance;
@@ -22,8 +23,12 @@ pub struct Plan {
     pub url: String,
     /// Who answered in the end, redacted.
     pub final_url: String,
-    /// The complete length in bytes.
+    /// The complete length in bytes, as GET states it.
     pub size: Option<u64>,
+    /// The complete length in bytes, as HEAD states it: advice, which decides nothing (RFC 9110 §9.3.2).
+    pub head_size: Option<u64>,
+    /// What HEAD said, in words; `None` where it was refused by the connection, or silent.
+    pub head: Option<String>,
     /// Whether the server was seen to serve ranges; `None` where it was not asked.
     pub ranges: Option<bool>,
     /// The validator with which ranges may be joined and a download resumed.
@@ -47,50 +52,76 @@ pub(crate) struct Survey {
     pub(crate) final_url: String,
     pub(crate) representation: Representation,
     pub(crate) ranges: Option<bool>,
+    pub(crate) head: Option<String>,
+    pub(crate) head_size: Option<u64>,
     pub(crate) content_disposition: Option<Vec<u8>>,
 }
 
-/// HEAD is advice and may take no longer than this before a GET is tried.
-const HEAD_PATIENCE: Duration = Duration::from_secs(8);
+/// HEAD is advice, and may take no longer than this before a GET is tried.
+const HEAD_PATIENCE: Duration = Duration::from_secs(3);
+/// Where GET has answered, HEAD is waited for so long; it adds to what is shown and decides nothing.
+const BESIDE: Duration = Duration::from_secs(1);
 
 /// Asks with HEAD and, where that is refused or silent, with a GET for one byte.
-pub(crate) async fn survey(requester: &Requester, with_range: bool) -> Result<Survey, Error> {
-    let mut found = match tokio::time::timeout(HEAD_PATIENCE, requester.head()).await {
-        Ok(Ok(reply)) if reply.status.is_success() => Some(read(&reply)),
-        Ok(Err(Trouble::Fatal(error))) => return Err(error),
-        _ => None,
-    };
-    if found.is_none() || with_range {
-        let probed = probe(requester).await?;
-        found = Some(match found {
-            Some(head) => Survey { ranges: probed.ranges, ..head },
-            None => probed,
-        });
+pub(crate) async fn survey(requester: &Requester) -> Result<Survey, Error> {
+    match tokio::time::timeout(HEAD_PATIENCE, requester.head()).await {
+        Ok(Ok(reply)) if reply.status.is_success() => Ok(read(&reply)),
+        Ok(Err(Trouble::Fatal(error))) => Err(error),
+        _ => probe(requester).await,
     }
-    found.ok_or_else(|| Error::new(Kind::Http, "the server answers neither HEAD nor GET"))
+}
+
+/// Asks with a GET for one byte, whose length counts, and with HEAD beside it.
+pub(crate) async fn survey_by_get(requester: &Requester) -> Result<Survey, Error> {
+    let mut found = probe(requester).await?;
+    if let Ok(Ok((status, headers))) =
+        tokio::time::timeout(BESIDE, requester.inquire(&requester.route.target())).await
+    {
+        let advice = Advice::of(&Answer::read(status, &headers, Clock::date()));
+        found.head_size = advice.length();
+        found.head = Some(advice.in_words());
+    }
+    Ok(found)
 }
 
 async fn probe(requester: &Requester) -> Result<Survey, Error> {
-    let reply = requester.get(Some("bytes=0-0"), None).await.map_err(|trouble| match trouble {
-        Trouble::Broken(cause) | Trouble::Silent(cause) => Error::new(Kind::Network, cause),
-        Trouble::Nonsense(cause) => Error::new(Kind::Http, cause),
-        Trouble::Fatal(error) => error,
-    })?;
+    let (reply, answer) = ask(requester, Some("bytes=0-0")).await?;
     let mut found = read(&reply);
-    let answer = Answer::read(reply.status, &reply.headers, Clock::date());
     match (reply.status.as_u16(), &answer.content_range) {
         (206, Field::Given(ContentRange::Satisfied { complete_length, .. })) => {
             found.ranges = Some(true);
             found.representation.complete_length = *complete_length;
         }
+        (200, Field::Given(ContentRange::Satisfied { .. })) => return whole(requester).await,
         (200, _) => found.ranges = Some(false),
         (416, Field::Given(ContentRange::Unsatisfied { complete_length })) => {
             found.ranges = Some(true);
             found.representation.complete_length = Some(*complete_length);
         }
-        _ => return Err(refusal(&answer)),
+        // Other credentials are wanted, whatever is asked for.
+        (401 | 407 | 511, _) => return Err(refusal(&answer)),
+        _ => return whole(requester).await,
     }
     Ok(found)
+}
+
+/// Once more without a range, which may be all that was refused. The body is left.
+async fn whole(requester: &Requester) -> Result<Survey, Error> {
+    let (reply, answer) = ask(requester, None).await?;
+    if reply.status != http::StatusCode::OK {
+        return Err(refusal(&answer));
+    }
+    Ok(Survey { ranges: Some(false), ..read(&reply) })
+}
+
+async fn ask(requester: &Requester, range: Option<&str>) -> Result<(Reply, Answer), Error> {
+    let reply = requester.get(range, None).await.map_err(|trouble| match trouble {
+        Trouble::Broken(cause) | Trouble::Silent(cause) => Error::new(Kind::Network, cause),
+        Trouble::Nonsense(cause) => Error::new(Kind::Http, cause),
+        Trouble::Fatal(error) => error,
+    })?;
+    let answer = Answer::read(reply.status, &reply.headers, Clock::date());
+    Ok((reply, answer))
 }
 
 /// The error that a download would end with on this answer.
@@ -123,6 +154,8 @@ fn read(reply: &Reply) -> Survey {
             media_type: answer.media_type,
         },
         ranges: None,
+        head: None,
+        head_size: None,
         content_disposition: answer.content_disposition,
     }
 }

@@ -257,3 +257,44 @@ fn a_list_of_small_files_is_not_asked_for_twice() {
         assert_eq!(server.gets().len(), 100);
     }
 }
+
+#[test]
+fn info_tells_the_length_that_get_states_and_what_head_said_and_waits_for_neither_long() {
+    let payload = Payload::mib(49, 4);
+    let wrong = {
+        let mut answer = Answer::new(200);
+        answer.set("Content-Length", "17");
+        Reply::Answer(answer)
+    };
+    for (reply, said) in [
+        (Reply::Normal, format!("HEAD says {} bytes", payload.len)),
+        (wrong, "HEAD says 17 bytes".to_owned()),
+        (Reply::Status(405), "405".to_owned()),
+        (Reply::NoAnswer, "ranges".to_owned()),
+    ] {
+        let server = Server::serve(payload)
+            .behave(move |request, _| if request.is_head() { reply.clone() } else { Reply::Normal })
+            .start();
+        for arguments in [&["info"][..], &["--dry-run"]] {
+            let outcome = Sandbox::new().haul().args(arguments).arg(server.url("/file.bin")).run();
+            outcome.assert_ok().assert_says(&format!("{} bytes", payload.len)).assert_says(&said);
+            assert!(outcome.elapsed.as_millis() < 2_500, "{outcome}");
+        }
+    }
+    server_of_no_ranges_is_told_of_as_one();
+}
+
+fn server_of_no_ranges_is_told_of_as_one() {
+    for status in [403, 404, 503] {
+        let server = Server::serve(PAYLOAD)
+            .behave(
+                move |request, _| if request.has("range") { Reply::Status(status) } else { Reply::Normal },
+            )
+            .start();
+        let outcome = Sandbox::new().haul().arg("info").arg(server.url("/file.bin")).run();
+        outcome.assert_ok().assert_says("no: one connection").assert_says(&format!("{} bytes", PAYLOAD.len));
+    }
+    let weak = Server::serve(Resource::of(PAYLOAD).etag("W/\"v1\"")).start();
+    let outcome = Sandbox::new().haul().arg("info").arg(weak.url("/file.bin")).run();
+    outcome.assert_ok().assert_says("yes, but nothing shows which version");
+}

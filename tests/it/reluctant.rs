@@ -18,7 +18,8 @@ fn a_refusal_of_the_first_range_is_asked_once_more_without_it() {
         let sandbox = Sandbox::new();
         sandbox.haul().args(["--retry", "2"]).arg(server.url("/file.bin")).run().assert_ok();
         sandbox.assert_ok_file(&PAYLOAD, "file.bin");
-        assert!(server.gets().len() <= 3, "{refusal:?}: {}", server.describe());
+        // One that hangs up on a connection that was used before is asked again on a new one.
+        assert!(server.gets().len() <= 4, "{refusal:?}: {}", server.describe());
     }
 }
 

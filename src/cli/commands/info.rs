@@ -40,7 +40,7 @@ fn object(plan: &Plan) -> serde_json::Value {
         "ranges": plan.ranges, "etag": plan.etag, "last_modified": plan.last_modified,
         "strong_validator": plan.strong_validator, "media_type": plan.media_type,
         "suggested_name": plan.suggested_name, "path": plan.path.as_ref().map(|path| path.to_string_lossy()),
-        "kept": plan.kept,
+        "kept": plan.kept, "head_size": plan.head_size, "head": plan.head,
     })
 }
 
@@ -59,16 +59,22 @@ fn described(plan: &Plan) -> String {
     );
     line(
         "ranges",
-        match plan.ranges {
-            Some(true) => "yes: several connections, and resuming",
-            Some(false) => "no: one connection",
-            None => "unknown",
+        match (plan.ranges, &plan.strong_validator) {
+            (Some(true), Some(_)) => "yes: several connections, and resuming",
+            (Some(true), None) => {
+                "yes, but nothing shows which version a range is of: without a digest one connection, and no resuming"
+            }
+            (Some(false), _) => "no: one connection",
+            (None, _) => "unknown",
         },
     );
     match (&plan.strong_validator, &plan.etag) {
         (Some(validator), _) => line("version", validator),
-        (None, Some(etag)) => line("version", &format!("{etag} (weak: joins nothing without a digest)")),
-        (None, None) => line("version", "unknown: joins nothing without a digest"),
+        (None, Some(etag)) => line("version", &format!("{etag} (weak)")),
+        (None, None) => line("version", "unknown"),
+    }
+    if let Some(head) = &plan.head {
+        line("beside it", head);
     }
     for (name, value) in
         [("modified", &plan.last_modified), ("type", &plan.media_type), ("their name", &plan.suggested_name)]

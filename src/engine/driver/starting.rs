@@ -84,7 +84,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
     let policy = policy(client, &request);
     let sources = request.sources().map(ToString::to_string).collect();
     let suggested = match request.asks_for_its_name() {
-        true => Box::pin(survey(&requesters[0], false)).await?.suggested_name(),
+        true => Box::pin(survey(&requesters[0])).await?.suggested_name(),
         false => None,
     };
     let target = request.target(suggested)?;
@@ -157,7 +157,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
             return Ok(Prepared::Satisfied(satisfied(teller, &wants.order.address, &target, size, digests)));
         }
         Standing::Sealed { target, seal } => {
-            let now = Box::pin(survey(&requesters[0], false)).await?.representation;
+            let now = Box::pin(survey(&requesters[0])).await?.representation;
             if !is_version(&now, Some(seal.size), &seal.validators) {
                 let told = now.validators.strong().is_some() && seal.validators.strong().is_some();
                 return Err(preparation::exists(
@@ -183,7 +183,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
     let ground = match blocking(move || preparation::open(target, &order)).await? {
         Opening::Ready(ground) => ground,
         Opening::Unconfirmed { workplace, raw } => {
-            let now = Box::pin(survey(&requesters[0], false)).await?.representation;
+            let now = Box::pin(survey(&requesters[0])).await?.representation;
             let Representation { complete_length, validators, .. } = &raw.file.representation;
             let same = is_version(&now, *complete_length, validators);
             let order = wants.order.clone();
