@@ -147,6 +147,9 @@ pub(super) struct Options {
     /// Bytes a second, of all files together; K, M, G mean 1024; 0 for no limit
     #[arg(long, value_name = "RATE", value_parser = parse_size, env = "HAUL_LIMIT_RATE", help_heading = "Transfer")]
     pub(super) limit_rate: Option<u64>,
+    /// Refuse a file that is larger, before its first byte; give up one of no stated length once it is [default: none]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "HAUL_MAX_SIZE", help_heading = "Transfer")]
+    pub(super) max_size: Option<u64>,
     /// Discard what an earlier run left
     #[arg(long, conflicts_with = "no_restart", help_heading = "Transfer")]
     pub(super) restart: bool,
@@ -259,8 +262,7 @@ pub(super) struct Options {
     pub(super) no_config: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Exists {
     /// Succeed if it is the wanted file, fail if not
     Auto,
@@ -286,8 +288,7 @@ impl From<Exists> for IfExists {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Style {
     /// A bar on a terminal, plain lines elsewhere
     #[default]
@@ -302,8 +303,7 @@ pub(super) enum Style {
     None,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum When {
     #[default]
     Auto,
@@ -334,7 +334,7 @@ fn url() -> impl TypedValueParser<Value = String> {
     OsStringValueParser::new().map(|typed| url_text(typed.as_encoded_bytes()).into_owned())
 }
 
-fn some_time(text: &str) -> Result<Duration, String> {
+pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(Duration::ZERO) => Err("a time above 0 is wanted".to_owned()),
         Ok(time) => Ok(time),
@@ -346,11 +346,11 @@ fn resolve(text: &str) -> Result<Resolve, String> {
     text.parse().map_err(|error: crate::Error| error.to_string())
 }
 
-fn interface(text: &str) -> Result<Interface, String> {
+pub(super) fn interface(text: &str) -> Result<Interface, String> {
     text.parse().map_err(|error: crate::Error| error.to_string())
 }
 
-fn split_size(text: &str) -> Result<u64, String> {
+pub(super) fn split_size(text: &str) -> Result<u64, String> {
     match parse_size(text) {
         Ok(0) => Err("a size above 0 is wanted".to_owned()),
         Ok(size) => Ok(size),

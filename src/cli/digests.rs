@@ -85,7 +85,7 @@ impl Listed {
                     "{shown} has {count} files of the name {name:?}, and none that the path ends in"
                 ))
             })?;
-            let digests: Vec<_> = lines.iter().filter_map(|stated| self.digest(stated)).collect();
+            let digests = self.agreed(&lines, || name(path))?;
             match (lines.is_empty(), digests.is_empty()) {
                 (true, _) => {}
                 (false, true) => {
@@ -99,6 +99,28 @@ impl Listed {
         }
         let name = paths.first().map(|path| name(path)).unwrap_or_default();
         Err(Error::usage(format!("{shown} states no digest of {name:?}")))
+    }
+
+    /// The digests of these lines, one for each algorithm.
+    ///
+    /// # Errors
+    /// `Usage`, where two lines contradict one another.
+    fn agreed(&self, lines: &[&Stated], name: impl Fn() -> String) -> Result<Vec<Digest>, Error> {
+        let mut digests: Vec<(Digest, usize)> = Vec::new();
+        for (digest, line) in lines.iter().filter_map(|stated| Some((self.digest(stated)?, stated.line))) {
+            match digests.iter().find(|(other, _)| other.algorithm() == digest.algorithm()) {
+                None => digests.push((digest, line)),
+                Some((other, _)) if *other == digest => {}
+                Some((_, first)) => {
+                    let (shown, name, algorithm) = (&self.shown, name(), digest.algorithm());
+                    return Err(Error::usage(format!(
+                        "{shown}: lines {first} and {line} state different {algorithm} digests of {name:?}"
+                    ))
+                    .with_hint("only one can be that of the file: give it with --checksum SPEC"));
+                }
+            }
+        }
+        Ok(digests.into_iter().map(|(digest, _)| digest).collect())
     }
 
     fn digest(&self, stated: &Stated) -> Option<Digest> {
@@ -165,5 +187,24 @@ mod tests {
         assert!(list.of(&path("z")).unwrap_err().to_string().contains("can compute"));
         assert!(list.of(&[]).is_err() && !list.is_for_one());
         assert!(listed(&"0".repeat(64), "x.sha256").is_for_one());
+    }
+
+    #[test]
+    fn digests_of_one_file_that_contradict_one_another_are_told() {
+        let (one, two) = ("0".repeat(64), "1".repeat(64));
+        for text in [
+            format!("{one}  x\n{two}  x\n"),
+            format!("{one}  x\n{one}  x\n{two}  x\n{one}  y\n"),
+            format!("SHA256 (x) = {one}\nSHA2-256(x)= {two}\n"),
+            format!("{one}  x\nSHA256 (x) = {two}\n"),
+        ] {
+            let error = listed(&text, "SUMS").of(&path("x")).unwrap_err();
+            assert!(error.to_string().contains("different sha256 digests of \"x\""), "{error}");
+            assert_eq!(error.kind(), crate::Kind::Usage);
+        }
+        assert_eq!(
+            algorithms(&format!("{one}  x\nSHA256 (x) = {one}\nSHA3-256 (x) = {one}\n"), "SUMS"),
+            ["sha256"]
+        );
     }
 }

@@ -85,7 +85,7 @@ impl List {
 
     /// A note that a name in it is not taken as it is.
     pub(super) fn changed(&self, line: usize, saved: &str) -> String {
-        let saved = escape::for_terminal(saved);
+        let saved = escape::shown(saved);
         format!(
             "haul: note: {}: line {line}: saved as {saved}, since the name in the list is not a safe one",
             self.shown
@@ -100,7 +100,7 @@ impl List {
         let mut entries = input_list::entries(text);
         entries.by_ref().for_each(drop);
         for (line, option) in entries.left_out {
-            let option = escape::for_terminal(option);
+            let option = escape::shown(option);
             let shown = &self.shown;
             output::say(format_args!("haul: warning: {shown}: line {line}: the option {option} is left out"));
         }
@@ -123,6 +123,7 @@ fn listed(entry: &Entry, setup: &Setup) -> Result<Request, Error> {
         request = request.header(name, value.trim_matches([' ', '\t']));
     }
     let request = setup.with_listed_digests(request)?;
+    request.check_digests()?;
     request.check_mirrors()?;
     Ok(request)
 }
@@ -144,6 +145,7 @@ fn described(entry: &Entry, home: Option<&Address>, setup: &Setup) -> Result<Req
         }
     }
     request = setup.with_listed_digests(request)?;
+    request.check_digests()?;
     if !request.digests.is_empty() && !setup.streams() {
         for mirror in sources {
             request = request.mirror(mirror)?;

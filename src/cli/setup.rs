@@ -7,6 +7,7 @@ use super::output;
 use super::render::Screen;
 use super::secrets::{self, Given};
 use crate::error::Error;
+use crate::formats::escape;
 use crate::{Address, AddressFamily, Client, ClientSettings, Digest, Jobs, Output, Proxy, Request};
 use clap::CommandFactory as _;
 use percent_encoding::percent_decode_str;
@@ -64,12 +65,17 @@ impl Setup {
 
     /// The client that the options describe.
     pub(super) fn client(&self) -> Result<Client, Error> {
+        Client::new(self.settings()?)
+    }
+
+    fn settings(&self) -> Result<ClientSettings, Error> {
         let options = &self.options;
         let mut settings = ClientSettings::default();
         // The runtime belongs to this program alone, so writes need no thread of their own.
         settings.inline_writes = true;
         settings.jobs = options.jobs.map_or(settings.jobs, |jobs| Jobs::AtMost(usize::from(jobs)));
         settings.limit_rate = options.limit_rate.and_then(NonZeroU64::new);
+        settings.max_size = options.max_size.filter(|size| *size > 0);
         settings.retries = options.retry.unwrap_or(settings.retries);
         settings.retry_max_time = options.retry_max_time;
         settings.connect_timeout = options.connect_timeout.unwrap_or(settings.connect_timeout);
@@ -91,13 +97,14 @@ impl Setup {
         settings.proxy = proxy(options)?;
         settings.no_proxy = options.noproxy.clone().unwrap_or_default();
         settings.user_agent = options.user_agent.clone().unwrap_or(settings.user_agent);
-        Client::new(settings)
+        Ok(settings)
     }
 
     /// The requests for the URLs on the command line.
     pub(super) fn requests(&self, urls: &[String]) -> Result<Vec<Request>, Error> {
         let given = |url: &String| {
             let request = self.request(url, By::User).and_then(|request| self.with_listed_digests(request));
+            let request = request.and_then(|request| request.check_digests().map(|()| request));
             request.map_err(|error| {
                 // What should be a URL may be a command that stands behind a flag.
                 let is_command = Cli::command().find_subcommand(url).is_some();
@@ -150,9 +157,12 @@ impl Setup {
         }
         let request = self.with_secrets(Request::new(named)?, by);
         if !self.options.quiet {
-            output::say(format_args!("haul: note: reading {}", request.address()));
+            let url = request.address().to_string();
+            output::say(format_args!("haul: note: reading {}", escape::shown(&url)));
         }
-        Document::fetch(request, &self.client()?)
+        // A list has a bound of its own, and is none of the files that --max-size is about.
+        let settings = ClientSettings { max_size: None, ..self.settings()? };
+        Document::fetch(request, &Client::new(settings)?)
     }
 
     fn with_secrets(&self, request: Request, by: By<'_>) -> Request {

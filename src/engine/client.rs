@@ -136,6 +136,7 @@ impl Client {
     /// One requester for each source. All go by the same rule: a secret reaches the origin it was given for. So
     /// a mirror gets what was given for the URL only where it has the same origin.
     pub(super) fn requesters(&self, request: &Request) -> Result<Vec<Requester>, Error> {
+        request.check_digests()?;
         request.check_mirrors()?;
         let secrets = credentials::secrets(request, &self.inner.settings.user_agent)?;
         // Only the URL itself has somebody who renews it.

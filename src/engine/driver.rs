@@ -63,6 +63,22 @@ struct Wants {
     saver: Saver,
     limit: Option<Arc<Limit>>,
     turns: Turns,
+    /// In bytes.
+    max_size: Option<u64>,
+}
+
+impl Wants {
+    /// # Errors
+    /// `Unsafe` for a file of more bytes than the caller allows.
+    fn refuse_too_large(&self, length: Option<u64>) -> Result<(), Error> {
+        match (length, self.max_size) {
+            (Some(length), Some(most)) if length > most => {
+                let cause = format!("the file has {length} bytes or more, and at most {most} are allowed");
+                Err(Error::new(Kind::Unsafe, cause).with_hint("--max-size SIZE allows more"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 struct Driver {
@@ -382,6 +398,10 @@ impl Driver {
         let lanes: Vec<_> = self.lanes.values().cloned().collect();
         for lane in lanes {
             self.collect(&lane);
+        }
+        // Where the server states a length, that has been judged already.
+        if let Err(error) = self.wants.refuse_too_large(Some(self.transfer.written().len())) {
+            self.transfer.fail(error);
         }
         match &mut self.work {
             Work::File(work) => {

@@ -82,8 +82,12 @@ pub struct Request {
     pub(crate) named: Option<ForeignName>,
     /// Where it is, below the directory.
     pub(crate) below: Option<ForeignName>,
+    /// One for each algorithm.
     pub(crate) digests: Vec<Digest>,
+    /// The first two that cannot both be right.
+    contradiction: Option<(Digest, Digest)>,
     pub(crate) size: Option<u64>,
+    pub(crate) max_size: Option<u64>,
     pub(crate) connections: Connections,
     /// More cannot be opened, whatever is wanted.
     pub(crate) most_connections: usize,
@@ -118,7 +122,9 @@ impl Request {
             named: None,
             below: None,
             digests: Vec::new(),
+            contradiction: None,
             size: None,
+            max_size: None,
             connections: Connections::Auto,
             most_connections: usize::MAX,
             min_split: None,
@@ -159,13 +165,26 @@ impl Request {
         self
     }
 
-    /// The finished file must have this digest; may be given several times.
+    /// The finished file must have this digest; may be given several times, with one digest for each algorithm: a
+    /// download with two that contradict one another fails at once, with an error of kind `Usage`.
     #[must_use]
     pub fn digest(mut self, digest: Digest) -> Self {
-        if !self.digests.contains(&digest) {
-            self.digests.push(digest);
+        match self.digests.iter().find(|other| other.algorithm() == digest.algorithm()) {
+            None => self.digests.push(digest),
+            Some(other) if *other == digest => {}
+            Some(other) => {
+                self.contradiction.get_or_insert_with(|| (other.clone(), digest));
+            }
         }
         self
+    }
+
+    /// Two digests of one algorithm are never both right.
+    pub(crate) fn check_digests(&self) -> Result<(), Error> {
+        match &self.contradiction {
+            None => Ok(()),
+            Some((one, other)) => Err(contradictory(one, other)),
+        }
     }
 
     /// The file has so many bytes: a source that states another length, or none, is refused.
@@ -173,6 +192,14 @@ impl Request {
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
+        self
+    }
+
+    /// Refuses a file of more bytes, with an error of kind `Unsafe`, before its first byte is taken. One whose length the
+    /// server does not state is given up once more than these have come.
+    #[must_use]
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.max_size = Some(bytes);
         self
     }
 
@@ -403,6 +430,12 @@ impl Request {
         self.remote_time = keep;
         self
     }
+}
+
+/// Says that two digests cannot both be those of one file.
+pub(super) fn contradictory(one: &Digest, other: &Digest) -> Error {
+    Error::usage(format!("two different digests of one file are given: {one} and {other}"))
+        .with_hint("look up which one was published, and give that one alone")
 }
 
 /// A URL that a user gave, its credentials apart.

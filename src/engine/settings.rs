@@ -53,6 +53,9 @@ pub struct ClientSettings {
     /// Bytes a second for all downloads together, at the most. What is under way in the network when they begin, and what
     /// belongs to no file, such as heads of answers, is not counted. Default none.
     pub limit_rate: Option<NonZeroU64>,
+    /// A file of more bytes is refused before its first byte is taken; one whose length the server does not state is given
+    /// up once more than these have come. Default none. See also [`Request::max_size`](crate::Request::max_size).
+    pub max_size: Option<u64>,
     /// For resolving, connecting and the TLS handshake, each. Default 10 s.
     pub connect_timeout: Duration,
     /// From the request to the whole head of its answer. Default 30 s.
@@ -102,6 +105,7 @@ impl Default for ClientSettings {
         Self {
             jobs: Jobs::Auto,
             limit_rate: None,
+            max_size: None,
             connect_timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(30),

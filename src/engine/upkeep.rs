@@ -1,5 +1,6 @@
 //! What can be done with files while nothing is being downloaded to them. All of it blocking.
 
+use super::request::contradictory;
 use crate::error::{Error, Kind};
 use crate::manifest::{self, Raw, named};
 use crate::plan::ByteRange;
@@ -13,9 +14,10 @@ use std::sync::atomic::AtomicBool;
 /// reads.
 ///
 /// # Errors
-/// `Checksum` for the first digest that is another one, `Disk` where the file cannot be read.
+/// `Usage` where two of them contradict one another, `Checksum` for the first digest that is another one, `Disk` where the file cannot be read.
 pub fn verify_file(path: &Path, expected: &[Digest]) -> Result<Vec<Digest>, Error> {
     let failed = |error: std::io::Error| Error::disk("cannot read", path, &error);
+    let expected = &one_for_each_algorithm(expected)?[..];
     let file = ReadOnly::open(path).map_err(failed)?;
     let actual = hash_file(Arc::new(file), expected).map_err(failed)?;
     match expected.iter().zip(&actual).find(|(expected, actual)| expected != actual) {
@@ -24,6 +26,19 @@ pub fn verify_file(path: &Path, expected: &[Digest]) -> Result<Vec<Digest>, Erro
             Err(Error::new(Kind::Checksum, format!("{}: expected {expected}, got {actual}", path.display())))
         }
     }
+}
+
+/// The digests without repetitions, so that the file is hashed once for each algorithm.
+fn one_for_each_algorithm(expected: &[Digest]) -> Result<Vec<Digest>, Error> {
+    let mut kept: Vec<Digest> = Vec::new();
+    for digest in expected {
+        match kept.iter().find(|other| other.algorithm() == digest.algorithm()) {
+            None => kept.push(digest.clone()),
+            Some(other) if other == digest => {}
+            Some(other) => return Err(contradictory(other, digest)),
+        }
+    }
+    Ok(kept)
 }
 
 /// Reads back what the manifest of an unfinished download claims; returns the damaged ranges. Blocks while

@@ -12,14 +12,17 @@ pub(crate) struct Stated {
     pub(crate) digest: String,
     /// Of which file: its path, parts separated by `/`; `None` where the line holds nothing but a digest.
     pub(crate) name: Option<String>,
+    /// Counted from 1.
+    pub(crate) line: usize,
 }
 
 /// What a list states, found by names: there may be many, and many who ask.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DigestList {
-    stated: Vec<Stated>,
-    /// Where the lines of a file stand.
-    files: HashMap<String, Vec<usize>>,
+    /// How many lines state something, and the first of them.
+    count: usize,
+    first: Option<Stated>,
+    files: HashMap<String, OfFile>,
     /// The files that end in a name, whatever directory they are in.
     names: HashMap<String, Vec<String>>,
     /// The files whose name haul changes to this one, since it is not harmless.
@@ -33,6 +36,35 @@ impl Stated {
     }
 }
 
+/// What is stated of one file: bounded, however many lines there are.
+#[derive(Clone, Debug, Default)]
+struct OfFile(Vec<Stated>);
+
+impl OfFile {
+    /// Keeps what says something new: a kind of digest, or the first one that contradicts it. A repetition says nothing.
+    fn take(&mut self, stated: Stated) {
+        let alike = || self.0.iter().filter(|other| other.is_like(&stated));
+        let repeats = alike().any(|other| other.digest.eq_ignore_ascii_case(&stated.digest));
+        if !repeats && alike().count() < 2 && self.0.len() < MOST_OF_FILE {
+            self.0.push(stated);
+        }
+    }
+}
+
+impl Stated {
+    /// Whether the two are of one kind, so that only one of them can be right.
+    fn is_like(&self, other: &Self) -> bool {
+        let same = |one: &Option<String>, other: &Option<String>| match (one, other) {
+            (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+            (one, other) => one == other,
+        };
+        self.digest.len() == other.digest.len() && same(&self.algorithm, &other.algorithm)
+    }
+}
+
+/// Lines that are kept of one file: more kinds of digests nobody computes.
+const MOST_OF_FILE: usize = 32;
+
 /// Shorter ones no publisher would use, and they might be words.
 const SHORTEST: usize = 32;
 
@@ -44,19 +76,24 @@ impl DigestList {
     /// have checked the signature, and it says nothing of what stands around that part.
     pub(crate) fn parse(text: &str) -> Self {
         let mut list = Self::default();
-        for stated in signed(text).into_iter().filter_map(|line| bsd(line).or_else(|| coreutils(line))) {
-            if let Some(file) = &stated.name {
-                let lines = list.files.entry(file.clone()).or_default();
-                if lines.is_empty() {
-                    let name = file.rsplit('/').next().unwrap_or_default();
-                    list.names.entry(name.to_owned()).or_default().push(file.clone());
-                    if let Some(saved) = stated.saved_as().filter(ForeignName::is_changed) {
-                        list.changed.entry(saved.name().to_owned()).or_default().push(file.clone());
-                    }
+        let stated = |(number, line)| {
+            let stated = bsd(line).or_else(|| coreutils(line))?;
+            Some(Stated { line: number, ..stated })
+        };
+        for stated in signed(text).into_iter().filter_map(stated) {
+            list.count += 1;
+            list.first.get_or_insert_with(|| stated.clone());
+            let Some(file) = &stated.name else {
+                continue;
+            };
+            if !list.files.contains_key(file) {
+                let name = file.rsplit('/').next().unwrap_or_default();
+                list.names.entry(name.to_owned()).or_default().push(file.clone());
+                if let Some(saved) = stated.saved_as().filter(ForeignName::is_changed) {
+                    list.changed.entry(saved.name().to_owned()).or_default().push(file.clone());
                 }
-                lines.push(list.stated.len());
             }
-            list.stated.push(stated);
+            list.files.entry(file.clone()).or_default().take(stated);
         }
         list
     }
@@ -64,19 +101,16 @@ impl DigestList {
     /// The names that its files have once haul has saved them.
     #[cfg(test)]
     pub(super) fn saved_names(&self) -> impl Iterator<Item = ForeignName> {
-        self.stated.iter().filter_map(Stated::saved_as)
+        self.files.values().flat_map(|of_file| &of_file.0).filter_map(Stated::saved_as)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.stated.is_empty()
+        self.count == 0
     }
 
     /// The one thing that it states, if that is a digest without a name.
     pub(crate) fn only(&self) -> Option<&Stated> {
-        match &self.stated[..] {
-            [only @ Stated { name: None, .. }] => Some(only),
-            _ => None,
-        }
+        self.first.as_ref().filter(|first| self.count == 1 && first.name.is_none())
     }
 
     /// What is stated of the file at the end of a path, which is given in its parts: of the files whose whole name the path
@@ -99,30 +133,34 @@ impl DigestList {
             (None, Some(files)) if files.len() > 1 => return Err(files.len()),
             (None, files) => files.and_then(|files| self.files.get(files.first()?)),
         };
-        Ok(lines.into_iter().flatten().map(|number| &self.stated[*number]).collect())
+        Ok(lines.into_iter().flat_map(|of_file| &of_file.0).collect())
     }
 }
 
 const SIGNED: &str = "BEGIN PGP SIGNED MESSAGE";
 
-/// The lines of the signed part, or all of them if there is none (RFC 9580 §7). In a signed part a dash and a blank may stand
+/// The numbered lines of the signed part, or all of them if there is none (RFC 9580 §7). In a signed part a dash and a blank may stand
 /// before a line. Where it is not certain what is signed, as with two such parts, nothing is taken.
-fn signed(text: &str) -> Vec<&str> {
+fn signed(text: &str) -> Vec<(usize, &str)> {
     let is = |line: &str, mark: &str| line.trim_end_matches([' ', '\t', '\r']) == mark;
     let marks: Vec<_> = text.lines().filter(|line| line.contains(SIGNED)).collect();
     if marks.is_empty() {
-        return text.strip_prefix('\u{feff}').unwrap_or(text).lines().collect();
+        return numbered(text.strip_prefix('\u{feff}').unwrap_or(text)).collect();
     }
     let begins = |line: &str| is(line, "-----BEGIN PGP SIGNED MESSAGE-----");
     let ends = |line: &str| is(line, "-----BEGIN PGP SIGNATURE-----");
     // What stands between the mark and the first empty line is not signed either.
-    let after = text.lines().skip_while(|line| !begins(line)).skip_while(|line| !is(line, ""));
-    let lines: Vec<_> = after.take_while(|line| !ends(line)).collect();
+    let after = numbered(text).skip_while(|(_, line)| !begins(line)).skip_while(|(_, line)| !is(line, ""));
+    let lines: Vec<_> = after.take_while(|(_, line)| !ends(line)).collect();
     let is_whole = matches!(marks[..], [mark] if begins(mark)) && text.lines().any(ends);
     if !is_whole {
         return Vec::new();
     }
-    lines.into_iter().map(|line| line.strip_prefix("- ").unwrap_or(line)).collect()
+    lines.into_iter().map(|(number, line)| (number, line.strip_prefix("- ").unwrap_or(line))).collect()
+}
+
+fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().map(|(at, line)| (at + 1, line))
 }
 
 /// `SHA256 (name) = HEX`, and what OpenSSL makes of it: `SHA2-256(name)= HEX`.
@@ -135,7 +173,12 @@ fn bsd(line: &str) -> Option<Stated> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let usable = !algorithm.is_empty() && algorithm.chars().all(is_word) && is_digest(digest);
     let name = file(name, escaped).filter(|_| usable)?;
-    Some(Stated { algorithm: Some(algorithm.to_owned()), digest: digest.to_owned(), name: Some(name) })
+    Some(Stated {
+        algorithm: Some(algorithm.to_owned()),
+        digest: digest.to_owned(),
+        name: Some(name),
+        line: 0,
+    })
 }
 
 /// `HEX  name`, with a star for "binary" in the place of the second blank, or the digest alone. A single blank or a tab
@@ -145,7 +188,7 @@ fn coreutils(line: &str) -> Option<Stated> {
     let (digest, name) = line.split_once([' ', '\t']).unwrap_or((line, ""));
     let name = name.strip_prefix([' ', '*']).unwrap_or(name);
     let name = if name.trim().is_empty() { None } else { Some(file(name, escaped)?) };
-    is_digest(digest).then(|| Stated { algorithm: None, digest: digest.to_owned(), name })
+    is_digest(digest).then(|| Stated { algorithm: None, digest: digest.to_owned(), name, line: 0 })
 }
 
 /// The line, and whether its name is written with backslashes: coreutils then begins the line with one.
@@ -263,6 +306,20 @@ mod tests {
     }
 
     #[test]
+    fn of_many_lines_for_one_file_a_few_are_kept_and_a_contradiction_among_them() {
+        let same = format!("{A}  x\n").repeat(100_000);
+        assert_eq!(digests(&same, "x"), Ok(vec![A.to_owned()]));
+        let many: String = (0..100_000).map(|number| format!("{number:032x}  x\n")).collect();
+        assert_eq!(digests(&many, "x").unwrap().len(), 2);
+        let functions: String = (0..100_000).map(|number| format!("F{number} (x) = {A}\n")).collect();
+        assert_eq!(digests(&functions, "x").unwrap().len(), MOST_OF_FILE);
+        let list = format!("{A}  x\n# a remark\n{}  x\n{B}  x\n", A.to_ascii_uppercase());
+        let lines: Vec<_> =
+            DigestList::parse(&list).of_path(&["x"]).unwrap().iter().map(|it| it.line).collect();
+        assert_eq!(lines, [1, 4]);
+    }
+
+    #[test]
     fn a_digest_alone_is_for_the_file_it_was_given_for() {
         assert_eq!(digests(&format!("{A}\n"), "/any/thing"), Ok(vec![A.to_owned()]));
         assert_eq!(digests(&format!("{A}\n{B}\n"), "/any/thing"), Ok(vec![]));
@@ -270,7 +327,7 @@ mod tests {
 
     #[test]
     fn names_are_what_they_were() {
-        let name = |line: String| DigestList::parse(&line).stated[0].name.clone();
+        let name = |line: String| DigestList::parse(&line).first.unwrap().name;
         assert_eq!(name(format!("\\{A}  a\\\\b\\nc")).as_deref(), Some("a\\b\nc"));
         assert_eq!(name(format!("{A}  a b (1).iso")).as_deref(), Some("a b (1).iso"));
         assert_eq!(name(format!("{A}  *star and blank ")).as_deref(), Some("*star and blank "));

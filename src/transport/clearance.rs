@@ -61,6 +61,9 @@ pub(super) struct Wish<'a> {
     pub(super) set: &'a [String],
 }
 
+/// No server takes so many.
+const MOST_HEADERS: usize = 1000;
+
 /// Fields that haul writes itself, because what it does depends on them.
 const RESERVED: [HeaderName; 10] = [
     header::RANGE,
@@ -96,6 +99,9 @@ impl Secrets {
             cookie: None,
             cookies: None,
         };
+        if headers.len() > MOST_HEADERS {
+            return Err(Error::usage(format!("more than {MOST_HEADERS} headers are given for one URL")));
+        }
         for (name, value) in headers {
             let (name, value) = field(name, value)?;
             if name == header::AUTHORIZATION && credentials.is_some() {

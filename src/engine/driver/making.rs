@@ -30,6 +30,10 @@ impl Driver {
             Ruling::Leave => return drop(reply.send(None)),
             Ruling::Take { offset, until } => (offset, until),
             Ruling::Begin { offset, until, representation } => {
+                if let Err(error) = self.wants.refuse_too_large(representation.complete_length) {
+                    self.transfer.fail(error);
+                    return drop(reply.send(None));
+                }
                 self.tell_web_page(&representation, teller);
                 if self.keep_small(&representation, teller) {
                     self.wants.turns.saw_small();

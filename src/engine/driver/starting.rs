@@ -97,6 +97,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         remote_time: request.remote_time,
         mode: None,
         connections: policy.connections.most(),
+        max_size: request.max_size.into_iter().chain(client.inner.settings.max_size).min(),
         host,
         sources,
         saver: client.inner.saver.clone(),
@@ -194,6 +195,9 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
             .await?
         }
     };
+    if let Ground::Built { trusted, .. } = &ground {
+        wants.refuse_too_large(trusted.representation.complete_length)?;
+    }
     Ok(Prepared::Ready(Box::new(Driver::into_file(requesters, policy, wants, ground, teller))))
 }
 
