@@ -61,7 +61,8 @@ impl Kind {
 
 /// A failure: its class, what happened, to which URL (redacted), what was kept and what to do next.
 ///
-/// `Display` gives the cause on one line, escaped for a terminal; the other facts are methods.
+/// `Display` gives the cause on one line, escaped for a terminal, and not more of it than a screen takes; the other facts are
+/// methods.
 pub struct Error {
     facts: Box<Facts>,
 }
@@ -190,7 +191,7 @@ pub(crate) fn plain(error: &std::io::Error) -> String {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::formats::escape::for_terminal(&self.facts.cause))
+        f.write_str(&crate::formats::escape::shown(&self.facts.cause))
     }
 }
 

@@ -4,7 +4,7 @@ use super::args::Options;
 use super::render::{FileView, Reporter, Summary};
 use super::resume_hint::ResumeHint;
 use super::signals::Told;
-use super::{canvas, exit, failure, output, setup, signals};
+use super::{canvas, exit, output, setup, signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::formats::file_name::ForeignName;
@@ -103,7 +103,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
                 Some(Ok(request)) => self.start(request),
                 Some(Err(error)) => {
                     self.failures.push(error.kind());
-                    failure::lines(&error).iter().for_each(|line| self.reporter.say(line));
+                    self.reporter.failed(&error);
                 }
             }
         }
@@ -146,7 +146,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         while self.watchers.join_next().await.is_some() {}
         let untold = self.reporter.take_untold();
         let mut code = match (&self.signal, &untold) {
-            (Some(_), _) => 130,
+            (Some(number), _) => exit::code_of_signal(*number),
             (None, Some(error)) if self.failures.is_empty() => exit::code(error.kind()),
             (None, _) => exit::combined(&self.failures),
         };
@@ -202,6 +202,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
             canvas::clear();
             signals::die_of(number);
         }
+        self.reporter.interrupted(number);
         let waits = |id: &usize| {
             let file = self.reporter.files.get(id);
             file.is_some_and(|file| file.progress.borrow().phase == Phase::Queued)
@@ -223,7 +224,7 @@ fn name(request: &Request) -> String {
         Some(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
         None => ForeignName::from_url_path(request.address().path()).map(|name| name.to_string()),
     };
-    escape::for_terminal(&name.unwrap_or_else(|| request.address().to_string())).into_owned()
+    escape::shown(&name.unwrap_or_else(|| request.address().to_string())).into_owned()
 }
 
 /// Passes on what happens to one download, its end last.

@@ -1,103 +1,195 @@
 //! The configuration file: defaults of a user, never of a directory.
 
-use super::args::{Exists, Options, Style, When};
+use super::args::{self, Options};
 use crate::error::Error;
+use crate::formats::escape;
 use crate::formats::size::{parse_duration, parse_size};
-use serde::Deserialize;
-use std::path::PathBuf;
-
-/// `$XDG_CONFIG_HOME/haul/config.toml`. Keys are the long flags.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-struct Config {
-    dir: Option<PathBuf>,
-    if_exists: Option<Exists>,
-    connections: Option<Count>,
-    jobs: Option<u16>,
-    min_split_size: Option<String>,
-    limit_rate: Option<String>,
-    retry: Option<u32>,
-    retry_max_time: Option<String>,
-    connect_timeout: Option<String>,
-    first_byte_timeout: Option<String>,
-    stall_timeout: Option<String>,
-    max_redirs: Option<usize>,
-    user_agent: Option<String>,
-    cacert: Option<PathBuf>,
-    cert: Option<PathBuf>,
-    key: Option<PathBuf>,
-    interface: Option<String>,
-    ipv4: Option<bool>,
-    ipv6: Option<bool>,
-    netrc: Option<bool>,
-    remote_time: Option<bool>,
-    progress: Option<Style>,
-    color: Option<When>,
-}
-
-/// A number, or `"auto"`.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Count {
-    Number(i64),
-    Word(String),
-}
+use clap::ValueEnum;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::{Table, Value};
 
 /// Fills what flags and environment left open.
-pub(super) fn fill(mut options: Options) -> Result<Options, Error> {
+///
+/// # Errors
+/// `Usage`, with the file, the line and the key, for whatever makes no sense in the file, be it used or not.
+pub(super) fn fill(options: Options) -> Result<Options, Error> {
     if options.no_config {
         return Ok(options);
     }
     let Some((path, text)) = read()? else {
         return Ok(options);
     };
-    let wrong = |why: String| Error::usage(format!("{}: {}", path.display(), why.replace('\n', " ")));
-    let config: Config = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
-    let size = |text: &String| parse_size(text).map_err(|error| wrong(error.to_string()));
-    let time = |text: &String| parse_duration(text).map_err(|error| wrong(error.to_string()));
-    if options.connections.is_none() {
-        let text = config.connections.map(|count| match count {
-            Count::Number(count) => count.to_string(),
-            Count::Word(word) => word,
-        });
-        options.connections = text.map(|text| super::args::connections(&text).map_err(wrong)).transpose()?;
-    }
-    options.dir = options.dir.or(config.dir);
-    options.if_exists = options.if_exists.or(config.if_exists);
-    options.jobs = options.jobs.or(config.jobs.filter(|jobs| *jobs > 0));
-    options.min_split_size =
-        options.min_split_size.or(config.min_split_size.as_ref().map(size).transpose()?);
-    options.limit_rate = options.limit_rate.or(config.limit_rate.as_ref().map(size).transpose()?);
-    options.retry = options.retry.or(config.retry);
-    options.retry_max_time =
-        options.retry_max_time.or(config.retry_max_time.as_ref().map(time).transpose()?);
-    options.connect_timeout =
-        options.connect_timeout.or(config.connect_timeout.as_ref().map(time).transpose()?);
-    options.first_byte_timeout =
-        options.first_byte_timeout.or(config.first_byte_timeout.as_ref().map(time).transpose()?);
-    options.stall_timeout = options.stall_timeout.or(config.stall_timeout.as_ref().map(time).transpose()?);
-    options.max_redirs = options.max_redirs.or(config.max_redirs);
-    options.user_agent = options.user_agent.or(config.user_agent);
-    options.cacert = options.cacert.or(config.cacert);
+    fill_from(&path, &text, options)
+}
+
+fn fill_from(path: &Path, text: &str, mut options: Options) -> Result<Options, Error> {
+    let mut config = Config::parse(path, text)?;
+    take(&mut options.dir, config.path("dir")?);
+    take(&mut options.if_exists, config.one_of("if-exists")?);
+    take(&mut options.connections, config.connections()?);
+    take(&mut options.jobs, config.number("jobs", 1..=u16::MAX)?);
+    take(&mut options.min_split_size, config.some_size("min-split-size")?);
+    take(&mut options.limit_rate, config.size("limit-rate")?);
+    take(&mut options.max_size, config.size("max-size")?);
+    take(&mut options.retry, config.number("retry", 0..=u32::MAX)?);
+    take(&mut options.retry_max_time, config.time("retry-max-time")?);
+    take(&mut options.connect_timeout, config.some_time("connect-timeout")?);
+    take(&mut options.first_byte_timeout, config.some_time("first-byte-timeout")?);
+    take(&mut options.stall_timeout, config.some_time("stall-timeout")?);
+    take(&mut options.max_redirs, config.number("max-redirs", 0..=usize::MAX)?);
+    take(&mut options.user_agent, config.text("user-agent")?);
+    take(&mut options.cacert, config.path("cacert")?);
+    let (cert, key) = (config.path("cert")?, config.path("key")?);
     // A certificate and its key belong together.
     if options.cert.is_none() {
-        (options.cert, options.key) = (config.cert, options.key.or(config.key));
+        options.cert = cert;
+        take(&mut options.key, key);
+    }
+    let (ipv4, ipv6) = (config.flag("ipv4")?, config.flag("ipv6")?);
+    if ipv4 && ipv6 {
+        return Err(config.wrong("ipv6", "of ipv4 and ipv6 only one can be true"));
     }
     if !options.ipv4 && !options.ipv6 {
-        (options.ipv4, options.ipv6) = (config.ipv4.unwrap_or(false), config.ipv6.unwrap_or(false));
-        if options.ipv4 && options.ipv6 {
-            return Err(wrong("of ipv4 and ipv6 only one can be true".to_owned()));
-        }
+        (options.ipv4, options.ipv6) = (ipv4, ipv6);
     }
-    if options.interface.is_none() {
-        let interface = |text: String| text.parse().map_err(|error: Error| wrong(error.to_string()));
-        options.interface = config.interface.map(interface).transpose()?;
-    }
-    options.netrc_if_there = config.netrc.unwrap_or(false);
-    options.remote_time |= config.remote_time.unwrap_or(false);
-    options.progress = options.progress.or(config.progress);
-    options.color = options.color.or(config.color);
+    take(&mut options.interface, config.parsed("interface", args::interface)?);
+    options.netrc_if_there = config.flag("netrc")?;
+    options.remote_time |= config.flag("remote-time")?;
+    take(&mut options.progress, config.one_of("progress")?);
+    take(&mut options.color, config.one_of("color")?);
+    config.refuse_the_rest()?;
     Ok(options)
+}
+
+fn take<T>(option: &mut Option<T>, default: Option<T>) {
+    if option.is_none() {
+        *option = default;
+    }
+}
+
+/// `$XDG_CONFIG_HOME/haul/config.toml`, whose keys are long flags. Each is taken out as it is read.
+struct Config<'a> {
+    path: &'a Path,
+    text: &'a str,
+    table: Table,
+}
+
+impl<'a> Config<'a> {
+    fn parse(path: &'a Path, text: &'a str) -> Result<Self, Error> {
+        let table = text.parse().map_err(|error: toml::de::Error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let number = before.matches('\n').count();
+            let key =
+                text.lines().nth(number).and_then(key_of).map_or(String::new(), |key| format!("{key}: "));
+            at(path, number + 1, &format!("{key}{}", error.message().replace('\n', " ")))
+        })?;
+        Ok(Self { path, text, table })
+    }
+
+    /// The error that lies in the value of a key.
+    fn wrong(&self, key: &str, why: impl Display) -> Error {
+        let line = self.text.lines().position(|line| key_of(line) == Some(key)).map_or(1, |at| at + 1);
+        at(self.path, line, &format!("{key}: {why}"))
+    }
+
+    /// The value of a key, as `read` makes something of it.
+    fn taken<T>(
+        &mut self,
+        key: &str,
+        read: impl Fn(&Value) -> Result<T, String>,
+    ) -> Result<Option<T>, Error> {
+        let value = self.table.remove(key);
+        value.map(|value| read(&value).map_err(|why| self.wrong(key, why))).transpose()
+    }
+
+    fn parsed<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Error> {
+        self.taken(key, |value| parse(value.as_str().ok_or("a text in quotation marks is wanted")?))
+    }
+
+    fn text(&mut self, key: &str) -> Result<Option<String>, Error> {
+        self.parsed(key, |text| Ok(text.to_owned()))
+    }
+
+    fn path(&mut self, key: &str) -> Result<Option<PathBuf>, Error> {
+        self.parsed(key, |text| Ok(PathBuf::from(text)))
+    }
+
+    fn one_of<T: ValueEnum>(&mut self, key: &str) -> Result<Option<T>, Error> {
+        self.parsed(key, |text| {
+            T::from_str(text, false).map_err(|_| {
+                let known = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+                let known: Vec<_> = known.map(|value| value.get_name().to_owned()).collect();
+                format!("{text:?} is none of {}", known.join(", "))
+            })
+        })
+    }
+
+    /// A size, which without a letter may be a number.
+    fn size(&mut self, key: &str) -> Result<Option<u64>, Error> {
+        self.taken(key, |value| parse_size(&number_or_text(value)?).map_err(|error| error.to_string()))
+    }
+
+    fn some_size(&mut self, key: &str) -> Result<Option<u64>, Error> {
+        self.taken(key, |value| args::split_size(&number_or_text(value)?))
+    }
+
+    fn time(&mut self, key: &str) -> Result<Option<Duration>, Error> {
+        self.taken(key, |value| parse_duration(&number_or_text(value)?).map_err(|error| error.to_string()))
+    }
+
+    fn some_time(&mut self, key: &str) -> Result<Option<Duration>, Error> {
+        self.taken(key, |value| args::some_time(&number_or_text(value)?))
+    }
+
+    fn connections(&mut self) -> Result<Option<crate::Connections>, Error> {
+        self.taken("connections", |value| args::connections(&number_or_text(value)?))
+    }
+
+    fn number<T: TryFrom<i64> + PartialOrd + Display>(
+        &mut self,
+        key: &str,
+        within: RangeInclusive<T>,
+    ) -> Result<Option<T>, Error> {
+        self.taken(key, |value| {
+            let number = value.as_integer().ok_or("a number is wanted")?;
+            let number = T::try_from(number).ok().filter(|number| within.contains(number));
+            number.ok_or_else(|| format!("a number from {} to {} is wanted", within.start(), within.end()))
+        })
+    }
+
+    fn flag(&mut self, key: &str) -> Result<bool, Error> {
+        let flag = self.taken(key, |value| value.as_bool().ok_or("true or false is wanted".to_owned()))?;
+        Ok(flag.unwrap_or(false))
+    }
+
+    fn refuse_the_rest(&self) -> Result<(), Error> {
+        let unknown = self.table.keys().next();
+        unknown.map_or(Ok(()), |key| Err(self.wrong(key, "haul knows no such key")))
+    }
+}
+
+fn number_or_text(value: &Value) -> Result<String, String> {
+    match value {
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::String(text) => Ok(text.clone()),
+        _ => Err("a number, or a text in quotation marks, is wanted".to_owned()),
+    }
+}
+
+/// The key that a line gives a value.
+fn key_of(line: &str) -> Option<&str> {
+    line.split_once('=').map(|(key, _)| key.trim().trim_matches(['"', '\'']))
+}
+
+fn at(path: &Path, line: usize, why: &str) -> Error {
+    Error::usage(format!("{}: line {line}: {why}", shown(path)))
 }
 
 fn read() -> Result<Option<(PathBuf, String)>, Error> {
@@ -128,6 +220,54 @@ fn is_nothing(error: &std::io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory)
 }
 
-fn shown(path: &std::path::Path) -> String {
-    crate::formats::escape::for_terminal(&path.to_string_lossy()).into_owned()
+fn shown(path: &Path) -> String {
+    escape::for_terminal(&path.to_string_lossy()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_makes_no_sense_is_told_with_its_line() {
+        for (line, told) in [
+            ("jobs = 0", "jobs: a number from 1"),
+            ("jobs = -1", "jobs: a number from 1"),
+            ("jobs = \"4\"", "jobs: a number is wanted"),
+            ("retry = 1.5", "retry: a number is wanted"),
+            ("connections = true", "connections: a number, or a text"),
+            ("connections = 65", "connections: from 1 to 64"),
+            ("limit-rate = \"2 apples\"", "limit-rate: "),
+            ("min-split-size = 0", "min-split-size: a size above 0"),
+            ("stall-timeout = \"0s\"", "stall-timeout: a time above 0"),
+            ("dir = 3", "dir: a text"),
+            ("if-exists = \"maybe\"", "if-exists: \"maybe\" is none of auto, skip"),
+            ("netrc = \"yes\"", "netrc: true or false"),
+            ("interface = 4", "interface: a text"),
+            ("colour = \"never\"", "colour: haul knows no such key"),
+            ("\"colour\" = 1", "colour: haul knows no such key"),
+            ("jobs = ", "jobs: "),
+            ("jobs = 1", "jobs: duplicate key"),
+        ] {
+            let text =
+                format!("# mine\n\n{line}\n{}", if told.contains("duplicate") { "jobs = 2\n" } else { "" });
+            let path = Path::new("/c/config.toml");
+            let error = read_all(path, &text).unwrap_err().to_string();
+            let number = if told.contains("duplicate") { 4 } else { 3 };
+            let told = format!("/c/config.toml: line {number}: {told}");
+            assert!(error.starts_with(&told), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_times_may_be_numbers() {
+        let text = "max-size = 1024\nconnections = \"auto\"\nlimit-rate = \"2M\"\nretry-max-time = 90";
+        let options = read_all(Path::new("c"), text).unwrap();
+        assert_eq!((options.max_size, options.limit_rate), (Some(1024), Some(2 << 20)));
+        assert_eq!(options.retry_max_time, Some(Duration::from_secs(90)));
+    }
+
+    fn read_all(path: &Path, text: &str) -> Result<Options, Error> {
+        fill_from(path, text, Options::default())
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::bounded;
 use super::commands::runtime;
+use super::signals::{self, Signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::formats::redaction;
@@ -39,7 +40,13 @@ impl Document {
         let kept = Kept::default();
         let request = request.stream(kept.clone()).connections(Connections::AtMost(1));
         let runtime = runtime()?;
-        let outcome = runtime.block_on(async { client.start(request).join().await });
+        let outcome = runtime.block_on(async {
+            let mut signals = Signals::listen()?;
+            tokio::select! {
+                outcome = client.start(request).join() => outcome,
+                number = signals.end() => Err(signals::interrupted(number, &format!("reading {shown}"))),
+            }
+        });
         // Whoever still looks a name up must not keep the process.
         runtime.shutdown_background();
         let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -41,6 +41,11 @@ pub(super) const fn code(kind: Kind) -> u8 {
     }
 }
 
+/// The exit code of a run that a signal ended, as shells have it.
+pub(super) fn code_of_signal(number: i32) -> u8 {
+    u8::try_from(number).map_or(1, |number| number.saturating_add(128))
+}
+
 /// The exit code of several files: that of all failures, if they agree.
 pub(super) fn combined(kinds: &[Kind]) -> u8 {
     match kinds {

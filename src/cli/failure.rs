@@ -7,7 +7,7 @@ use crate::formats::size::format_bytes;
 /// The cause on one line, then one line each for what was kept and what to do, where there is something.
 pub(super) fn lines(error: &Error) -> Vec<String> {
     let mut lines = vec![match error.url() {
-        Some(url) => format!("haul: {error}: {}", escape::for_terminal(url)),
+        Some(url) => format!("haul: {error}: {}", escape::shown(url)),
         None => format!("haul: {error}"),
     }];
     if let Some(kept) = error.kept().filter(|kept| *kept > 0) {
@@ -15,7 +15,7 @@ pub(super) fn lines(error: &Error) -> Vec<String> {
         lines.push(format!("  kept: {} on disk{then}", format_bytes(kept)));
     }
     if let Some(hint) = error.hint() {
-        lines.push(format!("  next: {}", escape::for_terminal(hint)));
+        lines.push(format!("  next: {}", escape::shown(hint)));
     }
     lines
 }

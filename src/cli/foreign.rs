@@ -1,8 +1,7 @@
 //! Mistakes on the command line, and flags that mean something in other programs.
 
-use super::{exit, output};
-use crate::error::Kind;
-use crate::formats::escape;
+use super::{environment, exit, output, render};
+use crate::error::Error;
 use crate::formats::redaction;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
@@ -44,10 +43,29 @@ pub(super) fn explain(error: &clap::Error, args: &[OsString]) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    output::say(format_args!("haul: {}", cause(error)));
+    let cause = match environment::blamed(error, args) {
+        Some(variable) => format!("{variable}: {}", cause(error)),
+        None => cause(error),
+    };
     let hint = instead(error, args).unwrap_or("haul --help shows what there is");
-    output::say(format_args!("  next: {hint}"));
-    exit::code(Kind::Usage).into()
+    let refused = Error::usage(cause).with_hint(hint);
+    output::say_failure(&refused);
+    let code = exit::code(refused.kind());
+    if wants_json(args) {
+        render::tell_failed_run(&refused, code);
+    }
+    code.into()
+}
+
+/// Whether the events are wanted, as far as can be seen in arguments that make no sense.
+fn wants_json(args: &[OsString]) -> bool {
+    let words = || args.iter().take_while(|word| *word != "--");
+    let is_flag = |word: &OsString| word == "--json" || word == "--progress=json";
+    let mut pairs = words().zip(words().skip(1));
+    let progress = |word: &OsString| word.to_string_lossy().starts_with("--progress");
+    words().any(is_flag)
+        || pairs.any(|(flag, value)| flag == "--progress" && value == "json")
+        || (!words().any(progress) && std::env::var_os("HAUL_PROGRESS").is_some_and(|style| style == "json"))
 }
 
 fn cause(error: &clap::Error) -> String {
@@ -56,7 +74,7 @@ fn cause(error: &clap::Error) -> String {
     let first = lines.next().unwrap_or("the arguments make no sense");
     let first = first.strip_prefix("error: ").unwrap_or(first).to_owned();
     let whole = lines.fold(first, |text, line| format!("{text} {line}"));
-    escape::for_terminal(&without_secrets(error, whole)).into_owned()
+    without_secrets(error, whole)
 }
 
 /// A value that was refused is quoted, and may have been meant as a URL: in curl, a proxy is given with `-x`.

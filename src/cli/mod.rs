@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod digests;
 mod document;
+mod environment;
 mod exit;
 mod failure;
 mod foreign;
@@ -24,7 +25,7 @@ mod setup;
 mod signals;
 
 use crate::error::Error;
-use args::{Cli, Command};
+use args::{Cli, Command, Options, Style};
 use clap::{CommandFactory as _, FromArgMatches as _};
 use resume_hint::ResumeHint;
 use std::ffi::OsString;
@@ -48,6 +49,20 @@ pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return foreign::explain(&error, &args),
     };
     colour::decide(cli.colour());
+    let options = match &cli.command {
+        None => Some(&cli.options),
+        Some(
+            Command::Info { options, .. } | Command::Verify { options, .. } | Command::Resume { options, .. },
+        ) => Some(&**options),
+        Some(_) => None,
+    };
+    if options.is_some_and(|options| !options.quiet) {
+        environment::warn_of_unknown();
+    }
+    let telling = match &cli.command {
+        Some(Command::Status { json, .. }) => Telling::by(*json),
+        _ => Telling::of(options),
+    };
     let outcome = match cli.command {
         None => commands::fetch::run(cli.options, &cli.urls, &hint),
         Some(Command::Info { urls, options }) => commands::info::run(*options, &urls),
@@ -60,10 +75,55 @@ pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Completions { shell }) => commands::generate::completions(shell),
         Some(Command::Man) => commands::generate::man(),
     };
-    outcome.unwrap_or_else(|error| fail(&error))
+    outcome.unwrap_or_else(|error| fail(&error, telling.in_json(), &hint))
 }
 
-fn fail(error: &Error) -> ExitCode {
+/// How a run is told of that fails as a whole.
+enum Telling {
+    InWords,
+    InJson,
+    /// The configuration says it, which has to be read for that.
+    AsConfigured(Box<Options>),
+}
+
+impl Telling {
+    fn by(json: bool) -> Self {
+        if json { Self::InJson } else { Self::InWords }
+    }
+
+    fn of(options: Option<&Options>) -> Self {
+        match options {
+            Some(options) if options.json || options.progress == Some(Style::Json) => Self::InJson,
+            Some(options) if options.progress.is_none() => Self::AsConfigured(Box::new(options.clone())),
+            _ => Self::InWords,
+        }
+    }
+
+    fn in_json(self) -> bool {
+        match self {
+            Self::InWords => false,
+            Self::InJson => true,
+            // What is wrong with the file is what is told of.
+            Self::AsConfigured(options) => {
+                config::fill(*options).is_ok_and(|options| options.progress == Some(Style::Json))
+            }
+        }
+    }
+}
+
+/// The end of a run that came to no download, or of which nothing is left to be told.
+fn fail(error: &Error, json: bool, hint: &ResumeHint) -> ExitCode {
+    let signal = signals::interruption(error);
+    let code = signal.map_or(exit::code(error.kind()), exit::code_of_signal);
     output::say_failure(error);
-    exit::code(error.kind()).into()
+    if signal.is_some() {
+        output::say(format_args!("  next: {hint}"));
+    }
+    if json {
+        render::tell_failed_run(error, code);
+    }
+    if let Some(signal) = signal {
+        signals::die_of(signal);
+    }
+    code.into()
 }

@@ -3,7 +3,10 @@
 use super::bounded;
 use crate::error::{Error, Kind};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that are listened for.
@@ -28,12 +31,12 @@ impl Signals {
             |error: std::io::Error| Error::new(Kind::Other, format!("signals cannot be watched: {error}"));
         let exceeded = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         signal_hook::flag::register(SIGXFSZ, exceeded).map_err(failed)?;
-        let ignored = bounded::read(Path::new("/proc/self/status"), LONGEST_STATUS)
-            .map_or(0, |status| ignored_in(&status));
+        let ignored = ignored();
         let heard = |number| {
             let is_ignored = ignored & bit(number) != 0;
             (!is_ignored).then(|| signal(SignalKind::from_raw(number))).transpose().map_err(failed)
         };
+        unheard().map_err(failed)?.store(false, Ordering::SeqCst);
         let ends = Ends { interrupt: heard(SIGINT)?, terminate: heard(SIGTERM)?, hangup: heard(SIGHUP)? };
         Ok(Self { ends, continues: signal(SignalKind::from_raw(SIGCONT)).map_err(failed)? })
     }
@@ -48,6 +51,15 @@ impl Signals {
             _ = self.continues.recv() => Told::Continue,
         }
     }
+
+    /// Waits for the one that ends the run, and says its number.
+    pub(super) async fn end(&mut self) -> i32 {
+        loop {
+            if let Told::End(number) = self.next().await {
+                return number;
+            }
+        }
+    }
 }
 
 /// What a signal says.
@@ -56,6 +68,53 @@ pub(super) enum Told {
     End(i32),
     /// The run was stopped, and goes on.
     Continue,
+}
+
+impl Drop for Signals {
+    /// Between two that listen, a signal does what it would have done without them.
+    fn drop(&mut self) {
+        if let Ok(unheard) = unheard() {
+            unheard.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Whether there is nobody who listens; while that is so, the signals that were taken over kill. Made once: what was
+/// registered for a signal is not taken back.
+fn unheard() -> std::io::Result<&'static AtomicBool> {
+    static UNHEARD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(unheard) = UNHEARD.get() {
+        return Ok(unheard);
+    }
+    let unheard = UNHEARD.get_or_init(Arc::default);
+    let ignored = ignored();
+    for number in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|number| ignored & bit(*number) == 0) {
+        signal_hook::flag::register_conditional_default(number, unheard.clone())?;
+    }
+    Ok(unheard)
+}
+
+/// What interrupted a part of the run that has no files yet.
+#[derive(Debug)]
+struct Interruption(i32);
+
+impl fmt::Display for Interruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "signal {}", self.0)
+    }
+}
+
+impl std::error::Error for Interruption {}
+
+/// The failure of what a signal interrupted.
+pub(super) fn interrupted(number: i32, doing: &str) -> Error {
+    Error::new(Kind::Cancelled, format!("interrupted while {doing}")).with_source(Interruption(number))
+}
+
+/// The signal behind such a failure.
+pub(super) fn interruption(error: &Error) -> Option<i32> {
+    let source = std::error::Error::source(error)?;
+    source.downcast_ref::<Interruption>().map(|interruption| interruption.0)
 }
 
 /// Waits for a signal; for ever where it is not listened for.
@@ -68,6 +127,10 @@ async fn arrival(signal: &mut Option<Signal>) {
 
 /// The kernel's description of a process has some two KiB.
 const LONGEST_STATUS: u64 = 64 << 10;
+
+fn ignored() -> u64 {
+    bounded::read(Path::new("/proc/self/status"), LONGEST_STATUS).map_or(0, |status| ignored_in(&status))
+}
 
 /// The signals that the process ignores, a bit for each, from proc_pid_status(5); none where nothing is told.
 fn ignored_in(status: &str) -> u64 {

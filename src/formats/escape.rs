@@ -56,6 +56,31 @@ pub(crate) fn clip(text: &str, max_chars: usize) -> Cow<'_, str> {
     Cow::Owned(clipped)
 }
 
+/// Characters of one text that are shown in a line: what others wrote must not fill the screen. Two digests of 512
+/// bits fit.
+pub(crate) const MOST_SHOWN: usize = 320;
+
+/// `text` escaped, and with its middle left out where it is longer than [`MOST_SHOWN`]: what a sentence is about stands at
+/// its beginning, and what is the matter often at its end.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    match for_terminal(text) {
+        Cow::Borrowed(text) => shortened(text, MOST_SHOWN),
+        Cow::Owned(text) => Cow::Owned(shortened(&text, MOST_SHOWN).into_owned()),
+    }
+}
+
+/// The beginning and the end of `text`, `max_chars` characters together, with an ellipsis in the place of its middle.
+fn shortened(text: &str, max_chars: usize) -> Cow<'_, str> {
+    // No character is shorter than a byte.
+    if text.len() <= max_chars || text.chars().nth(max_chars).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let behind = max_chars / 3;
+    let before = max_chars.saturating_sub(behind + 1);
+    let end = text.char_indices().rev().nth(behind.saturating_sub(1)).map_or(0, |(at, _)| at);
+    Cow::Owned(text.chars().take(before).chain(['…']).chain(text[end..].chars()).collect())
+}
+
 /// Whether a character acts on a terminal or on the text around it instead of being seen.
 ///
 /// These are the control characters (C0, DEL, C1), the line and paragraph separators, and everything with the
@@ -138,6 +163,21 @@ mod tests {
             let escaped = in_json(&written);
             prop_assert!(!escaped.contains(is_unprintable));
             prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
+        }
+
+        #[test]
+        fn what_is_shown_has_the_beginning_and_the_end_of_the_text(text in "\\PC{0,700}") {
+            let shown = shown(&text);
+            let escaped = for_terminal(&text);
+            prop_assert!(shown.chars().count() <= MOST_SHOWN);
+            prop_assert!(escaped.starts_with(shown.split('…').next().unwrap_or_default()));
+            if escaped.chars().count() > MOST_SHOWN {
+                prop_assert_eq!(shown.chars().count(), MOST_SHOWN);
+                let end: String = shown.chars().rev().take(MOST_SHOWN / 3).collect();
+                prop_assert!(escaped.chars().rev().collect::<String>().starts_with(&end));
+            } else {
+                prop_assert_eq!(shown, escaped);
+            }
         }
 
         #[test]

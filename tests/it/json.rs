@@ -170,3 +170,106 @@ fn a_usage_error_is_an_event_too_or_at_least_one_line() {
     outcome.assert_failed(2);
     assert!(outcome.events().iter().all(|event| event["event"] != "done"));
 }
+
+#[test]
+fn a_run_that_comes_to_no_file_is_told_as_an_error_and_a_summary() {
+    let server = Server::serve(PAYLOAD).behave(|_, _| Reply::Status(404)).start();
+    let url = server.url("/f");
+    let cases: [(&[&str], i32); 9] = [
+        (&["--json"], 2),
+        (&["--json", "--no-such-flag", &url], 2),
+        (&["--progress", "json", "-x", "many", &url], 2),
+        (&["--progress=json", "htp://host/f"], 2),
+        (&["--json", "-i", "no such list"], 2),
+        (&["--json", "--metalink", &url], 3),
+        (&["--json", "--checksum-file", &url, "http://host/f"], 3),
+        (&["resume", "--json", "no such directory"], 9),
+        (&["info", "--json", "htp://host/f"], 2),
+    ];
+    for (args, code) in cases {
+        let sandbox = Sandbox::new();
+        let outcome = sandbox.haul().args(args).run();
+        outcome.assert_failed(code);
+        let error = outcome.error_event();
+        assert_fields(&error, &["id", "code", "kind", "message", "url", "resumable", "kept", "hint"]);
+        assert_eq!((&error["id"], &error["code"]), (&Value::Null, &code.into()), "{args:?}");
+        assert_eq!(outcome.summary()["code"], code, "{args:?}");
+        assert_eq!(outcome.events().last(), Some(&outcome.summary()), "{args:?}");
+    }
+}
+
+#[test]
+fn a_configuration_that_wants_events_gets_them_for_a_run_that_comes_to_no_file() {
+    let sandbox = Sandbox::new();
+    let directory = sandbox.home().join(".config/haul");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("config.toml"), "progress = \"json\"\n").unwrap();
+    let outcome = sandbox.haul().arg("htp://host/f").run();
+    outcome.assert_failed(2);
+    assert_eq!(outcome.error_event()["kind"], "usage");
+    let outcome = sandbox.haul().env("HAUL_PROGRESS", "json").args(["--no-config", "--no-such-flag"]).run();
+    assert_eq!(outcome.error_event()["kind"], "usage");
+}
+
+#[test]
+fn a_signal_while_a_list_is_fetched_is_told_with_its_code() {
+    let server = Server::serve(PAYLOAD).handler(|_, exchange| exchange.stall()).start();
+    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+        for flag in ["--metalink", "--checksum-file"] {
+            server.forget();
+            let sandbox = Sandbox::new();
+            let running =
+                sandbox.haul().args(["--json", flag]).arg(server.url("/list")).arg("http://host/f").spawn();
+            server.wait_until("the list is asked for", |log| !log.requests.is_empty());
+            running.signal(signal);
+            let outcome = running.wait();
+            outcome.assert_signalled(number).assert_says("next: haul --json");
+            assert_eq!(outcome.error_event()["kind"], "cancelled");
+            assert_eq!(outcome.error_event()["code"], 128 + number);
+            assert_eq!(outcome.summary()["code"], 128 + number);
+        }
+    }
+}
+
+#[test]
+fn a_signal_while_files_come_is_told_with_its_code() {
+    let server = Server::serve(PAYLOAD).handler(|_, exchange| exchange.stall()).start();
+    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+        server.forget();
+        let sandbox = Sandbox::new();
+        let running =
+            sandbox.haul().args(["--json", "-j", "1"]).args([server.url("/f"), server.url("/g")]).spawn();
+        server.wait_until("it is asked for", |log| !log.requests.is_empty());
+        running.signal(signal);
+        let outcome = running.wait();
+        outcome.assert_signalled(number);
+        assert_eq!(outcome.error_event()["code"], 128 + number);
+        let summary = outcome.summary();
+        assert_eq!((&summary["code"], &summary["not_started"]), (&(128 + number).into(), &1.into()));
+    }
+}
+
+#[test]
+fn a_file_starts_once_and_a_new_start_is_a_restart() {
+    let server = Server::serve(Resource::of(PAYLOAD).etag("\"one\"")).start();
+    let other = Payload::mib(92, 8);
+    server.handle_with(move |request, exchange| {
+        // The first answer is of the old version, and all others of the new one.
+        let resource = if request.n == 0 {
+            Resource::of(PAYLOAD).etag("\"one\"")
+        } else {
+            Resource::of(other).etag("\"two\"")
+        };
+        exchange.serve_resource(&resource);
+    });
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(["--json", "-x", "4", "-k", "1M"]).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&other, "file.bin");
+    assert_eq!(outcome.events_named("start").len(), 1);
+    let restarts = outcome.events_named("restart");
+    assert!(!restarts.is_empty(), "{outcome}");
+    restarts
+        .iter()
+        .for_each(|event| assert_fields(event, &["id", "url", "path", "size", "resumed", "connections"]));
+}

@@ -11,6 +11,7 @@
 mod answers;
 mod auto;
 mod batch;
+mod bounds;
 mod catalogue;
 
 mod commands;

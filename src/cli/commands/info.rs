@@ -2,7 +2,7 @@
 
 use super::super::args::Options;
 use super::super::setup::Setup;
-use super::super::{config, exit, output};
+use super::super::{config, exit, output, render};
 use super::runtime;
 use crate::error::Error;
 use crate::formats::escape;
@@ -28,6 +28,9 @@ pub(super) fn plans(client: &Client, requests: &[Request], json: bool) -> Result
             Err(error) => {
                 failures.push(error.kind());
                 output::say_failure(&error);
+                if json {
+                    render::tell_error(&error, exit::code(error.kind()))?;
+                }
             }
         }
     }
@@ -47,7 +50,7 @@ fn object(plan: &Plan) -> serde_json::Value {
 fn described(plan: &Plan) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
-        text.push_str(&format!("{name:<12} {}\n", escape::for_terminal(value)));
+        text.push_str(&format!("{name:<12} {}\n", escape::shown(value)));
     };
     line("url", &plan.url);
     if plan.final_url != plan.url {

@@ -1,9 +1,9 @@
 //! `haul resume [DIR]`
 
-use super::super::args::Options;
+use super::super::args::{Options, Style};
 use super::super::resume_hint::{ResumeHint, quoted};
 use super::super::setup::{By, Setup};
-use super::super::{config, exit, output};
+use super::super::{config, exit, output, render};
 use super::{fetch, status};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
@@ -35,6 +35,9 @@ pub(in super::super) fn run(
             Err(error) => {
                 failures.push(error.kind());
                 output::say_failure(&error);
+                if options.json || options.progress == Some(Style::Json) {
+                    render::tell_error(&error, exit::code(error.kind()))?;
+                }
             }
         }
     }
@@ -102,10 +105,12 @@ pub(super) fn request(left: &Inspection, setup: &Setup, confirmed: &[Request]) -
     if !left.url_is_whole {
         let cause =
             format!("{} was begun from a signed URL, which is not kept: {}", left.path.display(), left.url);
-        return Err(Error::new(Kind::Usage, cause).with_hint(match left.path.to_str().and_then(quoted) {
-            Some(path) => format!("give the URL again: haul URL -o {path}"),
-            None => "give the URL again, with -o and this name".to_owned(),
-        }));
+        return Err(Error::new(Kind::Usage, cause).with_hint(
+            match left.path.to_str().and_then(quoted).filter(|path| path.len() < 200) {
+                Some(path) => format!("give the URL again: haul URL -o {path}"),
+                None => "give the URL again, with -o and this name".to_owned(),
+            },
+        ));
     }
     let path = std::path::absolute(&left.path)
         .map_err(|error| Error::new(Kind::Disk, format!("cannot find {}: {error}", left.path.display())))?;

@@ -1,6 +1,6 @@
 //! `haul status PATH...`
 
-use super::super::{exit, output};
+use super::super::{exit, output, render};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::formats::size::format_bytes;
@@ -20,6 +20,9 @@ pub(in super::super) fn run(paths: &[PathBuf], json: bool) -> Result<ExitCode, E
                 Err(error) => {
                     failures.push(error.kind());
                     output::say_failure(&error);
+                    if json {
+                        render::tell_error(&error, exit::code(error.kind()))?;
+                    }
                 }
             }
         }
@@ -55,7 +58,7 @@ fn line(inspection: &Inspection) -> String {
         None => format!("{durable} of an unknown size"),
     };
     let rejected = if inspection.rejected { ", refused: its digest was another one" } else { "" };
-    format!("{}: {of}{rejected}, from {}", escape::for_terminal(&path), escape::for_terminal(&inspection.url))
+    format!("{}: {of}{rejected}, from {}", escape::for_terminal(&path), escape::shown(&inspection.url))
 }
 
 fn object(inspection: &Inspection) -> serde_json::Value {

@@ -75,7 +75,8 @@ fn mend(file: &Path, shown: &str, setup: &Setup, hint: &ResumeHint) -> Result<Ex
     if damaged.is_empty() {
         output::say(format_args!("haul: note: {shown}: every recorded piece is intact"));
     } else {
-        output::say(format_args!("haul: note: {shown}: damaged at bytes {}", listed(&damaged)));
+        let ranges = listed(&damaged);
+        output::say(format_args!("haul: note: {shown}: damaged at bytes {}", escape::shown(&ranges)));
     }
     let request = resume::request(&inspect(file)?, setup, &[])?;
     fetch::fetch(&setup.options, &setup.client()?, std::iter::once(Ok(request)), 1, Vec::new(), hint)

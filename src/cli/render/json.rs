@@ -2,9 +2,11 @@
 
 use super::{FileView, Render, Summary};
 use crate::cli::{exit, output};
-use crate::error::Error;
+use crate::error::{Error, Kind};
+use crate::formats::escape;
 use crate::{Event, Notice, Progress, Report};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,21 +19,80 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub(super) struct Json {
     /// The files that have started and not ended, and when the progress of each was last told.
     told: BTreeMap<usize, Option<Duration>>,
+    /// The signal that ended the run.
+    signal: Option<i32>,
     /// Why something could not be told. That is no reason to harm a file, but whoever relies on the events must know.
     untold: Option<Error>,
 }
 
 impl Json {
     fn emit(&mut self, mut object: Value, name: &str, id: Option<usize>) {
-        object["v"] = VERSION.into();
-        object["event"] = name.into();
         if let Some(id) = id {
             object["id"] = id.into();
         }
-        if let Err(error) = output::print_json(&object) {
+        if let Err(error) = print(object, name) {
             self.untold.get_or_insert(error);
         }
     }
+
+    /// Every file that a signal cancelled has the code of that signal.
+    fn code(&self, error: &Error) -> u8 {
+        match self.signal {
+            Some(number) if error.kind() == Kind::Cancelled => exit::code_of_signal(number),
+            _ => exit::code(error.kind()),
+        }
+    }
+}
+
+fn print(mut object: Value, name: &str) -> Result<(), Error> {
+    object["v"] = VERSION.into();
+    object["event"] = name.into();
+    output::print_json(&object)
+}
+
+/// Tells of a failure that is none of a file's: its `id` is null.
+///
+/// # Errors
+/// See [`output::print`].
+pub(in crate::cli) fn tell_error(error: &Error, code: u8) -> Result<(), Error> {
+    let mut object = error_object(error, code, error.url());
+    object["id"] = Value::Null;
+    print(object, "error")
+}
+
+/// Tells of a run that failed before it came to its files.
+pub(in crate::cli) fn tell_failed_run(error: &Error, code: u8) {
+    let summary = Summary { ok: 0, failed: 1, not_started: 0, fetched: 0, elapsed: Duration::ZERO, code };
+    // It is over, and has failed already.
+    let _ = tell_error(error, code).and_then(|()| print(summary_object(&summary), "summary"));
+}
+
+fn error_object(error: &Error, code: u8, url: Option<&str>) -> Value {
+    json!({
+        "code": code,
+        "kind": error.kind().name(),
+        "message": error.to_string(),
+        "url": url,
+        "resumable": error.is_resumable(),
+        "kept": error.kept(),
+        "hint": error.hint().map(clipped),
+    })
+}
+
+/// A sentence. Values, such as URLs and paths, stay whole.
+fn clipped(text: &str) -> Cow<'_, str> {
+    escape::clip(text, escape::MOST_SHOWN)
+}
+
+fn summary_object(summary: &Summary) -> Value {
+    json!({
+        "ok": summary.ok,
+        "failed": summary.failed,
+        "not_started": summary.not_started,
+        "fetched": summary.fetched,
+        "elapsed": summary.elapsed.as_secs_f64(),
+        "code": summary.code,
+    })
 }
 
 fn progress_object(progress: &Progress) -> Value {
@@ -49,32 +110,33 @@ fn progress_object(progress: &Progress) -> Value {
 
 impl Render for Json {
     fn started(&mut self, id: usize, _: &FileView, event: &Event) {
-        self.told.insert(id, None);
+        // There is one start; what comes after it begins anew.
+        let name = if self.told.insert(id, None).is_some() { "restart" } else { "start" };
         if let Event::Started { url, path, size, resumed, connections } = event {
             let path = path.as_ref().map(|path| path.to_string_lossy());
             let object = json!({
                 "url": url, "path": path, "size": size, "resumed": resumed, "connections": connections,
             });
-            self.emit(object, "start", Some(id));
+            self.emit(object, name, Some(id));
         }
     }
 
     fn retry(&mut self, id: usize, event: &Event) {
         if let Event::Retry { cause, status, wait, attempt } = event {
             let object = json!({
-                "cause": cause, "status": status, "wait": wait.as_secs_f64(), "attempt": attempt,
+                "cause": clipped(cause), "status": status, "wait": wait.as_secs_f64(), "attempt": attempt,
             });
             self.emit(object, "retry", Some(id));
         }
     }
 
     fn notice(&mut self, id: usize, notice: Notice, text: &str) {
-        self.emit(json!({ "kind": notice.name(), "message": text }), "notice", Some(id));
+        self.emit(json!({ "kind": notice.name(), "message": clipped(text) }), "notice", Some(id));
     }
 
     fn source(&mut self, id: usize, event: &Event) {
         if let Event::Source { url, cause } = event {
-            self.emit(json!({ "url": url, "state": "dropped", "cause": cause }), "source", Some(id));
+            self.emit(json!({ "url": url, "state": "dropped", "cause": clipped(cause) }), "source", Some(id));
         }
     }
 
@@ -116,28 +178,22 @@ impl Render for Json {
 
     fn error(&mut self, id: usize, file: &FileView, error: &Error) {
         self.told.remove(&id);
-        let object = json!({
-            "code": exit::code(error.kind()),
-            "kind": error.kind().name(),
-            "message": error.to_string(),
-            "url": file.url,
-            "resumable": error.is_resumable(),
-            "kept": error.kept(),
-            "hint": error.hint(),
-        });
+        let object = error_object(error, self.code(error), Some(&file.url));
         self.emit(object, "error", Some(id));
     }
 
     fn summary(&mut self, summary: &Summary) {
-        let object = json!({
-            "ok": summary.ok,
-            "failed": summary.failed,
-            "not_started": summary.not_started,
-            "fetched": summary.fetched,
-            "elapsed": summary.elapsed.as_secs_f64(),
-            "code": summary.code,
-        });
-        self.emit(object, "summary", None);
+        self.emit(summary_object(summary), "summary", None);
+    }
+
+    fn failed(&mut self, error: &Error) {
+        if let Err(error) = tell_error(error, self.code(error)) {
+            self.untold.get_or_insert(error);
+        }
+    }
+
+    fn interrupted(&mut self, number: i32) {
+        self.signal = Some(number);
     }
 
     fn say(&mut self, line: &str) {

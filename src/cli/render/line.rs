@@ -15,7 +15,7 @@ pub(super) fn started(name: &str, event: &Event) -> Option<String> {
     let size = size.map_or("unknown size".to_owned(), format_bytes);
     let kept =
         if *resumed > 0 { format!(", resuming: {} kept", format_bytes(*resumed)) } else { String::new() };
-    let url = escape::for_terminal(url);
+    let url = escape::shown(url);
     let plural = if *connections == 1 { "" } else { "s" };
     Some(format!("{shown}: {size} from {url}, up to {connections} connection{plural}{kept}"))
 }

@@ -88,6 +88,10 @@ trait Render {
     fn tick(&mut self, files: &BTreeMap<usize, FileView>, elapsed: Duration);
     fn done(&mut self, id: usize, file: &FileView, report: &Report);
     fn error(&mut self, id: usize, file: &FileView, error: &Error);
+    /// Something of the run that is none of its files.
+    fn failed(&mut self, _error: &Error) {}
+    /// By this signal; what failed as cancelled from now on failed because of it.
+    fn interrupted(&mut self, _number: i32) {}
     fn summary(&mut self, summary: &Summary);
     /// A line for the person, above or between whatever else there is.
     fn say(&mut self, line: &str);
@@ -96,6 +100,8 @@ trait Render {
         None
     }
 }
+
+pub(super) use json::{tell_error, tell_failed_run};
 
 /// Shows a run.
 pub(super) struct Reporter {
@@ -142,7 +148,7 @@ impl Reporter {
                 let received = file.progress.borrow().received;
                 let flows = file.seen.retrying.is_none() && received > 0 && *attempt < 2;
                 if self.screen.verbose > 0 || (self.screen.tells_retries() && !(flows && *wait < LONG_WAIT)) {
-                    let cause = escape::for_terminal(cause);
+                    let cause = escape::shown(cause);
                     let wait = wait.as_secs_f32();
                     self.render.say(&format!(
                         "haul: note: {}: try {attempt} failed, next in {wait:.1} s: {cause}",
@@ -158,7 +164,7 @@ impl Reporter {
             }
             Event::Source { url, cause } => {
                 self.render.source(id, event);
-                let (url, cause) = (escape::for_terminal(url), escape::for_terminal(cause));
+                let (url, cause) = (escape::shown(url), escape::shown(cause));
                 self.render
                     .say(&format!("haul: warning: {}: {url} is not used any more: {cause}", file.name));
             }
@@ -168,7 +174,7 @@ impl Reporter {
                 self.render.notice(id, *notice, text);
                 let quietly = self.screen.quiet || (*notice == Notice::Stalled && self.screen.verbose == 0);
                 if !quietly {
-                    let text = escape::for_terminal(text);
+                    let text = escape::shown(text);
                     self.render.say(&format!("haul: note: {}: {text}", file.name));
                 }
             }
@@ -213,6 +219,18 @@ impl Reporter {
         for line in failure::lines(error) {
             self.render.say(&line);
         }
+    }
+
+    /// Something of the run that is none of its files.
+    pub(super) fn failed(&mut self, error: &Error) {
+        self.render.failed(error);
+        for line in failure::lines(error) {
+            self.render.say(&line);
+        }
+    }
+
+    pub(super) fn interrupted(&mut self, number: i32) {
+        self.render.interrupted(number);
     }
 
     pub(super) fn summary(&mut self, summary: &Summary) {

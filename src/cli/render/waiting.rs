@@ -74,7 +74,7 @@ pub(super) fn words(file: &FileView, progress: &Progress, now: Duration) -> Opti
 /// The last try, what became of it, and when the next one is.
 fn next_try(retrying: &Retrying, now: Duration) -> String {
     let Retrying { cause, attempt, until, .. } = retrying;
-    let cause = escape::for_terminal(cause);
+    let cause = escape::shown(cause);
     match until.saturating_sub(now).as_secs_f64().ceil() as u64 {
         0 => format!("try {attempt} failed, trying again: {cause}"),
         seconds => {
