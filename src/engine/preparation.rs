@@ -5,6 +5,7 @@ use super::request::IfExists;
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::{self, Distrust, Expectation, Journal, Raw, ReadError, Trusted};
+use crate::plan::representation::Representation;
 use crate::storage::{self, Opened, Present, Seal, Storage as _, Target, Unnamed, owner};
 use crate::verify::{Digest, hash_file};
 use std::path::PathBuf;
@@ -148,26 +149,37 @@ pub(crate) fn open(target: Target, order: &Order) -> Result<Opening, Error> {
     build(workplace, &raw, order, Provenance::Recorded)
 }
 
-/// Goes on with a copy, now that the server has the version that it is one of.
+/// Decides about a complete copy by what the server has `now`: goes on with it where that is the same version, and starts over
+/// where it is another one.
 ///
 /// # Errors
-/// As for [`open`].
-pub(crate) fn confirmed(workplace: Workplace, raw: &Raw, order: &Order) -> Result<Ground, Error> {
-    match build(workplace, raw, order, Provenance::Confirmed)? {
-        Opening::Ready(ground) => Ok(ground),
-        Opening::Unconfirmed { .. } => Err(Error::defect("a copy was confirmed in vain")),
+/// As for [`open`]; `Changed` where nothing shows which of the two it is, and everything is kept.
+pub(crate) fn judged(
+    workplace: Workplace,
+    raw: &Raw,
+    now: &Representation,
+    order: &Order,
+) -> Result<Ground, Error> {
+    let Representation { complete_length, validators, .. } = &raw.file.representation;
+    if now.is_version(*complete_length, validators) {
+        return match build(workplace, raw, order, Provenance::Confirmed)? {
+            Opening::Ready(ground) => Ok(ground),
+            Opening::Unconfirmed { .. } => Err(Error::defect("a copy was confirmed in vain")),
+        };
     }
-}
-
-/// Starts over in the place of a copy of a version that the server does not have, or does not say that it has.
-pub(crate) fn unconfirmed(workplace: Workplace, order: &Order) -> Result<Ground, Error> {
-    let path = workplace.part.path().display();
-    let why = format!("{path} is a copy, and the server does not say that it has this version");
-    if order.may_restart {
-        return discard(workplace, why);
+    let path = workplace.part.path().display().to_string();
+    match raw.file.representation.contradicted_by(now) {
+        Some(why) if order.may_restart => {
+            discard(workplace, format!("{path} is a copy of another version: {why}"))
+        }
+        Some(why) => Err(Error::new(Kind::Changed, format!("{path} is a copy of another version: {why}"))
+            .with_hint("--restart discards it and starts over")),
+        None => Err(Error::new(
+            Kind::Changed,
+            format!("{path} is a copy, and nothing shows whether the server has the same version"),
+        )
+        .with_hint("give the digest with --sha256, or start over with --restart")),
     }
-    Err(Error::new(Kind::Changed, why)
-        .with_hint("--restart discards it and starts over; with a digest (--sha256) the server is not asked"))
 }
 
 /// How a part file is known to be the one that a manifest speaks of.

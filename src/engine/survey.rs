@@ -84,7 +84,8 @@ pub(crate) async fn survey_by_get(requester: &Requester) -> Result<Survey, Error
     Ok(found)
 }
 
-async fn probe(requester: &Requester) -> Result<Survey, Error> {
+/// Asks with a GET for one byte.
+pub(crate) async fn probe(requester: &Requester) -> Result<Survey, Error> {
     let (reply, answer) = ask(requester, Some("bytes=0-0")).await?;
     let mut found = read(&reply);
     match (reply.status.as_u16(), &answer.content_range) {

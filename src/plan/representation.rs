@@ -122,6 +122,13 @@ impl Representation {
             _ => self.validators.contradicted_by(&other.validators),
         }
     }
+
+    /// Whether this is shown to be the version of that length with these validators. Of no bytes there is only one.
+    pub(crate) fn is_version(&self, length: Option<u64>, validators: &Validators) -> bool {
+        length.is_some()
+            && self.complete_length == length
+            && (length == Some(0) || self.validators.strongly_equal(validators))
+    }
 }
 
 #[cfg(test)]

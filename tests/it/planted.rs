@@ -55,10 +55,38 @@ fn a_complete_copy_costs_one_request_and_no_payload() {
     assert_eq!((server.requests().len(), server.body_bytes()), (1, 0));
 }
 
+/// HEAD is advice.
+#[test]
+fn a_complete_copy_is_published_where_get_says_what_head_does_not() {
+    for status in [403, 405] {
+        let server = versioned();
+        server.behave_with(
+            move |request, _| if request.is_get() { Reply::Normal } else { Reply::Status(status) },
+        );
+        let sandbox = Sandbox::new();
+        planted(&sandbox, &server.url("/file.bin"), &PAYLOAD.bytes(0..PAYLOAD.len), "\"v2\"");
+        sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        assert!(server.body_bytes() <= 1, "{}", server.describe());
+    }
+}
+
+#[test]
+fn a_complete_copy_of_which_nothing_shows_the_version_is_kept_and_not_published() {
+    let server = Server::serve(Resource::of(PAYLOAD).etag("W/\"v2\"")).start();
+    let url = server.url("/file.bin");
+    let sandbox = Sandbox::new();
+    planted(&sandbox, &url, &PAYLOAD.bytes(0..PAYLOAD.len), "W/\"v2\"");
+    sandbox.haul().arg(&url).run().assert_failed(8).assert_says("--sha256");
+    sandbox.assert_kept("file.bin");
+    sandbox.haul().args(["--sha256", &PAYLOAD.sha256_hex()]).arg(&url).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
 #[test]
 fn a_complete_copy_of_another_version_is_not_published() {
     let other = Payload::new(82, PAYLOAD.len);
-    for (etag, length) in [("\"v1\"", other.len), ("W/\"v2\"", other.len), ("\"v2\"", other.len - 1)] {
+    for (etag, length) in [("\"v1\"", other.len), ("\"v2\"", other.len - 1)] {
         let server = versioned();
         let url = server.url("/file.bin");
         let sandbox = Sandbox::new();

@@ -11,7 +11,7 @@ use crate::engine::preparation::{Ground, Opening, Standing};
 use crate::engine::progress::Phase;
 use crate::engine::report::Report;
 use crate::engine::request::{Output, Request};
-use crate::engine::survey::survey;
+use crate::engine::survey::{probe, survey};
 use crate::engine::teller::Teller;
 use crate::engine::turns::Turn;
 use crate::engine::work::{FileWork, PipeWork, Work, blocking};
@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::manifest::Trusted;
 use crate::plan::Address;
 use crate::plan::packing::Packing;
-use crate::plan::representation::{Representation, Validators};
+use crate::plan::representation::Representation;
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
 use crate::storage::{Placed, Target, place};
@@ -159,7 +159,7 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
         }
         Standing::Sealed { target, seal } => {
             let now = Box::pin(survey(&requesters[0])).await?.representation;
-            if !is_version(&now, Some(seal.size), &seal.validators) {
+            if !now.is_version(Some(seal.size), &seal.validators) {
                 let told = now.validators.strong().is_some() && seal.validators.strong().is_some();
                 return Err(preparation::exists(
                     &target,
@@ -184,15 +184,9 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
     let ground = match blocking(move || preparation::open(target, &order)).await? {
         Opening::Ready(ground) => ground,
         Opening::Unconfirmed { workplace, raw } => {
-            let now = Box::pin(survey(&requesters[0])).await?.representation;
-            let Representation { complete_length, validators, .. } = &raw.file.representation;
-            let same = is_version(&now, *complete_length, validators);
+            let now = Box::pin(asked_about(&requesters[0], &raw.file.representation)).await?;
             let order = wants.order.clone();
-            blocking(move || match same {
-                true => preparation::confirmed(workplace, &raw, &order),
-                false => preparation::unconfirmed(workplace, &order),
-            })
-            .await?
+            blocking(move || preparation::judged(workplace, &raw, &now, &order)).await?
         }
     };
     if let Ground::Built { trusted, .. } = &ground {
@@ -201,11 +195,13 @@ async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Resu
     Ok(Prepared::Ready(Box::new(Driver::into_file(requesters, policy, wants, ground, teller))))
 }
 
-/// Whether a server has this version now. Of no bytes there is only one.
-fn is_version(now: &Representation, size: Option<u64>, validators: &Validators) -> bool {
-    size.is_some()
-        && now.complete_length == size
-        && (size == Some(0) || now.validators.strongly_equal(validators))
+/// The version that a server has now. Where HEAD does not say that it is `known`, GET is asked, which counts more.
+async fn asked_about(requester: &Requester, known: &Representation) -> Result<Representation, Error> {
+    let now = survey(requester).await?.representation;
+    match now.is_version(known.complete_length, &known.validators) {
+        true => Ok(now),
+        false => Ok(probe(requester).await?.representation),
+    }
 }
 
 fn satisfied(
