@@ -13,6 +13,7 @@ pub(crate) mod concurrency;
 pub(crate) mod meter;
 pub(crate) mod pace;
 pub(crate) mod packing;
+pub(crate) mod pulse;
 mod range_set;
 pub(crate) mod representation;
 pub(crate) mod retry;

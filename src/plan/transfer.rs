@@ -9,6 +9,7 @@ use super::concurrency::{Allowance, Concurrency, HIGHEST, Sample};
 use super::meter::Meter;
 use super::pace::Binding;
 use super::packing::Packing;
+use super::pulse::{Pacing, Pulse};
 use super::representation::Representation;
 use super::retry::{Decision, Retry, RetryPolicy, Setback};
 use super::segment::{self, Prey, Situation};
@@ -223,6 +224,7 @@ struct Attempt {
     /// Where it was then.
     last_position: u64,
     meter: Meter,
+    pulse: Pulse,
     shortened: Option<Moment>,
     abandoned: bool,
     /// Whether the driver has been told to abandon it.
@@ -247,13 +249,20 @@ impl Attempt {
     }
 
     /// Bytes a second, as far as the recent past tells: nothing for one that has fallen silent, and little for one
-    /// that has been silent for longer than it usually is.
-    fn pace(&self, now: Moment) -> f64 {
+    /// that has been silent for longer than it usually is. A server that sends in bursts is measured over whole periods.
+    fn pace(&self, period: Duration, now: Moment) -> f64 {
         if self.stalled {
             return 0.0;
         }
-        let recent = self.meter.recent(LATELY).unwrap_or(0.0);
-        let last = self.meter.recent(LATELY / 2).unwrap_or(0.0);
+        let period = if self.pulse.is_even() { Duration::ZERO } else { period };
+        let lately = LATELY.max(period);
+        let recent = self.meter.recent(lately).unwrap_or(0.0);
+        let last = self.meter.recent(lately / 2).unwrap_or(0.0);
+        if !period.is_zero() {
+            // A burst is all that comes in its period.
+            let age = self.flowing.map_or(Duration::ZERO, |flowing| now.saturating_sub(flowing));
+            return recent * (age.as_secs_f64() / period.as_secs_f64()).min(1.0);
+        }
         // One that is getting faster goes on to do so for a while.
         let recent = if last > recent && recent > 0.0 { last * last / recent } else { recent };
         let silent = now.saturating_sub(self.last_bytes).saturating_sub(LATELY);
@@ -265,8 +274,8 @@ impl Attempt {
         self.flowing.is_some_and(|flowing| now.saturating_sub(flowing) >= KNOWN.max(soonest))
     }
 
-    fn prey(&self, now: Moment) -> Prey {
-        Prey { position: self.position, end: self.end, rate: self.pace(now) }
+    fn prey(&self, period: Duration, now: Moment) -> Prey {
+        Prey { position: self.position, end: self.end, rate: self.pace(period, now) }
     }
 
     /// Whether its answer holds more than is wanted of it now, and all of that is written.
@@ -334,6 +343,8 @@ pub(crate) struct Transfer {
     fresh: u64,
     /// How a limit of our own holds connections back.
     limited: Binding,
+    /// How the server does, where it sends in bursts.
+    pacing: Pacing,
     /// Connections that were given up since bytes last came, because all were silent.
     given_up: u32,
     /// Whether the server serves other files at this moment.
@@ -371,7 +382,7 @@ pub(crate) struct Transfer {
 /// An attempt that has run for less than this says nothing yet about its rate.
 const WARM: Duration = Duration::from_millis(500);
 /// Where connecting takes less, there is nothing to be gained by doing it in advance.
-const WORTH_SPARING: Duration = Duration::from_millis(30);
+const WORTH_SPARING: Duration = Duration::from_millis(10);
 /// A file that cannot be continued is begun anew at most this often after a broken connection.
 const FRESH_STARTS: u32 = 2;
 /// How long before a connection without bytes is marked as stalled on the screen, and may be robbed.
@@ -390,6 +401,10 @@ const STEAL_PAUSE: Duration = Duration::from_millis(300);
 const COLLAPSED: f64 = 4.0;
 /// How fast one is that has been delivering for this long, is known well enough to rob it.
 const KNOWN: Duration = Duration::from_millis(200);
+/// A connection that brings nothing for this long has come to the end of a burst, if it is one …
+const PAUSE: Duration = Duration::from_millis(100);
+/// … or for so many round trips.
+const PAUSED_ROUND_TRIPS: u32 = 3;
 /// What one is going to do is told from what it did in this time.
 const LATELY: Duration = Duration::from_millis(400);
 
@@ -412,6 +427,7 @@ impl Transfer {
             round_trip: None,
             fresh: 0,
             limited: Binding::default(),
+            pacing: Pacing::default(),
             given_up: 0,
             serves_others: false,
             connection_rate: None,

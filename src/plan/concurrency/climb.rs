@@ -4,6 +4,7 @@
 //! level is judged by its goodput alone: more connections are tried, and kept if they earn their keep.
 
 use crate::plan::Moment;
+use crate::plan::pulse::Pacing;
 use crate::plan::segment::slow_start;
 use std::time::Duration;
 
@@ -18,6 +19,11 @@ pub(crate) const HIGHEST: usize = 64;
 const ROUND_TRIPS: f64 = 2.5;
 /// … but not for less or longer than this.
 const SHORTEST: Duration = Duration::from_millis(200);
+/// The first looks at a level are shorter: enough for what is clear.
+const SHORTEST_LOOK: Duration = Duration::from_millis(80);
+const LOOKS: u32 = 3;
+/// On a short way a rate is that of the machines more than that of the line, and no look tells much.
+const SHORT_WAY: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_millis(600);
 /// A rate that grows by more than this from one window to the next is not the rate of the level yet.
 const GROWING: f64 = 1.15;
@@ -28,6 +34,10 @@ const MOST_WINDOWS: u32 = 8;
 const EARNED: f64 = 0.4;
 /// What shows it in one window, even in one in which the rate still grows.
 const CLEARLY: f64 = 0.68;
+/// Each new connection brought nearly as much as those before: the limit is far.
+const PERFECTLY: f64 = 0.85;
+/// How much the number grows then.
+const LEAP: f64 = 4.0;
 /// A level is steady if its windows, and what it brought when it was last measured, differ by no more than this factor.
 const STEADY: f64 = 1.1;
 /// What one connection costs the server and its neighbours, as a part of the rate: fewer are enough if they bring
@@ -44,8 +54,12 @@ const LONGEST_HOLD: Duration = Duration::from_secs(80);
 const WORTH_ONE: u64 = 1 << 20;
 /// From the first connecting to the first answer.
 const LONG_WAY: Duration = Duration::from_millis(150);
-/// A file that is done within this time is not worth a trial.
-const NEARLY_DONE: Duration = Duration::from_secs(2);
+/// The same, from where on more than two are begun with: on a shorter way two looks take no time.
+const MIDDLE_WAY: Duration = Duration::from_millis(30);
+const FEWEST_AT_FIRST: usize = 2;
+/// A file that is done within this time, and so many round trips, is not worth a trial: that takes as long.
+const NEARLY_DONE: Duration = Duration::from_millis(400);
+const NEARLY_DONE_ROUND_TRIPS: u32 = 10;
 /// Connections of which not all deliver within this time are starved: those that do are the level.
 const STARVED: Duration = Duration::from_secs(4);
 
@@ -64,6 +78,8 @@ pub(crate) struct Sample {
     pub(crate) rest: u64,
     /// Something else than the line holds the transfer back: the disk, the reader of a pipe.
     pub(crate) held_back: bool,
+    /// How the server sends in bursts, if it does.
+    pub(crate) pacing: Pacing,
 }
 
 /// A level and what it brings.
@@ -81,8 +97,13 @@ enum Trial {
     Base,
     /// More than the base.
     Up(Base),
+    /// More than the base, and fewer than what was just seen to bring less than so many more would: as many as fill the line,
+    /// if the server is what bounds each of them.
+    Fill(Base),
     /// Fewer.
     Down(Base),
+    /// Half as many as were begun with.
+    Half(Base),
 }
 
 /// A window of time, and what has been seen since it began.
@@ -138,6 +159,14 @@ pub(crate) struct Climb {
     shrunk: bool,
     /// How many there may be at the most, as was last heard.
     allowed: usize,
+    /// Bytes that a new connection brings at once, where the server sends in bursts.
+    burst: Option<u64>,
+    /// Whether the next trial is one of many more.
+    leaps: bool,
+    /// Whether short looks have told enough so far.
+    looking: bool,
+    /// Whether nothing has shown yet that as many are needed as were begun with.
+    unproven: bool,
 }
 
 impl Climb {
@@ -157,6 +186,10 @@ impl Climb {
             went_down: false,
             shrunk: false,
             allowed: HIGHEST,
+            burst: None,
+            leaps: false,
+            looking: true,
+            unproven: !long,
         }
     }
 
@@ -166,7 +199,7 @@ impl Climb {
         if Self::is_long(latency) {
             return 12;
         }
-        if latency < Duration::from_millis(75) { 2 } else { 4 }
+        if latency < MIDDLE_WAY { FEWEST_AT_FIRST } else { 4 }
     }
 
     /// Whether the way is so long that a measurement would take longer than is worth waiting for, at first.
@@ -194,6 +227,11 @@ impl Climb {
     /// Takes in how things stand; to be called some fifty times a second.
     pub(crate) fn observe(&mut self, sample: &Sample, now: Moment) {
         self.allowed = sample.allowed.max(1);
+        if let Some(burst) = sample.pacing.burst().filter(|_| self.burst.is_none()) {
+            // The server holds each connection back, and a new one brings a burst at once: that needs no proof.
+            self.burst = Some(burst);
+            return self.go_to(self.fanned_out(self.level, sample.rest), Trial::FanOut, now);
+        }
         match self.phase {
             Phase::Holding { until, window, changed } => self.keep(until, window, changed, sample, now),
             Phase::Filling { since } => self.fill(since, sample, now),
@@ -206,7 +244,8 @@ impl Climb {
     /// The next level of the fan-out: twice as many, where there is enough left for each of them.
     fn fanned_out(&self, level: usize, rest: u64) -> usize {
         let more = (level * 2).min(self.ceiling).min(self.allowed);
-        if rest / more.max(1) as u64 >= WORTH_ONE { more.max(level) } else { level }
+        let worth = self.burst.unwrap_or(WORTH_ONE).min(WORTH_ONE);
+        if rest / more.max(1) as u64 >= worth { more.max(level) } else { level }
     }
 
     /// How many connections there will be in a moment, if all goes well.
@@ -229,14 +268,13 @@ impl Climb {
             return;
         };
         window.fewest = window.fewest.min(sample.delivering);
-        if now.saturating_sub(window.since) < length(sample.round_trip) * 2 {
+        if now.saturating_sub(window.since) < length(sample) * 2 {
             self.phase = Phase::Holding { until, window: Some(window), changed };
             return;
         }
         let goodput = window.goodput(sample.total, now);
         let differs = self.held.is_some_and(|held| goodput * CHANGED < held || goodput > held * CHANGED);
-        let counts =
-            self.is_full(&window, sample) && !sample.held_back && !is_nearly_done(sample.rest, goodput);
+        let counts = self.is_full(&window, sample) && !sample.held_back && !is_nearly_done(sample, goodput);
         let changed = if differs && counts { changed + 1 } else { 0 };
         self.phase = Phase::Holding { until, window: Some(begun), changed };
         if changed >= 2 {
@@ -269,9 +307,9 @@ impl Climb {
     /// Some are never served: no use in having them.
     fn starved(&mut self, delivering: usize, now: Moment) {
         match self.trial {
-            Trial::Up(base) => self.level = base.level.max(delivering.min(self.level)),
+            Trial::Up(base) | Trial::Fill(base) => self.level = base.level.max(delivering.min(self.level)),
             Trial::FanOut => self.level = self.level.min(delivering.max(1)),
-            Trial::Down(base) => self.level = base.level,
+            Trial::Down(base) | Trial::Half(base) => self.level = base.level,
             Trial::Base => {}
         }
         self.rest(now);
@@ -287,7 +325,8 @@ impl Climb {
     ) {
         window.fewest = window.fewest.min(sample.delivering);
         let elapsed = now.saturating_sub(window.since);
-        if elapsed < length(sample.round_trip) {
+        let looks = self.looking && windows < LOOKS && !matches!(self.trial, Trial::Down(_) | Trial::Half(_));
+        if elapsed < if looks { length_of_look(sample) } else { length(sample) } {
             self.phase = Phase::Measuring { window, before, windows };
             return;
         }
@@ -299,37 +338,43 @@ impl Climb {
         let growing = if self.trial == Trial::Base { STEADY } else { GROWING };
         let settled = full && before.is_some_and(|before| goodput <= before * growing);
         self.phase = Phase::Measuring { window: next, before: full.then_some(goodput).or(before), windows };
-        if sample.held_back || is_nearly_done(sample.rest, goodput) {
+        if sample.held_back || is_nearly_done(sample, goodput) {
             // Whatever is seen now says nothing about the connections, or comes too late.
-            if let Trial::Down(base) = self.trial {
+            if let Trial::Down(base) | Trial::Half(base) = self.trial {
                 self.level = base.level;
             }
             return self.rest(now);
         }
         let slow_start = match self.trial {
-            Trial::Up(base) => windows_of_slow_start(base, sample.round_trip),
-            Trial::FanOut | Trial::Base | Trial::Down(_) => 0,
+            Trial::Up(base) | Trial::Fill(base) => windows_of_slow_start(base, sample),
+            Trial::FanOut | Trial::Base | Trial::Down(_) | Trial::Half(_) => 0,
         };
+        // Two windows tell more than one.
+        let mean = before.filter(|_| settled).map_or(goodput, |before| f64::midpoint(before, goodput));
+        let clearly = if self.looking { PERFECTLY } else { CLEARLY };
         let enough = windows > slow_start && (settled || windows >= MOST_WINDOWS);
         match self.trial {
             Trial::Base if enough => {
                 self.steady = before.is_none_or(|before| is_about(before, goodput));
-                self.measured(goodput, now);
+                self.measured(if self.steady { mean } else { goodput }, now);
             }
             Trial::Up(base)
-                if self.steady && before.is_some() && full && gain(base, self.level, goodput) >= CLEARLY =>
+                if self.steady && before.is_some() && full && gain(base, self.level, goodput) >= clearly =>
             {
-                self.earned(goodput, true, now);
+                self.earned(base, goodput, now);
             }
-            Trial::Up(base) if enough => {
-                if self.steady && gain(base, self.level, goodput) >= EARNED {
-                    self.earned(goodput, false, now);
+            Trial::Up(base) if enough && !looks => {
+                // What a look has told of the base does not tell a small gain from none.
+                if self.steady && !self.looking && gain(base, self.level, mean) >= EARNED {
+                    self.earned(base, mean, now);
                 } else {
-                    self.not_earned(base, goodput, now);
+                    self.not_earned(base, mean, now);
                 }
             }
-            Trial::Down(base) if enough => self.judge_fewer(base, goodput, now),
-            Trial::FanOut | Trial::Base | Trial::Up(_) | Trial::Down(_) => {}
+            Trial::Fill(base) if enough => self.judge_filling(base, mean, now),
+            Trial::Down(base) | Trial::Half(base) if enough => self.judge_fewer(base, mean, now),
+            Trial::FanOut | Trial::Base | Trial::Up(_) | Trial::Fill(_) | Trial::Down(_) | Trial::Half(_) => {
+            }
         }
     }
 
@@ -365,40 +410,75 @@ impl Climb {
             self.ceiling = HIGHEST;
         }
         while self.step < STEPS.len() {
-            let level = ((base.level as f64 * STEPS[self.step]) as usize).min(self.ceiling).min(self.allowed);
+            let factor = if self.leaps { LEAP } else { STEPS[self.step] };
+            let level = ((base.level as f64 * factor) as usize).min(self.ceiling).min(self.allowed);
             if level > base.level {
                 return self.go_to(level, Trial::Up(base), now);
             }
+            self.leaps = false;
             self.step += 1;
         }
-        self.rest(now);
+        self.settle(base, now);
     }
 
-    fn earned(&mut self, goodput: f64, clearly: bool, now: Moment) {
-        let base = Base { level: self.level, goodput };
-        self.hold = FIRST_HOLD;
-        if clearly {
+    fn earned(&mut self, base: Base, goodput: f64, now: Moment) {
+        let gain = gain(base, self.level, goodput);
+        if gain >= CLEARLY {
             self.step = 0;
         }
+        (self.hold, self.leaps, self.unproven) = (FIRST_HOLD, gain >= PERFECTLY, false);
         (self.held, self.tried) = (Some(goodput), None);
-        self.try_more(base, now);
+        self.try_more(Base { level: self.level, goodput }, now);
+    }
+
+    /// More do not pay. The number that was begun with must earn its keep like any other.
+    fn settle(&mut self, base: Base, now: Moment) {
+        if std::mem::take(&mut self.unproven) && base.level > FEWEST_AT_FIRST {
+            return self.go_to(base.level / 2, Trial::Half(base), now);
+        }
+        self.level = base.level;
+        self.rest(now);
     }
 
     fn not_earned(&mut self, base: Base, goodput: f64, now: Moment) {
         self.tried = Some(Base { level: self.level, goodput });
+        if std::mem::take(&mut self.leaps) | std::mem::take(&mut self.looking) {
+            // As many as would have brought what was seen, had each brought as much as before: if they fill the line, so
+            // do these.
+            let enough = (base.level as f64 * goodput / base.goodput.max(1.0)).ceil() as usize;
+            return if (base.level + 1..self.level).contains(&enough) {
+                self.go_to(enough, Trial::Fill(base), now)
+            } else {
+                self.go_to(base.level, Trial::Base, now)
+            };
+        }
         self.step = (self.step + 1).min(STEPS.len());
         if STEPS[self.step..].iter().any(|step| (base.level as f64 * step) as usize > base.level) {
             // What it brings may have changed meanwhile, so it is measured anew.
             self.go_to(base.level, Trial::Base, now);
         } else {
-            self.level = base.level;
-            self.rest(now);
+            self.settle(base, now);
         }
+    }
+
+    /// The same rate as with more of them, and each brings as much as one of the base: the line is full.
+    fn judge_filling(&mut self, base: Base, goodput: f64, now: Moment) {
+        let as_before = self.tried.take().is_some_and(|tried| is_about(tried.goodput, goodput));
+        if as_before && self.steady && gain(base, self.level, goodput) >= CLEARLY {
+            // It stays to be shown that half of them would bring less.
+            self.held = Some(goodput);
+            return self.rest(now);
+        }
+        self.go_to(base.level, Trial::Base, now);
     }
 
     fn judge_fewer(&mut self, base: Base, goodput: f64, now: Moment) {
         let saved = (base.level - self.level.min(base.level)) as i32;
-        if goodput * COST.powi(saved) >= base.goodput {
+        let enough = match self.trial {
+            Trial::Half(_) => gain(Base { level: self.level, goodput }, base.level, base.goodput) < EARNED,
+            _ => goodput * COST.powi(saved) >= base.goodput,
+        };
+        if enough {
             // They were too many: perhaps fewer still are enough.
             self.hold = FIRST_HOLD;
             self.went_down = false;
@@ -435,15 +515,25 @@ impl Window {
     }
 }
 
-/// How long a measurement lasts.
-fn length(round_trip: Duration) -> Duration {
-    round_trip.mul_f64(ROUND_TRIPS).clamp(SHORTEST, LONGEST)
+/// How long a measurement lasts: some round trips, and a whole period where the server sends in bursts, for a part of
+/// one sees the burst or the pause.
+fn length(sample: &Sample) -> Duration {
+    at_least(SHORTEST, sample)
+}
+
+/// The same for one of the first looks.
+fn length_of_look(sample: &Sample) -> Duration {
+    at_least(if sample.round_trip < SHORT_WAY { SHORTEST } else { SHORTEST_LOOK }, sample)
+}
+
+fn at_least(shortest: Duration, sample: &Sample) -> Duration {
+    sample.round_trip.mul_f64(ROUND_TRIPS).clamp(shortest, LONGEST).max(sample.pacing.period())
 }
 
 /// How many windows a new connection takes until it is as fast as one of the base.
-fn windows_of_slow_start(base: Base, round_trip: Duration) -> u32 {
-    let start = slow_start(base.goodput / base.level as f64, round_trip);
-    let windows = (start.as_secs_f64() / length(round_trip).as_secs_f64()).ceil();
+fn windows_of_slow_start(base: Base, sample: &Sample) -> u32 {
+    let start = slow_start(base.goodput / base.level as f64, sample.round_trip);
+    let windows = (start.as_secs_f64() / length_of_look(sample).as_secs_f64()).ceil();
     (windows as u32).min(MOST_WINDOWS)
 }
 
@@ -451,8 +541,9 @@ fn is_about(one: f64, other: f64) -> bool {
     one <= other * STEADY && other <= one * STEADY
 }
 
-fn is_nearly_done(rest: u64, goodput: f64) -> bool {
-    rest as f64 <= goodput * NEARLY_DONE.as_secs_f64()
+fn is_nearly_done(sample: &Sample, goodput: f64) -> bool {
+    let time = NEARLY_DONE + sample.round_trip * NEARLY_DONE_ROUND_TRIPS;
+    sample.rest as f64 <= goodput * time.as_secs_f64()
 }
 
 /// The power of the growth in number that the growth in rate amounts to: 1 if each brings as much as before.

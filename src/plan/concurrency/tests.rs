@@ -2,6 +2,7 @@
 //! time that each flow takes to get up to speed.
 
 use super::*;
+use crate::plan::pulse::Pacing;
 use crate::plan::seed::mix;
 use proptest::prelude::*;
 
@@ -120,6 +121,7 @@ impl Run {
             round_trip: self.line.round_trip,
             rest: (self.length - self.total).max(0.0) as u64,
             held_back: false,
+            pacing: Pacing::default(),
         };
         self.concurrency.observe(&sample, self.now);
         self.levels.push(limit);
@@ -269,4 +271,61 @@ proptest! {
         prop_assert!(seconds <= 60.0 / 0.875 + climbing, "{seconds} s with up to {:?}", run.levels.iter().max());
         prop_assert!(run.levels.iter().all(|level| *level <= HIGHEST));
     }
+}
+
+#[test]
+fn perfect_scaling_is_followed_within_a_few_round_trips() {
+    for seed in 0..20 {
+        let mut run = Run::new(Line::new(25e6, 2e6, 40), 100e6, seed);
+        run.until(1.0);
+        assert!(run.line.goodput(run.level()) >= 0.9 * 25e6, "{} connections after 1 s", run.level());
+        let seconds = run.run_to_end();
+        assert!(seconds <= 1.2 * 100e6 / 25e6, "{seconds} s, seed {seed}");
+    }
+}
+
+#[test]
+fn a_file_of_some_megabytes_is_begun_with_as_many_as_pay_within_it() {
+    for seed in 0..20 {
+        let mut run = Run::new(Line::new(48e6, 10e6, 20), 16e6, seed);
+        let seconds = run.run_to_end();
+        assert!(seconds <= 0.56, "{seconds} s, seed {seed}");
+    }
+}
+
+#[test]
+fn what_was_begun_with_must_earn_its_keep_against_half_of_it() {
+    for seed in 0..20 {
+        let mut run = Run::new(Line { noise: 0.02, ..Line::new(12e6, 12e6, 20) }, 200e6, seed);
+        run.until(4.0);
+        assert!(run.level() <= 2, "{} connections on a line that one fills, seed {seed}", run.level());
+    }
+}
+
+#[test]
+fn a_server_that_sends_in_bursts_is_asked_on_many_connections_at_once() {
+    let mut pacing = Pacing::default();
+    let mut pulse = crate::plan::pulse::Pulse::default();
+    pulse.saw(1 << 20, TICK, Moment::ZERO);
+    pacing.observe([pulse, pulse].iter(), TICK, TICK * 2);
+    let mut climb = Climb::new(2, false, Moment::ZERO);
+    let mut sample = Sample {
+        total: 2 << 20,
+        delivering: 2,
+        allowed: usize::MAX,
+        round_trip: Duration::from_millis(1),
+        rest: 62 << 20,
+        held_back: false,
+        pacing,
+    };
+    for tick in 1..8 {
+        climb.observe(&sample, TICK * tick);
+        sample.delivering = climb.level();
+    }
+    assert_eq!(climb.level(), CEILING);
+    // A pause is no reason to hold fewer.
+    for tick in 8..40 {
+        climb.observe(&sample, TICK * tick);
+    }
+    assert_eq!((climb.level(), climb.has_shrunk()), (CEILING, false));
 }

@@ -205,6 +205,7 @@ impl Transfer {
                 last_bytes: now,
                 last_position: wanted.start(),
                 meter: Meter::new(RATE_WINDOW),
+                pulse: Pulse::default(),
                 shortened: None,
                 abandoned: false,
                 told: false,

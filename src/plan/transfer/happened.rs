@@ -249,7 +249,7 @@ impl Transfer {
     /// Up to where an attempt has written.
     pub(crate) fn handle_progress(&mut self, id: AttemptId, position: u64, now: Moment) {
         let held_back = self.is_held_by_reader(id, position);
-        let patience = self.patience();
+        let (patience, pause) = (self.patience(), self.pause());
         let Some(attempt) = self.attempts.get_mut(&id) else {
             return;
         };
@@ -259,6 +259,7 @@ impl Transfer {
         };
         attempt.meter.sample(now, position);
         let (before, started, source) = (attempt.position, attempt.started, attempt.ask.source);
+        attempt.pulse.saw(position.saturating_sub(before), pause, now);
         if position >= attempt.last_position + TRICKLE || held_back {
             (attempt.last_bytes, attempt.last_position) = (now, position);
             self.given_up = 0;
@@ -300,17 +301,27 @@ impl Transfer {
         let delivers = |attempt: &&Attempt| {
             attempt.is_active() && !attempt.stalled && attempt.position > attempt.ask.wanted.start()
         };
+        let held_back = held_back || self.is_at_the_edge();
+        if !held_back && !self.limited.lasts() {
+            let pulses =
+                self.attempts.values().filter(|attempt| attempt.is_active()).map(|attempt| &attempt.pulse);
+            self.pacing.observe(pulses, self.pause(), now);
+        }
         let length = self.length().unwrap_or(u64::MAX);
-        let at_edge = |(id, attempt): (&AttemptId, &Attempt)| self.is_held_by_reader(*id, attempt.position);
         let sample = Sample {
             total: self.fresh,
             delivering: self.attempts.values().filter(delivers).count(),
             allowed: usize::MAX,
             round_trip: self.round_trip.unwrap_or_default(),
             rest: length.saturating_sub(self.written.len()),
-            held_back: held_back || self.attempts.iter().any(at_edge),
+            held_back,
+            pacing: self.pacing,
         };
         self.concurrency.observe(&sample, now);
+    }
+
+    fn is_at_the_edge(&self) -> bool {
+        self.attempts.iter().any(|(id, attempt)| self.is_held_by_reader(*id, attempt.position))
     }
 
     /// Whether a limit that the user has set held somebody back, at this look.
@@ -347,7 +358,12 @@ impl Transfer {
 
     /// How long silence is normal: some servers take seconds over each answer.
     pub(super) fn patience(&self) -> Duration {
-        SILENT.max(self.latency() * 3)
+        SILENT.max(self.latency() * 3).max(self.pacing.period() * 2)
+    }
+
+    /// Silence that separates two bursts, where there are any.
+    fn pause(&self) -> Duration {
+        PAUSE.max(self.round_trip.unwrap_or_default() * PAUSED_ROUND_TRIPS)
     }
 
     pub(super) fn latency(&self) -> Duration {

@@ -26,7 +26,7 @@ impl Transfer {
             .iter()
             .filter(|(_, attempt)| attempt.ask.source == source && self.is_last_piece(attempt, now))
             .filter_map(|(id, attempt)| {
-                let prey = attempt.prey(now);
+                let prey = attempt.prey(self.pacing.period(), now);
                 segment::is_worth_hedging(&prey, warm, round_trip)
                     .then(|| (prey.alone(), *id, attempt.rest()))
             })

@@ -50,7 +50,7 @@ impl Transfer {
             .attempts
             .iter()
             .filter(|(_, attempt)| attempt.is_active())
-            .map(|(id, attempt)| (*id, attempt.pace(now), attempt.rest().len() as f64))
+            .map(|(id, attempt)| (*id, attempt.pace(self.pacing.period(), now), attempt.rest().len() as f64))
             .collect();
         let total: f64 = paces.iter().map(|(_, pace, _)| pace).sum();
         let left = missing / total.max(1.0);
@@ -81,7 +81,7 @@ impl Transfer {
             // What is small enough to be asked for twice keeps what is on its way, if there is anything on its way.
             .filter(|(_, attempt)| only_stalled || !self.is_last_piece(attempt, now))
             .filter_map(|(id, attempt)| {
-                let prey = attempt.prey(now);
+                let prey = attempt.prey(self.pacing.period(), now);
                 segment::cut(&prey, rate, set_up).map(|end| (prey.alone(), *id, end))
             })
             .max_by(|one, other| one.0.total_cmp(&other.0))

@@ -508,7 +508,9 @@ impl Simulation {
         let in_hand = coming.map_or(0, |body| in_hand.min(body.until.saturating_sub(connection.position)));
         let claimed = connection.position + in_hand;
         let end = connection.end.min(end.max(claimed));
-        self.log.returned += connection.end - end;
+        if connection.body.is_some() {
+            self.log.returned += connection.end - end;
+        }
         self.log.shortened += 1;
         connection.end = end;
         self.transfer.handle_shortened(id, end, self.now);
@@ -535,7 +537,8 @@ impl Simulation {
     fn end(&mut self, id: AttemptId, end: End) {
         let connection = self.connections.remove(&id).expect("it is under way");
         self.log.setbacks += usize::from(!matches!(end, End::Complete | End::Left));
-        if connection.beside.is_none() {
+        // One that was given up before its answer had been assigned nothing yet.
+        if connection.beside.is_none() && connection.body.is_some() {
             self.log.returned += connection.end.min(self.server.length).saturating_sub(connection.position);
         }
         self.transfer.handle_end(id, connection.position, end, self.now);

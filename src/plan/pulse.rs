@@ -1,0 +1,199 @@
+//! Pacing: a server that lets each connection have so much a second sends that as a burst, pauses, and sends the next one.
+//!
+//! nginx does so with `limit_rate`, and so do token buckets that are filled by the second. A pause of this kind is neither
+//! a stall nor a collapse, and says that the server holds each connection back.
+
+use super::Moment;
+use std::time::Duration;
+
+/// From the first byte of one burst to that of the next, until one has been seen.
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+/// No longer period is believed.
+const LONGEST: Duration = Duration::from_secs(5);
+/// Bursts of one size differ by no more than this part: a server that counts bytes counts those of the head, too.
+const ALIKE: u64 = 32;
+/// Periods of one length differ by no more than this part.
+const EVEN: u32 = 5;
+/// What is shorter is a window opening, and no burst.
+const SMALLEST: u64 = 32 << 10;
+
+/// Bursts and pauses of one connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pulse {
+    /// When the latest burst began, when its last bytes came, and how many they are.
+    burst: Option<(Moment, Moment, u64)>,
+    /// The bytes and the period of the burst before it.
+    before: Option<(u64, Duration)>,
+    /// Complete cycles in a row that were alike.
+    alike: u32,
+    /// Nothing has come for a pause.
+    pausing: bool,
+}
+
+impl Pulse {
+    /// So many bytes have come since the last look; silence from `pause` on separates two bursts.
+    pub(crate) fn saw(&mut self, bytes: u64, pause: Duration, now: Moment) {
+        self.pausing = bytes == 0 && self.paused(pause, now).is_some();
+        if bytes == 0 {
+            return;
+        }
+        self.burst = Some(match self.burst {
+            Some((began, last, sum)) if now.saturating_sub(last) < pause => (began, now, sum + bytes),
+            Some((began, _, sum)) => {
+                self.ended(sum, now.saturating_sub(began));
+                (now, now, bytes)
+            }
+            None => (now, now, bytes),
+        });
+    }
+
+    fn ended(&mut self, bytes: u64, period: Duration) {
+        let repeats = self.before.is_some_and(|(size, last)| {
+            are_alike(size, bytes) && last.abs_diff(period) <= last.max(period) / EVEN
+        });
+        self.alike = if repeats { self.alike + 1 } else { 0 };
+        self.before = Some((bytes, period));
+    }
+
+    /// The bytes of the burst after which nothing has come for `pause`, if it is large enough to be one.
+    pub(crate) fn paused(&self, pause: Duration, now: Moment) -> Option<u64> {
+        let (_, last, bytes) = self.burst?;
+        (bytes >= SMALLEST && now.saturating_sub(last) >= pause).then_some(bytes)
+    }
+
+    /// Whether bytes have come without a pause: neither has a cycle been completed, nor is one seen to end.
+    pub(crate) fn is_even(&self) -> bool {
+        self.before.is_none() && !self.pausing
+    }
+
+    /// How long a cycle takes, once two of them were alike.
+    pub(crate) fn period(&self) -> Option<Duration> {
+        let (bytes, period) = self.before?;
+        (self.alike > 0 && bytes >= SMALLEST && period <= LONGEST).then_some(period)
+    }
+}
+
+/// Pacing as all connections of a file show it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pacing {
+    found: Option<(u64, Duration)>,
+    /// Until then a next burst must come, or it was no pacing.
+    doubtful: Option<Moment>,
+    /// It was none.
+    refuted: bool,
+}
+
+impl Pacing {
+    /// Takes in how the connections in use stand: of each its pulse.
+    ///
+    /// Connections that began at different moments and paused after the same number of bytes were stopped by somebody who
+    /// counts; loss stops each of them somewhere else. One that repeats itself shows the same alone.
+    pub(crate) fn observe<'a>(
+        &mut self,
+        pulses: impl Iterator<Item = &'a Pulse> + Clone,
+        pause: Duration,
+        now: Moment,
+    ) {
+        let period = pulses.clone().filter_map(Pulse::period).min();
+        let paused = || pulses.clone().filter_map(|pulse| pulse.paused(pause, now));
+        let (Some(least), Some(most)) = (paused().min(), paused().max()) else {
+            return;
+        };
+        if let Some(period) = period {
+            (self.found, self.doubtful) = (Some((most, period)), None);
+            return;
+        }
+        if pulses.clone().any(|pulse| pulse.before.is_some()) {
+            self.doubtful = None;
+        }
+        if self.doubtful.is_some_and(|until| now >= until) {
+            *self = Self { found: None, doubtful: None, refuted: true };
+        }
+        let together = paused().count() >= 2 && paused().count() * 2 >= pulses.clone().count();
+        if self.found.is_none() && !self.refuted && together && are_alike(least, most) {
+            (self.found, self.doubtful) = (Some((most, SECOND)), Some(now + SECOND * 3 / 2));
+        }
+    }
+
+    /// Bytes of one burst, where the server paces.
+    pub(crate) fn burst(self) -> Option<u64> {
+        self.found.map(|(burst, _)| burst)
+    }
+
+    /// How long a cycle takes; zero where the server does not pace.
+    pub(crate) fn period(self) -> Duration {
+        self.found.map_or(Duration::ZERO, |(_, period)| period)
+    }
+}
+
+fn are_alike(one: u64, other: u64) -> bool {
+    one.abs_diff(other) <= one.max(other) / ALIKE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_millis(100);
+    const TICK: u64 = 20;
+
+    /// A pulse of so many ticks; `bytes` says what comes at a tick.
+    fn pulse(ticks: u64, bytes: impl Fn(u64) -> u64) -> (Pulse, Moment) {
+        let mut pulse = Pulse::default();
+        for tick in 0..ticks {
+            pulse.saw(bytes(tick), PAUSE, Duration::from_millis(tick * TICK));
+        }
+        (pulse, Duration::from_millis(ticks * TICK))
+    }
+
+    fn found(pulses: &[Pulse], now: Moment) -> Pacing {
+        let mut pacing = Pacing::default();
+        pacing.observe(pulses.iter(), PAUSE, now);
+        pacing
+    }
+
+    #[test]
+    fn two_connections_that_pause_after_the_same_bytes_are_paced_at_once() {
+        let (one, _) = pulse(10, |tick| if tick < 2 { 524_000 } else { 0 });
+        let (other, now) = pulse(10, |tick| if tick == 1 { 1_048_576 } else { 0 });
+        let pacing = found(&[one, other], now);
+        assert_eq!((pacing.burst(), pacing.period()), (Some(1_048_576), SECOND));
+        // One alone may have lost something.
+        assert_eq!(found(&[one], now), Pacing::default());
+    }
+
+    #[test]
+    fn a_pause_that_no_burst_follows_was_no_pacing() {
+        let (one, _) = pulse(10, |tick| if tick < 2 { 524_000 } else { 0 });
+        let mut pacing = Pacing::default();
+        for tick in 10..200 {
+            pacing.observe([one, one].iter(), PAUSE, Duration::from_millis(tick * TICK));
+            let late = tick * TICK >= 200 + 1500;
+            assert_eq!(pacing.burst().is_none(), late, "at {} ms", tick * TICK);
+        }
+    }
+
+    #[test]
+    fn connections_that_loss_stops_stop_at_different_bytes() {
+        let (one, _) = pulse(10, |tick| if tick < 3 { 400_000 } else { 0 });
+        let (other, now) = pulse(10, |tick| if tick < 2 { 500_000 } else { 0 });
+        assert_eq!(found(&[one, other], now), Pacing::default());
+    }
+
+    #[test]
+    fn a_pulse_that_repeats_itself_tells_its_period() {
+        let (paced, now) = pulse(140, |tick| if tick % 50 == 3 { 200_000 } else { 0 });
+        assert_eq!(paced.period(), Some(SECOND));
+        assert_eq!(found(&[paced], now).period(), SECOND);
+        let (steady, _) = pulse(140, |_| 4_000);
+        assert_eq!((steady.period(), steady.paused(PAUSE, now)), (None, None));
+        let (uneven, _) = pulse(140, |tick| if tick % 50 == 3 { 50_000 + 500 * tick } else { 0 });
+        assert_eq!(uneven.period(), None);
+    }
+
+    #[test]
+    fn a_few_packets_and_then_nothing_is_no_burst() {
+        let (little, now) = pulse(10, |tick| if tick == 0 { 14_600 } else { 0 });
+        assert_eq!(found(&[little, little], now), Pacing::default());
+    }
+}
