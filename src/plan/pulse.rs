@@ -90,7 +90,7 @@ impl Pacing {
     /// counts; loss stops each of them somewhere else. One that repeats itself shows the same alone.
     pub(crate) fn observe<'a>(
         &mut self,
-        pulses: impl Iterator<Item = &'a Pulse> + Clone,
+        pulses: &(impl Iterator<Item = &'a Pulse> + Clone),
         pause: Duration,
         now: Moment,
     ) {
@@ -148,7 +148,7 @@ mod tests {
 
     fn found(pulses: &[Pulse], now: Moment) -> Pacing {
         let mut pacing = Pacing::default();
-        pacing.observe(pulses.iter(), PAUSE, now);
+        pacing.observe(&pulses.iter(), PAUSE, now);
         pacing
     }
 
@@ -167,7 +167,7 @@ mod tests {
         let (one, _) = pulse(10, |tick| if tick < 2 { 524_000 } else { 0 });
         let mut pacing = Pacing::default();
         for tick in 10..200 {
-            pacing.observe([one, one].iter(), PAUSE, Duration::from_millis(tick * TICK));
+            pacing.observe(&[one, one].iter(), PAUSE, Duration::from_millis(tick * TICK));
             let late = tick * TICK >= 200 + 1500;
             assert_eq!(pacing.burst().is_none(), late, "at {} ms", tick * TICK);
         }

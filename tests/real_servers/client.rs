@@ -17,13 +17,19 @@ pub(crate) fn haul(url: &str, output: &Path) -> Command {
 
 /// haul over so many connections, with pieces small enough that the files of these tests keep them busy.
 pub(crate) fn haul_over(connections: u32, url: &str, output: &Path) -> Command {
+    let mut command = haul_as_it_is(url, output);
+    command.args(["-k", "1M", "-x"]).arg(connections.to_string());
+    command
+}
+
+/// haul as people start it.
+pub(crate) fn haul_as_it_is(url: &str, output: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_haul"));
     command
         .env_clear()
         .env("HOME", "/nonexistent")
         .env("LC_ALL", "C")
-        .args(["--no-config", "--progress", "none", "-k", "1M", "-x"])
-        .arg(connections.to_string())
+        .args(["--no-config", "--progress", "none"])
         .arg("-o")
         .arg(output)
         .arg(url)
@@ -46,13 +52,18 @@ impl Ended {
 
     /// A number of the one event of this name, from a run with `--json`.
     pub(crate) fn number(&self, event: &str, field: &str) -> u64 {
+        let found = self.field(event, field);
+        found.as_u64().unwrap_or_else(|| panic!("{event}: {field} is no number: {found}"))
+    }
+
+    /// A field of the one event of this name.
+    pub(crate) fn field(&self, event: &str, field: &str) -> Value {
         let events = self.stdout.lines().map(|line| event_of(line, &self.stdout));
         let found: Vec<_> = events.filter(|found| found["event"] == event).collect();
         let [one] = &found[..] else {
             panic!("not exactly one {event} event in: {}", self.stdout);
         };
-        let number = one[field].as_u64();
-        number.unwrap_or_else(|| panic!("{event} has no number {field}: {one}"))
+        one[field].clone()
     }
 }
 

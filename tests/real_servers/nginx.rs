@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::client::{haul, haul_over, run};
+use crate::client::{haul, haul_as_it_is, haul_over, run};
 use crate::interruption::kill_when_durable;
 use crate::payload::{SIZE, bytes, sha256};
 use crate::relay::Relay;
@@ -31,6 +31,25 @@ fn a_server_that_limits_each_connection_is_asked_over_several_at_once() {
     }
     let busy = carried.values().filter(|&&bytes| bytes >= 512 << 10).count();
     assert!(busy >= 3, "bytes by connection: {carried:?}");
+}
+
+#[test]
+fn a_server_that_sends_in_bursts_is_asked_over_several_connections_and_not_given_up() {
+    let payload = bytes(9, 4 * SMALL);
+    let site = Site::publishing(&payload);
+    let Some(server) = Server::start(Kind::Nginx, &site) else {
+        return;
+    };
+    let ended = run(haul_as_it_is(&server.url("/in-bursts/"), &site.target()).args([
+        "--json",
+        "--sha256",
+        &sha256(&payload),
+    ]));
+    ended.assert_code(0);
+    site.assert_saved(&payload);
+    let elapsed = ended.field("done", "elapsed").as_f64().expect("a time");
+    let of_one = payload.len() as f64 / f64::from(1 << 20);
+    assert!(elapsed < of_one / 4.0, "{elapsed} s, where one connection takes {of_one} s");
 }
 
 #[test]

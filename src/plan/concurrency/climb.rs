@@ -446,11 +446,12 @@ impl Climb {
             // As many as would have brought what was seen, had each brought as much as before: if they fill the line, so
             // do these.
             let enough = (base.level as f64 * goodput / base.goodput.max(1.0)).ceil() as usize;
-            return if (base.level + 1..self.level).contains(&enough) {
-                self.go_to(enough, Trial::Fill(base), now)
+            if (base.level + 1..self.level).contains(&enough) {
+                self.go_to(enough, Trial::Fill(base), now);
             } else {
-                self.go_to(base.level, Trial::Base, now)
-            };
+                self.go_to(base.level, Trial::Base, now);
+            }
+            return;
         }
         self.step = (self.step + 1).min(STEPS.len());
         if STEPS[self.step..].iter().any(|step| (base.level as f64 * step) as usize > base.level) {

@@ -307,7 +307,7 @@ fn a_server_that_sends_in_bursts_is_asked_on_many_connections_at_once() {
     let mut pacing = Pacing::default();
     let mut pulse = crate::plan::pulse::Pulse::default();
     pulse.saw(1 << 20, TICK, Moment::ZERO);
-    pacing.observe([pulse, pulse].iter(), TICK, TICK * 2);
+    pacing.observe(&[pulse, pulse].iter(), TICK, TICK * 2);
     let mut climb = Climb::new(2, false, Moment::ZERO);
     let mut sample = Sample {
         total: 2 << 20,

@@ -305,7 +305,7 @@ impl Transfer {
         if !held_back && !self.limited.lasts() {
             let pulses =
                 self.attempts.values().filter(|attempt| attempt.is_active()).map(|attempt| &attempt.pulse);
-            self.pacing.observe(pulses, self.pause(), now);
+            self.pacing.observe(&pulses, self.pause(), now);
         }
         let length = self.length().unwrap_or(u64::MAX);
         let sample = Sample {
