@@ -26,8 +26,9 @@ struct Known {
     connections: usize,
     /// How many of them it serves at once, as it has taught any of the files.
     refusals: Refusals,
-    /// Its files are small, and its answers agree: there is no need to ask it twice.
-    agrees: bool,
+    /// Its files are small, and its answers agree: there is no need to ask it twice. Whether they came as ranges, or as a
+    /// whole.
+    agrees: [bool; 2],
     /// When any file last received something.
     served_at: Option<Moment>,
 }
@@ -65,7 +66,13 @@ impl Hosts {
         let fresh = || {
             let budget = Budget::new(self.clock.now());
             let refusals = Refusals::new(usize::MAX);
-            Arc::new(Mutex::new(Known { budget, connections: 0, refusals, agrees: false, served_at: None }))
+            Arc::new(Mutex::new(Known {
+                budget,
+                connections: 0,
+                refusals,
+                agrees: [false; 2],
+                served_at: None,
+            }))
         };
         let known = known.entry(origin).or_insert_with(fresh).clone();
         Host { clock: self.clock, known, told: 0, connections: 0 }
@@ -96,12 +103,17 @@ impl Host {
     }
 
     /// A small file has come, and what was said of it agreed.
-    pub(crate) fn agreed(&self) {
-        self.lock().agrees = true;
+    pub(crate) fn agreed(&self, whole: bool) {
+        self.lock().agrees[usize::from(whole)] = true;
     }
 
     pub(crate) fn agrees(&self) -> bool {
-        self.lock().agrees
+        self.lock().agrees.contains(&true)
+    }
+
+    /// Whether it has shown so with whole answers: from one that serves ranges, a whole answer is odd.
+    pub(crate) fn agrees_with_whole_answers(&self) -> bool {
+        self.lock().agrees[1]
     }
 
     /// A file has come as a whole.

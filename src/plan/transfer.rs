@@ -314,6 +314,8 @@ struct Less {
     reached: bool,
     /// Refusals of a range since bytes last came, with nobody else being served.
     refusals: u32,
+    /// Before it fails, the rest was asked for in one answer.
+    last_resort: bool,
     /// No range is longer than this any more.
     longest: Option<u64>,
 }
@@ -366,6 +368,8 @@ pub(crate) struct Transfer {
     range_worked: bool,
     /// Ranges were refused or of no use, so that one answer serves everything.
     ranges_refused: bool,
+    /// Answers under different validators were joined, for the digest to prove.
+    mixed: bool,
     less: Less,
     inquiry: inquiring::Inquiry,
     restarted: bool,
@@ -440,6 +444,7 @@ impl Transfer {
             inquest: trying::Inquest::default(),
             range_worked: false,
             ranges_refused: false,
+            mixed: false,
             less: Less::default(),
             inquiry: inquiring::Inquiry::default(),
             restarted: false,

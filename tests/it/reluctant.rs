@@ -273,3 +273,50 @@ fn a_403_says_what_may_be_behind_it() {
     let outcome = Sandbox::new().haul().arg(server.url("/file.bin")).run();
     outcome.assert_failed(4).assert_says("User-Agent").assert_says("credentials");
 }
+
+#[test]
+fn a_version_that_is_replaced_in_mid_download_is_fetched_anew_where_the_digest_is_that_of_the_new_one() {
+    let new = Payload::mib(185, 12);
+    let changed = AtomicBool::new(false);
+    let server = Server::serve(PAYLOAD)
+        .rate(16 * MIB)
+        .handler(move |request, exchange| {
+            changed.fetch_or(request.start() > 3 * MIB, Ordering::SeqCst);
+            match changed.load(Ordering::SeqCst) {
+                true => exchange.serve_resource(&Resource::of(new).etag("\"v2\"")),
+                false => exchange.serve(),
+            }
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let outcome =
+        sandbox.haul().args(FOUR).args(["--sha256", &new.sha256_hex()]).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&new, "file.bin");
+}
+
+#[test]
+fn a_server_that_says_its_version_on_some_answers_only_is_not_joined_with_others() {
+    let server = Server::serve(PAYLOAD)
+        .rate(16 * MIB)
+        .handler(|request, exchange| match request.connection % 3 {
+            0 => exchange.serve_resource(&Resource::of(PAYLOAD).no_etag().ignoring_ranges()),
+            _ => exchange.serve(),
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().args(FOUR).arg(server.url("/file.bin")).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+#[test]
+fn ranges_that_a_server_is_always_too_busy_for_are_asked_for_in_one_answer_before_it_fails() {
+    for status in [429, 503] {
+        let server = Server::serve(PAYLOAD)
+            .behave(move |request, _| if request.start() > 0 { Reply::Status(status) } else { Reply::Normal })
+            .start();
+        let sandbox = Sandbox::new();
+        sandbox.haul().args(["--retry", "2"]).arg(server.url("/file.bin")).run().assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    }
+}

@@ -44,7 +44,7 @@ impl Driver {
             }
             Work::Small(work) => {
                 if self.transfer.answers_agree() {
-                    self.wants.host.agreed();
+                    self.wants.host.agreed(self.transfer.came_as_a_whole());
                 }
                 let turn = if self.wants.saver.is_crowded() { None } else { self.turn.take() };
                 let saving = self.wants.saver.save(self.small_file(&work)?);
@@ -153,6 +153,9 @@ impl Driver {
             }
         }
         if self.try_others(work, length, teller).await? {
+            return Ok(None);
+        }
+        if self.transfer.handle_mixture() {
             return Ok(None);
         }
         let actual = actual.iter().map(ToString::to_string).collect();

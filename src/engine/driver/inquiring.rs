@@ -28,7 +28,7 @@ impl Driver {
 
     /// Because the plan wants it. Where the end of the file is certain, a host whose answers agree is believed.
     pub(super) fn inquire(&mut self, proven: bool) {
-        if proven && self.wants.host.agrees() {
+        if proven && self.wants.host.agrees_with_whole_answers() {
             return self.transfer.handle_advice(None);
         }
         let address = self.shared.requesters[self.transfer.lead()].route.target();

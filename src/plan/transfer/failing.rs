@@ -52,7 +52,7 @@ impl Transfer {
                 let why = refused_for_good(refused.clone()).to_string();
                 self.ask_plainly(&why);
             }
-            refused @ (Refusal::Denied(403)
+            refused @ (Refusal::Denied(401 | 403)
             | Refusal::NotFound(_)
             | Refusal::Rejected(_)
             | Refusal::RangeRefused(_)
@@ -62,7 +62,7 @@ impl Transfer {
             {
                 self.ask_for_less(id, ask, refused, now);
             }
-            Refusal::Denied(status @ 403) | Refusal::NotFound(status)
+            Refusal::Denied(status @ (401 | 403)) | Refusal::NotFound(status)
                 if self.fresh > 0 && self.sources.is_alone() =>
             {
                 self.source_failed(ask.source, refuses_the_rest(status));
@@ -175,6 +175,7 @@ impl Transfer {
         let started = self.attempts.get(&id).map_or(now, |attempt| attempt.started);
         match self.retry.failed(setback, started, now) {
             Decision::Wait(wait) => self.told_again(cause, status, wait),
+            Decision::Exhausted if status.is_some() && self.tries_the_last(ranged, &cause) => {}
             Decision::Exhausted => self.source_failed(self.sources.lead(), failure),
             Decision::TooLong(asked) => {
                 let cause = waits_too_long(&cause, asked);

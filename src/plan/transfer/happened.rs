@@ -51,7 +51,11 @@ impl Transfer {
                 self.sources.is_of_another_kind(ask.source);
                 left
             }
-            Verdict::Partial { stated, representation } => self.partial(id, stated, representation, now),
+            Verdict::Partial { stated, representation } => {
+                let other = |known: &Representation| known.contradicted_by(&representation).is_some();
+                self.mixed |= self.begun && known.as_ref().is_some_and(other);
+                self.partial(id, stated, representation, now)
+            }
             Verdict::Whole { representation, same } => {
                 let ruling = self.whole(id, representation, same);
                 if ruling != Ruling::Leave {
@@ -174,7 +178,13 @@ impl Transfer {
 
     fn whole(&mut self, id: AttemptId, representation: Representation, same: bool) -> Ruling {
         if !same && !self.written.is_empty() {
-            self.changed("the server does not show that it still has the same version");
+            let what = "the server does not show that it still has the same version";
+            // One of several servers may leave out what the others say.
+            match representation.complete_length.is_some() && representation.complete_length == self.length()
+            {
+                true => self.other_version(what),
+                false => self.changed(what),
+            }
             return Ruling::Leave;
         }
         if !same && self.begun {

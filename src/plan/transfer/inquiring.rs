@@ -84,6 +84,11 @@ impl Transfer {
         self.inquiry.whole.is_none() || (said.is_some() && said == self.length())
     }
 
+    /// Whether the file came as one answer that is not to a range.
+    pub(crate) fn came_as_a_whole(&self) -> bool {
+        self.inquiry.whole.is_some()
+    }
+
     /// A whole answer begins.
     pub(super) fn whole_began(&mut self, shows_its_end: bool) {
         self.inquiry.whole = Some(shows_its_end);

@@ -5,6 +5,8 @@ use super::*;
 
 /// So many refusals of a range in a row lead to shorter ranges; after them the rest is asked for in one answer.
 const SHORTER: u32 = 2;
+/// So much may come once more to find out whether a busy server is busy for ranges only.
+const CHEAP: u64 = 64 << 20;
 /// No range is made shorter than this for the sake of a refusal.
 const SHORTEST: u64 = 256 << 10;
 
@@ -83,6 +85,31 @@ impl Transfer {
         self.abandon_all();
     }
 
+    /// The digest does not agree. Where answers of different versions were joined, a whole answer is asked for, once; false where
+    /// there is nothing else to try.
+    pub(crate) fn handle_mixture(&mut self) -> bool {
+        if !std::mem::take(&mut self.mixed) || !self.policy.may_restart || self.policy.window.is_some() {
+            return false;
+        }
+        let why = "what came under different versions has another digest";
+        self.finished = false;
+        self.stream(why);
+        self.discard = Some(why.to_owned());
+        true
+    }
+
+    /// Before the transfer fails because a range of it is refused time and again, the rest is asked for in one answer; but not where
+    /// much would come once more, since a server that is busy may be no more than that.
+    pub(super) fn tries_the_last(&mut self, ranged: bool, why: &str) -> bool {
+        let cheap = self.written.len() <= CHEAP;
+        let may = ranged && cheap && self.fresh > 0 && self.begun && self.sources.is_alone();
+        if !may || std::mem::replace(&mut self.less.last_resort, true) {
+            return false;
+        }
+        self.stream(why);
+        true
+    }
+
     /// The same length under another validator. The first time it is taken for a new version; after that for several servers
     /// behind one name, of which one whole answer is one version.
     pub(super) fn other_version(&mut self, what: &str) {
@@ -110,7 +137,7 @@ pub(super) fn refuses_the_rest(status: u16) -> Error {
     let kind = if matches!(status, 404 | 410) { Kind::NotFound } else { Kind::Auth };
     Error::new(kind, format!("the server has served a part of the file and refuses the rest ({status})"))
         .with_hint(
-            "the link may have expired, or be good for one request: get a fresh one (--refresh-cmd does that by itself); \
+            "the link or the login may have expired, or be good for one request: get a fresh one (--refresh-cmd does that by itself); \
              -x 1 asks for everything in one request",
         )
 }
