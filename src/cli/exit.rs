@@ -21,6 +21,14 @@ Exit codes:
   13  refused as unsafe
  130  interrupted (143: terminated, 129: hung up); what came is kept";
 
+/// The rows of the table: the code, and what it means.
+pub(super) fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
+    TABLE
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.trim_start().split_once("  ").or_else(|| line.trim_start().split_once(' ')))
+}
+
 /// The exit code of a failure.
 pub(super) const fn code(kind: Kind) -> u8 {
     match kind {
@@ -58,6 +66,16 @@ pub(super) fn combined(kinds: &[Kind]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_row_of_the_table_is_a_code_and_what_it_means() {
+        let rows: Vec<_> = rows().collect();
+        assert_eq!(rows.len(), TABLE.lines().count() - 1);
+        assert!(
+            rows.iter().all(|(code, meaning)| code.parse::<u8>().is_ok() && !meaning.is_empty()),
+            "{rows:?}"
+        );
+    }
 
     #[test]
     fn files_that_failed_differently_have_the_general_code() {

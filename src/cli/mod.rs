@@ -16,6 +16,7 @@ mod exit;
 mod failure;
 mod foreign;
 mod list;
+mod manual;
 mod names;
 mod output;
 mod render;
@@ -73,7 +74,7 @@ pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Resume { places, options }) => commands::resume::run(*options, &places, &hint),
         Some(Command::Rm { files }) => commands::rm::run(&files),
         Some(Command::Completions { shell }) => commands::generate::completions(shell),
-        Some(Command::Man) => commands::generate::man(),
+        Some(Command::Man { page, dir }) => commands::generate::man(page.as_deref(), dir.as_deref()),
     };
     outcome.unwrap_or_else(|error| fail(&error, telling.in_json(), &hint))
 }

@@ -3,9 +3,11 @@
 use super::raw::{Raw, ReadError};
 use crate::error::{Error, Kind};
 use crate::plan::is_whole_record;
-use crate::storage::{Identity, Target, owner};
+use crate::plan::representation::Validators;
+use crate::storage::{Identity, Target, is_worked_on, owner};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// The state of an unfinished download, as its manifest tells it.
 #[derive(Clone, Debug)]
@@ -32,6 +34,12 @@ pub struct Inspection {
     pub part_is_recorded: bool,
     /// Whether the complete file was refused because its digest was another one.
     pub rejected: bool,
+    /// Whether a process works on it now; `None` where no lock can tell.
+    pub running: Option<bool>,
+    /// When the manifest was written last.
+    pub modified: Option<SystemTime>,
+    /// The version of the resource that the bytes are of, as its server called it: an `ETag`, or a `Last-Modified`.
+    pub version: Option<String>,
 }
 
 /// Reads the manifest of the download to `path`; `path` may also name the part file or the manifest.
@@ -55,7 +63,15 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
         document: raw.file.document,
         part_is_recorded: !raw.shared && is_part(&target, raw.file.part),
         rejected: raw.rejected.is_some(),
+        running: is_worked_on(&target.part_path()),
+        modified: std::fs::symlink_metadata(&manifest).and_then(|manifest| manifest.modified()).ok(),
+        version: version(&raw.file.representation.validators),
     })
+}
+
+fn version(validators: &Validators) -> Option<String> {
+    let tag = validators.etag.as_ref().map(|tag| tag.as_str().to_owned());
+    tag.or_else(|| validators.last_modified.clone())
 }
 
 /// Whether the part file of `target` is this one. Not by the device: many file systems get another number each time they are

@@ -18,7 +18,9 @@ mod walk;
 pub(crate) use directory::{Directory, parent, remove_own, sync_directory};
 pub(crate) use lacks::Lacks;
 pub(crate) use memory::Memory;
-pub(crate) use part_file::{Allocation, Identity, Opened, PartFile, create, open, remove_unlocked};
+pub(crate) use part_file::{
+    Allocation, Identity, Opened, PartFile, create, is_worked_on, open, remove_unlocked,
+};
 pub(crate) use pipe::Pipe;
 pub(crate) use placing::{Placed, place};
 pub(crate) use publish::{Publication, publish};

@@ -118,6 +118,18 @@ fn busy(path: &Path) -> Error {
         .with_hint("wait for it to end, or choose another name with -o")
 }
 
+/// Whether a process works on this part file; `None` where there is none, or where locks say nothing. It is locked for the
+/// moment of the look, and shared, so that two looks do not see each other.
+pub(crate) fn is_worked_on(path: &Path) -> Option<bool> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map(File::from).ok()?;
+    match file.try_lock_shared() {
+        Ok(()) => Some(false),
+        Err(TryLockError::WouldBlock) => Some(true),
+        Err(TryLockError::Error(_)) => None,
+    }
+}
+
 fn is_without_locks(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::NOLCK)
 }

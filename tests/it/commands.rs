@@ -38,6 +38,33 @@ fn status_tells_how_far_a_download_is() {
 }
 
 #[test]
+fn status_tells_whether_it_runs_of_which_version_it_is_and_what_goes_on_with_it() {
+    let gate = Gate::after(4 * MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let digest = format!("sha256:{}", PAYLOAD.sha256_hex());
+    let begun = sandbox.haul().args(["--json", "--checksum", &digest]).arg(server.url("/file.bin")).spawn();
+    begun.wait_for_durable(2 * MIB);
+    let running = sandbox.haul().args(["status", "file.bin"]).run();
+    running.assert_ok().assert_says(", running, saved ").assert_says("another process is at it");
+    begun.kill();
+    let outcome = sandbox.haul().arg("status").run();
+    for said in [", not running, saved ", " ago", "\"v1\"", &digest] {
+        outcome.assert_says(said);
+    }
+    let object = sandbox.haul().args(["status", "--json"]).run().events().remove(0);
+    assert_eq!((object["running"].as_bool(), object["version"].as_str()), (Some(false), Some("\"v1\"")));
+    assert!(object["age"].as_f64().is_some_and(|age| age < 60.0), "{object}");
+    let command = object["command"].as_str().unwrap();
+    assert!(outcome.stdout_text().contains(&format!("  go on    {command}\n")), "{outcome}");
+    gate.open();
+    // It is for a shell; nothing in it has to be quoted here.
+    let words = command.split(' ').skip(1).map(str::to_owned);
+    sandbox.haul().args(words).run().assert_ok().assert_says("resuming");
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+}
+
+#[test]
 fn status_of_nothing_is_a_failure() {
     let sandbox = Sandbox::new();
     let outcome = sandbox.haul().args(["status", "nothing"]).run();
@@ -133,6 +160,23 @@ fn completions_and_a_manual_page_are_written_to_stdout() {
     outcome.assert_ok();
     assert!(outcome.stdout_text().contains(".TH haul"), "{outcome}");
     sandbox.assert_empty();
+    let outcome = sandbox.haul().args(["man", "status"]).run();
+    assert!(outcome.assert_ok().stdout_text().contains(".TH haul-status"), "{outcome}");
+    sandbox.haul().args(["man", "stratus"]).run().assert_failed(2).assert_says("status, verify");
+    sandbox.haul().args(["man", "--dir", "man1"]).run().assert_ok();
+    let written = crate::support::haul::names_in(&sandbox.path("man1"));
+    for name in [
+        "haul.1",
+        "haul-info.1",
+        "haul-status.1",
+        "haul-resume.1",
+        "haul-verify.1",
+        "haul-rm.1",
+        "haul-man.1",
+    ] {
+        assert!(written.iter().any(|written| written == name), "{name}: {written:?}");
+    }
+    sandbox.haul().arg("--help").run().assert_ok().assert_says("Examples:\n  haul https://");
 }
 
 #[test]
