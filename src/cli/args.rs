@@ -124,7 +124,7 @@ pub(super) struct Options {
     /// Download what a Metalink document lists, which is a file or a URL
     #[arg(long, value_name = "FILE|URL", help_heading = "Output")]
     pub(super) metalink: Option<String>,
-    /// Save to FILE; - writes to the standard output, in order
+    /// Save to FILE; - writes to the standard output, in order, and a device (/dev/null) is written to likewise
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) output: Option<PathBuf>,
     /// Save in DIR, which is created if it is missing

@@ -49,7 +49,8 @@ pub(crate) fn look(target: Target, order: &Order) -> Result<Standing, Error> {
     }
     if !present.is_regular() {
         let cause = format!("{} exists and is not a regular file", target.path().display());
-        return Err(Error::new(Kind::Unsafe, cause).with_hint("choose another name with -o"));
+        return Err(Error::new(Kind::Unsafe, cause)
+            .with_hint("choose another name with -o; -o - writes to the standard output"));
     }
     match order.if_exists {
         IfExists::Skip => Ok(Standing::Skipped { size: present.len(), target }),

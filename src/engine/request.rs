@@ -144,7 +144,7 @@ impl Request {
         &self.address
     }
 
-    /// Saves to this file.
+    /// Saves to this file. A character device, such as `/dev/null`, is written to in order, as a stream is.
     #[must_use]
     pub fn output(mut self, path: impl Into<PathBuf>) -> Self {
         self.output = Output::File(path.into());

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 pub(crate) mod crash;
+mod device;
 mod directory;
 mod lacks;
 mod memory;
@@ -15,6 +16,7 @@ mod target;
 mod unnamed;
 mod walk;
 
+pub(crate) use device::open_device;
 pub(crate) use directory::{Directory, parent, remove_own, sync_directory};
 pub(crate) use lacks::Lacks;
 pub(crate) use memory::Memory;

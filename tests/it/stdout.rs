@@ -119,3 +119,52 @@ fn events_and_payload_cannot_share_stdout() {
     outcome.assert_failed(2);
     assert_eq!(server.connections(), 0);
 }
+
+/// Whether a character device has this name, and no link or file.
+fn is_device(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::symlink_metadata(path).unwrap().file_type().is_char_device()
+}
+
+#[test]
+fn a_character_device_is_written_to_in_order_and_never_replaced() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let sha256 = PAYLOAD.sha256_hex();
+    let null = std::path::Path::new("/dev/null");
+    for flags in [
+        &[][..],
+        &["--sha256", &sha256],
+        &["--json", "-x", "4"],
+        &["--if-exists", "overwrite"],
+        &["--restart"],
+    ] {
+        let outcome = sandbox.haul().args(["-o", "/dev/null"]).args(flags).arg(server.url("/file.bin")).run();
+        outcome.assert_ok();
+    }
+    sandbox.haul().args(["-d", "/dev", "-o", "null"]).arg(server.url("/file.bin")).run().assert_ok();
+    let wrong = sandbox.haul().args(["-o", "/dev/null", "--sha256", &"0".repeat(64)]);
+    wrong.arg(server.url("/file.bin")).run().assert_failed(12);
+    let full = sandbox.haul().args(["-o", "/dev/full"]).arg(server.url("/file.bin")).run();
+    full.assert_failed(9).assert_says("no space");
+    assert!(is_device(null));
+    for suffix in [".part", ".haul", ".haul.tmp"] {
+        assert!(!std::path::Path::new(&format!("/dev/null{suffix}")).exists());
+    }
+    sandbox.assert_empty();
+}
+
+#[test]
+fn a_fifo_and_a_link_to_a_device_are_refused_without_waiting() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let made = std::process::Command::new("mkfifo").arg(sandbox.path("fifo")).status().unwrap();
+    assert!(made.success());
+    std::os::unix::fs::symlink("/dev/null", sandbox.path("link")).unwrap();
+    for name in ["fifo", "link"] {
+        let outcome = sandbox.haul().args(["-o", name]).arg(server.url("/file.bin")).run();
+        outcome.assert_failed(13).assert_says("-o -");
+    }
+    assert!(server.requests().is_empty(), "{}", server.describe());
+    assert_eq!(sandbox.entries(), ["fifo", "link"]);
+}

@@ -24,7 +24,7 @@ use crate::plan::packing::Packing;
 use crate::plan::representation::Representation;
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
-use crate::storage::{Placed, Target, place};
+use crate::storage::{Placed, Target, open_device, place};
 use crate::transport::Requester;
 use crate::verify::Digest;
 use std::collections::BTreeMap;
@@ -78,7 +78,12 @@ async fn take_turn(
     }
 }
 
-async fn prepare(client: &Client, request: Request, teller: &mut Teller) -> Result<Prepared, Error> {
+async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> Result<Prepared, Error> {
+    if let Output::File(path) = &request.output
+        && let Some(device) = open_device(&request.directory.join(path))?
+    {
+        request.output = Output::Stream(Box::new(device));
+    }
     let requesters = client.requesters(&request)?;
     let host = client.inner.hosts.of(request.address.origin());
     let policy = policy(client, &request);

@@ -1,0 +1,28 @@
+//! Devices that take bytes in order, such as `/dev/null`.
+
+use crate::error::Error;
+use rustix::fs::{Mode, OFlags};
+use std::fs::{self, File};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+
+/// Opens a character device to be written to; `None` for anything else. Links are followed below `/dev` only, where they are the
+/// system's.
+///
+/// # Errors
+/// `Disk`.
+pub(crate) fn open_device(path: &Path) -> Result<Option<File>, Error> {
+    let follow = path.starts_with("/dev");
+    let found = if follow { fs::metadata(path) } else { fs::symlink_metadata(path) };
+    if !found.is_ok_and(|found| found.file_type().is_char_device()) {
+        return Ok(None);
+    }
+    let failed = |error: std::io::Error| Error::disk("cannot open", path, &error);
+    let mut flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
+    flags.set(OFlags::NOFOLLOW, !follow);
+    let file = rustix::fs::open(path, flags, Mode::empty()).map(File::from);
+    let file = file.map_err(|error| failed(error.into()))?;
+    // What has the name now may be another thing than a moment ago.
+    let is_device = file.metadata().map_err(failed)?.file_type().is_char_device();
+    Ok(is_device.then_some(file))
+}
