@@ -170,10 +170,11 @@ pub(super) struct Options {
     /// If the file changed on the server: fail, and keep what is there, instead of starting over
     #[arg(long, help_heading = "Transfer")]
     pub(super) no_restart: bool,
-    /// Failures in a row, with less than 64 KiB of new bytes in between, before giving up [default: 8]
+    /// Failures in a row, with less than 64 KiB of new bytes in between, before giving up [default: 8, and five minutes once
+    /// bytes have come]
     #[arg(long, value_name = "N", env = "HAUL_RETRY", help_heading = "Transfer")]
     pub(super) retry: Option<u32>,
-    /// How long failures in a row are put up with, such as 90s or 10m
+    /// How long failures in a row are put up with, such as 90s or 10m; no longer pause is made for a server that asks for one
     #[arg(long, value_name = "TIME", value_parser = parse_duration, env = "HAUL_RETRY_MAX_TIME", help_heading = "Transfer")]
     pub(super) retry_max_time: Option<Duration>,
     /// For connecting [default: 10s]

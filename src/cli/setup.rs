@@ -76,7 +76,10 @@ impl Setup {
         settings.jobs = options.jobs.map_or(settings.jobs, |jobs| Jobs::AtMost(usize::from(jobs)));
         settings.limit_rate = options.limit_rate.and_then(NonZeroU64::new);
         settings.max_size = options.max_size.filter(|size| *size > 0);
-        settings.retries = options.retry.unwrap_or(settings.retries);
+        if let Some(retries) = options.retry {
+            // A number is a number: nothing goes on beyond it.
+            (settings.retries, settings.patience) = (retries, std::time::Duration::ZERO);
+        }
         settings.retry_max_time = options.retry_max_time;
         settings.connect_timeout = options.connect_timeout.unwrap_or(settings.connect_timeout);
         settings.first_byte_timeout = options.first_byte_timeout.unwrap_or(settings.first_byte_timeout);

@@ -64,7 +64,9 @@ impl Client {
             },
             first_byte_timeout: settings.first_byte_timeout,
             max_redirects: settings.max_redirects,
-            retry_after_cap: settings.retry_after_cap,
+            longest_pause: settings
+                .retry_max_time
+                .map_or(settings.retry_after_cap, |limit| limit.min(settings.retry_after_cap)),
             allow_downgrade: settings.allow_downgrade,
             ca_file: settings.ca_file.clone(),
             insecure: settings.insecure,
@@ -142,11 +144,13 @@ impl Client {
         // Only the URL itself has somebody who renews it.
         let renewals = std::iter::once(request.renewal.clone()).chain(std::iter::repeat(None));
         let sources = request.sources().zip(secrets).zip(renewals);
+        let paused = Arc::new(watch::channel(None).0);
         let requester = |((address, secrets), renewal): ((&Address, _), _)| Requester {
             exchange: self.inner.exchange.clone(),
             route: Arc::new(Route::new(address.clone(), renewal)),
             secrets,
             reached: Arc::new(watch::channel(None).0),
+            paused: paused.clone(),
         };
         Ok(sources.map(requester).collect())
     }

@@ -23,6 +23,7 @@ use crate::plan::representation::Representation;
 use crate::plan::transfer::{Announcement, Ask, AttemptId, Command, End, Transfer};
 use crate::plan::{Address, Moment};
 use crate::storage::{Allocation, Target};
+use crate::transport::Pause;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -93,6 +94,8 @@ struct Driver {
     /// The HEAD that is under way.
     inquiry: JoinSet<Option<Advice>>,
     reached: watch::Receiver<Option<Address>>,
+    /// Pauses that redirects ask for.
+    paused: watch::Receiver<Option<Pause>>,
     work: Work,
     /// The locked part file, while the server has not said what goes into it.
     vacant: Option<Workplace>,
@@ -166,6 +169,7 @@ impl Driver {
                 Some(_) = self.spares.join_next() => {}
                 Some(said) = self.inquiry.join_next() => self.advised(said, teller),
                 Ok(()) = self.reached.changed() => self.prepare_more(teller.clock.now()),
+                Ok(()) = self.paused.changed() => self.tell_pause(teller),
                 saved = self.work.saved() => {
                     if let Err(error) = saved {
                         self.transfer.fail(error);
@@ -235,6 +239,13 @@ impl Driver {
             }
         }
         Ok(None)
+    }
+
+    fn tell_pause(&mut self, teller: &mut Teller) {
+        if let Some(Pause { status, wait }) = *self.paused.borrow_and_update() {
+            let cause = format!("a redirect asks to wait first ({status})");
+            teller.tell(Event::Retry { cause, status: Some(status), wait, attempt: 1 });
+        }
     }
 
     /// The failure, with what may be done about a server that cannot be reached.
@@ -449,7 +460,8 @@ impl Driver {
 fn announce(teller: &mut Teller, announcement: Announcement, sources: &[String]) {
     match announcement {
         Announcement::Retry { cause, status, wait, attempt } => {
-            teller.tell(Event::Retry { cause, status, wait, attempt });
+            // A refusal that is no failure of the file, such as one connection too many, is a first try.
+            teller.tell(Event::Retry { cause, status, wait, attempt: attempt.max(1) });
         }
         Announcement::SingleStream { why } => {
             teller.notice(Notice::SingleConnection, format!("one connection: {why}"));

@@ -66,8 +66,11 @@ pub struct ClientSettings {
     pub max_redirects: usize,
     /// Rounds of failure in a row without new bytes before giving up. Default 8.
     pub retries: u32,
-    /// How long failures in a row are put up with; `None` for no limit in time.
+    /// How long failures in a row are put up with, the waits that a server asks for included; `None` for no limit in time.
     pub retry_max_time: Option<Duration>,
+    /// Once bytes have come, a line that is down and a server that is busy are put up with for this long, however many rounds
+    /// of failure that is. Default 300 s.
+    pub patience: Duration,
     /// The longest `Retry-After` that is waited for. Default 300 s.
     pub retry_after_cap: Duration,
     /// Follow redirects from https to http. Credentials never follow.
@@ -112,6 +115,7 @@ impl Default for ClientSettings {
             max_redirects: 10,
             retries: 8,
             retry_max_time: None,
+            patience: Duration::from_secs(300),
             retry_after_cap: Duration::from_secs(300),
             allow_downgrade: false,
             ca_file: None,

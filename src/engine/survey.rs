@@ -117,7 +117,9 @@ async fn whole(requester: &Requester) -> Result<Survey, Error> {
 
 async fn ask(requester: &Requester, range: Option<&str>) -> Result<(Reply, Answer), Error> {
     let reply = requester.get(range, None).await.map_err(|trouble| match trouble {
-        Trouble::Broken(cause) | Trouble::Silent(cause) => Error::new(Kind::Network, cause),
+        Trouble::Broken(cause) | Trouble::Silent(cause) | Trouble::Nameless(cause) => {
+            Error::new(Kind::Network, cause)
+        }
         Trouble::Nonsense(cause) => Error::new(Kind::Http, cause),
         Trouble::Fatal(error) => error,
     })?;

@@ -82,6 +82,7 @@ pub(crate) async fn attempt(
 fn ended_by(trouble: Trouble) -> End {
     match trouble {
         Trouble::Broken(cause) | Trouble::Silent(cause) => End::Broken(cause),
+        Trouble::Nameless(cause) => End::Nameless(cause),
         Trouble::Nonsense(cause) => End::Nonsense(cause),
         Trouble::Fatal(error) => End::Fatal(error),
     }

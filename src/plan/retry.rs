@@ -10,13 +10,28 @@ pub(crate) struct RetryPolicy {
     pub(crate) attempts: u32,
     /// For how long failures in a row are tolerated; `None` for no such limit.
     pub(crate) max_time: Option<Duration>,
+    /// For how long a connection that breaks, or a server that is busy, is tolerated once bytes have come, however many
+    /// rounds that takes: a line that is down for minutes comes back, and half of a file is worth waiting for.
+    pub(crate) patience: Duration,
     /// The longest Retry-After that is waited for.
     pub(crate) retry_after_cap: Duration,
 }
 
+impl RetryPolicy {
+    /// The longest pause that a server may ask for.
+    pub(crate) fn longest_pause(&self) -> Duration {
+        self.max_time.map_or(self.retry_after_cap, |limit| limit.min(self.retry_after_cap))
+    }
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 8, max_time: None, retry_after_cap: Duration::from_secs(300) }
+        Self {
+            attempts: 8,
+            max_time: None,
+            patience: Duration::ZERO,
+            retry_after_cap: Duration::from_secs(300),
+        }
     }
 }
 
@@ -25,6 +40,8 @@ impl Default for RetryPolicy {
 pub(crate) enum Setback {
     /// The connection could not be made, broke, or fell silent.
     Broken,
+    /// The resolver says that there is no such name.
+    Nameless,
     /// The server asked for less, perhaps saying for how long.
     Busy { retry_after: Option<Duration> },
     /// The answer was unusable.
@@ -46,6 +63,8 @@ pub(crate) enum Decision {
 const PROGRESS: u64 = 64 * 1024;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A name that does not exist now will hardly do so in a minute; the resolver may have been wrong once or twice.
+const NAMELESS_ROUNDS: u32 = 2;
 /// No answer of a busy server, whatever it says, is repeated sooner.
 const SHORTEST_BUSY_WAIT: Duration = Duration::from_millis(100);
 
@@ -59,6 +78,8 @@ pub(crate) struct Retry {
     last_round: Option<Moment>,
     not_before: Moment,
     new_bytes: u64,
+    /// Bytes have come that count.
+    served: bool,
     seed: u64,
 }
 
@@ -71,6 +92,7 @@ impl Retry {
             last_round: None,
             not_before: Moment::ZERO,
             new_bytes: 0,
+            served: false,
             seed,
         }
     }
@@ -90,6 +112,7 @@ impl Retry {
         self.new_bytes = self.new_bytes.saturating_add(bytes);
         if self.new_bytes >= PROGRESS {
             self.new_bytes = 0;
+            self.served = true;
             self.rounds = 0;
             self.first_failure = None;
         }
@@ -98,16 +121,18 @@ impl Retry {
     /// The server asks for a pause although it serves others: nothing failed, but nothing new is asked for
     /// so long. A pause beyond the cap is for the one that was refused only.
     pub(crate) fn pause(&mut self, asked: Duration, now: Moment) {
-        if asked <= self.policy.retry_after_cap {
+        if asked <= self.policy.longest_pause() {
             self.not_before = self.not_before.max(now + asked);
         }
     }
 
     /// An attempt that began at `started` failed at `now`.
     pub(crate) fn failed(&mut self, setback: Setback, started: Moment, now: Moment) -> Decision {
-        if let Setback::Busy { retry_after: Some(asked) } = setback
-            && asked > self.policy.retry_after_cap
-        {
+        let asked = match setback {
+            Setback::Busy { retry_after } => retry_after,
+            _ => None,
+        };
+        if let Some(asked) = asked.filter(|asked| *asked > self.policy.retry_after_cap) {
             return Decision::TooLong(asked);
         }
         let same_round = self.last_round.is_some_and(|round| started < round);
@@ -115,14 +140,30 @@ impl Retry {
             self.rounds += 1;
             self.last_round = Some(now);
         }
-        let first = *self.first_failure.get_or_insert(now);
-        let overdue = self.policy.max_time.is_some_and(|limit| now.saturating_sub(first) > limit);
-        if self.rounds > self.policy.attempts || overdue {
+        let failing = now.saturating_sub(*self.first_failure.get_or_insert(now));
+        let left = self.policy.max_time.map_or(Duration::MAX, |limit| limit.saturating_sub(failing));
+        if left.is_zero() || (self.rounds > self.tolerated(setback) && !self.is_patient(setback, failing)) {
             return Decision::Exhausted;
         }
-        let wait = self.wait(setback);
+        if let Some(asked) = asked.filter(|asked| *asked > left) {
+            return Decision::TooLong(asked);
+        }
+        let wait = self.wait(setback).min(left);
         self.not_before = self.not_before.max(now + wait);
         Decision::Wait(self.not_before.saturating_sub(now))
+    }
+
+    /// How many rounds are tolerated, however fast they follow each other.
+    fn tolerated(&self, setback: Setback) -> u32 {
+        match setback {
+            Setback::Nameless if !self.served => self.policy.attempts.min(NAMELESS_ROUNDS),
+            _ => self.policy.attempts,
+        }
+    }
+
+    /// Whether more rounds than that are tolerated, after failing for so long.
+    fn is_patient(&self, setback: Setback, failing: Duration) -> bool {
+        self.served && setback != Setback::Unusable && failing < self.policy.patience
     }
 
     fn wait(&mut self, setback: Setback) -> Duration {
@@ -202,11 +243,72 @@ mod tests {
         assert_eq!(retry(8).failed(busy(301), at(1), at(1)), Decision::TooLong(Duration::from_secs(301)));
     }
 
+    fn limited(seconds: u64) -> Retry {
+        let policy = RetryPolicy { max_time: Some(Duration::from_secs(seconds)), ..RetryPolicy::default() };
+        Retry::new(policy, 7)
+    }
+
     #[test]
     fn the_time_limit_counts_from_the_first_failure_in_a_row() {
-        let policy = RetryPolicy { max_time: Some(Duration::from_secs(5)), ..RetryPolicy::default() };
-        let mut retry = Retry::new(policy, 7);
+        let mut retry = limited(5);
         assert!(matches!(retry.failed(BUSY, at(1), at(2)), Decision::Wait(_)));
         assert_eq!(retry.failed(BUSY, at(3), at(8)), Decision::Exhausted);
+    }
+
+    #[test]
+    fn the_time_limit_bounds_what_a_server_asks_for_and_what_is_waited() {
+        let busy = |seconds| Setback::Busy { retry_after: Some(Duration::from_secs(seconds)) };
+        assert_eq!(limited(5).failed(busy(5), at(1), at(2)), Decision::Wait(Duration::from_secs(5)));
+        assert_eq!(limited(5).failed(busy(6), at(1), at(2)), Decision::TooLong(Duration::from_secs(6)));
+        let mut retry = limited(5);
+        assert_eq!(retry.failed(busy(3), at(1), at(2)), Decision::Wait(Duration::from_secs(3)));
+        assert_eq!(retry.failed(busy(3), at(5), at(6)), Decision::TooLong(Duration::from_secs(3)));
+        let mut retry = limited(20);
+        for now in 2..22 {
+            match retry.failed(BUSY, at(now), at(now)) {
+                Decision::Wait(wait) => assert!(at(now) + wait <= at(22), "{now}: {wait:?}"),
+                other => assert_eq!((other, now >= 10), (Decision::Exhausted, true)),
+            }
+        }
+        let mut retry = limited(5);
+        retry.pause(Duration::from_secs(6), at(1));
+        assert_eq!(retry.not_before(), Moment::ZERO);
+    }
+
+    /// For how long failures follow each other before it gives up, each found at once.
+    fn endured(retry: &mut Retry, setback: Setback) -> Duration {
+        let (begin, mut now) = (at(1000), at(1000));
+        while let Decision::Wait(wait) = retry.failed(setback, now, now) {
+            now += wait.max(Duration::from_millis(10));
+        }
+        now - begin
+    }
+
+    #[test]
+    fn once_bytes_have_come_patience_is_counted_in_minutes() {
+        let policy = RetryPolicy { patience: Duration::from_secs(300), ..RetryPolicy::default() };
+        for setback in [Setback::Broken, Setback::Nameless, BUSY] {
+            let mut retry = Retry::new(policy.clone(), 7);
+            assert!(endured(&mut retry, setback) < Duration::from_secs(100), "{setback:?}");
+            let mut retry = Retry::new(policy.clone(), 7);
+            retry.progressed(PROGRESS);
+            let endured = endured(&mut retry, setback);
+            assert!((300..340).contains(&endured.as_secs()), "{setback:?}: {endured:?}");
+        }
+        let mut retry = Retry::new(policy.clone(), 7);
+        retry.progressed(PROGRESS);
+        assert!(endured(&mut retry, Setback::Unusable) < Duration::from_secs(100));
+        let limited = RetryPolicy { max_time: Some(Duration::from_secs(20)), ..policy };
+        let mut retry = Retry::new(limited, 7);
+        retry.progressed(PROGRESS);
+        assert!(endured(&mut retry, Setback::Broken) <= Duration::from_secs(21));
+    }
+
+    #[test]
+    fn a_name_that_does_not_exist_fails_sooner_than_a_server_that_is_down() {
+        let nameless = endured(&mut retry(8), Setback::Nameless);
+        let down = endured(&mut retry(8), Setback::Broken);
+        assert!(nameless < Duration::from_secs(5) && down > Duration::from_secs(30), "{nameless:?} {down:?}");
+        assert_eq!(retry(0).failed(Setback::Nameless, at(1), at(1)), Decision::Exhausted);
     }
 }

@@ -192,6 +192,8 @@ pub(crate) enum End {
     Left,
     /// The connection could not be made, or broke; in words.
     Broken(String),
+    /// The resolver says that there is no such name; in words.
+    Nameless(String),
     /// What came is not HTTP, in words.
     Nonsense(String),
     /// Nothing that trying again would mend.

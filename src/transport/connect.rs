@@ -122,7 +122,18 @@ async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 fn unresolved(host: &str, error: &io::Error) -> Trouble {
     let text = error.to_string();
     let why = text.rsplit(": ").next().unwrap_or(&text).to_lowercase();
-    Trouble::Broken(format!("cannot find the address of {host}: {why}"))
+    let cause = format!("cannot find the address of {host}: {why}");
+    // The standard library keeps the code to itself: EAI_NONAME and EAI_NODATA, as glibc and musl put them.
+    let is_certain = [
+        "name or service not known",
+        "no address associated with",
+        "name does not resolve",
+        "name has no usable address",
+    ];
+    match is_certain.iter().any(|words| why.contains(words)) {
+        true => Trouble::Nameless(cause),
+        false => Trouble::Broken(cause),
+    }
 }
 
 /// The resolver's order, with the families taking turns, so that one broken family costs one delay.

@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -67,6 +68,15 @@ pub(crate) struct Requester {
     pub(crate) secrets: Arc<Secrets>,
     /// Told of each server that a new connection has reached, before anything is said on it.
     pub(crate) reached: Arc<watch::Sender<Option<Address>>>,
+    /// Told of each pause that a redirect asks for, as it begins.
+    pub(crate) paused: Arc<watch::Sender<Option<Pause>>>,
+}
+
+/// A pause before a redirect is followed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pause {
+    pub(crate) status: u16,
+    pub(crate) wait: Duration,
 }
 
 /// An answer whose body has not been touched.
@@ -449,7 +459,9 @@ impl Requester {
                     let answered = self.follow(address.clone(), wish).await;
                     let expired = match &answered {
                         Ok(reply) => is_expired(reply),
-                        Err(trouble) => matches!(trouble, Trouble::Broken(_) | Trouble::Silent(_)),
+                        Err(trouble) => {
+                            matches!(trouble, Trouble::Broken(_) | Trouble::Silent(_) | Trouble::Nameless(_))
+                        }
                     };
                     if redirected && expired {
                         // One finds the way anew for all; a target that is merely out of reach now is asked
@@ -510,28 +522,36 @@ impl Requester {
             if seen.contains(&next) {
                 return Err(refused_redirect(Kind::Http, "the redirects lead round in a circle"));
             }
-            self.pause(&reply.headers).await?;
+            self.pause(wish.method, &reply).await?;
             address = next.0.clone();
             seen.push(next);
         }
     }
 
-    /// A redirect may ask for a pause before it is followed (RFC 9110 §10.2.3).
-    async fn pause(&self, headers: &HeaderMap) -> Result<(), Trouble> {
+    /// A redirect may ask for a pause before it is followed (RFC 9110 §10.2.3). All of a file's together are bounded.
+    async fn pause(&self, method: &Method, reply: &Reply) -> Result<(), Trouble> {
+        let headers = &reply.headers;
         let asked = headers.contains_key(header::RETRY_AFTER);
         let asked = asked.then(|| asked_to_wait(headers, date::now())).flatten();
-        match asked {
-            None => Ok(()),
-            Some(wait) if wait > self.exchange.settings.retry_after_cap => {
-                let why =
-                    format!("a redirect that asks to wait {} s, longer than haul waits", wait.as_secs());
-                Err(refused_redirect(Kind::Http, &why))
-            }
-            Some(wait) => {
-                tokio::time::sleep(wait).await;
-                Ok(())
-            }
+        let Some(wait) = asked.filter(|wait| !wait.is_zero()) else {
+            return Ok(());
+        };
+        if *method == Method::HEAD {
+            // Advice is not worth a pause, and whoever asks in earnest makes it.
+            return Err(Trouble::Silent("a redirect asks to wait".to_owned()));
         }
+        let most = self.exchange.settings.longest_pause;
+        if !self.route.may_pause(wait, most) {
+            let why = format!(
+                "a redirect asks to wait {} s, and haul waits {} s in all for redirects",
+                wait.as_secs(),
+                most.as_secs()
+            );
+            return Err(refused_redirect(Kind::Http, &why));
+        }
+        self.paused.send_replace(Some(Pause { status: reply.status.as_u16(), wait }));
+        tokio::time::sleep(wait).await;
+        Ok(())
     }
 
     fn location(&self, from: &Address, headers: &HeaderMap) -> Result<Address, Trouble> {

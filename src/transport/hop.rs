@@ -123,6 +123,7 @@ impl Hop {
     pub(super) async fn connect(&self, dialer: &Dialing<'_>) -> Result<tokio::net::TcpStream, Trouble> {
         dialer.connect(&self.host, self.port).await.map_err(|trouble| match trouble {
             Trouble::Broken(cause) => Trouble::Broken(format!("the proxy: {cause}")),
+            Trouble::Nameless(cause) => Trouble::Nameless(format!("the proxy: {cause}")),
             other => other,
         })
     }

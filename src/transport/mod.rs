@@ -26,7 +26,7 @@ mod tunnel;
 pub use address_family::AddressFamily;
 pub(crate) use clearance::{Credentials, Secrets};
 pub(crate) use connect::Dialer;
-pub(crate) use exchange::{Body, Exchange, Reply, Requester};
+pub(crate) use exchange::{Body, Exchange, Pause, Reply, Requester};
 pub use interface::Interface;
 pub use proxy::Proxy;
 pub use resolve::Resolve;
@@ -44,8 +44,8 @@ pub(crate) struct Settings {
     pub(crate) dialer: Dialer,
     pub(crate) first_byte_timeout: Duration,
     pub(crate) max_redirects: usize,
-    /// The longest `Retry-After` of a redirect that is waited for.
-    pub(crate) retry_after_cap: Duration,
+    /// How long redirects may make one file wait by `Retry-After`, all of them together.
+    pub(crate) longest_pause: Duration,
     pub(crate) allow_downgrade: bool,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) insecure: bool,

@@ -35,6 +35,8 @@ pub(crate) struct Route {
     renewing: AsyncMutex<()>,
     /// What the redirects on the way have set.
     jar: Mutex<Jar>,
+    /// How long redirects have made it wait.
+    paused: Mutex<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +66,19 @@ impl Route {
             renewal,
             renewing: AsyncMutex::new(()),
             jar: Mutex::default(),
+            paused: Mutex::default(),
         }
+    }
+
+    /// Whether a redirect may make it wait, where all of them together may do so for `most`. If so, that counts.
+    pub(super) fn may_pause(&self, wait: Duration, most: Duration) -> bool {
+        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = paused.saturating_add(wait);
+        let may = sum <= most;
+        if may {
+            *paused = sum;
+        }
+        may
     }
 
     pub(super) fn jar(&self) -> std::sync::MutexGuard<'_, Jar> {

@@ -10,6 +10,8 @@ use std::{fmt, io};
 pub(crate) enum Trouble {
     /// The network: trying again may help.
     Broken(String),
+    /// The resolver says that there is no such name: trying again helps where it is the resolver that was wrong.
+    Nameless(String),
     /// Nothing came in time: trying again may help, but not for the same patience at once.
     Silent(String),
     /// What came is not HTTP, or its framing makes no sense.

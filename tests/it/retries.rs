@@ -103,3 +103,82 @@ fn ranges_are_joined_by_a_last_modified_without_a_date() {
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
     assert!(server.gets().iter().filter(|get| get.start() > 0).count() >= 2, "{}", server.describe());
 }
+
+/// A redirect that asks to wait first.
+fn waiting_redirect(location: &str, retry_after: &str) -> Reply {
+    let mut answer = Answer::new(302);
+    answer.set("Location", location).set("Retry-After", retry_after).set("Content-Length", "0");
+    Reply::Answer(answer)
+}
+
+#[test]
+fn a_pause_that_a_redirect_asks_for_is_made_and_said() {
+    let server = Server::serve(SMALL)
+        .behave(|request, _| match request.path() {
+            "/file.bin" => waiting_redirect("/real", "1"),
+            _ => Reply::Normal,
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(["--json", "-o", "file.bin"]).arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&SMALL, "file.bin");
+    let told = outcome.event("retry");
+    assert_eq!(
+        (told["status"].as_u64(), told["wait"].as_f64(), told["attempt"].as_u64()),
+        (Some(302), Some(1.0), Some(1))
+    );
+    assert!(told["cause"].as_str().unwrap().contains("redirect"), "{told}");
+}
+
+#[test]
+fn the_pauses_of_redirects_are_bounded_in_sum_and_by_the_limit_on_trying_again() {
+    for (each, flags) in
+        [("1", &["--retry-max-time", "2s"][..]), ("150", &["--retry-max-time", "100s"]), ("301", &[])]
+    {
+        let server = Server::serve(SMALL)
+            .behave(move |request, _| waiting_redirect(&format!("{}x", request.target), each))
+            .start();
+        let outcome = Sandbox::new().haul().args(flags).arg(server.url("/file.bin")).run();
+        outcome.assert_failed(5).assert_says("a redirect asks to wait");
+        assert!(outcome.elapsed < Duration::from_secs(5), "{outcome}");
+        assert!(server.gets().len() <= 3, "{}", server.describe());
+    }
+}
+
+#[test]
+fn the_limit_on_trying_again_bounds_the_waits_that_a_server_asks_for() {
+    for status in [429, 503, 403] {
+        let server = Server::serve(SMALL)
+            .behave(move |_, _| {
+                let mut answer = Answer::new(status);
+                answer.set("Retry-After", "100").set("Content-Length", "0");
+                Reply::Answer(answer)
+            })
+            .start();
+        let outcome =
+            Sandbox::new().haul().args(["--retry-max-time", "20s"]).arg(server.url("/file.bin")).run();
+        outcome.assert_failed(5).assert_says("100 s");
+        assert!(outcome.elapsed < Duration::from_secs(5), "{outcome}");
+    }
+}
+
+#[test]
+fn attempts_are_counted_from_one() {
+    let server = refusing_once(SMALL, || Answer::new(503));
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().arg("--json").arg(server.url("/file.bin")).run();
+    outcome.assert_ok();
+    let attempts: Vec<_> =
+        outcome.events_named("retry").iter().map(|retry| retry["attempt"].as_u64()).collect();
+    assert_eq!(attempts, [Some(1)]);
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_given_up_soon() {
+    let outcome = Sandbox::new().haul().arg("http://no-such-host.invalid/file.bin").run();
+    outcome.assert_failed(6).assert_says("no-such-host.invalid");
+    // A resolver that cannot be reached does not know that.
+    let certain = outcome.stderr.contains("not known");
+    assert!(!certain || outcome.elapsed < Duration::from_secs(8), "{outcome}");
+}

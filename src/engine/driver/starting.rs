@@ -264,6 +264,7 @@ fn policy(client: &Client, request: &Request) -> Policy {
         retry: RetryPolicy {
             attempts: settings.retries,
             max_time: settings.retry_max_time,
+            patience: settings.patience,
             retry_after_cap: settings.retry_after_cap,
         },
         stall: settings.stall_timeout,
@@ -298,6 +299,7 @@ impl Driver {
     ) -> Self {
         let (sender, questions) = mpsc::channel(64);
         let reached = requesters[0].reached.subscribe();
+        let paused = requesters[0].paused.subscribe();
         let shared = Shared {
             requesters,
             questions: sender,
@@ -316,6 +318,7 @@ impl Driver {
             spares: JoinSet::new(),
             inquiry: JoinSet::new(),
             reached,
+            paused,
             work: Work::Nothing,
             vacant: None,
             bare: None,

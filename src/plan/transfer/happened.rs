@@ -416,9 +416,9 @@ impl Transfer {
             self.warm.extend(attempt.meter.recent(LATELY));
         }
         match end {
-            End::Complete | End::Broken(_) | End::Nonsense(_) if abandoned => {}
+            End::Complete | End::Broken(_) | End::Nameless(_) | End::Nonsense(_) if abandoned => {}
             End::Fatal(error) if matches!(error.kind(), Kind::Disk | Kind::Other) => self.fail(error),
-            End::Broken(_) | End::Nonsense(_) | End::Fatal(_) if hedges => {
+            End::Broken(_) | End::Nameless(_) | End::Nonsense(_) | End::Fatal(_) if hedges => {
                 self.hedge_failed(id, Duration::ZERO, now);
             }
             End::Complete if hedges && !rest.is_empty() => self.hedge_failed(id, Duration::ZERO, now),
@@ -433,6 +433,7 @@ impl Transfer {
             }
             End::Complete | End::Left => {}
             End::Broken(cause) => self.broken(id, cause, now),
+            End::Nameless(cause) => self.torn(id, Setback::Nameless, Kind::Network, cause, now),
             End::Nonsense(cause) => {
                 self.torn(id, Setback::Unusable, Kind::Http, cause, now);
             }

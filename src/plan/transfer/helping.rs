@@ -68,7 +68,7 @@ impl Transfer {
         // A server that answers has failed by itself.
         let counts = status.is_some() || self.known.is_none() || self.others_carry_on(source, now);
         let led = self.sources.lead();
-        if wait > self.policy.retry.retry_after_cap {
+        if wait > self.policy.retry.longest_pause() {
             self.without_source(source, &waits_too_long(&cause, wait));
         } else if self.sources.stumbled(source, wait, counts, now) {
             let wait = self.sources.rests_for(source, now);

@@ -22,11 +22,11 @@ impl Transfer {
         let again = self.retry.rounds() > 0;
         match setback {
             Setback::Busy { retry_after } => {
-                let bearable = retry_after.unwrap_or_default() <= self.policy.retry.retry_after_cap;
+                let bearable = retry_after.unwrap_or_default() <= self.policy.retry.longest_pause();
                 bearable && (again || self.policy.retry.attempts == 0)
             }
             Setback::Broken => again && self.less.reached,
-            Setback::Unusable => false,
+            Setback::Unusable | Setback::Nameless => false,
         }
     }
 
