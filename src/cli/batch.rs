@@ -47,6 +47,8 @@ pub(super) struct Batch<I> {
     signals: signals::Signals,
     started: Instant,
     ok: usize,
+    /// Of those that ended well.
+    already_there: usize,
     failures: Vec<Kind>,
     /// By those that failed as well.
     fetched: u64,
@@ -86,6 +88,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
             signals,
             started: Instant::now(),
             ok: 0,
+            already_there: 0,
             failures,
             fetched: 0,
             signal: None,
@@ -152,6 +155,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         };
         self.reporter.summary(&Summary {
             ok: self.ok,
+            already_there: self.already_there,
             failed: self.failures.len(),
             not_started: self.not_started + self.count.saturating_sub(self.next_id),
             fetched: self.fetched,
@@ -179,6 +183,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
                 match outcome {
                     Ok(report) => {
                         self.ok += 1;
+                        self.already_there += usize::from(report.already_there);
                         self.fetched += report.fetched;
                         self.reporter.done(id, &report);
                     }

@@ -97,7 +97,7 @@ impl Client {
         let (event_sender, events) = mpsc::channel(EVENTS);
         let (cancel, cancelled) = watch::channel(false);
         let teller = Teller::new(Clock::start(), progress_sender, event_sender);
-        let running = driver::run(self.clone(), request, teller, cancelled);
+        let running = driver::run(self.clone(), request, self.inner.turns.queue(), teller, cancelled);
         #[expect(
             clippy::disallowed_methods,
             reason = "a dropped handle must not keep the checkpoint from being made"

@@ -12,6 +12,8 @@ pub struct Report {
     pub url: String,
     /// Where the file is; `None` for a stream.
     pub path: Option<PathBuf>,
+    /// Whether the finished file was there already, so that there was nothing to do.
+    pub already_there: bool,
     /// Its length in bytes.
     pub size: u64,
     /// Payload taken off the network in this run, in bytes; 0 where there was nothing to do.
@@ -21,7 +23,7 @@ pub struct Report {
     pub wasted: u64,
     /// Bytes that an earlier run had left.
     pub resumed: u64,
-    /// Since the download was started.
+    /// Since it was its turn; see [`Jobs`](crate::Jobs).
     pub elapsed: Duration,
     /// How much of that was spent waiting for the digest after everything was written: what hashing cost beyond the
     /// transfer.

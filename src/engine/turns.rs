@@ -1,8 +1,10 @@
 //! How many files are downloaded at once.
 
 use super::settings::Jobs;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::task::{Context, Poll, Waker};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// Where nobody says how many, …
 const FEW: usize = 4;
@@ -26,6 +28,31 @@ struct Width {
     too_many: usize,
 }
 
+type Waiting = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+
+/// A place in the queue for a turn; given up when it is dropped.
+pub(crate) struct Place {
+    state: State,
+    width: Arc<Mutex<Width>>,
+}
+
+enum State {
+    Taken(OwnedSemaphorePermit),
+    Waiting(Waiting),
+}
+
+impl Place {
+    /// Waits until it is its turn.
+    pub(crate) async fn turn(self) -> Turn {
+        let permit = match self.state {
+            State::Taken(permit) => Some(permit),
+            // The semaphore is never closed, so there always is a permit.
+            State::Waiting(waiting) => waiting.await.ok(),
+        };
+        Turn { permit, width: self.width }
+    }
+}
+
 /// One file's turn; given back when it is dropped.
 pub(crate) struct Turn {
     permit: Option<OwnedSemaphorePermit>,
@@ -45,11 +72,25 @@ impl Turns {
         Self { free: Arc::new(Semaphore::new(least)), width, least, most }
     }
 
-    /// Waits for a turn, in the order of asking. Dropping the future gives the place up.
-    pub(crate) async fn take(&self) -> Turn {
-        // Nobody closes the semaphore, so there always is a permit.
-        let permit = self.free.clone().acquire_owned().await.ok();
-        Turn { permit, width: self.width.clone() }
+    /// Queues for a turn, from now on and not only when it is waited for: turns come in the order of these calls.
+    pub(crate) fn queue(&self) -> Place {
+        let state = match self.free.clone().try_acquire_owned() {
+            Ok(permit) => State::Taken(permit),
+            Err(_) => {
+                let mut waiting: Waiting = Box::pin(self.free.clone().acquire_owned());
+                // The first poll is what takes the place; who waits for it later is woken.
+                match waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(Ok(permit)) => State::Taken(permit),
+                    Poll::Ready(Err(_)) | Poll::Pending => State::Waiting(waiting),
+                }
+            }
+        };
+        Place { state, width: self.width.clone() }
+    }
+
+    #[cfg(test)]
+    async fn take(&self) -> Turn {
+        self.queue().turn().await
     }
 
     /// A file has turned out to be small: there may be one more at once.
@@ -102,7 +143,6 @@ mod tests {
     use super::*;
     use std::future::Future;
     use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
 
     /// As many turns as are to be had at once.
     fn all(turns: &Turns) -> Vec<Turn> {
@@ -150,6 +190,25 @@ mod tests {
         drop(out);
         turns.saw_large();
         assert_eq!(all(&turns).len(), 4);
+    }
+
+    #[test]
+    fn turns_come_in_the_order_of_queueing_whoever_waits_first() {
+        let turns = Turns::new(Jobs::AtMost(1));
+        let mut cx = Context::from_waker(Waker::noop());
+        let first = all(&turns);
+        let (second, third, fourth) = (turns.queue(), turns.queue(), turns.queue());
+        let (mut second, mut fourth) = (pin!(second.turn()), pin!(fourth.turn()));
+        assert!(fourth.as_mut().poll(&mut cx).is_pending());
+        // A place that is given up is nobody's.
+        drop(third);
+        drop(first);
+        assert!(fourth.as_mut().poll(&mut cx).is_pending());
+        let Poll::Ready(turn) = second.as_mut().poll(&mut cx) else {
+            panic!("it was the turn of the second one");
+        };
+        drop(turn);
+        assert!(fourth.as_mut().poll(&mut cx).is_ready());
     }
 
     #[test]

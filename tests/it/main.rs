@@ -8,6 +8,7 @@
     reason = "a test panics where it fails, and the floors are a matter of the program, not of its tests"
 )]
 
+mod accounts;
 mod answers;
 mod auto;
 mod batch;

@@ -62,7 +62,15 @@ pub(in crate::cli) fn tell_error(error: &Error, code: u8) -> Result<(), Error> {
 
 /// Tells of a run that failed before it came to its files.
 pub(in crate::cli) fn tell_failed_run(error: &Error, code: u8) {
-    let summary = Summary { ok: 0, failed: 1, not_started: 0, fetched: 0, elapsed: Duration::ZERO, code };
+    let summary = Summary {
+        ok: 0,
+        already_there: 0,
+        failed: 1,
+        not_started: 0,
+        fetched: 0,
+        elapsed: Duration::ZERO,
+        code,
+    };
     // It is over, and has failed already.
     let _ = tell_error(error, code).and_then(|()| print(summary_object(&summary), "summary"));
 }
@@ -87,6 +95,7 @@ fn clipped(text: &str) -> Cow<'_, str> {
 fn summary_object(summary: &Summary) -> Value {
     json!({
         "ok": summary.ok,
+        "already_there": summary.already_there,
         "failed": summary.failed,
         "not_started": summary.not_started,
         "fetched": summary.fetched,
@@ -162,6 +171,7 @@ impl Render for Json {
         let object = json!({
             "url": report.url,
             "path": report.path.as_ref().map(|path| path.to_string_lossy()),
+            "already_there": report.already_there,
             "size": report.size,
             "fetched": report.fetched,
             "wasted": report.wasted,

@@ -23,8 +23,13 @@ pub(super) fn started(name: &str, event: &Event) -> Option<String> {
 /// What there is to say of a file that ended well.
 pub(super) fn done(name: &str, report: &Report) -> String {
     let shown = shown(name, report.path.as_deref());
-    if report.fetched == 0 && report.resumed == report.size {
-        return format!("{shown}: {}, nothing had to be fetched", format_bytes(report.size));
+    let verified: String =
+        report.digests.iter().map(|digest| format!(", {} verified", digest.algorithm())).collect();
+    if report.already_there {
+        return format!("{shown}: {}, was there already{verified}", format_bytes(report.size));
+    }
+    if report.fetched == 0 && report.size > 0 {
+        return format!("{shown}: {} saved, nothing had to be fetched{verified}", format_bytes(report.size));
     }
     let seconds = report.elapsed.as_secs_f64().max(1e-3);
     let mut text = format!(
@@ -33,9 +38,7 @@ pub(super) fn done(name: &str, report: &Report) -> String {
         format_duration(report.elapsed),
         format_bytes((report.fetched as f64 / seconds) as u64),
     );
-    for digest in &report.digests {
-        text += &format!(", {} verified", digest.algorithm());
-    }
+    text += &verified;
     if report.connections > 0 {
         text += &counted(report.connections as u64, "connection", "connections");
     }
@@ -50,7 +53,7 @@ pub(super) fn done(name: &str, report: &Report) -> String {
 
 /// How all files of a run ended; nothing where there was only one.
 pub(super) fn summary(summary: &Summary) -> Option<String> {
-    let Summary { ok, failed, not_started, fetched, elapsed, .. } = summary;
+    let Summary { ok, already_there, failed, not_started, fetched, elapsed, .. } = summary;
     if ok + failed + not_started <= 1 {
         return None;
     }
@@ -59,8 +62,13 @@ pub(super) fn summary(summary: &Summary) -> Option<String> {
         0 => String::new(),
         number => format!(", {number} not started"),
     };
-    let files = if *ok == 1 { "file" } else { "files" };
-    Some(format!("{ok} {files} saved, {failed} failed{not_started}: {fetched} in {elapsed}"))
+    let saved = ok.saturating_sub(*already_there);
+    let files = if saved == 1 { "file" } else { "files" };
+    let there = match already_there {
+        0 => String::new(),
+        number => format!(", {number} there already"),
+    };
+    Some(format!("{saved} {files} saved{there}, {failed} failed{not_started}: {fetched} in {elapsed}"))
 }
 
 /// A file, in all that is said of it: where it is, or for a stream its name.

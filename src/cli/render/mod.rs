@@ -69,6 +69,8 @@ struct Totals {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Summary {
     pub(super) ok: usize,
+    /// How many of those were there before.
+    pub(super) already_there: usize,
     pub(super) failed: usize,
     /// Those that a signal came before.
     pub(super) not_started: usize,

@@ -79,6 +79,7 @@ impl Driver {
         Ok(Some(Report {
             url: self.wants.order.address.to_string(),
             path,
+            already_there: false,
             size: length,
             sources: self.contributors(),
             fetched,

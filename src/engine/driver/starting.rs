@@ -13,7 +13,7 @@ use crate::engine::report::Report;
 use crate::engine::request::{Output, Request};
 use crate::engine::survey::{probe, survey};
 use crate::engine::teller::Teller;
-use crate::engine::turns::Turn;
+use crate::engine::turns::{Place, Turn};
 use crate::engine::work::{FileWork, PipeWork, Work, blocking};
 use crate::engine::worker::Shared;
 use crate::engine::workers::Workers;
@@ -39,6 +39,7 @@ use tokio::task::JoinSet;
 pub(in crate::engine) async fn run(
     client: Client,
     request: Request,
+    place: Place,
     mut teller: Teller,
     mut cancelled: watch::Receiver<bool>,
 ) -> Result<Report, Error> {
@@ -47,7 +48,9 @@ pub(in crate::engine) async fn run(
     let outcome = tokio::select! {
         biased;
         () = until_cancelled(&mut early) => Err(cancellation()),
-        turn = client.inner.turns.take() => {
+        turn = place.turn() => {
+            // Its time begins now, and not while it waited for others.
+            teller.clock = Clock::start();
             take_turn(&client, request, turn, &mut teller, &mut cancelled).await
         }
     };
@@ -237,6 +240,7 @@ fn nothing_to_do(
     Report {
         url: address.to_string(),
         path: Some(path),
+        already_there: true,
         size,
         sources: Vec::new(),
         fetched: 0,
