@@ -336,7 +336,7 @@ impl Driver {
         if !self.wants.turns.expects_small() {
             let spares = self.transfer.spares(now);
             self.warm(spares);
-            self.inquire_beside();
+            self.inquire_beside(now);
         }
     }
 

@@ -515,15 +515,19 @@ impl Transfer {
         if self.first_latency.is_some() {
             return 0;
         }
-        let started = self.attempts.values().map(|attempt| attempt.started).min();
-        let connecting = started.map_or(Duration::ZERO, |started| now.saturating_sub(started));
-        if connecting < WORTH_SPARING {
+        let Some(connecting) = self.took_long_to_connect(now) else {
             return 0;
-        }
+        };
         let missing = self.length().map_or(u64::MAX, |length| length.saturating_sub(self.written.len()));
         let most = usize::try_from(missing / self.policy.first_split).unwrap_or(usize::MAX);
         // The answer will take a round trip more, at the least.
         self.concurrency.first_limit(connecting * 2).min(most).saturating_sub(1)
+    }
+
+    /// How long the first connection took, where that is long enough for others to be made beside it.
+    fn took_long_to_connect(&self, now: Moment) -> Option<Duration> {
+        let started = self.attempts.values().map(|attempt| attempt.started).min()?;
+        Some(now.saturating_sub(started)).filter(|connecting| *connecting >= WORTH_SPARING)
     }
 
     /// How many connections what is missing can keep busy, as far as its length is known.

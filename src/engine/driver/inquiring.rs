@@ -4,17 +4,18 @@ use super::Driver;
 use crate::engine::clock::Clock;
 use crate::engine::event::Notice;
 use crate::engine::teller::Teller;
-use crate::plan::Address;
 use crate::plan::advice::Advice;
 use crate::plan::answer::Answer;
+use crate::plan::{Address, Moment};
 use tokio::task::JoinError;
 
 impl Driver {
     /// Beside the first ranged GET, as soon as its connection stands. A host whose files are small and whose answers agree is not
     /// asked twice for each of them.
-    pub(super) fn inquire_beside(&mut self) {
+    pub(super) fn inquire_beside(&mut self, now: Moment) {
         let address = self.reached.borrow().clone();
-        if let Some(address) = address.filter(|_| self.transfer.may_inquire() && !self.wants.host.agrees()) {
+        if let Some(address) = address.filter(|_| self.transfer.may_inquire(now) && !self.wants.host.agrees())
+        {
             self.ask_head(address);
         }
     }

@@ -43,10 +43,12 @@ enum Held {
 }
 
 impl Transfer {
-    /// Whether HEAD is to be asked now, beside the first ranged GET.
-    pub(crate) fn may_inquire(&self) -> bool {
+    /// Whether HEAD is to be asked now, beside the first ranged GET: where the way is so long that further connections are made
+    /// before the first answer. On a shorter one it waits for that answer, which may be that nothing is to be asked now.
+    pub(crate) fn may_inquire(&self, now: Moment) -> bool {
         let probing = self.stage == Stage::Probing { ranged: true } && self.known.is_none();
-        probing && self.is_curious() && self.policy.connections.most() > 1
+        let several = self.policy.connections.most() > 1 && self.took_long_to_connect(now).is_some();
+        probing && several && self.is_curious()
     }
 
     /// Whether HEAD is to be asked now that a large file has begun, because there was no moment for it before.
