@@ -119,6 +119,9 @@ fn decode_plain(value: &[u8]) -> String {
     if let Some(words) = encoded_word::decode(&name) {
         return words;
     }
+    if let Some(extended) = decode_extended(value).filter(|_| name.contains("''")) {
+        return extended;
+    }
     match percent_decode_str(&name).decode_utf8() {
         Ok(decoded) => decoded.into_owned(),
         Err(_) => name,
@@ -251,6 +254,8 @@ mod tests {
         check(&[
             ("attachment; filename=\"%E4%BD%A0.zip\"", Some("你.zip")),
             ("attachment; filename=a%20b.zip", Some("a b.zip")),
+            ("attachment; filename=\"UTF-8''%E4%BD%A0.zip\"", Some("你.zip")),
+            ("attachment; filename=\"it''s.zip\"", Some("it''s.zip")),
             ("attachment; filename=\"100% sure.zip\"", Some("100% sure.zip")),
             ("attachment; filename=\"%ff.zip\"", Some("%ff.zip")),
             ("attachment; filename=\"=?UTF-8?B?5L2gLnppcA==?=\"", Some("你.zip")),

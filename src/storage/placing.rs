@@ -110,9 +110,15 @@ pub(super) fn longest_name_in(directory: &Path) -> usize {
 const SHORT: usize = 100;
 
 /// Whether the name is one that a file system may refuse although it says nothing of it; not where one of the files is
-/// there already.
+/// there already. A look at what is beside it shows names that are too long for most of those that state another length.
 fn is_doubtful(target: &Target) -> bool {
     let name = target.name();
+    let refused = |error| {
+        matches!(Errno::from_io_error(&error), Some(Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ))
+    };
+    if fs::symlink_metadata(target.longest_path()).is_err_and(refused) {
+        return true;
+    }
     let may_be_refused =
         |name: &str| name.ends_with(['.', ' ']) || name.chars().any(|c| is_refused_by(Alphabet::Ascii, c));
     let there = |path: &Path| fs::symlink_metadata(path).is_ok();

@@ -90,6 +90,11 @@ impl Target {
         self.beside(".haul")
     }
 
+    /// The longest of the names that are needed beside it.
+    pub(super) fn longest_path(&self) -> PathBuf {
+        self.beside(".haul.tmp")
+    }
+
     fn beside(&self, suffix: &str) -> PathBuf {
         let mut name = self.name.clone();
         name.push(suffix);

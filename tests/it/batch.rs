@@ -135,9 +135,18 @@ fn a_mistake_in_a_list_is_named_with_its_line_before_anything_is_asked() {
         (format!("{good}\n  checksum=sha-256=12"), "line"),
         (format!("{good}\t{good}"), "digest"),
         (format!("{good}\n  header=@/etc/passwd"), "Name: value"),
+        (format!("{good}\n  out=../x"), "out of the directory"),
+        (format!("{{\"url\":\"{good}\",\"headers\":7}}"), "headers"),
+        (format!("{good}\n  checksum=md5={}", "0".repeat(32)), "different digests"),
+        (format!("{}\n  out=a", server.url("/b")), "saved as a"),
+        (format!("{good}x\n  checksum=md5={}\n  checksum=md5={}", "0".repeat(32), "1".repeat(32)), "digest"),
+        ("{\"url\":\"".to_owned(), "JSON"),
     ] {
         let outcome = sandbox.haul().args(["-i", "-"]).stdin(format!("{good}\n{bad}\n")).run();
         outcome.assert_failed(2).assert_says(said);
+        let words: Vec<_> = outcome.stderr.split_whitespace().collect();
+        let numbered = |pair: &&[&str]| pair[0] == "line" && pair[1].starts_with(char::is_numeric);
+        assert_eq!(words.windows(2).filter(numbered).count(), 1, "{outcome}");
     }
     assert!(server.requests().is_empty());
     sandbox.haul().args(["-i", "missing"]).run().assert_failed(2);
