@@ -144,6 +144,13 @@ impl Error {
         self
     }
 
+    /// Says more of what happened, and another way to go on.
+    pub(crate) fn explained(mut self, more: &str, hint: &str) -> Self {
+        self.facts.cause.push_str(more);
+        self.facts.hint = Some(hint.to_owned());
+        self
+    }
+
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.facts.source = Some(source.into());
         self

@@ -42,6 +42,7 @@ impl Rehearsal {
         let policy = Policy {
             connections: Allowance::Adaptive(HIGHEST),
             min_split: 1 << 20,
+            min_theft: 0,
             first_split: 1 << 20,
             retry: RetryPolicy::default(),
             stall: Duration::from_secs(30),

@@ -155,7 +155,8 @@ pub(super) struct Options {
     /// Files at once [default: 4, and up to 32 as long as they are small]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), env = "HAUL_JOBS", help_heading = "Transfer")]
     pub(super) jobs: Option<u16>,
-    /// Split no range below this size; K, M, G mean 1024 [default: 1M]
+    /// Split no range below this size, at the end neither, where only what silence holds up is asked for in less; K, M, G mean
+    /// 1024 [default: 1M, and less to relieve a slow connection]
     #[arg(short = 'k', long, value_name = "SIZE", value_parser = split_size, env = "HAUL_MIN_SPLIT_SIZE", help_heading = "Transfer")]
     pub(super) min_split_size: Option<u64>,
     /// Bytes a second, of all files together; K, M, G mean 1024; 0 for no limit

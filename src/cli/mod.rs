@@ -19,6 +19,7 @@ mod list;
 mod manual;
 mod names;
 mod output;
+mod refresh;
 mod render;
 mod resume_hint;
 mod secrets;

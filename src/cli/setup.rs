@@ -4,6 +4,7 @@ use super::args::{Cli, Options, Style};
 use super::digests::{self, Listed};
 use super::document::Document;
 use super::output;
+use super::refresh;
 use super::render::Screen;
 use super::secrets::{self, Given};
 use crate::error::Error;
@@ -11,7 +12,7 @@ use crate::formats::escape;
 use crate::{Address, AddressFamily, Client, ClientSettings, Digest, Jobs, Output, Proxy, Request};
 use clap::CommandFactory as _;
 use percent_encoding::percent_decode_str;
-use std::io::{IsTerminal as _, Read as _};
+use std::io::IsTerminal as _;
 use std::num::NonZeroU64;
 use std::path::Path;
 
@@ -145,7 +146,7 @@ impl Setup {
             request = request.mirror(mirror)?;
         }
         if let Some(command) = options.refresh_cmd.clone() {
-            request = request.renewed_by(move || printed_by(&command));
+            request = request.renewed_by_asking(move || refresh::printed_by(command.clone()));
         }
         for digest in digests::given(&options.digests)? {
             request = request.digest(digest);
@@ -251,37 +252,6 @@ fn proxy(options: &Options) -> Result<Proxy, Error> {
         Some("") => Proxy::Direct,
         Some(url) => Proxy::Through(secrets::at_file(url)?),
     })
-}
-
-/// No URL is longer, and what goes on for longer is none.
-const LONGEST_URL: u64 = 64 << 10;
-
-/// The first line that a shell command prints.
-fn printed_by(command: &str) -> Result<String, String> {
-    let failed = |error: std::io::Error| format!("--refresh-cmd cannot be run: {error}");
-    let mut child = std::process::Command::new("/bin/sh")
-        .args(["-c", command])
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let mut bytes = Vec::new();
-    if let Some(out) = child.stdout.take() {
-        out.take(LONGEST_URL + 1).read_to_end(&mut bytes).map_err(failed)?;
-    }
-    if bytes.len() as u64 > LONGEST_URL {
-        // It may have ended by itself, and is waited for in any case.
-        let _ = child.kill();
-        let _ = child.wait();
-        return Err("--refresh-cmd prints more than a URL".to_owned());
-    }
-    let status = child.wait().map_err(failed)?;
-    if !status.success() {
-        return Err(format!("--refresh-cmd failed ({status})"));
-    }
-    let text = String::from_utf8_lossy(&bytes);
-    let line = text.lines().find(|line| !line.trim().is_empty());
-    line.map(str::to_owned).ok_or_else(|| "--refresh-cmd printed nothing".to_owned())
 }
 
 /// What progress looks like here.

@@ -144,6 +144,7 @@ const fn bit(signal: i32) -> u64 {
 
 /// Dies of `number`, as if it had never been caught: the caller's shell sees what happened.
 pub(super) fn die_of(number: i32) {
+    super::refresh::end_all();
     // It fails only for signals that cannot be caught, and those are not listened for.
     let _ = signal_hook::low_level::emulate_default_handler(number);
 }

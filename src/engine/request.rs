@@ -12,9 +12,10 @@ use crate::plan::concurrency::Allowance;
 use crate::plan::pace::Pace;
 use crate::plan::{Address, AddressError};
 use crate::storage::Target;
-use crate::transport::{Credentials, Renewal};
+use crate::transport::{Credentials, Fresh, Renewal};
 use crate::verify::Digest;
 use std::fmt;
+use std::future::Future;
 use std::io::Write;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -416,11 +417,30 @@ impl Request {
     /// # }
     /// ```
     #[must_use]
-    pub fn renewed_by(
-        mut self,
-        renewal: impl Fn() -> Result<String, String> + Send + Sync + 'static,
-    ) -> Self {
-        self.renewal = Some(Renewal(Arc::new(renewal)));
+    pub fn renewed_by(self, renewal: impl Fn() -> Result<String, String> + Send + Sync + 'static) -> Self {
+        let renewal = Arc::new(renewal);
+        // One that takes too long cannot be ended, and no second one begins before it has ended by itself.
+        let one_at_a_time = Arc::new(tokio::sync::Mutex::new(()));
+        self.renewed_by_asking(move || {
+            let (renewal, one_at_a_time) = (renewal.clone(), one_at_a_time.clone());
+            async move {
+                let turn = one_at_a_time.lock_owned().await;
+                let asked = crate::threads::offload(move || {
+                    let said = renewal();
+                    drop(turn);
+                    said
+                });
+                asked.await.unwrap_or_else(|error| Err(error.to_string()))
+            }
+        })
+    }
+
+    /// The same, with something that need not block; dropping what it returns ends it.
+    pub(crate) fn renewed_by_asking<F>(mut self, renewal: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<String, String>> + Send + 'static,
+    {
+        self.renewal = Some(Renewal(Arc::new(move || -> Fresh { Box::pin(renewal()) })));
         self
     }
 

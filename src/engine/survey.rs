@@ -132,6 +132,7 @@ fn refusal(answer: &Answer) -> Error {
     let policy = Policy {
         connections: Allowance::Fixed(1),
         min_split: 1,
+        min_theft: 0,
         first_split: 1,
         retry: RetryPolicy { attempts: 0, ..RetryPolicy::default() },
         stall: Duration::MAX,

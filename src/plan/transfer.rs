@@ -39,6 +39,8 @@ pub(crate) struct Policy {
     pub(crate) connections: Allowance,
     /// No segment is cut shorter than this, unless to take over from a slow connection.
     pub(crate) min_split: u64,
+    /// Nor then: the user says how short a request may be.
+    pub(crate) min_theft: u64,
     /// The same for the first segments where the way is long: one that takes long to get up to speed does not bring much.
     pub(crate) first_split: u64,
     pub(crate) retry: RetryPolicy,
@@ -368,6 +370,10 @@ pub(crate) struct Transfer {
     sources: Sources,
     inquest: trying::Inquest,
     range_worked: bool,
+    /// A fresh URL has taken the place of the one that expired: it must lead to the same version.
+    renewed: bool,
+    /// The server has refused access, or said that there is no such file.
+    denied: bool,
     /// Ranges were refused or of no use, so that one answer serves everything.
     ranges_refused: bool,
     /// Answers under different validators were joined, for the digest to prove.
@@ -445,6 +451,8 @@ impl Transfer {
             sources: Sources::new(policy.sources),
             inquest: trying::Inquest::default(),
             range_worked: false,
+            renewed: false,
+            denied: false,
             ranges_refused: false,
             mixed: false,
             less: Less::default(),
@@ -497,6 +505,11 @@ impl Transfer {
     /// Whether a usable answer has come, in this run or an earlier one.
     pub(crate) fn has_begun(&self) -> bool {
         self.begun
+    }
+
+    /// Whether the server, and not a proxy, has refused access or said that there is no such file.
+    pub(crate) fn was_denied(&self) -> bool {
+        self.denied
     }
 
     /// Whether the server has asked for less, lately.

@@ -30,7 +30,7 @@ pub(crate) use exchange::{Body, Exchange, Pause, Reply, Requester};
 pub use interface::Interface;
 pub use proxy::Proxy;
 pub use resolve::Resolve;
-pub(crate) use route::{Renewal, Route};
+pub(crate) use route::{Fresh, Renewal, Route};
 pub(crate) use tls::IdentityFiles;
 pub(crate) use trouble::Trouble;
 

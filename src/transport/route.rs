@@ -5,16 +5,23 @@ use super::jar::Jar;
 use crate::error::{Error, Kind};
 use crate::plan::Address;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+use tokio::task::JoinSet;
 
 /// How long finding a fresh URL may take.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Says a fresh URL for a resource whose URL has expired. Blocking.
+/// A fresh URL, or why there is none. Dropping it ends the search.
+pub(crate) type Fresh = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+
+/// Looks for a fresh URL of a resource whose URL has expired.
 #[derive(Clone)]
-pub(crate) struct Renewal(pub(crate) Arc<dyn Fn() -> Result<String, String> + Send + Sync>);
+pub(crate) struct Renewal(pub(crate) Arc<dyn Fn() -> Fresh + Send + Sync>);
 
 impl fmt::Debug for Renewal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,11 +39,22 @@ pub(crate) struct Route {
     state: Mutex<State>,
     finding: AsyncMutex<()>,
     renewal: Option<Renewal>,
-    renewing: AsyncMutex<()>,
+    renewing: AsyncMutex<Renewing>,
+    /// Another URL has taken the place of the user's.
+    renewed: AtomicBool,
     /// What the redirects on the way have set.
     jar: Mutex<Jar>,
     /// How long redirects have made it wait.
     paused: Mutex<Duration>,
+}
+
+/// The search for a fresh URL. It belongs to no worker, so that it goes on when the one that began it is given up, and it
+/// ends with the route.
+#[derive(Debug, Default)]
+struct Renewing {
+    search: JoinSet<Result<String, String>>,
+    /// What there is no fresh URL for, and why.
+    failed: Option<(Address, String)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +82,8 @@ impl Route {
             state: Mutex::new(State::Unknown),
             finding: AsyncMutex::new(()),
             renewal,
-            renewing: AsyncMutex::new(()),
+            renewing: AsyncMutex::default(),
+            renewed: AtomicBool::new(false),
             jar: Mutex::default(),
             paused: Mutex::default(),
         }
@@ -94,26 +113,31 @@ impl Route {
     /// Puts a fresh URL in the place of `stale`, which is refused; one worker does it for all. False where
     /// there is no way to get one.
     pub(super) async fn renew(&self, stale: &Address) -> Result<bool, Trouble> {
-        let Some(Renewal(renewal)) = self.renewal.clone() else {
+        let Some(Renewal(renewal)) = &self.renewal else {
             return Ok(false);
         };
-        let _one_for_all = self.renewing.lock().await;
+        let mut renewing = self.renewing.lock().await;
         if self.original() != *stale {
             return Ok(true);
         }
-        let asking = crate::threads::offload(move || renewal());
-        let said = match tokio::time::timeout(RENEWAL_PATIENCE, asking).await {
-            Ok(Ok(said)) => said.map_err(|why| no_renewal(&why))?,
-            Ok(Err(error)) => return Err(no_renewal(&error.to_string())),
-            Err(_) => {
-                return Err(no_renewal(&format!("nothing came within {} s", RENEWAL_PATIENCE.as_secs())));
-            }
-        };
-        let (fresh, userinfo) =
-            Address::parse(said.trim()).map_err(|error| no_renewal(&error.to_string()))?;
-        if userinfo.is_some() {
-            return Err(no_renewal("it carries a user name; credentials are given with -u"));
+        if let Some((_, why)) = renewing.failed.as_ref().filter(|(failed, _)| failed == stale) {
+            return Err(no_renewal(why));
         }
+        if renewing.search.is_empty() {
+            let limited = tokio::time::timeout(RENEWAL_PATIENCE, renewal());
+            let too_late = || format!("nothing came within {} s", RENEWAL_PATIENCE.as_secs());
+            renewing.search.spawn(async move { limited.await.unwrap_or_else(|_| Err(too_late())) });
+        }
+        let said = match renewing.search.join_next().await {
+            Some(Ok(said)) => said,
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err("nothing came".to_owned()),
+        };
+        let fresh = said.and_then(|said| usable(&said)).inspect_err(|why| {
+            renewing.failed = Some((stale.clone(), why.clone()));
+        });
+        let fresh = fresh.map_err(|why| no_renewal(&why))?;
+        self.renewed.fetch_or(fresh != *stale, Ordering::Relaxed);
         *self.original.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Unknown;
         Ok(true)
@@ -125,6 +149,16 @@ impl Route {
             State::Leads(address) => address,
             State::Unknown | State::Direct => self.original(),
         }
+    }
+
+    /// Whether another URL has taken the place of the user's.
+    pub(crate) fn is_renewed(&self) -> bool {
+        self.renewed.load(Ordering::Relaxed)
+    }
+
+    /// Whether another URL can take its place.
+    pub(crate) fn can_be_renewed(&self) -> bool {
+        self.renewal.is_some()
     }
 
     pub(super) async fn way(&self) -> Way<'_> {
@@ -170,9 +204,20 @@ impl Route {
     }
 }
 
+/// The URL that was said, where it is one that may take another's place.
+fn usable(said: &str) -> Result<Address, String> {
+    let (fresh, userinfo) = Address::parse(said.trim()).map_err(|error| error.to_string())?;
+    match userinfo {
+        Some(_) => Err("it carries a user name; credentials are given with -u".to_owned()),
+        None => Ok(fresh),
+    }
+}
+
 fn no_renewal(why: &str) -> Trouble {
     let cause = format!("the URL is refused, and there is no fresh one: {why}");
     Trouble::Fatal(
-        Error::new(Kind::Auth, cause).with_hint("run the same command with a URL that is valid now"),
+        Error::new(Kind::Auth, cause).with_hint(
+            "look at what --refresh-cmd does, or run the same command with a URL that is valid now",
+        ),
     )
 }

@@ -459,3 +459,125 @@ fn a_fresh_url_of_another_origin_gets_no_secrets() {
         assert!(!request.has("authorization") && !request.has("x-key"), "{}", elsewhere.describe());
     }
 }
+
+/// A server whose URL of today is `sig=1`, with `fresh` behind it, and of yesterday `sig=0`, with the file; that one expires
+/// when the first bytes have come.
+fn expiring(old: Resource, fresh: Resource) -> (Server, Server) {
+    let today = Server::serve(fresh).start();
+    let yesterday = Server::serve(old).gate(&Gate::after(2 * MIB)).start();
+    (yesterday, today)
+}
+
+#[test]
+fn a_fresh_url_that_leads_to_another_file_ends_it_and_everything_is_kept() {
+    let payload = Payload::mib(136, 8);
+    let longer = Resource::of(Payload::new(136, payload.len + 1));
+    let other = Resource::of(Payload::mib(137, 8)).etag("\"v2\"");
+    let page =
+        Resource::of(Payload::new(138, 900)).no_validator().content_type("text/html").ignoring_ranges();
+    let silent = Resource::of(payload).no_validator();
+    let elsewhere = Resource::of(Payload::mib(137, 8)).etag("\"v2\"").ignoring_ranges();
+    for fresh in [longer, other, page, silent, elsewhere] {
+        let (yesterday, today) = expiring(Resource::of(payload), fresh.clone());
+        let sandbox = Sandbox::new();
+        let command = format!("echo '{}'", today.url("/file.bin?sig=1"));
+        let haul =
+            sandbox.haul().arg("--json").args(FOUR).args(["--refresh-cmd", &command, "-o", "file.bin"]);
+        let running = haul.arg(yesterday.url("/file.bin?sig=0")).spawn();
+        yesterday.wait_for_body_bytes(2 * MIB);
+        running.wait_for_durable(MIB);
+        yesterday.behave_with(|_, _| Reply::Status(403));
+        yesterday.hang_up();
+        let outcome = running.wait();
+        outcome.assert_failed(8).assert_says("fresh URL");
+        assert!(!outcome.stderr.contains("the same command resumes"), "{outcome}");
+        sandbox.assert_absent("file.bin");
+        // The right URL goes on from there.
+        yesterday.recover();
+        yesterday.forget();
+        let again = sandbox.haul().args(FOUR).args(["-o", "file.bin"]);
+        again.arg(yesterday.url("/file.bin?sig=0")).run().assert_ok();
+        sandbox.assert_ok_file(&payload, "file.bin");
+        assert!(yesterday.body_bytes() <= payload.len - MIB, "{fresh:?}: {}", yesterday.describe());
+    }
+}
+
+/// Whether a process that was told to write its number into `name` is still there.
+fn runs(sandbox: &Sandbox, name: &str) -> bool {
+    let number = std::fs::read_to_string(sandbox.root().join(name)).unwrap();
+    std::path::Path::new(&format!("/proc/{}/cmdline", number.trim())).exists()
+}
+
+fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let since = std::time::Instant::now();
+    while !condition() {
+        assert!(since.elapsed().as_secs() < 10, "waited in vain until {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_command_that_looks_for_a_fresh_url_ends_with_haul_and_so_do_its_children() {
+    for signal in ["TERM", "INT", "HUP"] {
+        let server = Server::serve(Payload::mib(139, 4)).behave(|_, _| Reply::Status(403)).start();
+        let sandbox = Sandbox::new();
+        let child = "sh -c 'echo $$ > ../child; exec sleep 1000'";
+        let command = format!("trap '' TERM INT HUP; {child} & echo $$ > ../shell; wait");
+        let haul = sandbox.haul().args(FOUR).args(["--refresh-cmd", &command]);
+        let running = haul.arg(server.url("/file.bin?sig=0")).spawn();
+        let written =
+            |name| std::fs::read_to_string(sandbox.root().join(name)).is_ok_and(|text| text.ends_with('\n'));
+        eventually("the command runs", || written("child") && written("shell"));
+        running.signal(signal);
+        running.wait();
+        eventually("the command has ended", || !runs(&sandbox, "shell") && !runs(&sandbox, "child"));
+    }
+}
+
+#[test]
+fn two_commands_never_look_for_a_fresh_url_at_once() {
+    let payload = Payload::mib(140, 16);
+    let (server, valid) = ticketed(payload);
+    let gate = Gate::after(4 * MIB);
+    server.set_gate(Some(&gate));
+    let sandbox = Sandbox::new();
+    // Longer than haul is patient with connections that are silent.
+    let command = format!(
+        "mkdir ../one || echo x >> ../two; sleep 4; rmdir ../one; echo '{}'",
+        server.url("/file.bin?sig=1")
+    );
+    let haul =
+        sandbox.haul().args(["--refresh-cmd", &command, "-o", "file.bin"]).args(["-x", "8", "-k", "1M"]);
+    let running = haul.arg(server.url("/file.bin?sig=0")).spawn();
+    server.wait_for_body_bytes(4 * MIB);
+    valid.store(1, std::sync::atomic::Ordering::SeqCst);
+    server.hang_up();
+    gate.open();
+    running.wait().assert_ok();
+    sandbox.assert_ok_file(&payload, "file.bin");
+    assert!(!sandbox.root().join("two").exists());
+}
+
+#[test]
+fn a_signed_url_that_is_refused_says_that_it_may_have_expired_and_what_helps() {
+    let payload = Payload::mib(141, 8);
+    for status in [403, 404, 410, 401] {
+        let server = Server::serve(payload).start();
+        let gate = Gate::after(4 * MIB);
+        server.set_gate(Some(&gate));
+        let sandbox = Sandbox::new();
+        let haul = sandbox.haul().args(FOUR).args(["-o", "file.bin"]);
+        let running = haul.arg(server.url("/file.bin?X-Amz-Signature=abc")).spawn();
+        server.wait_for_body_bytes(4 * MIB);
+        server.behave_with(move |_, _| Reply::Status(status));
+        server.hang_up();
+        let outcome = running.wait();
+        outcome.assert_failed_as_one_of(&[3, 4]).assert_says("expired");
+        outcome.assert_says("--refresh-cmd");
+        assert!(!outcome.stderr.contains("the same command resumes"), "{outcome}");
+        // One that was never valid says so as well.
+        let sandbox = Sandbox::new();
+        let outcome = sandbox.haul().arg(server.url("/file.bin?token=abc")).run();
+        outcome.assert_failed_as_one_of(&[3, 4]).assert_says("--refresh-cmd");
+    }
+}

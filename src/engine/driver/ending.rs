@@ -224,6 +224,7 @@ impl Driver {
             // A worker that waits for room would wait for ever.
             work.close();
         }
+        error = self.told_of_expiry(error);
         if let Some(url) = self.wants.sources.get(self.transfer.lead()) {
             // Not always the user's own: a mirror may have taken over.
             error = error.with_url(url);
@@ -268,9 +269,33 @@ impl Driver {
         }
     }
 
-    /// Says what is kept, and whether the next run may build upon it.
+    /// Whether a URL is refused that may have been valid for a while only, and nothing says another one.
+    fn is_expired(&self, error: &Error) -> bool {
+        let refused = matches!(error.kind(), Kind::Auth | Kind::NotFound) && self.transfer.was_denied();
+        let signed = self.wants.order.address.has_secret() && self.transfer.lead() == 0;
+        refused && signed && !self.shared.requesters[0].route.can_be_renewed()
+    }
+
+    /// Says so where a URL is refused that may be valid for a while only.
+    fn told_of_expiry(&self, error: Error) -> Error {
+        if !self.is_expired(&error) {
+            return error;
+        }
+        let expired = match self.transfer.has_begun() {
+            true => "; the URL is signed, and has expired, as it seems",
+            false => "; the URL is signed, and may have expired",
+        };
+        error.explained(
+            expired,
+            "run it with a URL that is valid now and the same -o, or with --refresh-cmd CMD, which prints one whenever it is needed",
+        )
+    }
+
+    /// Says what is kept, and whether the next run may build upon it: the same command only where it does not come to the
+    /// same refusal.
     fn told_what_stays(&self, error: Error, kept: u64) -> Error {
-        let refused = matches!(error.kind(), Kind::Checksum | Kind::Exists);
+        let refused = matches!(error.kind(), Kind::Checksum | Kind::Exists | Kind::Changed | Kind::Unsafe)
+            || self.is_expired(&error);
         let joinable = self.transfer.joinable();
         let error = error.with_kept(kept, joinable && !refused);
         if kept == 0 || joinable || refused {

@@ -24,6 +24,9 @@ impl Driver {
     /// Rules on an answer; the first usable one sets off the making of the file.
     pub(super) fn rule(&mut self, question: Question, teller: &mut Teller) {
         let Question { id, answer, reply } = question;
+        if self.shared.requesters[0].route.is_renewed() {
+            self.transfer.handle_renewed();
+        }
         let ruling = self.transfer.handle_answer(id, &answer, self.clock.now());
         let (offset, until) = match ruling {
             // The worker may have been abandoned meanwhile, here and below.

@@ -264,6 +264,7 @@ fn policy(client: &Client, request: &Request) -> Policy {
     Policy {
         connections: request.allowance(settings.limit_rate),
         min_split: request.min_split.unwrap_or(MIN_SPLIT),
+        min_theft: request.min_split.unwrap_or(0),
         first_split: request.min_split.unwrap_or(FIRST_SPLIT),
         retry: RetryPolicy {
             attempts: settings.retries,

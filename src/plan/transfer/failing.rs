@@ -10,10 +10,16 @@ impl Transfer {
     pub(super) fn refused(&mut self, id: AttemptId, ask: &Ask, refusal: Refusal, now: Moment) {
         let probing = matches!(self.stage, Stage::Probing { ranged: true });
         self.plain_failed(ask.ranged);
+        self.denied |= matches!(refusal, Refusal::Denied(401 | 403) | Refusal::NotFound(_));
         // The same source serves another one: what may be had is not lost for the sake of what may not.
         let beside = self.served_beside(id).any(|other| other.ask.source == ask.source);
         match refusal {
             Refusal::Changed(what) => self.changed(&what),
+            Refusal::Impostor(what) | Refusal::OtherVersion(what) | Refusal::Contradiction(what)
+                if self.renewed =>
+            {
+                self.changed(&what);
+            }
             Refusal::OtherVersion(what) => self.other_version(&what),
             Refusal::IfRangeIgnored => self.sources.ask_without_if_range(ask.source),
             Refusal::Busy { status, retry_after } => self.busy(id, status, retry_after, now),
@@ -244,8 +250,21 @@ impl Transfer {
         }
     }
 
+    /// A fresh URL may be of another server, which need not heed the validators that it is sent.
+    pub(super) fn is_unproven_renewal(&self, seen: &Representation) -> bool {
+        let strong = self.known.as_ref().filter(|known| known.validators.strong().is_some());
+        let unproven = strong.is_some_and(|known| !known.validators.strongly_equal(&seen.validators));
+        self.renewed && unproven && !self.policy.digest_expected
+    }
+
     /// The resource is another one than the one on disk.
     pub(super) fn changed(&mut self, what: &str) {
+        if self.renewed && self.known.is_some() {
+            let cause = format!("the fresh URL leads to another file than the one that expired: {what}");
+            let hint =
+                "let --refresh-cmd print a URL of the same version; --restart begins anew with this one";
+            return self.fail(Error::new(Kind::Changed, cause).with_hint(hint));
+        }
         let nothing_kept = self.written.is_empty();
         if (self.restarted || !self.policy.may_restart) && !nothing_kept {
             let hint = match self.policy.window {

@@ -82,6 +82,11 @@ impl Transfer {
         ruling
     }
 
+    /// A fresh URL has taken the place of the one that expired.
+    pub(crate) fn handle_renewed(&mut self) {
+        self.renewed = true;
+    }
+
     /// The body of an attempt that was ruled usable is taken from now on. How long it was kept waiting, for the
     /// file to be made, is not the server's doing and does not count as its latency or its silence.
     pub(crate) fn handle_flowing(&mut self, id: AttemptId, now: Moment) {
@@ -116,6 +121,10 @@ impl Transfer {
     ) -> Ruling {
         // What begins at 0 shows nothing: there are servers that send the first bytes for any range.
         self.range_worked |= stated.start() > 0;
+        if self.is_unproven_renewal(&representation) {
+            self.changed("what it answers does not show that it is the same version");
+            return Ruling::Leave;
+        }
         if self.begun {
             let early = self
                 .attempts
@@ -177,10 +186,12 @@ impl Transfer {
     }
 
     fn whole(&mut self, id: AttemptId, representation: Representation, same: bool) -> Ruling {
-        if !same && !self.written.is_empty() {
+        if !same && (!self.written.is_empty() || self.renewed && self.begun) {
             let what = "the server does not show that it still has the same version";
             // One of several servers may leave out what the others say.
-            match representation.complete_length.is_some() && representation.complete_length == self.length()
+            match !self.renewed
+                && representation.complete_length.is_some()
+                && representation.complete_length == self.length()
             {
                 true => self.other_version(what),
                 false => self.changed(what),

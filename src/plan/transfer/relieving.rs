@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// What a connection may have in hand when it is shortened, and keeps.
+const IN_HAND: u64 = 1 << 20;
+
 impl Transfer {
     /// One connection that is given up, where fewer turned out to be as fast: the slowest.
     pub(super) fn next_retired(&mut self, now: Moment) -> Option<Command> {
@@ -61,6 +64,7 @@ impl Transfer {
             slow && late
                 && attempt.is_known(soonest, now)
                 && attempt.rest().len() >= self.policy.min_split
+                && (attempt.rest().len() as f64) >= self.least_theft() as f64 + pace * left / 2.0
                 && may_be_robbed(attempt, soonest, now)
         })?;
         let leftover = self.leftover(id);
@@ -82,7 +86,10 @@ impl Transfer {
             .filter(|(_, attempt)| only_stalled || !self.is_last_piece(attempt, now))
             .filter_map(|(id, attempt)| {
                 let prey = attempt.prey(self.pacing.period(), now);
-                segment::cut(&prey, rate, set_up).map(|end| (prey.alone(), *id, end))
+                let end = segment::cut(&prey, rate, set_up)?;
+                // A silent one gives up all that is left, however little.
+                let worth = end == prey.position || prey.end - end >= self.least_theft();
+                worth.then(|| (prey.alone(), *id, end))
             })
             .max_by(|one, other| one.0.total_cmp(&other.0))
             .map(|(_, id, end)| (id, end))?;
@@ -110,6 +117,11 @@ impl Transfer {
         let command = self.steal(now, true)?;
         self.given_up += 1;
         Some(command)
+    }
+
+    /// What may be taken away at the least, so that it is not less than the user says by what the other has in hand.
+    fn least_theft(&self) -> u64 {
+        self.policy.min_theft + (self.policy.min_theft / 8).min(IN_HAND)
     }
 
     /// As much as comes in the time that a new connection would take to be as fast; nothing where there will be no work for

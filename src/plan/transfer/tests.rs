@@ -18,6 +18,7 @@ fn policy(connections: usize) -> Policy {
     Policy {
         connections: Allowance::Fixed(connections),
         min_split: MIB,
+        min_theft: 0,
         first_split: MIB,
         retry: RetryPolicy::default(),
         stall: STALL,

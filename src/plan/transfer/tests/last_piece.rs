@@ -140,3 +140,21 @@ proptest! {
         prop_assert!(simulation.log.received <= most, "{} of {}", simulation.log.received, length);
     }
 }
+
+#[test]
+fn no_request_is_shorter_than_the_user_says_but_for_a_gap_that_is_left() {
+    const LEAST: u64 = 4 * MIB;
+    for seed in 0..30 {
+        let server = Server { rates: (200_000, 4_000_000), ..Server::of(64 * MIB) };
+        let policy = Policy { min_split: LEAST, first_split: LEAST, min_theft: LEAST, seed, ..policy(8) };
+        let mut simulation = Simulation::new(policy, server);
+        finish(&mut simulation);
+        let hedges = &simulation.log.hedges;
+        let short = simulation
+            .log
+            .starts
+            .iter()
+            .filter(|(_, ask)| ask.wanted.len() < LEAST && !hedges.contains(&ask.wanted));
+        assert_eq!(short.count(), 0, "{simulation:?}");
+    }
+}

@@ -1,0 +1,90 @@
+//! The command of `--refresh-cmd`, which prints a fresh URL.
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+
+/// No URL is longer, and what goes on for longer is none.
+const LONGEST_URL: usize = 64 << 10;
+/// How long output is waited for that the shell has left to others when it ended.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// The process groups of the commands that run now. A signal may end haul before their guards are dropped.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+fn running() -> MutexGuard<'static, Vec<Pid>> {
+    // Nothing panics while it is held.
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A command and all that it started, which end with this.
+struct Group(Pid);
+
+impl Group {
+    fn new(leader: Pid) -> Self {
+        running().push(leader);
+        Self(leader)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        running().retain(|leader| *leader != self.0);
+        end(self.0);
+    }
+}
+
+/// Ends all commands that still run, with their children.
+pub(super) fn end_all() {
+    running().drain(..).for_each(end);
+}
+
+fn end(leader: Pid) {
+    // There may be none left.
+    let _ = kill_process_group(leader, Signal::KILL);
+}
+
+/// The first line that a shell command prints. Dropping the future ends the command and its children.
+pub(super) async fn printed_by(command: String) -> Result<String, String> {
+    let failed = |error: std::io::Error| format!("--refresh-cmd cannot be run: {error}");
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", &command])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        // So that it can be ended with its children.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let group = leader.map(Group::new);
+    let mut bytes = Vec::new();
+    let mut status = None;
+    if let Some(mut out) = child.stdout.take() {
+        loop {
+            tokio::select! {
+                biased;
+                read = out.read_buf(&mut bytes) => if read.map_err(failed)? == 0 { break },
+                ended = child.wait(), if status.is_none() => status = Some(ended.map_err(failed)?),
+                () = tokio::time::sleep(GRACE), if status.is_some() => break,
+            }
+            if bytes.len() > LONGEST_URL {
+                return Err("--refresh-cmd prints more than a URL".to_owned());
+            }
+        }
+    }
+    let status = match status {
+        Some(status) => status,
+        None => child.wait().await.map_err(failed)?,
+    };
+    drop(group);
+    if !status.success() {
+        return Err(format!("--refresh-cmd failed ({status})"));
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().find(|line| !line.trim().is_empty());
+    line.map(str::to_owned).ok_or_else(|| "--refresh-cmd printed nothing".to_owned())
+}
