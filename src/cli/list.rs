@@ -99,13 +99,20 @@ impl List {
         };
         let mut entries = input_list::entries(text);
         entries.by_ref().for_each(drop);
-        for (line, option) in entries.left_out {
+        let more = entries.left_out.len().saturating_sub(MOST_LEFT_OUT);
+        for (line, option) in entries.left_out.into_iter().take(MOST_LEFT_OUT) {
             let option = escape::shown(option);
             let shown = &self.shown;
             output::say(format_args!("haul: warning: {shown}: line {line}: the option {option} is left out"));
         }
+        if more > 0 {
+            output::say(format_args!("haul: warning: {}: {more} more options are left out", self.shown));
+        }
     }
 }
+
+/// Options that are left out are named up to this number, and then counted.
+const MOST_LEFT_OUT: usize = 20;
 
 /// What a list of the user's asks for.
 fn listed(entry: &Entry, setup: &Setup) -> Result<Request, Error> {

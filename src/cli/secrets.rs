@@ -86,7 +86,10 @@ impl Given {
 /// A value, or with an `@` before it the file that holds it.
 pub(super) fn at_file(value: &str) -> Result<String, Error> {
     match value.strip_prefix('@') {
-        Some(path) => text(Path::new(path), LARGEST),
+        // It may be a secret that begins like that, which is not to be shown.
+        Some(path) => {
+            text_of(Path::new(path), || Error::usage("there is no file of the name that stands behind an @"))
+        }
         None => Ok(value.to_owned()),
     }
 }
@@ -101,11 +104,9 @@ fn header_lines(header: &str) -> Result<Vec<String>, Error> {
 
 fn bearer(path: &Path) -> Result<String, Error> {
     // It may be the token itself, which is not to be shown.
-    let is_there = path.symlink_metadata().is_ok();
-    text(path, LARGEST).map_err(|error| match is_there {
-        true => error,
-        false => Error::usage("--bearer-file names no file that is there")
-            .with_hint("it takes the name of a file that holds the token, not the token"),
+    text_of(path, || {
+        Error::usage("--bearer-file names no file that is there")
+            .with_hint("it takes the name of a file that holds the token, not the token")
     })
 }
 
@@ -144,9 +145,12 @@ fn cookies(path: &Path) -> Result<Arc<Cookies>, Error> {
     Ok(Arc::new(cookies))
 }
 
-/// A file's text without the line break at its end.
-fn text(path: &Path, largest: u64) -> Result<String, Error> {
-    let text = bounded::read(path, largest).map_err(|error| unreadable(path, &error))?;
+/// A file's text without the line break at its end; `absent` is the error where there is no such file.
+fn text_of(path: &Path, absent: impl FnOnce() -> Error) -> Result<String, Error> {
+    let text = bounded::read(path, LARGEST).map_err(|error| match path.symlink_metadata() {
+        Ok(_) => unreadable(path, &error),
+        Err(_) => absent(),
+    })?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 

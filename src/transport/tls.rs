@@ -86,7 +86,13 @@ fn nobody_trusted(error: &rustls::Error) -> Error {
 }
 
 fn unreadable(flag: &str, path: &Path, why: &str) -> Error {
-    Error::usage(format!("{flag} {}: {why}", path.display()))
+    let named = path.to_string_lossy();
+    // curl takes a password behind a colon, which is not to be shown.
+    let shown = match named.split_once(':') {
+        Some((file, _)) if path.symlink_metadata().is_err() => file,
+        _ => &*named,
+    };
+    Error::usage(format!("{flag} {shown}: {why}"))
 }
 
 /// A larger file holds something else.

@@ -37,6 +37,10 @@ fn no_argument_that_is_refused_shows_its_secret() {
         vec![url.clone(), "-k".into(), of("https://host/f?token=SECRET")],
         vec![url.clone(), "--bearer-file".into(), SECRET.into()],
         vec![url.clone(), "-H".into(), SECRET.into()],
+        vec![url.clone(), "-u".into(), of("@SECRET")],
+        vec![url.clone(), "--cert".into(), of("cert.pem:SECRET")],
+        vec![url.clone(), "--proxy".into(), of("http://me:SECRET#@proxy")],
+        vec!["info".into(), "--json".into(), of("http://me:SECRET/@host/f")],
         vec![url.clone(), of("--http-password=SECRET")],
     ];
     for line in lines {

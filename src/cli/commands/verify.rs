@@ -6,7 +6,7 @@ use super::super::setup::Setup;
 use super::super::{config, digests, output};
 use super::{fetch, resume};
 use crate::error::{Error, Kind};
-use crate::formats::escape;
+use crate::formats::{escape, redaction};
 use crate::{ByteRange, inspect};
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ pub(in super::super) fn run(
     options: Options,
     hint: &ResumeHint,
 ) -> Result<ExitCode, Error> {
-    let shown = escape::for_terminal(&file.to_string_lossy()).into_owned();
+    let shown = escape::for_terminal(&redaction::file_name(&file.to_string_lossy())).into_owned();
     if repair {
         return mend(file, &shown, &Setup::open(config::fill(options)?, &[])?, hint);
     }
