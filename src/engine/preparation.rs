@@ -81,9 +81,9 @@ fn compare(target: Target, present: &Present, order: &Order) -> Result<Standing,
     let file = Arc::new(storage::ReadOnly::open_itself(&path).map_err(failed)?);
     let actual = hash_file(file.clone(), &order.digests).map_err(failed)?;
     if actual == order.digests {
-        // The digest is right now; it stays so as long as nobody may change the file but us.
+        // The digest is right now; it stays so as long as no other user may change the file.
         if !owner::is_ours(&file.file().metadata().map_err(failed)?, target.directory()) {
-            return Err(exists(&target, " with the right digest, and is somebody else's, who may change it"));
+            return Err(exists(&target, " with the right digest, and is another user's, who may change it"));
         }
         clean_up(&target)?;
         return Ok(Standing::Satisfied { size: present.len(), target, digests: actual });
@@ -249,7 +249,12 @@ fn build(workplace: Workplace, raw: &Raw, order: &Order, provenance: Provenance)
         Ok(trusted) => {
             workplace.part.withhold();
             let (torn, length) = (raw.torn, expected.part_length);
-            let journal = workplace.reopen(raw, &trusted, order, length)?;
+            let (workplace, journal) = if workplace.part.excludes_others() {
+                let journal = workplace.reopen(raw, &trusted, order, length)?;
+                (workplace, journal)
+            } else {
+                workplace.reopen_apart(raw, &trusted, order)?
+            };
             Ok(Opening::Ready(Ground::Built { workplace, trusted, journal: Box::new(journal), torn }))
         }
     }
@@ -294,7 +299,7 @@ fn shared_with_others(workplace: &Workplace) -> Error {
         manifest.display()
     );
     Error::new(Kind::Unsafe, cause).with_hint(
-        "give the digest with --sha256; or chmod go-w both if nobody else has written to them; or --restart",
+        "give the digest with --sha256; or chmod go-w both if no other user has written to them; or --restart",
     )
 }
 

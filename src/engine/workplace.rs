@@ -66,10 +66,7 @@ impl Workplace {
             self.part.allocate(length)?;
         }
         let manifest = self.target.manifest_path();
-        let mut record = raw.file.clone();
-        record.digests = order.digests.iter().map(ToString::to_string).collect();
-        record.document = order.named_by.to_record();
-        record.part = self.part.identity()?;
+        let mut record = self.renewed(raw, order)?;
         let same = record == raw.file && raw.runs == trusted.runs && raw.rejected.is_none();
         record.holder = Some(new_holder());
         if same {
@@ -77,6 +74,45 @@ impl Workplace {
         }
         Journal::create(manifest.clone(), record, trusted.runs.clone())
             .map_err(|error| unwritten(&manifest, &error))
+    }
+
+    /// Goes on in a part file of this run's own, for where locks do nothing: a run that has the other one open may write to it
+    /// still, and what it writes need not be of this version.
+    pub(crate) fn reopen_apart(
+        self,
+        raw: &Raw,
+        trusted: &Trusted,
+        order: &Order,
+    ) -> Result<(Self, Journal), Error> {
+        let manifest = self.target.manifest_path();
+        let unwritten = |error: std::io::Error| unwritten(&manifest, &error);
+        self.check_name()?;
+        // Once its name is gone, what is kept is there until this run ends and no longer.
+        self.part.has_room_for_a_copy(trusted.representation.complete_length.unwrap_or(self.length()?))?;
+        let path = self.part.path();
+        remove_own(path).map_err(|error| Error::disk("cannot remove", path, &error))?;
+        let place = Self::new(self.target.clone(), storage::create(&self.target)?, false);
+        let mut record = place.renewed(raw, order)?;
+        record.holder = Some(new_holder());
+        let mut journal = Journal::create(manifest.clone(), record, Vec::new()).map_err(unwritten)?;
+        if let Some(length) = trusted.representation.complete_length {
+            place.part.allocate(length)?;
+        }
+        for run in &trusted.runs {
+            place.part.copy_from(&self.part, run.range)?;
+        }
+        place.part.file().sync_all().map_err(|error| Error::disk("cannot save", path, &error))?;
+        journal.append(&[], &trusted.runs).map_err(unwritten)?;
+        Ok((place, journal))
+    }
+
+    /// What the manifest says of the file, as this run wants it.
+    fn renewed(&self, raw: &Raw, order: &Order) -> Result<FileRecord, Error> {
+        let mut record = raw.file.clone();
+        record.digests = order.digests.iter().map(ToString::to_string).collect();
+        record.document = order.named_by.to_record();
+        record.part = self.part.identity()?;
+        Ok(record)
     }
 
     fn record(&self, representation: Representation, order: &Order) -> Result<FileRecord, Error> {

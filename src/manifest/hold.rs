@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_is_gone_is_nobodys() {
+    fn a_manifest_that_is_gone_is_not_this_runs() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f.haul");
         let journal = taken_over(&path);

@@ -18,7 +18,7 @@ pub(crate) struct Lacks {
     name: bool,
 }
 
-/// Whether a file system says so that it cannot do such a thing, or does it for nobody.
+/// Whether a file system says that it cannot do such a thing, or not for this user.
 pub(crate) fn is_refusal(error: &io::Error) -> bool {
     let refusals = [Errno::PERM, Errno::ACCESS, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL];
     Errno::from_io_error(error).is_some_and(|error| refusals.contains(&error))

@@ -1,5 +1,5 @@
 //! Whose file it is. A file is *ours* if it belongs to the user that a file made here and now belongs to: network shares map all
-//! users to one, or root to nobody, and a user namespace gives them other numbers.
+//! users to one, or root to one without rights, and a user namespace gives them other numbers.
 
 use rustix::fs::{CWD, Mode, OFlags};
 use std::fs::{File, Metadata};
@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The write permissions of everybody but the owner.
-const OTHERS_WRITE: u32 = 0o022;
+pub(super) const OTHERS_WRITE: u32 = 0o022;
 
 /// What makes this file in `directory` one that is not taken for a file of haul's, if anything does. The names it has count, too:
 /// with a second one it can be opened in a place that others may write to.

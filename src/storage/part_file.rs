@@ -3,6 +3,7 @@
 use super::lacks::is_refusal;
 use super::{Storage, Target, owner, parent};
 use crate::error::{Error, Kind};
+use crate::plan::ByteRange;
 use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::fs::{self, File, TryLockError};
@@ -23,6 +24,9 @@ pub(crate) struct Identity {
     pub(crate) device: u64,
     pub(crate) inode: u64,
 }
+
+/// How much is copied at once.
+const COPIED: usize = 1 << 20;
 
 /// A part file that was opened, and whether it was there before.
 pub(crate) enum Opened {
@@ -195,6 +199,39 @@ impl PartFile {
         }
     }
 
+    /// Whether the lock on it keeps others out: another handle must not get it as well.
+    pub(crate) fn excludes_others(&self) -> bool {
+        let other = open_existing(&self.path);
+        other.is_ok_and(|other| matches!(other.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Whether a copy of it, `length` bytes long, would fit beside it.
+    pub(crate) fn has_room_for_a_copy(&self, length: u64) -> Result<(), Error> {
+        match self.free() {
+            Some(free) if free < length => Err(self.too_small(length, self.metadata()?.len())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Copies a range from another file.
+    pub(crate) fn copy_from(&self, other: &Self, range: ByteRange) -> Result<(), Error> {
+        let mut buffer = vec![0; COPIED];
+        let mut position = range.start();
+        while position < range.end() {
+            let length = buffer.len().min(usize::try_from(range.end() - position).unwrap_or(usize::MAX));
+            let read = other.read_at(position, &mut buffer[..length]);
+            let read = read.map_err(|error| Error::disk("cannot read back", &self.path, &error))?;
+            if read == 0 {
+                let cut = io::Error::from(io::ErrorKind::UnexpectedEof);
+                return Err(Error::disk("cannot read back", &self.path, &cut));
+            }
+            let written = self.write_at(position, &buffer[..read]);
+            written.map_err(|error| Error::disk("cannot write to", &self.path, &error))?;
+            position += read as u64;
+        }
+        Ok(())
+    }
+
     /// Whether others may write to it, so that only a digest can tell what is in it.
     pub(crate) fn is_shared(&self) -> Result<bool, Error> {
         Ok(owner::others_may_write(&self.metadata()?, parent(&self.path)))
@@ -203,7 +240,7 @@ impl PartFile {
     /// Takes from others the permission to write to it, as far as the file system lets us.
     pub(crate) fn withhold(&self) {
         if let Ok(metadata) = self.file.metadata()
-            && metadata.mode() & 0o022 != 0
+            && metadata.mode() & owner::OTHERS_WRITE != 0
         {
             let _ = self.file.set_permissions(fs::Permissions::from_mode(metadata.mode() & 0o700));
         }

@@ -1,10 +1,12 @@
 //! The last step: the final name appears, at once and complete.
 
+use super::owner::OTHERS_WRITE;
 use super::{Directory, Lacks, PartFile, Target, remove_own};
 use crate::error::{Error, Kind};
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::SystemTime;
 
 /// How the finished file is to stand there.
@@ -36,7 +38,10 @@ pub(crate) fn publish(
     let failed = |doing: &'static str| move |error: std::io::Error| Error::disk(doing, part.path(), &error);
     let file = part.file();
     let mode = how.mode.unwrap_or_else(|| 0o666 & !umask());
-    let lacks = Lacks::finish(file, Some(mode), how).map_err(|(doing, error)| failed(doing)(error))?;
+    // As long as it has the name of a part file others must not write to it, or the next run would not believe it.
+    let narrow = mode & !OTHERS_WRITE;
+    held()?;
+    let lacks = Lacks::finish(file, Some(narrow), how).map_err(|(doing, error)| failed(doing)(error))?;
     file.sync_all().map_err(failed("cannot save"))?;
     held()?;
     // What was verified is the file behind the handle; what is renamed is the one behind the name.
@@ -61,6 +66,10 @@ pub(crate) fn publish(
         // Another run has put its own file in the place of this one just then, and it is not complete.
         let _ = rustix::fs::renameat_with(CWD, &path, CWD, part.path(), RenameFlags::NOREPLACE);
         return Err(Error::new(lost.kind(), lost.to_string()));
+    }
+    if mode != narrow {
+        // What refuses this has refused the other one, too.
+        let _ = file.set_permissions(fs::Permissions::from_mode(mode));
     }
     let synced = directory.sync().map_err(unsaved)?;
     if lost.is_none() {

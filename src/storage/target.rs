@@ -203,7 +203,7 @@ impl Seal {
         Ok(rustix::fs::fsetxattr(file, SEAL, &text, rustix::fs::XattrFlags::empty())?)
     }
 
-    /// The seal of the file at `path`, if it has one that is still true and that nobody else can have made.
+    /// The seal of the file at `path`, if it has one that is still true and that no other user can have made.
     ///
     /// # Errors
     /// Why there is none, to be put after a cause; mostly nothing.
@@ -213,7 +213,7 @@ impl Seal {
         let seal = Self::parse(file.file(), &metadata).ok_or("")?;
         if owner::flaw(&metadata, parent(path)).is_some() {
             return Err(
-                ", and it is somebody else's, or has a second name, so what is noted at it shows nothing",
+                ", and it is another user's, or has a second name, so what is noted at it shows nothing",
             );
         }
         if owner::others_may_write(&metadata, parent(path)) {

@@ -29,7 +29,7 @@ fn give_away(path: &Path) -> bool {
 }
 
 #[test]
-fn what_is_noted_at_a_finished_file_counts_only_where_nobody_else_can_have_written_it() {
+fn what_is_noted_at_a_finished_file_counts_only_where_no_other_user_can_have_written_it() {
     let server = Server::serve(PAYLOAD).start();
     let sandbox = Sandbox::new();
     let run = || sandbox.haul().arg(server.url("/file.bin")).run();
@@ -47,7 +47,7 @@ fn what_is_noted_at_a_finished_file_counts_only_where_nobody_else_can_have_writt
     fs::remove_file(sandbox.path("second")).unwrap();
     run().assert_ok();
     if give_away(&path) {
-        run().assert_failed(10).assert_says("somebody else's");
+        run().assert_failed(10).assert_says("another user's");
     }
     server.assert_cost(0);
     PAYLOAD.assert_file_is(&path);
@@ -62,7 +62,7 @@ fn a_file_with_the_right_digest_that_is_not_ours_is_not_called_complete() {
     let run = || sandbox.haul().args(["--sha256", &sha256]).arg(server.url("/file.bin")).run();
     run().assert_ok().assert_says("complete already");
     if give_away(&path) {
-        run().assert_failed(10).assert_says("somebody else's");
+        run().assert_failed(10).assert_says("another user's");
     }
     assert!(server.requests().is_empty(), "{}", server.describe());
 }
@@ -89,7 +89,7 @@ fn unfinished_files_that_others_may_write_to_are_gone_on_with_only_under_a_diges
 }
 
 #[test]
-fn an_unfinished_file_of_somebody_elses_is_refused_whatever_it_says() {
+fn an_unfinished_file_of_another_user_is_refused_whatever_it_says() {
     for name in ["file.bin.part", "file.bin.haul"] {
         let server = Server::serve(PAYLOAD).start();
         let sandbox = Sandbox::new();
@@ -157,4 +157,28 @@ fn where_all_files_belong_to_one_user_they_are_ours() {
     run(&["--sha256", &PAYLOAD.sha256_hex()]).assert_ok().assert_says("complete already");
     server.assert_cost(0);
     assert_eq!(sandbox.entries(), ["file.bin"]);
+}
+
+#[test]
+fn a_complete_file_that_could_not_be_named_is_believed_whatever_the_umask_gives() {
+    let sandbox = Sandbox::new();
+    let there = sandbox.path("file.bin");
+    let appears = there.clone();
+    let server = Server::serve(PAYLOAD).gate(&Gate::after(MIB)).start();
+    let run = || {
+        let haul = sandbox.haul().under(["/bin/sh", "-c", "umask 002; exec \"$0\" \"$@\""]);
+        haul.arg("--json").arg(server.url("/file.bin")).spawn()
+    };
+    let running = run();
+    running.wait_for_durable(MIB / 2);
+    fs::write(&appears, "the user's").unwrap();
+    server.set_gate(None);
+    running.wait().assert_failed(10);
+    assert_eq!(mode(&sandbox.part("file.bin")) & 0o022, 0);
+    fs::remove_file(&there).unwrap();
+    server.forget();
+    run().wait().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert_eq!(mode(&there), 0o664);
+    server.assert_cost(0);
 }
