@@ -2,6 +2,7 @@
 
 use super::byte_range::{ContentRange, number};
 use super::representation::{EntityTag, Validators};
+use crate::formats::challenges::Challenges;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use std::time::{Duration, SystemTime};
 
@@ -46,6 +47,8 @@ pub(crate) struct Answer {
     /// A 403 that is about the rate of requests and not about who asks: in effect a 429.
     pub(crate) rate_limited: bool,
     pub(crate) content_disposition: Option<Vec<u8>>,
+    /// How a refusal wants to be told who asks, as "A, B or C".
+    pub(crate) wants: Option<String>,
 }
 
 impl Answer {
@@ -70,12 +73,22 @@ impl Answer {
             content_disposition: headers
                 .get(header::CONTENT_DISPOSITION)
                 .map(|value| value.as_bytes().to_vec()),
+            wants: wants(status, headers),
         }
     }
 
     pub(crate) fn is_multipart(&self) -> bool {
         self.media_type.as_deref().is_some_and(|media| media.starts_with("multipart/byteranges"))
     }
+}
+
+fn wants(status: StatusCode, headers: &HeaderMap) -> Option<String> {
+    let field = match status {
+        StatusCode::UNAUTHORIZED => header::WWW_AUTHENTICATE,
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => header::PROXY_AUTHENTICATE,
+        _ => return None,
+    };
+    Challenges::read(headers, &field).in_words()
 }
 
 /// A field that was sent exactly once, as text.

@@ -58,8 +58,8 @@ pub(crate) enum Refusal {
     RangeRefused(String),
     /// 404, 410.
     NotFound(u16),
-    /// 401, 403, 407.
-    Denied(u16),
+    /// 401, 403, 407; and how the server or the proxy wants to be told who asks, if it says that.
+    Denied { status: u16, wants: Option<String> },
     /// 408, 425, 429, nearly all 5xx, and a 403 that limits the rate: try again later, with fewer connections.
     Busy { status: u16, retry_after: Option<Duration> },
     /// It contradicts what is known and looks like something else altogether: a login page, a portal.
@@ -82,7 +82,7 @@ pub(crate) fn judge(asked: &Asked, known: Option<&Representation>, answer: &Answ
         416 => unsatisfiable(asked, known, answer),
         status @ (404 | 410) => Err(Refusal::NotFound(status)),
         403 if answer.rate_limited => Err(busy(answer)),
-        status @ (401 | 403 | 407) => Err(Refusal::Denied(status)),
+        status @ (401 | 403 | 407) => Err(Refusal::Denied { status, wants: answer.wants.clone() }),
         511 => Err(Refusal::Impostor("the network asks for a login first (511)".to_owned())),
         // RFC 9110 §15: an unknown status is to be read as the first of its class, and a 500 may pass.
         501 | 505 | 506 | 510 => Err(Refusal::Rejected(in_words(answer.status))),
@@ -583,7 +583,7 @@ mod tests {
                 // A 200 for another length, and a 206 that does not say what it holds.
                 200 | 206 => {}
                 404 | 410 => assert_eq!(refusal, Refusal::NotFound(status)),
-                401 | 403 | 407 => assert_eq!(refusal, Refusal::Denied(status)),
+                401 | 403 | 407 => assert_eq!(refusal, Refusal::Denied { status, wants: None }),
                 511 => assert!(matches!(refusal, Refusal::Impostor(_))),
                 _ if passes => assert_eq!(refusal, Refusal::Busy { status, retry_after: None }),
                 _ => match refusal {
@@ -601,7 +601,10 @@ mod tests {
         assert_eq!(refusal(limited), Refusal::Busy { status: 403, retry_after: wait });
         let limited = judged(403, &[("x-ratelimit-remaining", "0")]);
         assert_eq!(refusal(limited), Refusal::Busy { status: 403, retry_after: None });
-        assert_eq!(refusal(judged(403, &[("x-ratelimit-remaining", "1")])), Refusal::Denied(403));
+        assert_eq!(
+            refusal(judged(403, &[("x-ratelimit-remaining", "1")])),
+            Refusal::Denied { status: 403, wants: None }
+        );
     }
 
     #[test]

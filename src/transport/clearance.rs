@@ -20,6 +20,13 @@ pub(crate) enum Credentials {
 }
 
 impl Credentials {
+    fn login(&self) -> Option<Login> {
+        match self {
+            Self::Basic { user, password } => Some(Login { user: user.clone(), password: password.clone() }),
+            Self::Bearer(_) => None,
+        }
+    }
+
     fn to_header(&self) -> Result<HeaderValue, Error> {
         let text = match self {
             Self::Basic { user, password } => {
@@ -44,11 +51,31 @@ pub(crate) struct Secrets {
     vouched: bool,
     user_agent: HeaderValue,
     authorization: Option<HeaderValue>,
+    /// What it is made of, where the server may want to hear it in another way.
+    login: Option<Login>,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// What the user gave in a Cookie field, for every URL of the origin.
     cookie: Option<HeaderValue>,
     /// From a file; chosen for each URL that is asked.
     cookies: Option<Arc<Cookies>>,
+}
+
+/// A user name and its password, which are never shown.
+#[derive(Clone)]
+pub(super) struct Login {
+    pub(super) user: String,
+    pub(super) password: String,
+}
+
+/// How a request says who asks.
+#[derive(Debug)]
+pub(super) enum Proof {
+    /// As the user gave it, before anything was asked for.
+    AsGiven,
+    /// Not yet: the server will ask, and not for that.
+    Withheld,
+    /// By this answer to what the server asked for.
+    Answer(HeaderValue),
 }
 
 /// What is asked for, and what goes with it.
@@ -95,6 +122,7 @@ impl Secrets {
             user_agent: HeaderValue::from_str(user_agent)
                 .map_err(|_| Error::usage("the user agent holds characters that no header may"))?,
             authorization: credentials.map(Credentials::to_header).transpose()?,
+            login: credentials.and_then(Credentials::login),
             headers: Vec::new(),
             cookie: None,
             cookies: None,
@@ -176,12 +204,18 @@ impl Secrets {
         self.vouched && address.is_of(&self.origin)
     }
 
+    /// The user name and password for the server of `address`, if they are for it.
+    pub(super) fn login_for(&self, address: &Address) -> Option<&Login> {
+        self.login.as_ref().filter(|_| address.is_of(&self.origin))
+    }
+
     /// Builds the request to `address`; `forwarded` where a proxy is to make it. To any other origin than the one the secrets are bound to, it
     /// carries none of them: only Accept and User-Agent follow.
     pub(super) fn request(
         &self,
         address: &Address,
         forwarded: Option<&Forwarded>,
+        proof: &Proof,
         wish: Wish<'_>,
     ) -> Result<Request<Empty<Bytes>>, Error> {
         let target = match forwarded {
@@ -209,7 +243,12 @@ impl Secrets {
         }
         // RFC 9110 §12.5.3: bytes are saved as they are published, never decoded.
         request = request.header(header::ACCEPT_ENCODING, "identity");
-        if let Some(authorization) = self.authorization.as_ref().filter(|_| home) {
+        let authorization = match proof {
+            Proof::AsGiven => self.authorization.as_ref(),
+            Proof::Withheld => None,
+            Proof::Answer(answer) => Some(answer),
+        };
+        if let Some(authorization) = authorization.filter(|_| home) {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         if let Some(cookies) = self.cookies_for(address, wish.set)? {
@@ -253,6 +292,12 @@ impl fmt::Debug for Secrets {
     }
 }
 
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Login(***)")
+    }
+}
+
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials(***)")
@@ -282,7 +327,7 @@ mod tests {
     }
 
     fn sent(to: &str) -> http::HeaderMap {
-        secrets().request(&address(to), None, wish(&[])).unwrap().headers().clone()
+        secrets().request(&address(to), None, &Proof::AsGiven, wish(&[])).unwrap().headers().clone()
     }
 
     // T055, T056
@@ -315,7 +360,7 @@ mod tests {
             let secrets =
                 secrets.with_cookies(&address("https://host/"), Some(Arc::new(Cookies::parse(jar)))).unwrap();
             let set: Vec<_> = set.iter().map(|pair| (*pair).to_owned()).collect();
-            let request = secrets.request(&address(to), None, wish(&set)).unwrap();
+            let request = secrets.request(&address(to), None, &Proof::AsGiven, wish(&set)).unwrap();
             request
                 .headers()
                 .get("cookie")

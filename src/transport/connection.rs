@@ -1,6 +1,7 @@
 //! One HTTP/1.1 connection, and the only task that touches it: whoever holds it.
 
 use super::Trouble;
+use super::prompt::Prompt;
 use super::socket::{Budget, Socket};
 use super::trouble::Party;
 use bytes::Bytes;
@@ -28,6 +29,8 @@ pub(super) struct Connection {
     sender: http1::SendRequest<Empty<Bytes>>,
     machine: Machine,
     budget: Budget,
+    /// What its server asked for on it.
+    pub(super) prompt: Option<Prompt>,
     /// Set where a proxy makes the requests that are sent on it.
     pub(super) forwarded: Option<Forwarded>,
     /// What it is connected to: the server, or the proxy before it.
@@ -63,7 +66,7 @@ impl Connection {
             .await
             .map_err(|error| Trouble::from_hyper(&error))?;
         let machine = Machine { inner: Box::pin(machine), closed: false, fault: None };
-        Ok(Self { sender, machine, budget, forwarded, at })
+        Ok(Self { sender, machine, budget, prompt: None, forwarded, at })
     }
 
     /// Sends a request and waits for the head of its answer.

@@ -1,10 +1,11 @@
 //! One request and its answer, redirects followed by hand.
 
-use super::clearance::{Secrets, Wish};
+use super::clearance::{Login, Proof, Secrets, Wish};
 use super::connect::Dialing;
 use super::connection::{Connection, Forwarded};
 use super::hop::Hop;
 use super::pool::{Coming, Peer, Pool};
+use super::prompt::{Asked, Prompt, Prompted};
 use super::proxy::Proxies;
 use super::route::{Route, Way};
 use super::socket::{Budget, Line, RECORDS, Socket, Stream};
@@ -37,6 +38,8 @@ pub(crate) struct Exchange {
     tls: Connector,
     /// For the servers that may know who we are.
     own_tls: Connector,
+    /// Servers that have asked for Digest authentication. They are not told a password again.
+    prompted: Prompted,
     /// Sessions with a proxy are kept apart from those with servers.
     proxy_tls: Connector,
 }
@@ -147,6 +150,19 @@ impl Body {
         self.exchange.strikes.served(self.connection.at);
         self.exchange.pool.put(self.peer, self.connection);
     }
+
+    /// The connection for another request, if the body of a refusal comes to its end soon.
+    async fn drained(mut self) -> Option<Connection> {
+        let draining = async {
+            let mut left = LARGEST_REFUSAL;
+            while let Some(bytes) = self.next().await.ok()? {
+                left = left.checked_sub(bytes.len())?;
+            }
+            Some(())
+        };
+        tokio::time::timeout(LONGEST_REFUSAL, draining).await.ok()??;
+        self.connection.is_reusable().await.then_some(self.connection)
+    }
 }
 
 /// Addresses that one request may be lost on, one after the other, before it counts as a failure. A silent one costs more.
@@ -166,6 +182,10 @@ impl From<Trouble> for Failed {
     }
 }
 
+/// The body of a refusal beyond which another connection costs less than the rest of it.
+const LARGEST_REFUSAL: usize = 64 << 10;
+const LONGEST_REFUSAL: Duration = Duration::from_secs(2);
+
 impl Exchange {
     /// # Errors
     /// `Usage` for a proxy that makes no sense.
@@ -176,6 +196,7 @@ impl Exchange {
             settings,
             pool: Arc::default(),
             strikes: Strikes::default(),
+            prompted: Prompted::default(),
             proxies,
             tls,
             own_tls,
@@ -210,7 +231,9 @@ impl Exchange {
         reached: impl Fn(),
     ) -> Result<Reply, Trouble> {
         let peer = self.peer(address, secrets);
+        let login = secrets.login_for(address);
         let mut pooled = self.pool.take(&peer).await;
+        let mut asked = Asked::default();
         let (mut turn, mut lost, mut first) = (Turn::Any, 0, None);
         loop {
             let is_pooled = pooled.is_some();
@@ -220,9 +243,20 @@ impl Exchange {
                 None => Box::pin(self.connect(address, &peer, &reached, turn)).await,
             };
             let failed = match made {
-                Ok(connection) => {
+                Ok(mut connection) => {
                     let at = Some(connection.at);
-                    match self.ask_on(connection, address, &peer, secrets, wish).await {
+                    asked.hand_to(&mut connection.prompt);
+                    let proof = login
+                        .map_or(Proof::AsGiven, |login| self.proof(&mut connection, login, address, wish));
+                    let was_new = connection.prompt.as_ref().is_some_and(Prompt::was_new);
+                    match self.ask_on(connection, address, &peer, secrets, &proof, wish).await {
+                        Ok(reply)
+                            if login.is_some() && asked.again(reply.status, &reply.headers, was_new) =>
+                        {
+                            self.prompted.add(peer.origin.clone());
+                            pooled = reply.body.drained().await;
+                            continue;
+                        }
                         // The server hung up as the request left (RFC 9112 §9.3.1): nothing was answered, so asking
                         // again on a fresh connection is no second try.
                         Err(Trouble::Broken(_)) if is_pooled => continue,
@@ -255,16 +289,29 @@ impl Exchange {
         self.strikes.failed(at)
     }
 
+    /// How a request on this connection says who asks.
+    fn proof(&self, connection: &mut Connection, login: &Login, address: &Address, wish: Wish<'_>) -> Proof {
+        match &mut connection.prompt {
+            Some(prompt) => {
+                let answer = prompt.answer(login, wish.method, &address.request_target());
+                answer.map_or(Proof::Withheld, Proof::Answer)
+            }
+            None if self.prompted.has(&address.origin()) => Proof::Withheld,
+            None => Proof::AsGiven,
+        }
+    }
+
     async fn ask_on(
         self: &Arc<Self>,
         mut connection: Connection,
         address: &Address,
         peer: &Peer,
         secrets: &Secrets,
+        proof: &Proof,
         wish: Wish<'_>,
     ) -> Result<Reply, Trouble> {
         let forwarded = connection.forwarded.as_ref();
-        let request = secrets.request(address, forwarded, wish);
+        let request = secrets.request(address, forwarded, proof, wish);
         let sending = connection.send(address.host(), request.map_err(Trouble::Fatal)?);
         let limit = self.settings.first_byte_timeout;
         let answered = tokio::time::timeout(limit, sending).await;

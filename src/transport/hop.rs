@@ -1,12 +1,12 @@
 //! A proxy on the way to a server, as its URL describes it.
 
 use super::Trouble;
+use super::clearance::Login;
 use super::connect::Dialing;
 use crate::plan::Address;
 use base64::Engine as _;
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
-use std::fmt;
 use url::Url;
 
 /// How a proxy is written.
@@ -30,19 +30,6 @@ pub(super) enum Speaks {
     Socks {
         lookup: bool,
     },
-}
-
-/// What the proxy is told about who asks.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Login {
-    pub(super) user: String,
-    pub(super) password: String,
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Login(***)")
-    }
 }
 
 impl Hop {

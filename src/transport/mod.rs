@@ -14,6 +14,7 @@ mod interface;
 mod jar;
 mod no_proxy;
 mod pool;
+mod prompt;
 mod proxy;
 mod resolve;
 mod route;

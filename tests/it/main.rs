@@ -42,6 +42,7 @@ mod names;
 mod network;
 mod ownership;
 mod planted;
+mod prompts;
 mod proxies;
 mod redirects;
 mod reluctant;

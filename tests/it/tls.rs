@@ -331,8 +331,7 @@ fn what_stands_in_the_way_of_tls_is_said_in_words() {
         let sandbox = Sandbox::new();
         let outcome = sandbox.haul().arg(format!("https://127.0.0.1:{}/file.bin", server.port())).run();
         outcome.assert_failed(7).assert_says(said);
-        // One for the GET, and one for the HEAD beside it.
-        assert!(server.heads().len() <= 2, "{outcome}");
+        assert!(outcome.elapsed.as_secs() < 10, "it was tried again: {outcome}");
         assert!(!outcome.said().contains("InvalidContentType"), "{outcome}");
         sandbox.assert_empty();
     }

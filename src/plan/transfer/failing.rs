@@ -10,7 +10,7 @@ impl Transfer {
     pub(super) fn refused(&mut self, id: AttemptId, ask: &Ask, refusal: Refusal, now: Moment) {
         let probing = matches!(self.stage, Stage::Probing { ranged: true });
         self.plain_failed(ask.ranged);
-        self.denied |= matches!(refusal, Refusal::Denied(401 | 403) | Refusal::NotFound(_));
+        self.denied |= matches!(refusal, Refusal::Denied { status: 401 | 403, .. } | Refusal::NotFound(_));
         // The same source serves another one: what may be had is not lost for the sake of what may not.
         let beside = self.served_beside(id).any(|other| other.ask.source == ask.source);
         match refusal {
@@ -23,7 +23,7 @@ impl Transfer {
             Refusal::OtherVersion(what) => self.other_version(&what),
             Refusal::IfRangeIgnored => self.sources.ask_without_if_range(ask.source),
             Refusal::Busy { status, retry_after } => self.busy(id, status, retry_after, now),
-            Refusal::Denied(status) | Refusal::NotFound(status) if beside => {
+            Refusal::Denied { status, .. } | Refusal::NotFound(status) if beside => {
                 self.busy(id, status, None, now);
             }
             odd @ (Refusal::Impostor(_)
@@ -52,13 +52,13 @@ impl Transfer {
             {
                 self.stream(&why);
             }
-            ref refused @ (Refusal::Denied(403) | Refusal::NotFound(_))
+            ref refused @ (Refusal::Denied { status: 403, .. } | Refusal::NotFound(_))
                 if self.may_ask_plainly(ask.ranged) =>
             {
                 let why = refused_for_good(refused.clone()).to_string();
                 self.ask_plainly(&why);
             }
-            refused @ (Refusal::Denied(401 | 403)
+            refused @ (Refusal::Denied { status: 401 | 403, .. }
             | Refusal::NotFound(_)
             | Refusal::Rejected(_)
             | Refusal::RangeRefused(_)
@@ -68,7 +68,7 @@ impl Transfer {
             {
                 self.ask_for_less(id, ask, refused, now);
             }
-            Refusal::Denied(status @ (401 | 403)) | Refusal::NotFound(status)
+            Refusal::Denied { status: status @ (401 | 403), .. } | Refusal::NotFound(status)
                 if self.fresh > 0 && self.sources.is_alone() =>
             {
                 self.source_failed(ask.source, refuses_the_rest(status));
@@ -303,14 +303,7 @@ pub(super) fn refused_for_good(refusal: Refusal) -> Error {
         Refusal::NotFound(status) => {
             Error::new(Kind::NotFound, format!("the server says there is no such file ({status})"))
         }
-        Refusal::Denied(407) => Error::new(Kind::Auth, "the proxy wants other credentials (407)")
-            .with_hint("write them into the URL of the proxy: http://USER:PASSWORD@HOST:PORT"),
-        Refusal::Denied(403) => Error::new(Kind::Auth, "the server refuses access (403)").with_hint(
-            "give credentials with -u, --bearer-file or -H; where a browser gets it without, the server or a firewall may refuse \
-             programs by their User-Agent: -A sends another",
-        ),
-        Refusal::Denied(status) => Error::new(Kind::Auth, format!("the server refuses access ({status})"))
-            .with_hint("give credentials with -u, --bearer-file or -H"),
+        Refusal::Denied { status, wants } => denied(status, wants.as_deref()),
         Refusal::Coded(coding) => Error::new(
             Kind::Http,
             format!("the server sends the file encoded as {coding} although it was asked not to"),
@@ -337,6 +330,38 @@ pub(super) fn refused_for_good(refusal: Refusal) -> Error {
         Refusal::IfRangeIgnored => Error::new(Kind::Http, "the server takes If-Range amiss"),
         Refusal::Busy { status, .. } => Error::new(Kind::Http, trouble_of(status)),
     }
+}
+
+/// A refusal that depends on who asks, with the way in which the other end wants to be told.
+fn denied(status: u16, wants: Option<&str>) -> Error {
+    let has = |scheme: &str| {
+        let mut schemes = wants.unwrap_or_default().split([' ', ',']);
+        schemes.any(|wanted| wanted.eq_ignore_ascii_case(scheme))
+    };
+    if status == 407 {
+        let by = wants.map(|wants| format!(", by {wants}")).unwrap_or_default();
+        let cause = format!("the proxy wants other credentials (407){by}");
+        return Error::new(Kind::Auth, cause).with_hint(match wants.is_none() || has("Basic") {
+            true => "write them into the URL of the proxy: http://USER:PASSWORD@HOST:PORT",
+            false => "haul gives a proxy a name and a password by Basic only; a proxy of your own in between may speak the rest",
+        });
+    }
+    let cause = match wants {
+        Some(wants) => {
+            format!("the server refuses access ({status}); it wants to be told who asks by {wants}")
+        }
+        None => format!("the server refuses access ({status})"),
+    };
+    Error::new(Kind::Auth, cause).with_hint(match wants {
+        None if status == 403 => {
+            "give credentials with -u, --bearer-file or -H; where a browser gets it without, the server or a firewall may refuse \
+             programs by their User-Agent: -A sends another"
+        }
+        None => "give credentials with -u, --bearer-file or -H",
+        Some(_) if has("Basic") || has("Digest") => "give the right user name and password with -u, or --netrc",
+        Some(_) if has("Bearer") => "give a token that is good for it with --bearer-file",
+        Some(_) => "haul knows Basic and Digest (-u) and Bearer (--bearer-file); anything else can be given only as it is, with -H 'Authorization: …'",
+    })
 }
 
 /// A failure that may pass, but not within the time that haul waits.

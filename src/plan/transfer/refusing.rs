@@ -59,7 +59,7 @@ impl Transfer {
     /// rest in one answer.
     pub(super) fn ask_for_less(&mut self, id: AttemptId, ask: &Ask, refusal: Refusal, now: Moment) {
         let status = match &refusal {
-            Refusal::Denied(status) | Refusal::NotFound(status) => Some(*status),
+            Refusal::Denied { status, .. } | Refusal::NotFound(status) => Some(*status),
             _ => None,
         };
         let cause = match status {
