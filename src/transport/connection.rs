@@ -5,7 +5,7 @@ use super::prompt::Prompt;
 use super::socket::{Budget, Socket};
 use super::trouble::Party;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -31,6 +31,8 @@ pub(super) struct Connection {
     budget: Budget,
     /// What its server asked for on it.
     pub(super) prompt: Option<Prompt>,
+    /// An answer on it left open where it ends.
+    spent: bool,
     /// Set where a proxy makes the requests that are sent on it.
     pub(super) forwarded: Option<Forwarded>,
     /// What it is connected to: the server, or the proxy before it.
@@ -66,7 +68,7 @@ impl Connection {
             .await
             .map_err(|error| Trouble::from_hyper(&error))?;
         let machine = Machine { inner: Box::pin(machine), closed: false, fault: None };
-        Ok(Self { sender, machine, budget, prompt: None, forwarded, at })
+        Ok(Self { sender, machine, budget, prompt: None, spent: false, forwarded, at })
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -84,6 +86,7 @@ impl Connection {
             Trouble::from_party(&proxy.unwrap_or(Party::Server(host)), fault.unwrap_or(&error))
         })?;
         self.budget.for_body();
+        self.spent |= leaves_its_end_open(response.headers());
         Ok(response)
     }
 
@@ -94,7 +97,10 @@ impl Connection {
 
     /// Whether the next request may use it, found out by letting the machine notice what the peer did.
     pub(super) async fn is_reusable(&mut self) -> bool {
-        let Self { sender, machine, .. } = self;
+        let Self { sender, machine, spent, .. } = self;
+        if *spent {
+            return false;
+        }
         let mut ready = pin!(sender.ready());
         poll_fn(|cx| {
             machine.poll(cx);
@@ -106,6 +112,12 @@ impl Connection {
         })
         .await
     }
+}
+
+/// Whether two who read this answer may find its end in two places: what follows on the connection could then be anybody's
+/// (RFC 9112 §6.1). hyper itself refuses transfer codings in HTTP/1.0.
+fn leaves_its_end_open(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH)
 }
 
 /// What moves the bytes of a connection while it is polled.

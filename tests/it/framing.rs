@@ -285,3 +285,37 @@ fn a_few_interim_answers_do_no_harm() {
     sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
     sandbox.assert_ok_file(&payload, "file.bin");
 }
+
+// RFC 9112 §6.1
+#[test]
+fn a_connection_on_which_an_answer_could_end_in_two_places_is_not_used_again() {
+    let payload = Payload::new(38, 5000);
+    let table = [("", true), ("Content-Length: 5\r\n", false), ("Content-Length: 5000\r\n", false)];
+    for (field, reused) in table {
+        let server = Server::serve(payload)
+            .handler(move |request, exchange| {
+                if request.is_head() {
+                    return exchange.send_head(200, &[]);
+                }
+                exchange.note_status(200);
+                let head = format!("HTTP/1.1 200 OK\r\n{field}Transfer-Encoding: chunked\r\n\r\n");
+                exchange.send_raw(head.as_bytes());
+                exchange.send_body(&chunked(&payload.all(), b"0\r\n\r\n"));
+            })
+            .start();
+        let sandbox = Sandbox::new();
+        let urls = ["/a", "/b", "/c"].map(|path| server.url(path));
+        sandbox.haul().args(["-j", "1"]).args(&urls).run().assert_ok();
+        for name in ["a", "b", "c"] {
+            sandbox.assert_ok_file(&payload, name);
+        }
+        let requests = server.requests();
+        let after_a_body = requests.iter().filter(|record| {
+            requests.iter().any(|other| {
+                let earlier = other.nth_on_connection < record.nth_on_connection;
+                other.connection == record.connection && earlier && other.is_get()
+            })
+        });
+        assert_eq!(after_a_body.count() > 0, reused, "{field:?}: {}", server.describe());
+    }
+}
