@@ -182,3 +182,20 @@ fn a_name_that_does_not_exist_is_given_up_soon() {
     let certain = outcome.stderr.contains("not known");
     assert!(!certain || outcome.elapsed < Duration::from_secs(8), "{outcome}");
 }
+
+#[test]
+fn nothing_is_asked_in_a_pause_that_the_server_wants() {
+    for (status, name, value) in [(429, "Retry-After", "1"), (403, "X-RateLimit-Reset", "1")] {
+        let server = refusing_once(SMALL, move || {
+            let mut answer = Answer::new(status);
+            answer.set("X-RateLimit-Remaining", "0").set(name, value).set("Content-Length", "0");
+            answer
+        });
+        let sandbox = Sandbox::new();
+        sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
+        sandbox.assert_ok_file(&SMALL, "file.bin");
+        let requests = server.requests();
+        let pause = requests[1].at - requests[0].answered.unwrap();
+        assert!(pause >= Duration::from_millis(990), "{}", server.describe());
+    }
+}

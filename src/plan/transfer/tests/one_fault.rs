@@ -33,6 +33,20 @@ fn a_status_that_does_not_pass_is_asked_for_with_a_range_and_without() {
 }
 
 #[test]
+fn an_outage_of_minutes_is_outlasted_once_bytes_have_come() {
+    for (served, patience, outlasted) in [(true, 300, true), (true, 0, false), (false, 300, false)] {
+        let cut = served.then_some(Some(Fault::Cut(MIB)));
+        let faults = cut.into_iter().chain([Some(Fault::Refused); 14]).collect();
+        let server = Server { faults, ..Server::of(9 * MIB) };
+        let patient = RetryPolicy { patience: seconds(patience), ..RetryPolicy::default() };
+        let mut simulation = Simulation::new(Policy { retry: patient, ..policy(1) }, server);
+        let finished = matches!(outcome(&mut simulation), Outcome::Finished);
+        assert_eq!(finished, outlasted, "{served} {patience}: {simulation:?}");
+        assert!(!finished || simulation.now > seconds(150), "{:?}", simulation.now);
+    }
+}
+
+#[test]
 fn a_server_that_dies_half_way_ends_the_transfer_and_what_came_is_kept() {
     for fault in [Fault::Refused, Fault::Mute, Fault::Silent(0), Fault::Status(503, None)] {
         let faults = [None; 6].into();
