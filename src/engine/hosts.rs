@@ -107,8 +107,10 @@ impl Host {
         self.lock().agrees[usize::from(whole)] = true;
     }
 
-    pub(crate) fn agrees(&self) -> bool {
-        self.lock().agrees.contains(&true)
+    /// Whether it is not to be asked for more than the files: they are small and its answers agree, or it has refused as much.
+    pub(crate) fn is_enough(&self) -> bool {
+        let known = self.lock();
+        known.agrees.contains(&true) || known.refusals.cap().is_some()
     }
 
     /// Whether it has shown so with whole answers: from one that serves ranges, a whole answer is odd.

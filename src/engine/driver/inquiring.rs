@@ -10,11 +10,12 @@ use crate::plan::{Address, Moment};
 use tokio::task::JoinError;
 
 impl Driver {
-    /// Beside the first ranged GET, as soon as its connection stands. A host whose files are small and whose answers agree is not
-    /// asked twice for each of them.
+    /// Beside the first ranged GET, as soon as its connection stands. A host whose files are small and whose answers agree, or that
+    /// refuses further connections, is not asked twice for each file.
     pub(super) fn inquire_beside(&mut self, now: Moment) {
         let address = self.reached.borrow().clone();
-        if let Some(address) = address.filter(|_| self.transfer.may_inquire(now) && !self.wants.host.agrees())
+        if let Some(address) =
+            address.filter(|_| self.transfer.may_inquire(now) && !self.wants.host.is_enough())
         {
             self.ask_head(address);
         }
@@ -22,7 +23,7 @@ impl Driver {
 
     /// Beside its body, where the first answer came on a connection that stood already, or at once.
     pub(super) fn inquire_late(&mut self) {
-        if self.transfer.may_inquire_late() && !self.wants.host.agrees() {
+        if self.transfer.may_inquire_late() && !self.wants.host.is_enough() {
             self.ask_head(self.shared.requesters[self.transfer.lead()].route.target());
         }
     }
