@@ -179,9 +179,12 @@ impl Transfer {
             return self.ask_plainly(&cause);
         }
         let started = self.attempts.get(&id).map_or(now, |attempt| attempt.started);
+        // One that says when to come back is busy, and does not mind ranges.
+        let gives_no_time = !matches!(setback, Setback::Busy { retry_after: Some(_) });
         match self.retry.failed(setback, started, now) {
             Decision::Wait(wait) => self.told_again(cause, status, wait),
-            Decision::Exhausted if status.is_some() && self.tries_the_last(ranged, &cause) => {}
+            Decision::Exhausted
+                if gives_no_time && status.is_some() && self.tries_the_last(ranged, &cause) => {}
             Decision::Exhausted => self.source_failed(self.sources.lead(), failure),
             Decision::TooLong(asked) => {
                 let cause = waits_too_long(&cause, asked);
