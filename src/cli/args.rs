@@ -267,7 +267,7 @@ pub(super) struct Options {
     /// Say nothing but errors
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Screen")]
     pub(super) quiet: bool,
-    /// Say more; may be repeated
+    /// Say more: redirects, addresses, protocols, every retry; -vv: the heads of requests and answers, without secrets
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Screen")]
     pub(super) verbose: u8,
     /// When to use colours [default: auto]

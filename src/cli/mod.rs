@@ -25,6 +25,7 @@ mod resume_hint;
 mod secrets;
 mod setup;
 mod signals;
+mod verbose;
 
 use crate::error::Error;
 use args::{Cli, Command, Options, Style};

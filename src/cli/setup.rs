@@ -3,10 +3,10 @@
 use super::args::{Cli, Options, Style};
 use super::digests::{self, Listed};
 use super::document::Document;
-use super::output;
 use super::refresh;
 use super::render::Screen;
 use super::secrets::{self, Given};
+use super::{output, verbose};
 use crate::error::Error;
 use crate::formats::escape;
 use crate::{Address, AddressFamily, Client, ClientSettings, Digest, Jobs, Output, Proxy, Request};
@@ -100,6 +100,7 @@ impl Setup {
         settings.interface.clone_from(&options.interface);
         settings.proxy = proxy(options)?;
         settings.no_proxy = options.noproxy.clone().unwrap_or_default();
+        settings.trace = verbose::trace(options.verbose);
         settings.user_agent = options.user_agent.clone().unwrap_or(settings.user_agent);
         Ok(settings)
     }

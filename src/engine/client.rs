@@ -74,6 +74,7 @@ impl Client {
             proxy: settings.proxy.clone(),
             no_proxy: settings.no_proxy.clone(),
             read_size: settings.limit_rate.map(Pace::read_size),
+            trace: settings.trace.clone(),
         })?;
         exchange.check()?;
         let turns = Turns::new(settings.jobs);

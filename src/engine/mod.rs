@@ -29,7 +29,7 @@ mod worker;
 mod workers;
 mod workplace;
 
-pub use crate::transport::{AddressFamily, Interface, Proxy, Resolve};
+pub use crate::transport::{AddressFamily, Interface, Proxy, Resolve, Step, Trace};
 pub use client::Client;
 pub use download::Download;
 pub use event::{Event, Notice};

@@ -1,7 +1,7 @@
 //! What all downloads of a client have in common.
 
 use crate::plan::concurrency::{Allowance, HIGHEST};
-use crate::transport::{AddressFamily, Interface, Proxy, Resolve};
+use crate::transport::{AddressFamily, Interface, Proxy, Resolve, Trace};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -101,6 +101,8 @@ pub struct ClientSettings {
     /// Write on the runtime's own threads. Faster where the runtime belongs to haul alone; a slow disk then
     /// holds up every other task on it. Off by default.
     pub inline_writes: bool,
+    /// Hears of connections, redirects, requests and answers, without their secrets. Default none.
+    pub trace: Option<Trace>,
 }
 
 impl Default for ClientSettings {
@@ -129,6 +131,7 @@ impl Default for ClientSettings {
             no_proxy: String::new(),
             user_agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),
             inline_writes: false,
+            trace: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::proxy::Proxies;
 use super::route::{Route, Way};
 use super::socket::{Budget, Line, RECORDS, Socket, Stream};
 use super::strikes::{Strikes, Turn};
+use super::trace::{self, Step};
 use super::trouble::Party;
 use super::{IdentityFiles, Interface, Settings, Trouble, date, descriptors, tls, tunnel};
 use crate::error::{Error, Kind};
@@ -312,13 +313,16 @@ impl Exchange {
     ) -> Result<Reply, Trouble> {
         let forwarded = connection.forwarded.as_ref();
         let request = secrets.request(address, forwarded, proof, wish);
-        let sending = connection.send(address.host(), request.map_err(Trouble::Fatal)?);
+        let request = request.map_err(Trouble::Fatal)?;
+        self.tell(|| trace::asked(address, &request));
+        let sending = connection.send(address.host(), request);
         let limit = self.settings.first_byte_timeout;
         let answered = tokio::time::timeout(limit, sending).await;
         let answered = answered.map_err(|_| {
             Trouble::Silent(format!("{} did not answer within {} s", address.host(), limit.as_secs_f32()))
         })?;
         let (parts, incoming) = answered?.into_parts();
+        self.tell(|| trace::answered(address, parts.version, parts.status, &parts.headers));
         Ok(Reply {
             status: parts.status,
             headers: parts.headers,
@@ -395,12 +399,25 @@ impl Exchange {
             } else {
                 Stream::Plain(line)
             };
+            self.tell(|| Step::Connected {
+                origin: origin.to_string(),
+                address: at,
+                proxy: hop.map(|hop| hop.host().to_owned()),
+                protocol: spoken(&stream),
+            });
             let forwarded = forwarding
                 .map(|hop| Forwarded { proxy: hop.host().to_owned(), authorization: hop.authorization() });
             let socket = Socket { stream, budget: Budget::default() };
             Connection::open(socket, forwarded, at, self.settings.read_size).await
         };
         speaking.await.map_err(|trouble| Failed { trouble, at: Some(at) })
+    }
+
+    /// Tells of a step, where anybody hears of it.
+    fn tell(&self, step: impl FnOnce() -> Step) {
+        if let Some(trace) = &self.settings.trace {
+            trace.tell(step());
+        }
     }
 
     /// The line to a proxy.
@@ -454,6 +471,18 @@ impl Exchange {
         tokio::time::timeout(limit, doing).await.unwrap_or_else(|_| {
             Err(Trouble::Broken(format!("{party} did not {what} within {} s", limit.as_secs_f32())))
         })
+    }
+}
+
+/// The protocol on a connection, in words.
+fn spoken(stream: &Stream) -> String {
+    let Stream::Tls(stream) = stream else {
+        return "HTTP/1.1".to_owned();
+    };
+    match stream.get_ref().1.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "HTTP/1.1 over TLS 1.3".to_owned(),
+        Some(rustls::ProtocolVersion::TLSv1_2) => "HTTP/1.1 over TLS 1.2".to_owned(),
+        _ => "HTTP/1.1 over TLS".to_owned(),
     }
 }
 
@@ -569,6 +598,11 @@ impl Requester {
             if seen.contains(&next) {
                 return Err(refused_redirect(Kind::Http, "the redirects lead round in a circle"));
             }
+            self.exchange.tell(|| Step::Redirected {
+                status: reply.status.as_u16(),
+                from: address.to_string(),
+                to: next.0.to_string(),
+            });
             self.pause(wish.method, &reply).await?;
             address = next.0.clone();
             seen.push(next);

@@ -21,6 +21,7 @@ mod route;
 mod socket;
 mod strikes;
 mod tls;
+mod trace;
 mod trouble;
 mod tunnel;
 
@@ -33,6 +34,7 @@ pub use proxy::Proxy;
 pub use resolve::Resolve;
 pub(crate) use route::{Fresh, Renewal, Route};
 pub(crate) use tls::IdentityFiles;
+pub use trace::{Step, Trace};
 pub(crate) use trouble::Trouble;
 
 use std::path::PathBuf;
@@ -57,4 +59,6 @@ pub(crate) struct Settings {
     pub(crate) no_proxy: String,
     /// How many bytes are taken off a connection at once, at the most; `None` where as many as come are welcome.
     pub(crate) read_size: Option<usize>,
+    /// Who hears of each step.
+    pub(crate) trace: Option<Trace>,
 }

@@ -146,6 +146,46 @@ fn colours_are_shown_where_they_are_asked_for_and_never_where_they_are_not_wante
 }
 
 #[test]
+fn verbose_tells_redirects_addresses_and_heads_and_no_secrets() {
+    let server = Server::serve(PAYLOAD)
+        .handler(|request, exchange| {
+            if request.path() != "/file.bin" {
+                return exchange.serve();
+            }
+            let mut answer = Answer::text(302, "");
+            answer.set("Location", "/there.bin?X-Amz-Signature=S3CR&v=1");
+            answer.set("Set-Cookie", "sid=S3CR");
+            exchange.send(&answer);
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let haul = |flags: &[&str]| {
+        let secrets =
+            ["-H", "X-Mine: S3CR", "-H", "Cookie: a=S3CR", "-u", "me:S3CR", "--if-exists", "overwrite"];
+        let outcome = sandbox.haul().args(secrets).args(flags).arg(server.url("/file.bin?sig=S3CR")).run();
+        outcome.assert_ok();
+        assert!(!outcome.said().contains("S3CR"), "{outcome}");
+        outcome
+    };
+    let at = server.url("").replace("http://", "");
+    let outcome = haul(&["-v"]);
+    outcome.assert_says(&format!("* connected to http://{at} at {at}: HTTP/1.1"));
+    outcome.assert_says("* redirected (302) from ").assert_says(" to http://").assert_says("/there.bin");
+    assert!(!outcome.stderr.lines().any(|line| line.starts_with(['<', '>'])), "{outcome}");
+    let outcome = haul(&["-vv"]);
+    for said in ["> GET /file.bin?", "> authorization: (hidden)", "> cookie: (hidden)", "> x-mine: (hidden)"]
+    {
+        outcome.assert_says(said);
+    }
+    for said in
+        ["< HTTP/1.1 302 Found", "< set-cookie: (hidden)", "< HTTP/1.1 206", "< content-range: bytes 0-"]
+    {
+        outcome.assert_says(said);
+    }
+    assert!(!haul(&[]).stderr.contains("* "), "nothing of it is said unless it is asked for");
+}
+
+#[test]
 fn a_window_that_becomes_narrower_keeps_no_stale_rows() {
     let tmux = |args: &[&str]| std::process::Command::new("tmux").args(args).output();
     if !tmux(&["-V"]).is_ok_and(|output| output.status.success()) {
