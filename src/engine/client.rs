@@ -4,6 +4,7 @@ use super::clock::Clock;
 use super::credentials;
 use super::download::Download;
 use super::driver;
+use super::forecast::Forecast;
 use super::hosts::Hosts;
 use super::limit::Limit;
 use super::progress::Progress;
@@ -17,6 +18,7 @@ use crate::error::Error;
 use crate::manifest::inspect;
 use crate::plan::Address;
 use crate::plan::pace::Pace;
+use crate::storage::Target;
 use crate::transport::{Dialer, Exchange, IdentityFiles, Requester, Route, Settings};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -115,9 +117,12 @@ impl Client {
     pub async fn plan(&self, request: &Request) -> Result<Plan, Error> {
         let requesters = self.requesters(request)?;
         let found = survey_by_get(&requesters[0]).await.map_err(|error| error.with_url(&request.address))?;
-        let target = request.target(found.suggested_name());
-        let path = target.ok().flatten().map(|target| target.path());
-        let kept = path.as_deref().and_then(|path| inspect(path).ok()).map_or(0, |left| left.durable);
+        let target = request.target(found.suggested_name()).ok().flatten();
+        let path = target.as_ref().map(Target::path);
+        let left = path.as_deref().and_then(|path| inspect(path).ok());
+        let allowance = request.allowance(self.inner.settings.limit_rate);
+        let forecast = Forecast::of(request, &found, target.as_ref(), left.as_ref(), allowance);
+        let kept = left.map_or(0, |left| left.durable);
         let validators = &found.representation.validators;
         Ok(Plan {
             url: request.address.to_string(),
@@ -133,6 +138,7 @@ impl Client {
             final_url: found.final_url,
             path,
             kept,
+            forecast,
         })
     }
 

@@ -8,6 +8,7 @@ mod disk_use;
 mod download;
 mod driver;
 mod event;
+mod forecast;
 mod hosts;
 mod lane;
 mod limit;
@@ -33,6 +34,7 @@ pub use crate::transport::{AddressFamily, Interface, Proxy, Resolve, Step, Trace
 pub use client::Client;
 pub use download::Download;
 pub use event::{Event, Notice};
+pub use forecast::Forecast;
 pub use progress::{ConnectionView, Phase, Progress, Slowness};
 pub use report::Report;
 pub use request::{IfExists, Output, Request};

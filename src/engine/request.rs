@@ -102,6 +102,10 @@ pub struct Request {
     pub(crate) mirrors: Vec<(Address, Option<Credentials>)>,
 }
 
+/// The shortest segments, unless the user says otherwise.
+const MIN_SPLIT: u64 = 1 << 20;
+const FIRST_SPLIT: u64 = 64 << 10;
+
 impl Request {
     /// Wants what is at `url`, an absolute http or https URL. A user name and password in it are sent to
     /// its origin as Basic credentials and appear nowhere else.
@@ -396,6 +400,11 @@ impl Request {
             None => name,
         };
         Ok(Some(Target::foreign(&self.directory, &name)))
+    }
+
+    /// The shortest segments: usually, and at first where the way is long.
+    pub(crate) fn splits(&self) -> (u64, u64) {
+        (self.min_split.unwrap_or(MIN_SPLIT), self.min_split.unwrap_or(FIRST_SPLIT))
     }
 
     /// The URL and its mirrors.

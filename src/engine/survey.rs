@@ -1,6 +1,7 @@
 //! What would be downloaded, found out without downloading it.
 
 use super::clock::Clock;
+use super::forecast::Forecast;
 use crate::error::{Error, Kind};
 use crate::formats::content_disposition;
 use crate::formats::file_name::ForeignName;
@@ -45,6 +46,8 @@ pub struct Plan {
     pub path: Option<PathBuf>,
     /// Bytes that an earlier run left there.
     pub kept: u64,
+    /// What a download would do now.
+    pub forecast: Forecast,
 }
 
 /// What a survey found out.

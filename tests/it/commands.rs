@@ -22,6 +22,46 @@ fn info_tells_about_a_url_and_writes_nothing() {
 }
 
 #[test]
+fn a_dry_run_tells_connections_ranges_whether_the_target_exists_and_what_would_happen() {
+    let server = Server::serve(PAYLOAD).start();
+    let digest = format!("sha256:{}", PAYLOAD.sha256_hex());
+    let foreign: &dyn Fn(&Sandbox) = &|sandbox| drop(sandbox.write("file.bin", "there already"));
+    let ours: &dyn Fn(&Sandbox) = &|sandbox| drop(sandbox.haul().arg(server.url("/file.bin")).run());
+    let half: &dyn Fn(&Sandbox) = &|sandbox| {
+        killed_after(sandbox, &server, 4 * MIB, FOUR);
+    };
+    let nothing: &dyn Fn(&Sandbox) = &|_| ();
+    for (before, flags, said) in [
+        (nothing, &["-x", "4"][..], "up to 4, with ranges of 64.0 KiB and more|does not exist|saved as"),
+        (nothing, &["-x", "16", "-k", "1M"], "up to 8, with ranges of 1.0 MiB and more|saved as"),
+        (foreign, &[], "none|exists|fails: "),
+        (foreign, &["--if-exists", "overwrite"], "up to |exists|is replaced"),
+        (foreign, &["--if-exists", "rename"], "up to |exists|file.1.bin"),
+        (foreign, &["--if-exists", "skip"], "none|exists|nothing is fetched"),
+        (foreign, &["--if-exists", "error"], "none|exists|fails: "),
+        (foreign, &["--checksum", &digest], "none|exists|held against the digest"),
+        (ours, &[], "none|exists|nothing is fetched"),
+        (half, &[], "does not exist|goes on with"),
+        (half, &["--restart"], "does not exist|starts over"),
+    ] {
+        let sandbox = Sandbox::new();
+        server.recover();
+        before(&sandbox);
+        let there = sandbox.entries();
+        let outcome = sandbox.haul().arg("-n").args(flags).arg(server.url("/file.bin")).run();
+        outcome.assert_ok();
+        for said in said.split('|') {
+            outcome.assert_says(said);
+        }
+        assert_eq!(sandbox.entries(), there, "{outcome}");
+    }
+    let plain = Server::serve(PAYLOAD).behave(|_, _| Reply::Everything).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().arg("-n").arg(plain.url("/file.bin")).run();
+    outcome.assert_ok().assert_says("1, with everything in one answer");
+}
+
+#[test]
 fn status_tells_how_far_a_download_is() {
     let server = Server::serve(PAYLOAD).start();
     let sandbox = Sandbox::new();

@@ -54,7 +54,7 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         if setup.streams() { with_output(request) } else { Ok(request) }
     });
     if setup.options.dry_run {
-        return info::plans(&client, &requests.collect::<Result<Vec<_>, _>>()?, setup.options.json);
+        return info::plans(&client, &requests.collect::<Result<Vec<_>, _>>()?, setup.options.json, true);
     }
     fetch(&setup.options, &client, requests, count, Vec::new(), hint)
 }

@@ -7,24 +7,29 @@ use super::runtime;
 use crate::error::Error;
 use crate::formats::escape;
 use crate::formats::size::format_bytes;
-use crate::{Client, Plan, Request};
+use crate::{Client, Forecast, Plan, Request};
 use serde_json::json;
 use std::process::ExitCode;
 
 pub(in super::super) fn run(options: Options, urls: &[String]) -> Result<ExitCode, Error> {
     let setup = Setup::open(config::fill(options)?, urls)?;
     setup.refuse_lists("haul info")?;
-    plans(&setup.client()?, &setup.requests(urls)?, setup.options.json)
+    plans(&setup.client()?, &setup.requests(urls)?, setup.options.json, setup.options.dry_run)
 }
 
-/// Shows what would be downloaded; nothing is written.
-pub(super) fn plans(client: &Client, requests: &[Request], json: bool) -> Result<ExitCode, Error> {
+/// Shows what is there to be downloaded and, for a `dry_run`, what would be done; nothing is written.
+pub(super) fn plans(
+    client: &Client,
+    requests: &[Request],
+    json: bool,
+    dry_run: bool,
+) -> Result<ExitCode, Error> {
     let runtime = runtime()?;
     let mut failures = Vec::new();
     for request in requests {
         match runtime.block_on(client.plan(request)) {
             Ok(plan) if json => output::print_json(&object(&plan))?,
-            Ok(plan) => output::print(described(&plan).as_bytes())?,
+            Ok(plan) => output::print(described(&plan, dry_run).as_bytes())?,
             Err(error) => {
                 failures.push(error.kind());
                 output::say_failure(&error);
@@ -44,10 +49,12 @@ fn object(plan: &Plan) -> serde_json::Value {
         "strong_validator": plan.strong_validator, "media_type": plan.media_type,
         "suggested_name": plan.suggested_name, "path": plan.path.as_ref().map(|path| path.to_string_lossy()),
         "kept": plan.kept, "head_size": plan.head_size, "head": plan.head,
+        "connections": plan.forecast.connections, "shortest_range": plan.forecast.shortest_range,
+        "exists": plan.forecast.exists, "then": plan.forecast.then,
     })
 }
 
-fn described(plan: &Plan) -> String {
+fn described(plan: &Plan, dry_run: bool) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         text.push_str(&format!("{name:<12} {}\n", escape::shown(value)));
@@ -92,5 +99,23 @@ fn described(plan: &Plan) -> String {
     if plan.kept > 0 {
         line("kept", &format!("{} from an earlier run", format_bytes(plan.kept)));
     }
+    if dry_run {
+        line("connections", &planned(&plan.forecast));
+        if let Some(exists) = plan.forecast.exists {
+            line("target", if exists { "exists" } else { "does not exist" });
+        }
+        line("then", &plan.forecast.then);
+    }
     text
+}
+
+/// Connections and ranges, in words.
+fn planned(forecast: &Forecast) -> String {
+    match (forecast.connections, forecast.shortest_range) {
+        (0, _) => "none".to_owned(),
+        (count, Some(shortest)) if count > 1 => {
+            format!("up to {count}, with ranges of {} and more", format_bytes(shortest))
+        }
+        _ => "1, with everything in one answer".to_owned(),
+    }
 }

@@ -49,7 +49,7 @@ pub(in super::super) fn run(
         return Ok(ExitCode::SUCCESS);
     }
     if options.dry_run {
-        return super::info::plans(&setup.client()?, &requests, options.json);
+        return super::info::plans(&setup.client()?, &requests, options.json, true);
     }
     if requests.is_empty() {
         return Ok(exit::combined(&failures).into());

@@ -254,18 +254,15 @@ fn nothing_to_do(
     }
 }
 
-/// The shortest segments, unless the user says otherwise.
-const MIN_SPLIT: u64 = 1 << 20;
-const FIRST_SPLIT: u64 = 64 << 10;
-
 fn policy(client: &Client, request: &Request) -> Policy {
     let settings = &client.inner.settings;
     let streamed = matches!(request.output, Output::Stream(_));
+    let (min_split, first_split) = request.splits();
     Policy {
         connections: request.allowance(settings.limit_rate),
-        min_split: request.min_split.unwrap_or(MIN_SPLIT),
+        min_split,
         min_theft: request.min_split.unwrap_or(0),
-        first_split: request.min_split.unwrap_or(FIRST_SPLIT),
+        first_split,
         retry: RetryPolicy {
             attempts: settings.retries,
             max_time: settings.retry_max_time,
