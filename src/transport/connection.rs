@@ -90,6 +90,11 @@ impl Connection {
         Ok(response)
     }
 
+    /// Whether the server itself was asked, and has not said a word.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.forwarded.is_none() && self.budget.is_untouched()
+    }
+
     /// Waits for `future`, which wants something of the connection.
     pub(super) async fn during<F: Future>(&mut self, future: F) -> F::Output {
         self.machine.drive(future).await

@@ -321,6 +321,17 @@ impl Exchange {
         let answered = answered.map_err(|_| {
             Trouble::Silent(format!("{} did not answer within {} s", address.host(), limit.as_secs_f32()))
         })?;
+        let answered = answered.map_err(|trouble| match trouble {
+            // Most that speak TLS do no more than hang up on those who do not.
+            Trouble::Broken(cause)
+                if !address.is_https() && peer.origin.port != 80 && connection.is_unanswered() =>
+            {
+                Trouble::Broken(format!(
+                    "{cause}, without a word; does the server want https:// on this port?"
+                ))
+            }
+            other => other,
+        });
         let (parts, incoming) = answered?.into_parts();
         self.tell(|| trace::answered(address, parts.version, parts.status, &parts.headers));
         Ok(Reply {

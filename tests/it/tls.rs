@@ -350,6 +350,19 @@ fn a_server_that_wants_tls_is_told_from_one_that_talks_nonsense() {
 }
 
 #[test]
+fn a_server_that_hangs_up_without_a_word_may_want_tls() {
+    let sandbox = Sandbox::new();
+    let run = |server: Raw| {
+        let url = format!("http://127.0.0.1:{}/file.bin", server.port());
+        sandbox.haul().args(["--retry", "0"]).arg(url).run()
+    };
+    run(Raw::answering(b"")).assert_failed(6).assert_says("https://");
+    let begun = run(Raw::answering(b"HTTP/1.1 200 OK\r\nContent-"));
+    begun.assert_failed(6);
+    assert!(!begun.said().contains("https://"), "{begun}");
+}
+
+#[test]
 fn a_machine_without_authorities_is_told_how_to_get_them() {
     let authority = Authority::new();
     let server = Server::serve(PAYLOAD).tls(authority.config(HERE)).start();
