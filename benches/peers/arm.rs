@@ -91,6 +91,7 @@ pub(crate) enum Arm {
     Floor,
     Haul,
     HaulTwo,
+    HaulSixteen,
     HaulTelling,
     HaulVerified,
     Curl,
@@ -111,6 +112,7 @@ impl Arm {
             Self::Floor => "bare recv+pwrite loop",
             Self::Haul => "haul",
             Self::HaulTwo => "haul -x2",
+            Self::HaulSixteen => "haul -x16",
             Self::HaulTelling => "haul --json",
             Self::HaulVerified => "haul --sha256",
             Self::Curl => "curl (one connection)",
@@ -128,7 +130,12 @@ impl Arm {
     /// Whether its programs are installed.
     pub(crate) const fn is_there(self, tools: &Tools) -> bool {
         match self {
-            Self::Floor | Self::Haul | Self::HaulTwo | Self::HaulTelling | Self::HaulVerified => true,
+            Self::Floor
+            | Self::Haul
+            | Self::HaulTwo
+            | Self::HaulSixteen
+            | Self::HaulTelling
+            | Self::HaulVerified => true,
             Self::Curl => tools.curl.is_some(),
             Self::CurlThenOpenssl => tools.curl.is_some() && tools.openssl.is_some(),
             Self::Openssl => tools.openssl.is_some(),
@@ -151,6 +158,7 @@ impl Arm {
             Self::Floor => vec![floor(errand, output)?],
             Self::Haul => vec![hauled(errand, output, errand.connections)],
             Self::HaulTwo => vec![hauled(errand, output, Some(2))],
+            Self::HaulSixteen => vec![hauled(errand, output, Some(16))],
             Self::HaulTelling => {
                 let mut command = hauled(errand, output, errand.connections);
                 command.arg("--json");
@@ -166,14 +174,14 @@ impl Arm {
                 vec![curl(tools, errand, output)?, openssl(tools, output)?]
             }
             Self::Openssl => vec![openssl(tools, &errand.payload.path)?],
-            Self::Aria2 => vec![aria2(tools, errand, output)?],
+            Self::Aria2 => vec![aria2(tools, errand, errand.few(), output)?],
             Self::Aria2Verified => {
-                let mut command = aria2(tools, errand, output)?;
+                let mut command = aria2(tools, errand, errand.few(), output)?;
                 command.arg(format!("--checksum=sha-256={sha256}"));
                 vec![command]
             }
             Self::Aria2Best => {
-                let mut command = aria2(tools, errand, output)?;
+                let mut command = aria2(tools, errand, errand.many(), output)?;
                 command.args(["-k1M", "--file-allocation=none"]);
                 vec![command]
             }
@@ -231,14 +239,14 @@ fn openssl(tools: &Tools, output: &Path) -> Outcome<Command> {
 }
 
 /// With its own way to allocate the file (`prealloc`), which is as fast as any other of its ways on tmpfs.
-fn aria2(tools: &Tools, errand: &Errand<'_>, output: &Path) -> Outcome<Command> {
+fn aria2(tools: &Tools, errand: &Errand<'_>, connections: u64, output: &Path) -> Outcome<Command> {
     let mut command = clean(tools.aria2.as_ref().ok_or("aria2c is not installed")?);
     let directory = output.parent().ok_or("the output is in a directory")?;
     let name = output.file_name().ok_or("the output has a name")?;
     command
         .args(["--no-conf=true", "--quiet=true"])
-        .arg(format!("-x{}", errand.few()))
-        .arg(format!("-s{}", errand.few()))
+        .arg(format!("-x{connections}"))
+        .arg(format!("-s{connections}"))
         .arg("-d")
         .arg(directory)
         .arg("-o")

@@ -11,9 +11,9 @@ pub(crate) const USAGE: &str = "\
 cargo bench --bench peers -- [OPTIONS]
 
   --rounds N   interleaved rounds of each race (default 5)
-  --row NAME   only this row (may be given more than once): raw, verified, tls, kill, small, capped, durable,
-               growth; and, where root can make network namespaces, over an emulated line: long-fat,
-               small-window, lossy, capped-flows, shared-line, guarded, uneven, short
+  --row NAME   only this row (may be given more than once): raw, verified, tls, kill, small, capped, paced,
+               durable, growth; and, where root can make network namespaces, over an emulated line: long-fat,
+               small-window, lossy, capped-flows, capped-start, shared-line, guarded, uneven, short
   --line MBIT/MS/LOSS  open an emulated line and a server at its end, and keep them to be tried by hand
   --quick      one round with small files: shows that everything works, the ratios mean little
   --seed N     seed of the payload, the order of the arms and the moments of the kills (default 1)
@@ -30,12 +30,14 @@ pub(crate) enum RowName {
     Kill,
     Small,
     Capped,
+    Paced,
     Durable,
     Growth,
     LongFat,
     SmallWindow,
     Lossy,
     CappedFlows,
+    CappedStart,
     SharedLine,
     Guarded,
     Uneven,
@@ -44,19 +46,21 @@ pub(crate) enum RowName {
 
 impl RowName {
     /// Each with what it is called on the command line.
-    const NAMES: [(&str, Self); 16] = [
+    const NAMES: [(&str, Self); 18] = [
         ("raw", Self::Raw),
         ("verified", Self::Verified),
         ("tls", Self::Tls),
         ("kill", Self::Kill),
         ("small", Self::Small),
         ("capped", Self::Capped),
+        ("paced", Self::Paced),
         ("durable", Self::Durable),
         ("growth", Self::Growth),
         ("long-fat", Self::LongFat),
         ("small-window", Self::SmallWindow),
         ("lossy", Self::Lossy),
         ("capped-flows", Self::CappedFlows),
+        ("capped-start", Self::CappedStart),
         ("shared-line", Self::SharedLine),
         ("guarded", Self::Guarded),
         ("uneven", Self::Uneven),
@@ -80,7 +84,8 @@ impl RowName {
 
     /// Whether it needs an emulated line.
     pub(crate) const fn is_wan(self) -> bool {
-        !self.is_large() && !matches!(self, Self::Small | Self::Capped | Self::Durable | Self::Growth)
+        !self.is_large()
+            && !matches!(self, Self::Small | Self::Capped | Self::Paced | Self::Durable | Self::Growth)
     }
 
     fn parse(text: &str) -> Result<Self, String> {

@@ -51,8 +51,14 @@ pub(super) fn payload(track: &Track<'_>, root: &Path, size: u64) -> Outcome<Payl
 
 /// haul's time as a multiple of the best peer's.
 pub(super) fn against_the_best(standings: &Standings, bound: f64) -> Option<Check> {
+    best_of(standings, "", bound)
+}
+
+/// The same of one race among several.
+pub(super) fn best_of(standings: &Standings, caption: &str, bound: f64) -> Option<Check> {
     let (haul, best) = (standings.of(Arm::Haul)?, standings.best(&PEERS)?);
-    let what = format!("wall ÷ best peer ({})", best.name);
+    let separator = if caption.is_empty() { "" } else { ": " };
+    let what = format!("{caption}{separator}wall ÷ best peer ({})", best.name);
     Some(Check::at_most(what, haul.wall() / best.wall(), bound, ""))
 }
 

@@ -3,6 +3,7 @@
 mod by_hand;
 mod capped;
 mod capped_flows;
+mod capped_start;
 mod course;
 mod durable;
 mod growth;
@@ -10,6 +11,7 @@ mod guarded;
 mod kill;
 mod long_fat;
 mod lossy;
+mod paced;
 mod raw;
 mod shared_line;
 mod short;
@@ -98,6 +100,9 @@ pub(crate) fn run(
     if options.rows.contains(&RowName::Capped) {
         rows.push(capped::run(&track, &root)?)?;
     }
+    if options.rows.contains(&RowName::Paced) {
+        rows.push(paced::run(&track, &root)?)?;
+    }
     if options.rows.contains(&RowName::Durable) {
         rows.push(durable::run(&track, &root)?)?;
     }
@@ -128,6 +133,7 @@ fn over_a_wan(track: &Track<'_>, root: &Path, rows: &mut Rows<'_>) -> Outcome<()
             RowName::SmallWindow => small_window::run,
             RowName::Lossy => lossy::run,
             RowName::CappedFlows => capped_flows::run,
+            RowName::CappedStart => capped_start::run,
             RowName::SharedLine => shared_line::run,
             RowName::Guarded => guarded::run,
             RowName::Uneven => uneven::run,

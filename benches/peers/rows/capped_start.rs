@@ -1,0 +1,35 @@
+//! Networks that give each connection little, and files that are over before many looks have been taken.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Row;
+use super::course::{Course, EVERYBODY, append, best_of, payload};
+use crate::Outcome;
+use crate::race::Track;
+use crate::wan::{Line, Setting};
+
+/// The file in 10⁶ bytes, the line in Mbit/s, the round trip in milliseconds, 10⁶ bytes a second for each connection, and
+/// what haul may take of the best peer's time.
+const CASES: [(u64, f64, u64, f64, f64); 3] =
+    [(16, 400.0, 20, 10.0, 1.10), (100, 400.0, 20, 10.0, 1.00), (100, 200.0, 40, 2.0, 1.00)];
+
+pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
+    let mut row = Row {
+        title: "capped-start: files over lines that give each connection a part".to_owned(),
+        ..Row::default()
+    };
+    for (megabytes, megabits, milliseconds, each, bound) in CASES {
+        let line = Line::new(megabits, Duration::from_millis(milliseconds));
+        let line = Line { flow: Some(each * 1e6), ..line };
+        let course = Course::open(track, root, &Setting::new(line.clone()))?;
+        let payload = payload(track, root, megabytes * 1_000_000)?;
+        let standings = track.race(&EVERYBODY, &course.errand(&payload))?;
+        let caption = format!("{megabytes} MB, {each} MB/s a connection, {milliseconds} ms");
+        append(&mut row.table, &caption, &standings);
+        row.checks.extend(best_of(&standings, &caption, bound));
+        row.notes.push(format!("{caption}: {line}."));
+        row.wrong.extend(standings.wrong);
+    }
+    Ok(row)
+}

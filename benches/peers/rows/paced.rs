@@ -1,0 +1,44 @@
+//! nginx's own `limit_rate`: each connection gets a burst, and the next one a second later.
+
+use std::path::Path;
+
+use super::Row;
+use super::course::append;
+use crate::Outcome;
+use crate::arm::{Arm, Errand};
+use crate::check::Check;
+use crate::nginx::Nginx;
+use crate::payload::Payload;
+use crate::race::{Standings, Track};
+
+/// Where it is found, the file in MiB, and what is said of it.
+const CASES: [(&str, u64, &str); 3] = [
+    ("/paced-1m/", 64, "64 MiB, 1 MiB/s a connection"),
+    ("/paced-2m/", 64, "64 MiB, 2 MiB/s a connection"),
+    ("/paced-200k/", 8, "8 MiB, 200 KiB/s a connection"),
+];
+
+pub(crate) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
+    let nginx = Nginx::start(&track.tools.nginx, track.workshop, root)?;
+    let mut row = Row {
+        title: "paced: from a server that gives each connection a burst a second".to_owned(),
+        ..Row::default()
+    };
+    for (location, size, caption) in CASES {
+        let size = if track.options.quick { size / 4 } else { size } << 20;
+        let payload = Payload::write(root, "paced.bin", size, track.options.seed)?;
+        let errand = Errand::here(&nginx, location, &payload, None);
+        let standings = track.race(&[Arm::Haul, Arm::HaulSixteen, Arm::Aria2Best], &errand)?;
+        append(&mut row.table, caption, &standings);
+        row.checks.extend(against(&standings, Arm::Aria2Best, caption, 1.05));
+        row.checks.extend(against(&standings, Arm::HaulSixteen, caption, 1.10));
+        row.wrong.extend(standings.wrong);
+    }
+    Ok(row)
+}
+
+fn against(standings: &Standings, other: Arm, caption: &str, bound: f64) -> Option<Check> {
+    let (haul, against) = (standings.of(Arm::Haul)?, standings.of(other)?);
+    let what = format!("{caption}: wall ÷ {}", other.name());
+    Some(Check::at_most(what, haul.wall() / against.wall(), bound, ""))
+}
