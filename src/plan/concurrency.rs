@@ -5,10 +5,12 @@ use super::Moment;
 use std::time::Duration;
 
 mod climb;
+mod measure;
 mod refusals;
 
 use climb::Climb;
-pub(crate) use climb::{CEILING, HIGHEST, Sample};
+pub(crate) use climb::{CEILING, HIGHEST};
+pub(crate) use measure::Sample;
 pub(crate) use refusals::Refusals;
 
 /// What the user wants.

@@ -3,9 +3,11 @@
 //! Latency says nothing here: on a shared line a range takes longer the more connections share it, by nature. So a
 //! level is judged by its goodput alone: more connections are tried, and kept if they earn their keep.
 
+use super::measure::{
+    Base, LOOKS, MOST_WINDOWS, STEADY, Sample, Window, gain, is_about, is_nearly_done, length,
+    length_of_look, windows_of_slow_start,
+};
 use crate::plan::Moment;
-use crate::plan::pulse::Pacing;
-use crate::plan::segment::slow_start;
 use std::time::Duration;
 
 /// Connections of one file, unless its server gives each of them little.
@@ -15,20 +17,8 @@ pub(crate) const CEILING: usize = 32;
 const LITTLE_EACH: f64 = 1e6;
 pub(crate) const HIGHEST: usize = 64;
 
-/// A measurement lasts for this many round trips, …
-const ROUND_TRIPS: f64 = 2.5;
-/// … but not for less or longer than this.
-const SHORTEST: Duration = Duration::from_millis(200);
-/// The first looks at a level are shorter: enough for what is clear.
-const SHORTEST_LOOK: Duration = Duration::from_millis(80);
-const LOOKS: u32 = 3;
-/// On a short way a rate is that of the machines more than that of the line, and no look tells much.
-const SHORT_WAY: Duration = Duration::from_millis(5);
-const LONGEST: Duration = Duration::from_millis(600);
 /// A rate that grows by more than this from one window to the next is not the rate of the level yet.
 const GROWING: f64 = 1.15;
-/// After so many windows it is taken as it is.
-const MOST_WINDOWS: u32 = 8;
 /// `n` times as many connections must bring `n` to this power times the rate. One of two flows that share a line
 /// with a third gains less by becoming two; one that its server, loss or a window holds back gains more.
 const EARNED: f64 = 0.4;
@@ -38,8 +28,6 @@ const CLEARLY: f64 = 0.68;
 const PERFECTLY: f64 = 0.85;
 /// How much the number grows then.
 const LEAP: f64 = 4.0;
-/// A level is steady if its windows, and what it brought when it was last measured, differ by no more than this factor.
-const STEADY: f64 = 1.1;
 /// What one connection costs the server and its neighbours, as a part of the rate: fewer are enough if they bring
 /// what remains after that.
 const COST: f64 = 1.02;
@@ -57,37 +45,8 @@ const LONG_WAY: Duration = Duration::from_millis(150);
 /// The same, from where on more than two are begun with: on a shorter way two looks take no time.
 const MIDDLE_WAY: Duration = Duration::from_millis(30);
 const FEWEST_AT_FIRST: usize = 2;
-/// A file that is done within this time, and so many round trips, is not worth a trial: that takes as long.
-const NEARLY_DONE: Duration = Duration::from_millis(400);
-const NEARLY_DONE_ROUND_TRIPS: u32 = 10;
 /// Connections of which not all deliver within this time are starved: those that do are the level.
 const STARVED: Duration = Duration::from_secs(4);
-
-/// How things stand.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Sample {
-    /// Bytes that have come, a counter that only grows.
-    pub(crate) total: u64,
-    /// Connections that deliver.
-    pub(crate) delivering: usize,
-    /// Connections that would be used if there were something for them to do.
-    pub(crate) allowed: usize,
-    /// The shortest time seen from a request to its answer.
-    pub(crate) round_trip: Duration,
-    /// Bytes still to come.
-    pub(crate) rest: u64,
-    /// Something else than the line holds the transfer back: the disk, the reader of a pipe.
-    pub(crate) held_back: bool,
-    /// How the server sends in bursts, if it does.
-    pub(crate) pacing: Pacing,
-}
-
-/// A level and what it brings.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Base {
-    level: usize,
-    goodput: f64,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Trial {
@@ -104,15 +63,6 @@ enum Trial {
     Down(Base),
     /// Half as many as were begun with.
     Half(Base),
-}
-
-/// A window of time, and what has been seen since it began.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Window {
-    since: Moment,
-    total: u64,
-    /// The fewest that delivered in it.
-    fewest: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -506,50 +456,6 @@ impl Climb {
         self.phase = Phase::Holding { until: now + self.hold, window: None, changed: 0 };
         self.hold = (self.hold * 2).min(LONGEST_HOLD);
     }
-}
-
-impl Window {
-    /// Bytes a second since it began, where `total` is the counter now.
-    fn goodput(&self, total: u64, now: Moment) -> f64 {
-        let elapsed = now.saturating_sub(self.since).as_secs_f64();
-        total.saturating_sub(self.total) as f64 / elapsed.max(1e-3)
-    }
-}
-
-/// How long a measurement lasts: some round trips, and a whole period where the server sends in bursts, for a part of
-/// one sees the burst or the pause.
-fn length(sample: &Sample) -> Duration {
-    at_least(SHORTEST, sample)
-}
-
-/// The same for one of the first looks.
-fn length_of_look(sample: &Sample) -> Duration {
-    at_least(if sample.round_trip < SHORT_WAY { SHORTEST } else { SHORTEST_LOOK }, sample)
-}
-
-fn at_least(shortest: Duration, sample: &Sample) -> Duration {
-    sample.round_trip.mul_f64(ROUND_TRIPS).clamp(shortest, LONGEST).max(sample.pacing.period())
-}
-
-/// How many windows a new connection takes until it is as fast as one of the base.
-fn windows_of_slow_start(base: Base, sample: &Sample) -> u32 {
-    let start = slow_start(base.goodput / base.level as f64, sample.round_trip);
-    let windows = (start.as_secs_f64() / length_of_look(sample).as_secs_f64()).ceil();
-    (windows as u32).min(MOST_WINDOWS)
-}
-
-fn is_about(one: f64, other: f64) -> bool {
-    one <= other * STEADY && other <= one * STEADY
-}
-
-fn is_nearly_done(sample: &Sample, goodput: f64) -> bool {
-    let time = NEARLY_DONE + sample.round_trip * NEARLY_DONE_ROUND_TRIPS;
-    sample.rest as f64 <= goodput * time.as_secs_f64()
-}
-
-/// The power of the growth in number that the growth in rate amounts to: 1 if each brings as much as before.
-fn gain(base: Base, level: usize, goodput: f64) -> f64 {
-    (goodput / base.goodput.max(1.0)).ln() / (level as f64 / base.level as f64).ln()
 }
 
 fn fewer(level: usize) -> usize {
