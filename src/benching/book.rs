@@ -33,6 +33,7 @@ impl Book {
             representation: Representation { complete_length: Some(length), ..Representation::default() },
             digests: Vec::new(),
             document: None,
+            mirrors: Vec::new(),
             holder: None,
             part: Identity { device: 1, inode: 2 },
         };

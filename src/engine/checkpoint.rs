@@ -243,6 +243,7 @@ mod tests {
             },
             digests: vec![],
             document: None,
+            mirrors: vec![],
             holder: None,
             part: Identity { device: 1, inode: 2 },
         }

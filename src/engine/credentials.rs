@@ -26,6 +26,9 @@ pub(super) fn secrets(request: &Request, agent: &str) -> Result<Vec<Arc<Secrets>
         let shared = given.is_none() && address.is_of(&request.address.origin());
         all.push(if shared { own.clone() } else { of_source(address, given, &[])? });
     }
+    for address in &request.recorded_mirrors {
+        all.push(Arc::new(Secrets::none(address, agent)?));
+    }
     Ok(all)
 }
 

@@ -11,6 +11,8 @@ use crate::verify::Digest;
 pub(crate) struct Order {
     pub(crate) address: Address,
     pub(crate) named_by: NamedBy,
+    /// As they are recorded.
+    pub(crate) mirrors: Vec<String>,
     pub(crate) digests: Vec<Digest>,
     pub(crate) size: Option<u64>,
     pub(crate) if_exists: IfExists,

@@ -57,6 +57,10 @@ impl fmt::Debug for Output {
     }
 }
 
+/// No manifest may name more.
+#[cfg(feature = "cli")]
+const RECORDED_MIRRORS: usize = 16;
+
 /// A file that is wanted: from where, to where, and how it is known to be right.
 ///
 /// ```
@@ -100,6 +104,8 @@ pub struct Request {
     pub(crate) remote_time: bool,
     pub(crate) renewal: Option<Renewal>,
     pub(crate) mirrors: Vec<(Address, Option<Credentials>)>,
+    /// Those that a manifest named, which hear of nothing.
+    pub(crate) recorded_mirrors: Vec<Address>,
 }
 
 /// The shortest segments, unless the user says otherwise.
@@ -140,6 +146,7 @@ impl Request {
             remote_time: false,
             renewal: None,
             mirrors: Vec::new(),
+            recorded_mirrors: Vec::new(),
         })
     }
 
@@ -331,6 +338,22 @@ impl Request {
         Ok(self)
     }
 
+    /// Adds a source that a manifest recorded. No secret reaches it, whatever its origin. One that was signed, and one without
+    /// a digest, is left out.
+    #[cfg(feature = "cli")]
+    pub(crate) fn recorded_mirror(mut self, url: &str) -> Self {
+        let given = |address: &Address| self.sources().any(|source| source == address);
+        if let Ok((address, None)) = parse(url)
+            && crate::plan::is_whole_record(url)
+            && !self.digests.is_empty()
+            && self.recorded_mirrors.len() < RECORDED_MIRRORS
+            && !given(&address)
+        {
+            self.recorded_mirrors.push(address);
+        }
+        self
+    }
+
     /// Mirrors make sense only where a digest will judge what they gave.
     pub(crate) fn check_mirrors(&self) -> Result<(), Error> {
         if self.mirrors.is_empty() {
@@ -409,7 +432,8 @@ impl Request {
 
     /// The URL and its mirrors.
     pub(crate) fn sources(&self) -> impl Iterator<Item = &Address> {
-        std::iter::once(&self.address).chain(self.mirrors.iter().map(|(address, _)| address))
+        let given = self.mirrors.iter().map(|(address, _)| address);
+        std::iter::once(&self.address).chain(given).chain(&self.recorded_mirrors)
     }
 
     /// Where a fresh URL comes from when the server refuses this one (401, 403, 404, 410): signed URLs expire

@@ -294,6 +294,7 @@ mod tests {
             order: Order {
                 address: Address::parse("http://h/f").unwrap().0,
                 named_by: crate::engine::named_by::NamedBy::User,
+                mirrors: Vec::new(),
                 digests,
                 size: None,
                 if_exists: IfExists::Auto,

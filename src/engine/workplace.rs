@@ -111,6 +111,7 @@ impl Workplace {
         let mut record = raw.file.clone();
         record.digests = order.digests.iter().map(ToString::to_string).collect();
         record.document = order.named_by.to_record();
+        record.mirrors.clone_from(&order.mirrors);
         record.part = self.part.identity()?;
         Ok(record)
     }
@@ -121,6 +122,7 @@ impl Workplace {
             representation,
             digests: order.digests.iter().map(ToString::to_string).collect(),
             document: order.named_by.to_record(),
+            mirrors: order.mirrors.clone(),
             holder: Some(new_holder()),
             part: self.part.identity()?,
         })

@@ -84,6 +84,7 @@ mod tests {
             representation: Representation::default(),
             digests: vec![],
             document: None,
+            mirrors: Vec::new(),
             holder: Some(new_holder()),
             part: Identity { device: 1, inode: 2 },
         };

@@ -25,6 +25,8 @@ pub struct Inspection {
     pub durable: u64,
     /// The digests that were asked for, as `algorithm:hex`.
     pub digests: Vec<String>,
+    /// Other URLs of the same file, as `url`. Like all of a manifest they may come from anybody.
+    pub mirrors: Vec<String>,
     /// Where the document came from that named the URL: an origin, or nothing if it came from no server. `None` if the
     /// user named the URL. No other server is to hear of the user's secrets: see
     /// [`Request::named_by_document`](crate::Request::named_by_document).
@@ -60,6 +62,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
         size: raw.file.representation.complete_length,
         durable: raw.runs.iter().filter(|run| run.range.end() <= end).map(|run| run.range.len()).sum(),
         digests: raw.file.digests,
+        mirrors: raw.file.mirrors,
         document: raw.file.document,
         part_is_recorded: !raw.shared && is_part(&target, raw.file.part),
         rejected: raw.rejected.is_some(),

@@ -208,6 +208,7 @@ mod tests {
             representation: Representation { complete_length: Some(1 << 30), ..Representation::default() },
             digests: vec![],
             document: None,
+            mirrors: Vec::new(),
             holder: None,
             part: Identity { device: 1, inode: 2 },
         }

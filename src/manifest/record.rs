@@ -39,6 +39,9 @@ pub(crate) struct FileRecord {
     /// The origin of the document that named the URL, empty if it came from no server; absent if the user named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) document: Option<String>,
+    /// Other URLs of the same file, as `url` is written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mirrors: Vec<String>,
     /// The run that took the file over last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) holder: Option<String>,

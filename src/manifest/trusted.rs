@@ -121,6 +121,7 @@ mod tests {
                 },
                 digests: digests.iter().map(|digest| (*digest).to_owned()).collect(),
                 document: None,
+                mirrors: Vec::new(),
                 holder: None,
                 part: PART,
             },

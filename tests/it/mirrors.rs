@@ -417,3 +417,34 @@ fn a_digest_of_another_file_costs_the_file_once_more_and_blames_none_of_those_th
     let served: u64 = all.iter().map(|server| server.body_bytes()).sum();
     assert!(served <= 3 * PAYLOAD.len + 2 * MIB, "{served} bytes: {outcome}");
 }
+
+#[test]
+fn haul_resume_keeps_the_mirrors_and_tells_them_no_secrets() {
+    let server = Server::serve(PAYLOAD).start();
+    let mirror = Server::serve(PAYLOAD).start();
+    let signed = Server::serve(PAYLOAD).start();
+    let gate = Gate::after(4 * MIB);
+    for source in [&server, &mirror, &signed] {
+        source.set_gate(Some(&gate));
+    }
+    let sandbox = Sandbox::new();
+    let secret = signed.url("/copy?token=S3CR");
+    let own = mirror.url("/copy").replace("http://", "http://m:S3CR@");
+    let running = with_mirrors(&sandbox, &server, []).args(["--mirror", &own, "--mirror", &secret]).spawn();
+    running.wait_for_durable(2 * MIB);
+    running.kill();
+    let manifest = std::fs::read_to_string(sandbox.path("file.bin.haul")).unwrap();
+    assert!(manifest.contains(&mirror.url("/copy")) && !manifest.contains("S3CR"), "{manifest}");
+    gate.open();
+    // The URL itself is gone: only a mirror can give the rest.
+    server.behave_with(|_, _| Reply::Status(404));
+    [&mirror, &signed].iter().for_each(|source| source.forget());
+    let haul = sandbox.haul().args(["resume", "--json", "-H", "X-Key: S3CR", "-u", "me:S3CR", "."]);
+    haul.run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert!(signed.requests().is_empty(), "{}", signed.describe());
+    assert!(!mirror.gets().is_empty());
+    for get in mirror.requests() {
+        assert!(!get.has("authorization") && !get.has("x-key"), "{}", mirror.describe());
+    }
+}

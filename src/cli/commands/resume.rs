@@ -126,5 +126,10 @@ pub(super) fn request(left: &Inspection, setup: &Setup, confirmed: &[Request]) -
             request = request.digest(digest.parse()?);
         }
     }
-    setup.with_listed_digests(request)
+    let mut request = setup.with_listed_digests(request)?;
+    // A manifest may come from anybody, so its mirrors hear of nothing, and the digest judges what they give.
+    for mirror in &left.mirrors {
+        request = request.recorded_mirror(mirror);
+    }
+    Ok(request)
 }

@@ -91,6 +91,7 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
     let host = client.inner.hosts.of(request.address.origin());
     let policy = policy(client, &request);
     let sources = request.sources().map(ToString::to_string).collect();
+    let mirrors = request.sources().skip(1).map(Address::to_record).collect();
     let suggested = match request.asks_for_its_name() {
         true => Box::pin(survey(&requesters[0])).await?.suggested_name(),
         false => None,
@@ -98,7 +99,7 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
     let target = request.target(suggested)?;
     let Request { address, digests, if_exists, restart, create_directory, output, .. } = request;
     let Request { named_by, size, may_restart, .. } = request;
-    let order = Order { address, named_by, digests, size, if_exists, restart, may_restart };
+    let order = Order { address, named_by, mirrors, digests, size, if_exists, restart, may_restart };
     let mut wants = Wants {
         order,
         inline: client.inner.settings.inline_writes,
@@ -277,7 +278,7 @@ fn policy(client: &Client, request: &Request) -> Policy {
         window: streamed.then_some(PIPE_WINDOW),
         // What has left through a pipe cannot be taken back.
         may_restart: request.may_restart && !streamed,
-        sources: 1 + request.mirrors.len(),
+        sources: request.sources().count(),
         seed: Clock::seed(),
     }
 }
