@@ -142,6 +142,10 @@ const WORTH_STEALING: Duration = Duration::from_millis(50);
 /// … and as a part of the time that the victim would take alone, for both rates are guesses.
 const CLEAR_GAIN: f64 = 0.2;
 
+/// A request and its answer's head, the connection they may need, and what of the victim's answer is on its way already, cost
+/// as much as this many bytes.
+const WORTH_A_REQUEST: u64 = 8 << 10;
+
 /// Where to cut a victim so that both finish together; `None` where taking over is no gain.
 ///
 /// The thief starts after `set_up` and is taken to run at `rate`.
@@ -155,7 +159,9 @@ pub(crate) fn cut(prey: &Prey, rate: f64, set_up: Duration) -> Option<u64> {
     let together = (rest as f64 + rate * set_up) / (prey.rate + rate);
     let worth = WORTH_STEALING.as_secs_f64().max(set_up).max(alone * CLEAR_GAIN);
     let keeps = (prey.rate * together) as u64;
-    (keeps < rest && alone - together >= worth).then(|| prey.position + keeps)
+    // One that is silent brings nothing, however little it is.
+    let pays = prey.rate <= 0.0 || rest.saturating_sub(keeps) >= WORTH_A_REQUEST;
+    (keeps < rest && alone - together >= worth && pays).then(|| prey.position + keeps)
 }
 
 /// What takes longer than this is no last piece, and is better shared than fetched twice.
@@ -229,6 +235,15 @@ mod tests {
     fn the_rest_of_a_connection_that_delivers_nothing_is_taken_whole() {
         let prey = Prey { position: 10, end: 10 + MIB, rate: 0.0 };
         assert_eq!(cut(&prey, 1e6, Duration::from_millis(50)), Some(10));
+    }
+
+    #[test]
+    fn nothing_is_taken_from_a_slow_connection_that_costs_more_than_it_brings() {
+        let slow = |rest: u64| Prey { position: 0, end: rest, rate: 4096.0 };
+        assert_eq!(cut(&slow(12 << 10), 4096.0, Duration::ZERO), None);
+        assert_eq!(cut(&slow(64 << 10), 4096.0, Duration::ZERO), Some(32 << 10));
+        let silent = Prey { position: 0, end: 100, rate: 0.0 };
+        assert_eq!(cut(&silent, 4096.0, Duration::ZERO), Some(0));
     }
 
     #[test]

@@ -158,3 +158,24 @@ fn no_request_is_shorter_than_the_user_says_but_for_a_gap_that_is_left() {
         assert_eq!(short.count(), 0, "{simulation:?}");
     }
 }
+
+#[test]
+fn a_file_from_slow_connections_comes_about_once_and_in_few_requests() {
+    for (kib, rate) in [(64, 4 << 10), (256, 4 << 10), (1024, 16 << 10)] {
+        for (connections, seed) in [(1, 1), (4, 2), (16, 3), (64, 4)] {
+            let length = kib << 10;
+            let server = Server { rates: (rate, rate), head: (5, 40), ..Server::of(length) };
+            let mut simulation = Simulation::new(Policy { seed, ..policy(connections) }, server);
+            finish(&mut simulation);
+            let (received, requests) = (simulation.log.received, simulation.log.starts.len() as u64);
+            assert!(received <= length + length / 10, "{received} of {length} bytes over {connections}");
+            assert!(
+                requests <= 2 + length / (8 << 10),
+                "{requests} requests for {length} bytes over {connections}"
+            );
+            let alone = length as f64 / rate as f64;
+            let took = simulation.now.as_secs_f64();
+            assert!(connections < 16 || took <= alone / 2.0, "{took} s, {alone} s over one");
+        }
+    }
+}
