@@ -9,22 +9,25 @@ use crate::Outcome;
 use crate::race::Track;
 use crate::wan::{Line, Setting, Wan};
 
-/// What was asked for: Mbit/s, milliseconds of the round trip, and the part of the packets that is lost.
+/// A line that was asked for: Mbit/s, milliseconds of the round trip, the part of the packets that is lost, and 10⁶ bytes a second
+/// for each connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ByHand {
     pub(crate) megabits: f64,
     pub(crate) milliseconds: u64,
     pub(crate) loss: f64,
+    pub(crate) each: Option<f64>,
 }
 
 impl ByHand {
-    /// From `MBIT/MS/LOSS`.
+    /// From `MBIT/MS[/LOSS[/EACH]]`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('/');
         let asked = Self {
             megabits: parts.next()?.parse().ok()?,
             milliseconds: parts.next()?.parse().ok()?,
             loss: parts.next().unwrap_or("0").parse().ok()?,
+            each: parts.next().map(str::parse).transpose().ok()?,
         };
         parts.next().is_none().then_some(asked)
     }
@@ -35,8 +38,8 @@ impl ByHand {
             return Err(refusal.into());
         }
         let payload = payload(track, root, track.options.wan_size())?;
-        let line =
-            Line { loss: self.loss, ..Line::new(self.megabits, Duration::from_millis(self.milliseconds)) };
+        let line = Line::new(self.megabits, Duration::from_millis(self.milliseconds));
+        let line = Line { loss: self.loss, flow: self.each.map(|each| each * 1e6), ..line };
         let course = Course::open(track, root, &Setting::new(line.clone()))?;
         eprintln!("Line: {line}.");
         eprintln!("The client's end: ip netns exec {}", course.wan.client().name());

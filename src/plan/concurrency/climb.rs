@@ -4,7 +4,7 @@
 //! level is judged by its goodput alone: more connections are tried, and kept if they earn their keep.
 
 use super::measure::{
-    Base, LOOKS, MOST_WINDOWS, STEADY, Sample, Window, gain, is_about, is_nearly_done, length,
+    Base, LOOKS, MOST_WINDOWS, STEADY, Sample, Window, gain, is_about, is_nearly_done, is_over_soon, length,
     length_of_look, windows_of_slow_start,
 };
 use crate::plan::Moment;
@@ -26,8 +26,6 @@ const EARNED: f64 = 0.4;
 const CLEARLY: f64 = 0.68;
 /// Each new connection brought nearly as much as those before: the limit is far.
 const PERFECTLY: f64 = 0.85;
-/// How much the number grows then.
-const LEAP: f64 = 4.0;
 /// What one connection costs the server and its neighbours, as a part of the rate: fewer are enough if they bring
 /// what remains after that.
 const COST: f64 = 1.02;
@@ -45,6 +43,7 @@ const LONG_WAY: Duration = Duration::from_millis(150);
 /// The same, from where on more than two are begun with: on a shorter way two looks take no time.
 const MIDDLE_WAY: Duration = Duration::from_millis(30);
 const FEWEST_AT_FIRST: usize = 2;
+const SOME_AT_FIRST: usize = 5;
 /// Connections of which not all deliver within this time are starved: those that do are the level.
 const STARVED: Duration = Duration::from_secs(4);
 
@@ -56,9 +55,6 @@ enum Trial {
     Base,
     /// More than the base.
     Up(Base),
-    /// More than the base, and fewer than what was just seen to bring less than so many more would: as many as fill the line,
-    /// if the server is what bounds each of them.
-    Fill(Base),
     /// Fewer.
     Down(Base),
     /// Half as many as were begun with.
@@ -111,8 +107,6 @@ pub(crate) struct Climb {
     allowed: usize,
     /// Bytes that a new connection brings at once, where the server sends in bursts.
     burst: Option<u64>,
-    /// Whether the next trial is one of many more.
-    leaps: bool,
     /// Whether short looks have told enough so far.
     looking: bool,
     /// Whether nothing has shown yet that as many are needed as were begun with.
@@ -137,7 +131,6 @@ impl Climb {
             shrunk: false,
             allowed: HIGHEST,
             burst: None,
-            leaps: false,
             looking: true,
             unproven: !long,
         }
@@ -149,7 +142,7 @@ impl Climb {
         if Self::is_long(latency) {
             return 12;
         }
-        if latency < MIDDLE_WAY { FEWEST_AT_FIRST } else { 4 }
+        if latency < MIDDLE_WAY { FEWEST_AT_FIRST } else { SOME_AT_FIRST }
     }
 
     /// Whether the way is so long that a measurement would take longer than is worth waiting for, at first.
@@ -257,7 +250,7 @@ impl Climb {
     /// Some are never served: no use in having them.
     fn starved(&mut self, delivering: usize, now: Moment) {
         match self.trial {
-            Trial::Up(base) | Trial::Fill(base) => self.level = base.level.max(delivering.min(self.level)),
+            Trial::Up(base) => self.level = base.level.max(delivering.min(self.level)),
             Trial::FanOut => self.level = self.level.min(delivering.max(1)),
             Trial::Down(base) | Trial::Half(base) => self.level = base.level,
             Trial::Base => {}
@@ -296,7 +289,7 @@ impl Climb {
             return self.rest(now);
         }
         let slow_start = match self.trial {
-            Trial::Up(base) | Trial::Fill(base) => windows_of_slow_start(base, sample),
+            Trial::Up(base) => windows_of_slow_start(base, sample),
             Trial::FanOut | Trial::Base | Trial::Down(_) | Trial::Half(_) => 0,
         };
         // Two windows tell more than one.
@@ -314,17 +307,17 @@ impl Climb {
                 self.earned(base, goodput, now);
             }
             Trial::Up(base) if enough && !looks => {
-                // What a look has told of the base does not tell a small gain from none.
-                if self.steady && !self.looking && gain(base, self.level, mean) >= EARNED {
+                if self.looking && (!self.unproven || is_over_soon(sample, goodput)) {
+                    self.keep_the_faster(base, mean, now);
+                } else if self.steady && !self.looking && gain(base, self.level, mean) >= EARNED {
+                    // What a look has told of the base does not tell a small gain from none.
                     self.earned(base, mean, now);
                 } else {
                     self.not_earned(base, mean, now);
                 }
             }
-            Trial::Fill(base) if enough => self.judge_filling(base, mean, now),
             Trial::Down(base) | Trial::Half(base) if enough => self.judge_fewer(base, mean, now),
-            Trial::FanOut | Trial::Base | Trial::Up(_) | Trial::Fill(_) | Trial::Down(_) | Trial::Half(_) => {
-            }
+            Trial::FanOut | Trial::Base | Trial::Up(_) | Trial::Down(_) | Trial::Half(_) => {}
         }
     }
 
@@ -360,12 +353,10 @@ impl Climb {
             self.ceiling = HIGHEST;
         }
         while self.step < STEPS.len() {
-            let factor = if self.leaps { LEAP } else { STEPS[self.step] };
-            let level = ((base.level as f64 * factor) as usize).min(self.ceiling).min(self.allowed);
+            let level = ((base.level as f64 * STEPS[self.step]) as usize).min(self.ceiling).min(self.allowed);
             if level > base.level {
                 return self.go_to(level, Trial::Up(base), now);
             }
-            self.leaps = false;
             self.step += 1;
         }
         self.settle(base, now);
@@ -376,7 +367,7 @@ impl Climb {
         if gain >= CLEARLY {
             self.step = 0;
         }
-        (self.hold, self.leaps, self.unproven) = (FIRST_HOLD, gain >= PERFECTLY, false);
+        (self.hold, self.unproven) = (FIRST_HOLD, false);
         (self.held, self.tried) = (Some(goodput), None);
         self.try_more(Base { level: self.level, goodput }, now);
     }
@@ -392,16 +383,12 @@ impl Climb {
 
     fn not_earned(&mut self, base: Base, goodput: f64, now: Moment) {
         self.tried = Some(Base { level: self.level, goodput });
-        if std::mem::take(&mut self.leaps) | std::mem::take(&mut self.looking) {
-            // As many as would have brought what was seen, had each brought as much as before: if they fill the line, so
-            // do these.
-            let enough = (base.level as f64 * goodput / base.goodput.max(1.0)).ceil() as usize;
-            if (base.level + 1..self.level).contains(&enough) {
-                self.go_to(enough, Trial::Fill(base), now);
-            } else {
-                self.go_to(base.level, Trial::Base, now);
+        if std::mem::take(&mut self.looking) {
+            if self.unproven && base.level > FEWEST_AT_FIRST {
+                return self.settle(base, now);
             }
-            return;
+            // With more time for each look.
+            return self.go_to(base.level, Trial::Base, now);
         }
         self.step = (self.step + 1).min(STEPS.len());
         if STEPS[self.step..].iter().any(|step| (base.level as f64 * step) as usize > base.level) {
@@ -412,15 +399,13 @@ impl Climb {
         }
     }
 
-    /// The same rate as with more of them, and each brings as much as one of the base: the line is full.
-    fn judge_filling(&mut self, base: Base, goodput: f64, now: Moment) {
-        let as_before = self.tried.take().is_some_and(|tried| is_about(tried.goodput, goodput));
-        if as_before && self.steady && gain(base, self.level, goodput) >= CLEARLY {
-            // It stays to be shown that half of them would bring less.
-            self.held = Some(goodput);
-            return self.rest(now);
-        }
-        self.go_to(base.level, Trial::Base, now);
+    /// What is there stays, if it brings more: fewer connections would take long to be as fast as they may be. After a hold
+    /// fewer are tried.
+    fn keep_the_faster(&mut self, base: Base, goodput: f64, now: Moment) {
+        let faster = goodput >= base.goodput;
+        (self.level, self.looking) = (if faster { self.level } else { base.level }, false);
+        self.held = Some(goodput.max(base.goodput));
+        self.rest(now);
     }
 
     fn judge_fewer(&mut self, base: Base, goodput: f64, now: Moment) {
@@ -435,6 +420,11 @@ impl Climb {
             self.went_down = false;
             self.held = Some(goodput);
             return self.go_to(self.level, Trial::Base, now);
+        }
+        if matches!(self.trial, Trial::Half(_)) {
+            // All of them are needed; perhaps a few more are.
+            self.step = 1;
+            return self.go_to(base.level, Trial::Base, now);
         }
         self.level = base.level;
         self.rest(now);

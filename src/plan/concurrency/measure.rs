@@ -22,6 +22,9 @@ pub(super) const STEADY: f64 = 1.1;
 /// A file that is done within this time, and so many round trips, is not worth a trial: that takes as long.
 const NEARLY_DONE: Duration = Duration::from_millis(400);
 const NEARLY_DONE_ROUND_TRIPS: u32 = 10;
+/// Fewer connections are as fast as more only after they have opened their windows again, which takes seconds after a loss.
+const OVER_SOON: Duration = Duration::from_secs(2);
+const OVER_SOON_ROUND_TRIPS: u32 = 25;
 
 /// How things stand.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,6 +97,12 @@ pub(super) fn is_about(one: f64, other: f64) -> bool {
 
 pub(super) fn is_nearly_done(sample: &Sample, goodput: f64) -> bool {
     let time = NEARLY_DONE + sample.round_trip * NEARLY_DONE_ROUND_TRIPS;
+    sample.rest as f64 <= goodput * time.as_secs_f64()
+}
+
+/// Whether the file is over before connections that lost something would be as fast as they may be.
+pub(super) fn is_over_soon(sample: &Sample, goodput: f64) -> bool {
+    let time = OVER_SOON + sample.round_trip * OVER_SOON_ROUND_TRIPS;
     sample.rest as f64 <= goodput * time.as_secs_f64()
 }
 
