@@ -121,7 +121,7 @@ impl Retry {
     /// The server asks for a pause although it serves others: nothing failed, but nothing new is asked for
     /// so long. A pause beyond the cap is for the one that was refused only.
     pub(crate) fn pause(&mut self, asked: Duration, now: Moment) {
-        if asked <= self.policy.longest_pause() {
+        if asked <= self.policy.longest_pause().min(self.left(now)) {
             self.not_before = self.not_before.max(now + asked);
         }
     }
@@ -141,7 +141,7 @@ impl Retry {
             self.last_round = Some(now);
         }
         let failing = now.saturating_sub(*self.first_failure.get_or_insert(now));
-        let left = self.policy.max_time.map_or(Duration::MAX, |limit| limit.saturating_sub(failing));
+        let left = self.left(now);
         if left.is_zero() || (self.rounds > self.tolerated(setback) && !self.is_patient(setback, failing)) {
             return Decision::Exhausted;
         }
@@ -151,6 +151,12 @@ impl Retry {
         let wait = self.wait(setback).min(left);
         self.not_before = self.not_before.max(now + wait);
         Decision::Wait(self.not_before.saturating_sub(now))
+    }
+
+    /// For how long failures in a row go on to be tolerated.
+    fn left(&self, now: Moment) -> Duration {
+        let failing = self.first_failure.map_or(Duration::ZERO, |first| now.saturating_sub(first));
+        self.policy.max_time.map_or(Duration::MAX, |limit| limit.saturating_sub(failing))
     }
 
     /// How many rounds are tolerated, however fast they follow each other.
@@ -273,6 +279,12 @@ mod tests {
         let mut retry = limited(5);
         retry.pause(Duration::from_secs(6), at(1));
         assert_eq!(retry.not_before(), Moment::ZERO);
+        // Neither does a pause between two failures lead beyond the limit.
+        let mut retry = limited(3);
+        assert_eq!(retry.failed(busy(2), at(1), at(1)), Decision::Wait(Duration::from_secs(2)));
+        retry.pause(Duration::from_secs(2), at(3));
+        assert_eq!(retry.not_before(), at(3));
+        assert_eq!(retry.failed(busy(2), at(3), at(3)), Decision::TooLong(Duration::from_secs(2)));
     }
 
     /// For how long failures follow each other before it gives up, each found at once.
