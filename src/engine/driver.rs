@@ -467,10 +467,10 @@ fn announce(teller: &mut Teller, announcement: Announcement, sources: &[String])
             teller.notice(Notice::SingleConnection, format!("one connection: {why}"));
         }
         Announcement::Stalled => teller.notice(Notice::Stalled, "a connection fell silent and is replaced"),
-        Announcement::SourceRests { source, why, status, wait } => {
+        Announcement::SourceRests { source, why, status, wait, attempt } => {
             let url = sources.get(source).cloned().unwrap_or_default();
             let cause = format!("{url}: {why}");
-            teller.tell(Event::Retry { cause, status, wait, attempt: 0 });
+            teller.tell(Event::Retry { cause, status, wait, attempt });
         }
         Announcement::SourceDropped { source, why } => {
             let url = sources.get(source).cloned().unwrap_or_default();

@@ -199,6 +199,11 @@ impl Sources {
         *serves = Some((serving.max(1), now + pause, pause));
     }
 
+    /// How many times in a row it failed.
+    pub(crate) fn failures(&self, source: usize) -> u32 {
+        self.all[source].failures
+    }
+
     /// How long it is still left alone.
     pub(crate) fn rests_for(&self, source: usize, now: Moment) -> Duration {
         self.all[source].not_before.saturating_sub(now)

@@ -166,6 +166,8 @@ pub(crate) enum Announcement {
         why: String,
         status: Option<u16>,
         wait: Duration,
+        /// How many times in a row it failed.
+        attempt: u32,
     },
     /// A source is not asked any more, and why.
     SourceDropped {

@@ -161,6 +161,8 @@ fn a_source_that_accepts_and_stays_silent_is_left_alone_whichever_it_is() {
             assert!(outcome.elapsed.as_secs() < 8, "{outcome}");
             let named = bad.url(if first { "/file.bin" } else { "/copy" });
             assert!(names(&outcome, &named), "{outcome}");
+            let attempts = outcome.events_named("retry").into_iter().map(|retry| retry["attempt"].as_u64());
+            assert!(attempts.flatten().all(|attempt| attempt > 0), "counted from 1: {outcome}");
             assert!(good.body_bytes() <= PAYLOAD.len + MIB, "{}", good.describe());
         }
     }

@@ -72,7 +72,14 @@ impl Transfer {
             self.without_source(source, &waits_too_long(&cause, wait));
         } else if self.sources.stumbled(source, wait, counts, now) {
             let wait = self.sources.rests_for(source, now);
-            self.announcements.push_back(Announcement::SourceRests { source, why: cause, status, wait });
+            let attempt = self.sources.failures(source);
+            self.announcements.push_back(Announcement::SourceRests {
+                source,
+                why: cause,
+                status,
+                wait,
+                attempt,
+            });
         } else {
             self.without_source(source, &cause);
         }
