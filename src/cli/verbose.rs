@@ -8,7 +8,7 @@ use crate::{Step, Trace};
 pub(super) fn trace(verbosity: u8) -> Option<Trace> {
     (verbosity > 0).then(|| {
         Trace::new(move |step| {
-            lines(&step, verbosity).iter().for_each(|line| output::say(escape::for_terminal(line)));
+            lines(&step, verbosity).iter().for_each(|line| output::say(escape::shown(line)));
         })
     })
 }
