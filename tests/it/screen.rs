@@ -40,7 +40,7 @@ fn while_it_tries_again_the_cause_the_wait_and_the_number_of_the_try_are_told() 
         let sandbox = Sandbox::new();
         let piped = sandbox.haul().args(["--retry", "2"]).arg(&url).run();
         assert_ne!(piped.code, Some(0), "{piped}");
-        let note = |number: u32| format!("haul: note: file.bin: try {number} failed, next in ");
+        let note = |number: u32| format!("haul: note: file.bin: try {number} failed, next ");
         for number in [1, 2] {
             let line = piped.stderr.lines().find(|line| line.starts_with(&note(number)));
             assert!(line.is_some_and(|line| line.contains(cause)), "{number}: {piped}");
@@ -237,5 +237,40 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(std::time::Instant::now() < deadline, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn ctrl_c_leaves_no_stale_row_in_a_window_that_the_last_row_fills() {
+    let tmux = |args: &[&str]| std::process::Command::new("tmux").args(args).output();
+    if !tmux(&["-V"]).is_ok_and(|output| output.status.success()) {
+        return crate::support::left_out("tmux is not installed");
+    }
+    let server = limiting();
+    for columns in ["38", "39", "40", "41", "42"] {
+        let sandbox = Sandbox::new();
+        let socket = sandbox.root().join("tmux");
+        let socket = socket.to_str().unwrap();
+        let run = format!(
+            "cd {} && stty echoctl && HOME=. LC_ALL=C.UTF-8 {} --no-config {}; sleep 60",
+            sandbox.work().display(),
+            env!("CARGO_BIN_EXE_haul"),
+            server.url("/file.bin")
+        );
+        // The shell has to outlive Ctrl-C.
+        let run = format!("trap : INT; {run}");
+        let started =
+            tmux(&["-S", socket, "-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", "20", &run]);
+        assert!(started.unwrap().status.success());
+        let screen = || {
+            let captured = tmux(&["-S", socket, "capture-pane", "-p"]).unwrap();
+            String::from_utf8_lossy(&captured.stdout).into_owned()
+        };
+        wait_until("it says why it waits", || screen().contains("failed, next"));
+        tmux(&["-S", socket, "send-keys", "C-c"]).unwrap();
+        wait_until("it has ended", || screen().contains("cancelled"));
+        let left = screen();
+        tmux(&["-S", socket, "kill-server"]).unwrap();
+        assert!(!left.contains("asking"), "at {columns} columns:\n{left}");
     }
 }

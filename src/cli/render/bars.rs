@@ -27,8 +27,7 @@ impl Bars {
 
     fn rows(&self, files: &BTreeMap<usize, FileView>, elapsed: Duration) -> Vec<canvas::Row> {
         let (columns, lines) = canvas::window();
-        // In the last column a terminal would go on to the next line.
-        let paper = Paper { width: columns.saturating_sub(1).max(1), ascii: self.ascii };
+        let paper = Paper { width: width_in(columns), ascii: self.ascii };
         let (mut rows, several) = (Vec::new(), self.totals.count > 1);
         let most = FILES.min(lines.saturating_sub(1 + usize::from(several)) / ROWS).max(1);
         let is_busy =
@@ -46,6 +45,13 @@ impl Bars {
         }
         rows
     }
+}
+
+/// How wide a row may be. In the last column a terminal would go on to the next line, and so would the `^C` that it
+/// writes behind the last row when Ctrl-C is pressed: then a row would be left behind.
+fn width_in(columns: usize) -> usize {
+    const ECHO: usize = "^C".len();
+    columns.saturating_sub(ECHO + 1).max(1)
 }
 
 impl Render for Bars {

@@ -151,11 +151,9 @@ impl Reporter {
                 let flows = file.seen.retrying.is_none() && received > 0 && *attempt < 2;
                 if self.screen.verbose > 0 || (self.screen.tells_retries() && !(flows && *wait < LONG_WAIT)) {
                     let cause = escape::shown(cause);
-                    let wait = wait.as_secs_f32();
-                    self.render.say(&format!(
-                        "haul: note: {}: try {attempt} failed, next in {wait:.1} s: {cause}",
-                        file.name
-                    ));
+                    let next = waiting::next_in(*wait);
+                    self.render
+                        .say(&format!("haul: note: {}: try {attempt} failed, {next}: {cause}", file.name));
                 }
                 file.seen.retrying = Some(waiting::Retrying {
                     cause: cause.clone(),

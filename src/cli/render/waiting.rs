@@ -71,6 +71,14 @@ pub(super) fn words(file: &FileView, progress: &Progress, now: Duration) -> Opti
         .then(|| format!("stalled: no bytes from {} for {}", file.host, format_duration(quiet)))
 }
 
+/// When the next try begins, for a line that stays.
+pub(super) fn next_in(wait: Duration) -> String {
+    match wait.as_secs_f32() {
+        ..0.05 => "next at once".to_owned(),
+        wait => format!("next in {wait:.1} s"),
+    }
+}
+
 /// The last try, what became of it, and when the next one is.
 fn next_try(retrying: &Retrying, now: Duration) -> String {
     let Retrying { cause, attempt, until, .. } = retrying;
@@ -117,6 +125,15 @@ mod tests {
         file.seen.retrying = Some(Retrying { cause, attempt: 2, until: at(57), received: 0 });
         assert_eq!(said(&file, true, 15), r"try 2 failed, next in 0:42: 429 Too Many Requests\x0a");
         assert_eq!(said(&file, true, 58), r"try 2 failed, trying again: 429 Too Many Requests\x0a");
+    }
+
+    #[test]
+    fn no_pause_of_nothing_is_told() {
+        for (millis, told) in
+            [(0, "next at once"), (40, "next at once"), (60, "next in 0.1 s"), (2000, "next in 2.0 s")]
+        {
+            assert_eq!(next_in(Duration::from_millis(millis)), told);
+        }
     }
 
     #[test]
