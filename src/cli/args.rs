@@ -7,7 +7,7 @@ use crate::{IfExists, Interface, Resolve};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Download large files fast, over many connections; resume after any interruption; verify.
@@ -155,8 +155,8 @@ pub(super) struct Options {
     /// Files at once [default: 4, and up to 32 as long as they are small]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), env = "HAUL_JOBS", help_heading = "Transfer")]
     pub(super) jobs: Option<u16>,
-    /// Split no range below this size, at the end neither, where only what silence holds up is asked for in less; K, M, G mean
-    /// 1024 [default: 1M, and less to relieve a slow connection]
+    /// Give no connection a smaller range, except to take over what a silent one leaves; K, M, G mean 1024 [default: 1M, and
+    /// less to relieve a slow connection]
     #[arg(short = 'k', long, value_name = "SIZE", value_parser = split_size, env = "HAUL_MIN_SPLIT_SIZE", help_heading = "Transfer")]
     pub(super) min_split_size: Option<u64>,
     /// Bytes a second, of all files together; K, M, G mean 1024; 0 for no limit
@@ -195,9 +195,10 @@ pub(super) struct Options {
     #[arg(short = 'H', long, value_name = "NAME: VALUE", help_heading = "Request")]
     pub(super) header: Vec<String>,
     /// The User-Agent
-    #[arg(short = 'A', long, value_name = "TEXT", env = "HAUL_USER_AGENT", help_heading = "Request")]
+    #[arg(short = 'A', long, value_name = "TEXT", value_parser = user_agent, env = "HAUL_USER_AGENT", help_heading = "Request")]
     pub(super) user_agent: Option<String>,
-    /// Basic credentials for the URL's own origin; @FILE reads them from a file
+    /// Name and password for the URL's own origin, told by Basic, or by Digest where the server asks for it; @FILE reads them
+    /// from a file
     #[arg(short, long, value_name = "USER:PASSWORD", help_heading = "Request")]
     pub(super) user: Option<String>,
     /// A file with a bearer token for the URL's own origin
@@ -210,6 +211,9 @@ pub(super) struct Options {
     /// The configuration says so: if there is one.
     #[arg(skip)]
     pub(super) netrc_if_there: bool,
+    /// Keys that the configuration gave a value, where it may turn out only later that they make no sense, and their places.
+    #[arg(skip)]
+    pub(super) configured: Vec<(&'static str, String)>,
     /// The same from another file
     #[arg(long, value_name = "FILE", help_heading = "Request")]
     pub(super) netrc_file: Option<PathBuf>,
@@ -360,6 +364,36 @@ pub(super) fn some_time(text: &str) -> Result<Duration, String> {
 
 fn resolve(text: &str) -> Result<Resolve, String> {
     text.parse().map_err(|error: crate::Error| error.to_string())
+}
+
+impl Options {
+    /// Whether the events are wanted, one JSON object a line.
+    pub(super) fn wants_json(&self) -> bool {
+        self.json || self.progress == Some(Style::Json)
+    }
+
+    /// The place in the configuration, or the variable, that the value of a flag comes from; `None` for the command line.
+    pub(super) fn origin_of(&self, key: &str) -> Option<String> {
+        if let Some((_, place)) = self.configured.iter().find(|(configured, _)| *configured == key) {
+            return Some(place.clone());
+        }
+        let variable = format!("HAUL_{}", key.to_ascii_uppercase());
+        let value = std::env::var_os(&variable)?;
+        let is_used = match key {
+            "cacert" => self.cacert.as_deref() == Some(Path::new(&value)),
+            "interface" => value.to_str().and_then(|text| interface(text).ok()) == self.interface,
+            _ => false,
+        };
+        is_used.then_some(variable)
+    }
+}
+
+pub(super) fn user_agent(text: &str) -> Result<String, String> {
+    let is_sent = |c: char| c == '\t' || !c.is_control();
+    match text.chars().all(is_sent) {
+        true => Ok(text.to_owned()),
+        false => Err("it holds characters that no header may".to_owned()),
+    }
 }
 
 pub(super) fn interface(text: &str) -> Result<Interface, String> {

@@ -27,6 +27,13 @@ pub(super) fn fill(options: Options) -> Result<Options, Error> {
 
 fn fill_from(path: &Path, text: &str, mut options: Options) -> Result<Options, Error> {
     let mut config = Config::parse(path, text)?;
+    let open = [
+        ("cacert", options.cacert.is_none()),
+        ("cert", options.cert.is_none()),
+        ("interface", options.interface.is_none()),
+    ];
+    let given = open.iter().filter(|(key, is_open)| *is_open && config.table.contains_key(*key));
+    options.configured = given.map(|(key, _)| (*key, config.place(key))).collect();
     take(&mut options.dir, config.path("dir")?);
     take(&mut options.if_exists, config.one_of("if-exists")?);
     take(&mut options.connections, config.connections()?);
@@ -40,7 +47,7 @@ fn fill_from(path: &Path, text: &str, mut options: Options) -> Result<Options, E
     take(&mut options.first_byte_timeout, config.some_time("first-byte-timeout")?);
     take(&mut options.stall_timeout, config.some_time("stall-timeout")?);
     take(&mut options.max_redirs, config.number("max-redirs", 0..=usize::MAX)?);
-    take(&mut options.user_agent, config.text("user-agent")?);
+    take(&mut options.user_agent, config.parsed("user-agent", args::user_agent)?);
     take(&mut options.cacert, config.path("cacert")?);
     let (cert, key) = (config.path("cert")?, config.path("key")?);
     // A certificate and its key belong together.
@@ -91,8 +98,13 @@ impl<'a> Config<'a> {
 
     /// The error that lies in the value of a key.
     fn wrong(&self, key: &str, why: impl Display) -> Error {
+        Error::usage(format!("{}: {why}", self.place(key)))
+    }
+
+    /// Where a key stands: file, line and the key itself.
+    fn place(&self, key: &str) -> String {
         let line = self.text.lines().position(|line| key_of(line) == Some(key)).map_or(1, |at| at + 1);
-        at(self.path, line, &format!("{key}: {why}"))
+        format!("{}: line {line}: {key}", shown(self.path))
     }
 
     /// The value of a key, as `read` makes something of it.
@@ -111,10 +123,6 @@ impl<'a> Config<'a> {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, Error> {
         self.taken(key, |value| parse(value.as_str().ok_or("a text in quotation marks is wanted")?))
-    }
-
-    fn text(&mut self, key: &str) -> Result<Option<String>, Error> {
-        self.parsed(key, |text| Ok(text.to_owned()))
     }
 
     fn path(&mut self, key: &str) -> Result<Option<PathBuf>, Error> {

@@ -32,7 +32,11 @@ impl List {
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let shown = escape::for_terminal(&redaction::file_name(&path.to_string_lossy())).into_owned();
         let text = bounded::read_or_stdin(path, LARGEST)
-            .map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
+            .map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))
+            .map_err(|error| match redaction::is_like_url(&path.to_string_lossy()) {
+                true => error.with_hint("a list is a file, or the standard input: haul URL -o - | haul -i -"),
+                false => error,
+            })?;
         Ok(Self { content: Content::Text(text), shown })
     }
 

@@ -28,7 +28,7 @@ mod signals;
 mod verbose;
 
 use crate::error::Error;
-use args::{Cli, Command, Options, Style};
+use args::{Cli, Command, Options};
 use clap::{CommandFactory as _, FromArgMatches as _};
 use resume_hint::ResumeHint;
 use std::ffi::OsString;
@@ -96,7 +96,7 @@ impl Telling {
 
     fn of(options: Option<&Options>) -> Self {
         match options {
-            Some(options) if options.json || options.progress == Some(Style::Json) => Self::InJson,
+            Some(options) if options.wants_json() => Self::InJson,
             Some(options) if options.progress.is_none() => Self::AsConfigured(Box::new(options.clone())),
             _ => Self::InWords,
         }
@@ -107,9 +107,7 @@ impl Telling {
             Self::InWords => false,
             Self::InJson => true,
             // What is wrong with the file is what is told of.
-            Self::AsConfigured(options) => {
-                config::fill(*options).is_ok_and(|options| options.progress == Some(Style::Json))
-            }
+            Self::AsConfigured(options) => config::fill(*options).is_ok_and(|options| options.wants_json()),
         }
     }
 }

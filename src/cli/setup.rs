@@ -66,7 +66,27 @@ impl Setup {
 
     /// The client that the options describe.
     pub(super) fn client(&self) -> Result<Client, Error> {
-        Client::new(self.settings()?)
+        let settings = self.settings()?;
+        Client::new(settings.clone()).map_err(|error| self.blamed(error, &settings))
+    }
+
+    /// The failure, with the place in the configuration, or the variable, that is at fault: what fails no longer without it.
+    fn blamed(&self, error: Error, settings: &ClientSettings) -> Error {
+        let helps = |key: &&str| {
+            let mut settings = settings.clone();
+            match *key {
+                "cacert" => settings.ca_file = None,
+                "interface" => settings.interface = None,
+                _ => (settings.certificate_file, settings.key_file) = (None, None),
+            }
+            Client::new(settings).is_ok()
+        };
+        let keys = ["cacert", "interface", "cert"].into_iter().filter(helps);
+        let origin = keys.into_iter().find_map(|key| self.options.origin_of(key));
+        match origin {
+            Some(origin) => Error::new(error.kind(), format!("{origin}: {error}")),
+            None => error,
+        }
     }
 
     fn settings(&self) -> Result<ClientSettings, Error> {

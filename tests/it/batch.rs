@@ -154,6 +154,19 @@ fn a_mistake_in_a_list_is_named_with_its_line_before_anything_is_asked() {
 }
 
 #[test]
+fn what_belongs_to_one_file_or_is_no_list_is_refused_with_a_way_to_say_it() {
+    let sandbox = Sandbox::new();
+    let digest = "0".repeat(64);
+    for (args, hint) in [
+        (&["-i", "http://host/list"][..], "haul URL -o - | haul -i -"),
+        (&["http://host/a", "http://host/b", "--sha256", &digest], "--checksum-file"),
+        (&["http://host/a", "http://host/b", "--mirror", "http://other/a"], "\"mirrors\""),
+    ] {
+        sandbox.haul().args(args).run().assert_failed(2).assert_says("  next: ").assert_says(hint);
+    }
+}
+
+#[test]
 fn an_empty_list_is_said_to_be_empty() {
     let sandbox = Sandbox::new();
     sandbox.haul().args(["-i", "-"]).stdin("# nothing\n").run().assert_ok().assert_says("names nothing");

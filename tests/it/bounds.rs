@@ -207,6 +207,13 @@ fn a_configuration_that_makes_no_sense_is_told_with_its_file_line_and_key() {
         ("no-such-key = 1\n", "config.toml: line 1: no-such-key: "),
         ("max-size = \"10X\"\n", "config.toml: line 1: max-size: "),
         ("retry = \n", "config.toml: line 1: retry: "),
+        (
+            "retry = 3\ncacert = \"/no/such.pem\"\n",
+            "config.toml: line 2: cacert: --cacert /no/such.pem: no such file",
+        ),
+        ("cert = \"/no/such.pem\"\n", "config.toml: line 1: cert: --cert /no/such.pem: no such file"),
+        ("interface = \"nosuch0\"\n", "config.toml: line 1: interface: no connection can begin at nosuch0"),
+        ("user-agent = \"a\\nb\"\n", "config.toml: line 1: user-agent: it holds characters"),
     ] {
         std::fs::write(directory.join("config.toml"), text).unwrap();
         sandbox.haul().arg("http://host/f").run().assert_failed(2).assert_says(told);
@@ -226,6 +233,9 @@ fn a_variable_that_makes_no_sense_is_named_and_one_that_means_nothing_is_a_warni
         ("HAUL_IF_EXISTS", "maybe"),
         ("HAUL_MAX_SIZE", "10X"),
         ("HAUL_STALL_TIMEOUT", "0"),
+        ("HAUL_USER_AGENT", "a\nb"),
+        ("HAUL_CACERT", "/no/such.pem"),
+        ("HAUL_INTERFACE", "nosuch0"),
     ] {
         haul().env(name, value).run().assert_failed(2).assert_says(&format!("haul: {name}: "));
     }

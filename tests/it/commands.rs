@@ -246,6 +246,16 @@ fn of_a_finished_file_nothing_can_be_repaired_and_it_is_left_alone() {
 }
 
 #[test]
+fn what_is_not_complete_yet_is_not_said_to_be_missing_when_it_is_held_against_a_digest() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    killed_after(&sandbox, &server, 4 * MIB, FOUR);
+    let outcome = sandbox.haul().args(["verify", "file.bin", "--sha256", &PAYLOAD.sha256_hex()]).run();
+    assert!(!outcome.stderr.contains("no such file"), "{outcome}");
+    outcome.assert_failed(9).assert_says("not complete yet").assert_says("without a digest");
+}
+
+#[test]
 fn verify_does_not_wait_for_a_pipe() {
     let sandbox = Sandbox::new();
     let made = std::process::Command::new("mkfifo").arg(sandbox.path("pipe")).status().unwrap();

@@ -188,3 +188,21 @@ fn few_open_files_mean_few_connections_and_not_a_failure() {
     outcome.assert_ok().assert_says("files may be open");
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
 }
+
+#[test]
+fn where_too_few_files_may_be_open_for_anything_it_says_so_and_does_not_panic() {
+    let server = Server::serve(PAYLOAD).start();
+    for few in 4..=13 {
+        for flags in [&[][..], &["--checksum-file", "http://127.0.0.1:1/list"]] {
+            let sandbox = Sandbox::new();
+            let outcome = sandbox
+                .haul()
+                .under(["/bin/sh", "-c", &format!("ulimit -n {few}; exec \"$0\" \"$@\"")])
+                .args(flags)
+                .arg(server.url("/file.bin"))
+                .run();
+            outcome.assert_failed(1).assert_says("too few files").assert_says("ulimit -n");
+            sandbox.assert_empty();
+        }
+    }
+}

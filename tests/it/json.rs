@@ -212,6 +212,23 @@ fn a_configuration_that_wants_events_gets_them_for_a_run_that_comes_to_no_file()
 }
 
 #[test]
+fn a_run_that_has_nothing_to_fetch_ends_with_a_summary_too() {
+    let sandbox = Sandbox::new();
+    for args in [&["-i", "-"][..], &["resume"]] {
+        let (command, flags) = if args[0] == "resume" { (args, &[][..]) } else { (&[][..], args) };
+        let outcome = sandbox.haul().args(command).arg("--json").args(flags).stdin("# nothing\n").run();
+        outcome.assert_ok();
+        assert_eq!(outcome.events(), [outcome.summary()], "{args:?}");
+        assert_eq!((&outcome.summary()["ok"], &outcome.summary()["failed"]), (&0.into(), &0.into()));
+    }
+    std::fs::write(sandbox.path("x.haul"), "no manifest").unwrap();
+    let outcome = sandbox.haul().args(["resume", "--json"]).run();
+    assert_eq!(outcome.events().len(), 2, "{outcome}");
+    assert_eq!(outcome.summary()["code"].as_i64(), outcome.code.map(i64::from));
+    assert_eq!(outcome.summary()["failed"], 1);
+}
+
+#[test]
 fn a_signal_while_a_list_is_fetched_is_told_with_its_code() {
     let server = Server::serve(PAYLOAD).handler(|_, exchange| exchange.stall()).start();
     for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {

@@ -1,12 +1,12 @@
 //! `haul URL...`
 
-use super::super::args::{Options, Style};
+use super::super::args::Options;
 use super::super::batch::Batch;
 use super::super::list::List;
 use super::super::names::Names;
 use super::super::resume_hint::ResumeHint;
 use super::super::setup::Setup;
-use super::super::{config, output, signals};
+use super::super::{config, output, render, signals};
 use super::{info, runtime};
 use crate::error::{Error, Kind};
 use crate::{Client, Output, Request};
@@ -36,6 +36,9 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
     }
     if count == 0 {
         output::say("haul: note: the list names nothing to download");
+        if setup.options.wants_json() && !setup.options.dry_run {
+            render::tell_end(0, 0)?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     refuse_contradictions(&setup, count + repeated)?;
@@ -161,11 +164,15 @@ fn bounded_by_files(options: &mut Options, count: usize) -> usize {
     if most >= options.connections.unwrap_or_default().allowance(usize::MAX).most() as u64 {
         return usize::MAX;
     }
+    let plural = if most == 1 { "" } else { "s" };
     output::say(format_args!(
-        "haul: warning: {may} files may be open at once, so each download has {most} connections at most"
+        "haul: warning: {may} files may be open at once, so each download has {most} connection{plural} at most"
     ));
     usize::try_from(most).unwrap_or(usize::MAX)
 }
+
+const DIGESTS_OF_SEVERAL: &str =
+    "give each its own: in a list of digests (--checksum-file), or in a list of URLs (-i)";
 
 fn refuse_contradictions(setup: &Setup, urls: usize) -> Result<(), Error> {
     let options = &setup.options;
@@ -175,16 +182,17 @@ fn refuse_contradictions(setup: &Setup, urls: usize) -> Result<(), Error> {
         );
     }
     if urls > 1 && setup.has_digest_of_one() {
-        return Err(Error::usage("a digest belongs to one file, but there are several URLs"));
+        return Err(Error::usage("a digest belongs to one file, but there are several URLs")
+            .with_hint(DIGESTS_OF_SEVERAL));
     }
     if urls > 1 && !options.mirror.is_empty() {
-        return Err(Error::usage("a mirror belongs to one file, but there are several URLs"));
+        return Err(Error::usage("a mirror belongs to one file, but there are several URLs")
+            .with_hint("name the mirrors of each in a list (-i), as {\"url\": …, \"mirrors\": […]}"));
     }
     if setup.streams() {
         let wants_file =
             options.dir.is_some() || options.content_disposition || options.remote_time || options.restart;
-        let json = options.json || options.progress == Some(Style::Json);
-        if json {
+        if options.wants_json() {
             return Err(Error::usage("--json and -o - both want the standard output"));
         }
         if wants_file || options.if_exists.is_some() {

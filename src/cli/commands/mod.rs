@@ -18,11 +18,18 @@ const SPARE: usize = 2;
 /// A thread without work ends after this.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Files that a runtime and one download on one connection have open.
+const OPEN_FILES: usize = 11;
+
 /// A runtime for this program alone: a few threads, whatever the number of files; where they are not to be had, this one.
 pub(super) fn runtime() -> Result<Runtime, Error> {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let workers = cores.clamp(2, 4);
     let failed = |error: std::io::Error| Error::new(Kind::Other, format!("cannot start: {error}"));
+    if !can_be_opened(OPEN_FILES) {
+        return Err(Error::new(Kind::Other, "this process may open too few files")
+            .with_hint("allow more: ulimit -n 1024"));
+    }
     if threads::one_does() || !can_be_had(workers + SPARE) {
         threads::let_one_do();
         return Builder::new_current_thread().enable_all().build().map_err(failed);
@@ -40,6 +47,12 @@ pub(super) fn runtime() -> Result<Runtime, Error> {
         drop(threads::offload(|| ()));
     }
     Ok(runtime)
+}
+
+/// Whether so many files can be open at once beside those that are. A runtime that gets none ends in a panic.
+fn can_be_opened(count: usize) -> bool {
+    let open = |_| rustix::io::dup(std::io::stderr());
+    (0..count).map(open).collect::<Result<Vec<_>, _>>().is_ok()
 }
 
 /// Whether so many threads can be had at once beside this one.

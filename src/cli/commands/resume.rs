@@ -1,6 +1,6 @@
 //! `haul resume [DIR]`
 
-use super::super::args::{Options, Style};
+use super::super::args::Options;
 use super::super::resume_hint::{ResumeHint, quoted};
 use super::super::setup::{By, Setup};
 use super::super::{config, exit, output, render};
@@ -35,7 +35,7 @@ pub(in super::super) fn run(
             Err(error) => {
                 failures.push(error.kind());
                 output::say_failure(&error);
-                if options.json || options.progress == Some(Style::Json) {
+                if options.wants_json() {
                     render::tell_error(&error, exit::code(error.kind()))?;
                 }
             }
@@ -46,13 +46,16 @@ pub(in super::super) fn run(
         let shown = shown.join(", ");
         let shown = escape::for_terminal(&shown);
         output::say(format_args!("haul: note: there is nothing to resume in {shown}"));
-        return Ok(ExitCode::SUCCESS);
     }
-    if options.dry_run {
+    if options.dry_run && !requests.is_empty() {
         return super::info::plans(&setup.client()?, &requests, options.json, true);
     }
     if requests.is_empty() {
-        return Ok(exit::combined(&failures).into());
+        let code = if failures.is_empty() { 0 } else { exit::combined(&failures) };
+        if options.wants_json() && !options.dry_run {
+            render::tell_end(failures.len(), code)?;
+        }
+        return Ok(code.into());
     }
     let count = requests.len();
     fetch::fetch(options, &setup.client()?, requests.into_iter().map(Ok), count, failures, hint)

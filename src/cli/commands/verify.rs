@@ -30,10 +30,20 @@ pub(in super::super) fn run(
         let damaged = unfinished(file, &shown)?;
         return intact(&damaged, &shown).map(|()| ExitCode::SUCCESS);
     }
-    for digest in crate::verify_file(file, &digests)? {
+    let verified = crate::verify_file(file, &digests).map_err(|error| of_unfinished(error, file, &shown))?;
+    for digest in verified {
         output::print_line(format_args!("{shown}: {digest}"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A file that is not there may be on its way.
+fn of_unfinished(error: Error, file: &Path, shown: &str) -> Error {
+    if file.exists() || inspect(file).is_err() {
+        return error;
+    }
+    Error::new(error.kind(), format!("{shown} is not complete yet, so it has no digest"))
+        .with_hint("haul verify FILE, without a digest, looks at the bytes that are there")
 }
 
 /// Without a digest, only an unfinished file has something to be held against.

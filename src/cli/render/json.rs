@@ -62,17 +62,25 @@ pub(in crate::cli) fn tell_error(error: &Error, code: u8) -> Result<(), Error> {
 
 /// Tells of a run that failed before it came to its files.
 pub(in crate::cli) fn tell_failed_run(error: &Error, code: u8) {
+    // It is over, and has failed already.
+    let _ = tell_error(error, code).and_then(|()| tell_end(1, code));
+}
+
+/// Tells of the end of a run that came to no file.
+///
+/// # Errors
+/// See [`output::print`].
+pub(in crate::cli) fn tell_end(failed: usize, code: u8) -> Result<(), Error> {
     let summary = Summary {
         ok: 0,
         already_there: 0,
-        failed: 1,
+        failed,
         not_started: 0,
         fetched: 0,
         elapsed: Duration::ZERO,
         code,
     };
-    // It is over, and has failed already.
-    let _ = tell_error(error, code).and_then(|()| print(summary_object(&summary), "summary"));
+    print(summary_object(&summary), "summary")
 }
 
 fn error_object(error: &Error, code: u8, url: Option<&str>) -> Value {

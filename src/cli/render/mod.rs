@@ -103,7 +103,7 @@ trait Render {
     }
 }
 
-pub(super) use json::{tell_error, tell_failed_run};
+pub(super) use json::{tell_end, tell_error, tell_failed_run};
 
 /// Shows a run.
 pub(super) struct Reporter {

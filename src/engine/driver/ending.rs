@@ -282,8 +282,8 @@ impl Driver {
             return error;
         }
         let expired = match self.transfer.has_begun() {
-            true => "; the URL is signed, and has expired, as it seems",
-            false => "; the URL is signed, and may have expired",
+            true => "; the URL holds a key or a signature, which has expired, as it seems",
+            false => "; the URL holds a key or a signature, which may have expired",
         };
         error.explained(
             expired,
