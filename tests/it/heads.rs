@@ -298,3 +298,26 @@ fn server_of_no_ranges_is_told_of_as_one() {
     let outcome = Sandbox::new().haul().arg("info").arg(weak.url("/file.bin")).run();
     outcome.assert_ok().assert_says("yes, but nothing shows which version");
 }
+
+#[test]
+fn an_answer_without_bytes_is_held_against_what_head_says_too() {
+    let payload = Payload::mib(50, 2);
+    for etag in [None, Some("\"v1\"")] {
+        let server = Server::serve(payload)
+            .handler(move |request, exchange| {
+                if request.is_head() || request.n > 0 {
+                    return exchange.serve();
+                }
+                let mut answer = Answer::new(200);
+                answer.set("Content-Length", "0");
+                if let Some(etag) = etag {
+                    answer.set("ETag", etag);
+                }
+                exchange.send(&answer);
+            })
+            .start();
+        let sandbox = Sandbox::new();
+        sandbox.haul().arg(server.url("/file.bin")).run().assert_ok();
+        sandbox.assert_ok_file(&payload, "file.bin");
+    }
+}

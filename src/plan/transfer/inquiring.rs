@@ -101,8 +101,7 @@ impl Transfer {
     /// With a single connection nothing is asked beside the file.
     fn ask_where_it_led(&mut self) {
         let beside = self.inquiry.whole.is_some() && self.policy.connections.most() > 1;
-        self.inquiry.wanted =
-            beside && self.is_curious() && !self.inquiry.pending && self.length() != Some(0);
+        self.inquiry.wanted = beside && self.is_curious() && !self.inquiry.pending;
     }
 
     pub(super) fn next_inquiry(&mut self) -> Option<Command> {
