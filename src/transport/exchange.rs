@@ -609,11 +609,7 @@ impl Requester {
             if seen.contains(&next) {
                 return Err(refused_redirect(Kind::Http, "the redirects lead round in a circle"));
             }
-            self.exchange.tell(|| Step::Redirected {
-                status: reply.status.as_u16(),
-                from: address.to_string(),
-                to: next.0.to_string(),
-            });
+            self.exchange.tell(|| trace::redirected(reply.status, &address, &next.0));
             self.pause(wish.method, &reply).await?;
             address = next.0.clone();
             seen.push(next);

@@ -93,6 +93,12 @@ const SECRET_NAMES: [&str; 10] = [
     "proxy-",
 ];
 
+/// A redirect that is followed. A chain of them can make URLs grow.
+pub(super) fn redirected(status: StatusCode, from: &Address, to: &Address) -> Step {
+    let text = |address: &Address| clip(&address.to_string(), LONGEST_VALUE).into_owned();
+    Step::Redirected { status: status.as_u16(), from: text(from), to: text(to) }
+}
+
 /// The head of a request for `address`.
 pub(super) fn asked<B>(address: &Address, request: &Request<B>) -> Step {
     let url = address.to_string();
@@ -166,6 +172,28 @@ mod tests {
         assert!(!said.contains("S3CR"), "{said}");
         assert!(said.starts_with("GET /f?") && said.contains("range: bytes=0-1"), "{said}");
         assert!(said.contains("x-mine: (hidden)"), "{said}");
+    }
+
+    #[test]
+    fn no_line_is_filled_with_what_a_server_sent() {
+        let long = format!("http://h/{}", "x".repeat(20_000));
+        let mut headers = HeaderMap::new();
+        headers.insert("location", HeaderValue::from_str(&long).unwrap());
+        headers.insert("server", HeaderValue::from_str(&long).unwrap());
+        let steps = [
+            redirected(StatusCode::FOUND, &address(&long), &address(&long)),
+            answered(&address(&long), Version::HTTP_11, StatusCode::FOUND, &headers),
+            asked(&address(&long), &Request::get(&long).body(()).unwrap()),
+        ];
+        for step in steps {
+            let lines = match step {
+                Step::Redirected { from, to, .. } => vec![from, to],
+                Step::Asked(lines) | Step::Answered(lines) => lines,
+                Step::Connected { .. } => Vec::new(),
+            };
+            let longest = lines.iter().map(|line| line.chars().count()).max().unwrap();
+            assert!((LONGEST_VALUE..LONGEST_VALUE + 40).contains(&longest), "{longest}");
+        }
     }
 
     #[test]
