@@ -27,7 +27,7 @@ pub(super) struct Document {
 impl Document {
     /// Reads a file; `-` is the standard input.
     pub(super) fn read(named: &str) -> Result<Self, Error> {
-        let shown = escape::for_terminal(&redaction::file_name(named)).into_owned();
+        let shown = escape::for_terminal(&redaction::named(named)).into_owned();
         let read = bounded::read_or_stdin(Path::new(named), LARGEST as u64);
         let text = read.map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
         Ok(Self { text, shown, home: None })

@@ -30,7 +30,7 @@ enum Content {
 impl List {
     /// Reads it; `-` is the standard input.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        let shown = escape::for_terminal(&redaction::file_name(&path.to_string_lossy())).into_owned();
+        let shown = escape::for_terminal(&redaction::named(&path.to_string_lossy())).into_owned();
         let text = bounded::read_or_stdin(path, LARGEST)
             .map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))
             .map_err(|error| match redaction::is_like_url(&path.to_string_lossy()) {

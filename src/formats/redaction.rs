@@ -133,17 +133,15 @@ pub(crate) fn refused(text: &str) -> String {
 }
 
 /// Whether a text that should be something else may be a URL.
-#[cfg(feature = "cli")]
 pub(crate) fn is_like_url(text: &str) -> bool {
     let (scheme, rest) = scheme(text);
     let has_userinfo = rest.split_once('@').is_some_and(|(userinfo, _)| userinfo.contains(':'));
     scheme.contains(':') || scheme.starts_with("//") || has_userinfo
 }
 
-/// The name of a file; a URL that was taken for one is shown as one that is refused.
-#[cfg(feature = "cli")]
-pub(crate) fn file_name(named: &str) -> Cow<'_, str> {
-    if is_like_url(named) { Cow::Owned(refused(named)) } else { Cow::Borrowed(named) }
+/// What names a file, a device or a quantity; a URL that stands in its place is shown as one that is refused.
+pub(crate) fn named(text: &str) -> Cow<'_, str> {
+    if is_like_url(text) { Cow::Owned(refused(text)) } else { Cow::Borrowed(text) }
 }
 
 /// The scheme with what follows it up to the authority, and the rest. Without a slash there is no telling a scheme from
@@ -291,10 +289,9 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "cli")]
     #[test]
-    fn a_url_that_was_taken_for_the_name_of_a_file_is_shown_without_its_secrets() {
-        for (named, shown) in [
+    fn a_url_that_was_taken_for_a_name_is_shown_without_its_secrets() {
+        for (text, shown) in [
             ("SHA256SUMS", "SHA256SUMS"),
             ("a@1.2?x.meta4", "a@1.2?x.meta4"),
             ("/a/b#c", "/a/b#c"),
@@ -302,7 +299,7 @@ mod tests {
             ("me:S3CR@h/f", "***@h/f"),
             ("//h/f?token=S3CR", "//h/f?***"),
         ] {
-            assert_eq!(file_name(named), shown);
+            assert_eq!(super::named(text), shown);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Sizes and durations as people write and read them.
 
+use super::redaction;
 use std::fmt;
 use std::time::Duration;
 
@@ -206,9 +207,9 @@ impl fmt::Display for ParseQuantityError {
 
 impl std::error::Error for ParseQuantityError {}
 
-/// Enough to recognise the input. The rest may be anything.
+/// Enough to recognise the input. The rest may be anything, as a URL with a password.
 fn excerpt(text: &str) -> String {
-    text.chars().take(32).collect()
+    redaction::named(text).chars().take(32).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::connect::socket;
 use crate::error::Error;
+use crate::formats::{escape, redaction};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -68,11 +69,11 @@ impl Interface {
     pub(super) fn check(&self) -> Result<(), Error> {
         let (shown, v6) = match self {
             Self::Address(own) => (own.to_string(), own.is_ipv6()),
-            Self::Device(name) => (name.clone(), false),
+            Self::Device(name) => (redaction::named(name).into_owned(), false),
         };
         let tried = socket(v6).and_then(|socket| self.bind(&socket));
         tried.map_err(|error| {
-            let shown = crate::formats::escape::for_terminal(&shown);
+            let shown = escape::for_terminal(&shown);
             Error::usage(format!("no connection can begin at {shown}: {}", crate::error::plain(&error)))
         })
     }

@@ -3,6 +3,7 @@
 use super::hop::{Hop, WRITTEN};
 use super::no_proxy::NoProxy;
 use crate::error::Error;
+use crate::formats::redaction;
 use crate::plan::Origin;
 use std::ffi::OsString;
 use std::fmt;
@@ -78,8 +79,13 @@ impl Proxies {
         };
         match NoProxy::parse(except) {
             (except, None) => Ok(Self { rule, except }),
-            (_, Some(odd)) => Err(Error::usage(format!("--noproxy: {odd} is no host, address or network"))
-                .with_hint("written are names, .domains, addresses, networks like 10.0.0.0/8, HOST:PORT, and * for all")),
+            (_, Some(odd)) => Err(Error::usage(format!(
+                "--noproxy: {} is no host, address or network",
+                redaction::named(odd)
+            ))
+            .with_hint(
+                "written are names, .domains, addresses, networks like 10.0.0.0/8, HOST:PORT, and * for all",
+            )),
         }
     }
 

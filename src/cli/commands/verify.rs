@@ -17,7 +17,7 @@ pub(in super::super) fn run(
     options: Options,
     hint: &ResumeHint,
 ) -> Result<ExitCode, Error> {
-    let shown = escape::for_terminal(&redaction::file_name(&file.to_string_lossy())).into_owned();
+    let shown = escape::for_terminal(&redaction::named(&file.to_string_lossy())).into_owned();
     if repair {
         return mend(file, &shown, &Setup::open(config::fill(options)?, &[])?, hint);
     }
