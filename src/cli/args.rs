@@ -221,7 +221,7 @@ pub(super) struct Options {
     #[arg(short = 'b', long, value_name = "FILE", help_heading = "Request")]
     pub(super) load_cookies: Option<PathBuf>,
 
-    /// Run CMD in a shell when the server refuses the URL, and go on with the URL that it prints
+    /// Run CMD in a shell when the server refuses a URL, which is in $HAUL_URL, and go on with the one that it prints
     #[arg(long, value_name = "CMD", help_heading = "Request")]
     pub(super) refresh_cmd: Option<String>,
     /// Go through this proxy: http, https, socks5 or socks5h, or HOST:PORT; @FILE reads its URL from a file. Without the flag

@@ -1,7 +1,7 @@
 //! `HAUL_…` variables: which of them an error is about, and which mean nothing.
 
 use super::args::Cli;
-use super::output;
+use super::{output, refresh};
 use crate::formats::escape;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command, CommandFactory as _};
@@ -53,6 +53,8 @@ fn unknown(set: impl Iterator<Item = OsString>) -> BTreeSet<String> {
         let command = Cli::command();
         let known = all_args(&command).filter_map(Arg::get_env);
         known.for_each(|name| _ = names.remove(&*name.to_string_lossy()));
+        // A command that looks for a fresh URL may run haul.
+        names.remove(refresh::URL_VARIABLE);
     }
     names
 }

@@ -1,6 +1,7 @@
 //! The command of `--refresh-cmd`, which prints a fresh URL.
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,11 +48,33 @@ fn end(leader: Pid) {
     let _ = kill_process_group(leader, Signal::KILL);
 }
 
+/// The variable that tells a command which URL it is about.
+pub(super) const URL_VARIABLE: &str = "HAUL_URL";
+
+/// Which file each fresh URL was printed for.
+static PRINTED: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+
+/// A fresh URL for `url`, which a shell command prints.
+pub(super) async fn found_for(url: String, command: String) -> Result<String, String> {
+    let printed = printed_by(&command, &url).await?;
+    // Nothing panics while it is held.
+    let mut all = PRINTED.lock().unwrap_or_else(PoisonError::into_inner);
+    // One file under the name of another is worse than none.
+    if all.get(&printed).is_some_and(|file| *file != url) {
+        return Err(format!(
+            "--refresh-cmd printed one URL for two files; ${URL_VARIABLE} tells it which is wanted"
+        ));
+    }
+    all.insert(printed.clone(), url);
+    Ok(printed)
+}
+
 /// The first line that a shell command prints. Dropping the future ends the command and its children.
-pub(super) async fn printed_by(command: String) -> Result<String, String> {
+async fn printed_by(command: &str, url: &str) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("--refresh-cmd cannot be run: {error}");
     let mut child = Command::new("/bin/sh")
-        .args(["-c", &command])
+        .args(["-c", command])
+        .env(URL_VARIABLE, url)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         // So that it can be ended with its children.

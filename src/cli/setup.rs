@@ -15,12 +15,15 @@ use percent_encoding::percent_decode_str;
 use std::io::IsTerminal as _;
 use std::num::NonZeroU64;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The options, and what the files that they name hold.
 pub(super) struct Setup {
     pub(super) options: Options,
     secrets: Given,
     digests: Option<Listed>,
+    /// Held by the one file of the run for which `--refresh-cmd` runs.
+    refreshing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Who names a URL, which decides what it may hear of.
@@ -54,7 +57,7 @@ impl Setup {
     pub(super) fn open(options: Options, urls: &[String]) -> Result<Self, Error> {
         super::colour::decide(options.color.unwrap_or_default());
         let secrets = Given::read(&options)?;
-        let mut setup = Self { options, secrets, digests: None };
+        let mut setup = Self { options, secrets, digests: None, refreshing: Arc::default() };
         if let Some(named) = setup.options.digests.checksum_file.clone() {
             // What is wrong with the URLs is told before anything is fetched.
             let first = setup.requests(urls)?.into_iter().next();
@@ -167,7 +170,9 @@ impl Setup {
             request = request.mirror(mirror)?;
         }
         if let Some(command) = options.refresh_cmd.clone() {
-            request = request.renewed_by_asking(move || refresh::printed_by(command.clone()));
+            let (turn, url) = (self.refreshing.clone(), url.to_owned());
+            request =
+                request.renewed_by_asking(turn, move || refresh::found_for(url.clone(), command.clone()));
         }
         for digest in digests::given(&options.digests)? {
             request = request.digest(digest);

@@ -12,7 +12,7 @@ use crate::plan::concurrency::Allowance;
 use crate::plan::pace::Pace;
 use crate::plan::{Address, AddressError};
 use crate::storage::Target;
-use crate::transport::{Credentials, Fresh, Renewal};
+use crate::transport::{Credentials, Fresh, Renewal, Turn};
 use crate::verify::Digest;
 use std::fmt;
 use std::future::Future;
@@ -454,7 +454,7 @@ impl Request {
         let renewal = Arc::new(renewal);
         // One that takes too long cannot be ended, and no second one begins before it has ended by itself.
         let one_at_a_time = Arc::new(tokio::sync::Mutex::new(()));
-        self.renewed_by_asking(move || {
+        self.renewed_by_asking(Turn::default(), move || {
             let (renewal, one_at_a_time) = (renewal.clone(), one_at_a_time.clone());
             async move {
                 let turn = one_at_a_time.lock_owned().await;
@@ -468,12 +468,17 @@ impl Request {
         })
     }
 
-    /// The same, with something that need not block; dropping what it returns ends it.
-    pub(crate) fn renewed_by_asking<F>(mut self, renewal: impl Fn() -> F + Send + Sync + 'static) -> Self
+    /// The same, with something that need not block; dropping what it returns ends it. It is called when it has its `turn`.
+    pub(crate) fn renewed_by_asking<F>(
+        mut self,
+        turn: Turn,
+        renewal: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output = Result<String, String>> + Send + 'static,
     {
-        self.renewal = Some(Renewal(Arc::new(move || -> Fresh { Box::pin(renewal()) })));
+        let look = Arc::new(move || -> Fresh { Box::pin(renewal()) });
+        self.renewal = Some(Renewal { turn, look });
         self
     }
 

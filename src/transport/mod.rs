@@ -32,7 +32,7 @@ pub(crate) use exchange::{Body, Exchange, Pause, Reply, Requester};
 pub use interface::Interface;
 pub use proxy::Proxy;
 pub use resolve::Resolve;
-pub(crate) use route::{Fresh, Renewal, Route};
+pub(crate) use route::{Fresh, Renewal, Route, Turn};
 pub(crate) use tls::IdentityFiles;
 pub use trace::{Step, Trace};
 pub(crate) use trouble::Trouble;

@@ -21,7 +21,14 @@ pub(crate) type Fresh = Pin<Box<dyn Future<Output = Result<String, String>> + Se
 
 /// Looks for a fresh URL of a resource whose URL has expired.
 #[derive(Clone)]
-pub(crate) struct Renewal(pub(crate) Arc<dyn Fn() -> Fresh + Send + Sync>);
+pub(crate) struct Renewal {
+    /// Waiting for it is no part of the search.
+    pub(crate) turn: Turn,
+    pub(crate) look: Arc<dyn Fn() -> Fresh + Send + Sync>,
+}
+
+/// Those that share one look for fresh URLs one after the other.
+pub(crate) type Turn = Arc<AsyncMutex<()>>;
 
 impl fmt::Debug for Renewal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,7 +120,7 @@ impl Route {
     /// Puts a fresh URL in the place of `stale`, which is refused; one worker does it for all. False where
     /// there is no way to get one.
     pub(super) async fn renew(&self, stale: &Address) -> Result<bool, Trouble> {
-        let Some(Renewal(renewal)) = &self.renewal else {
+        let Some(Renewal { turn, look }) = &self.renewal else {
             return Ok(false);
         };
         let mut renewing = self.renewing.lock().await;
@@ -124,9 +131,12 @@ impl Route {
             return Err(no_renewal(why));
         }
         if renewing.search.is_empty() {
-            let limited = tokio::time::timeout(RENEWAL_PATIENCE, renewal());
             let too_late = || format!("nothing came within {} s", RENEWAL_PATIENCE.as_secs());
-            renewing.search.spawn(async move { limited.await.unwrap_or_else(|_| Err(too_late())) });
+            let (turn, look) = (turn.clone(), look.clone());
+            renewing.search.spawn(async move {
+                let _turn = turn.lock().await;
+                tokio::time::timeout(RENEWAL_PATIENCE, look()).await.unwrap_or_else(|_| Err(too_late()))
+            });
         }
         let said = match renewing.search.join_next().await {
             Some(Ok(said)) => said,

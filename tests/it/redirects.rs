@@ -558,6 +558,39 @@ fn two_commands_never_look_for_a_fresh_url_at_once() {
     assert!(!sandbox.root().join("two").exists());
 }
 
+/// Refuses what has no `new` in its query.
+fn with_new_ones_only() -> Server {
+    let refused = |request: &Request| !request.target.contains("new");
+    let behaviour =
+        move |request: &Request, _| if refused(request) { Reply::Status(403) } else { Reply::Normal };
+    Server::serve(Payload::mib(142, 1)).behave(behaviour).start()
+}
+
+#[test]
+fn commands_of_several_files_run_one_after_the_other_and_are_told_which_url_it_is_about() {
+    let server = with_new_ones_only();
+    let sandbox = Sandbox::new();
+    let command = "mkdir ../one || echo x >> ../two; sleep 0.3; rmdir ../one; echo \"$HAUL_URL?new\"";
+    let urls: Vec<_> = ["/a", "/b", "/c", "/d"].map(|path| server.url(path)).into();
+    let outcome = sandbox.haul().args(["--refresh-cmd", command, "-j", "4"]).args(&urls).run();
+    outcome.assert_ok();
+    assert!(!sandbox.root().join("two").exists(), "two at once: {outcome}");
+    for path in ["/a?new", "/b?new", "/c?new", "/d?new"] {
+        assert!(server.gets().iter().any(|get| get.target == path), "{path}: {}", server.describe());
+    }
+}
+
+#[test]
+fn one_fresh_url_is_never_taken_for_two_files() {
+    let server = with_new_ones_only();
+    let sandbox = Sandbox::new();
+    let command = format!("echo '{}'", server.url("/a?new"));
+    let outcome =
+        sandbox.haul().args(["--refresh-cmd", &command, &server.url("/a"), &server.url("/b")]).run();
+    outcome.assert_failed(4).assert_says("one URL for two files");
+    assert_eq!(sandbox.entries().len(), 1, "{outcome}");
+}
+
 #[test]
 fn a_signed_url_that_is_refused_says_that_it_may_have_expired_and_what_helps() {
     let payload = Payload::mib(141, 8);
