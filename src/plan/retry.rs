@@ -174,7 +174,8 @@ impl Retry {
 
     fn wait(&mut self, setback: Setback) -> Duration {
         match setback {
-            Setback::Busy { retry_after: Some(asked) } => asked.max(SHORTEST_BUSY_WAIT),
+            // A pause of nothing, or one that is over, does not say how long.
+            Setback::Busy { retry_after: Some(asked) } if !asked.is_zero() => asked.max(SHORTEST_BUSY_WAIT),
             // The first break after good bytes is most often a server that limits the length of a connection.
             Setback::Broken if self.rounds <= 1 => Duration::ZERO,
             _ => self.back_off(),
@@ -245,8 +246,14 @@ mod tests {
     fn a_retry_after_is_honoured_up_to_the_cap() {
         let busy = |seconds| Setback::Busy { retry_after: Some(Duration::from_secs(seconds)) };
         assert_eq!(retry(8).failed(busy(2), at(1), at(1)), Decision::Wait(Duration::from_secs(2)));
-        assert_eq!(retry(8).failed(busy(0), at(1), at(1)), Decision::Wait(SHORTEST_BUSY_WAIT));
         assert_eq!(retry(8).failed(busy(301), at(1), at(1)), Decision::TooLong(Duration::from_secs(301)));
+    }
+
+    #[test]
+    fn a_retry_after_of_nothing_does_not_use_up_the_tries_at_once() {
+        let nothing = Setback::Busy { retry_after: Some(Duration::ZERO) };
+        assert_eq!(endured(&mut retry(8), nothing), endured(&mut retry(8), BUSY));
+        assert!(endured(&mut retry(8), nothing) > Duration::from_secs(20));
     }
 
     fn limited(seconds: u64) -> Retry {
