@@ -156,9 +156,9 @@ impl Transfer {
         }
         let why = format!("the answer ended after {length} of the {stated} bytes that HEAD states");
         // What has left through a pipe cannot be asked for again; GET counts, where its end is certain.
-        let final_one = self.policy.window.is_some() || self.inquiry.shorter.is_some();
-        if final_one {
-            let same = self.policy.window.is_some() || self.inquiry.shorter == Some(length);
+        let has_left = self.policy.window.is_some() && length > 0;
+        if has_left || self.inquiry.shorter.is_some() {
+            let same = has_left || self.inquiry.shorter == Some(length);
             if (shows_its_end && same) || self.policy.digest_expected {
                 return false;
             }
