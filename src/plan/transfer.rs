@@ -359,8 +359,8 @@ pub(crate) struct Transfer {
     serves_others: bool,
     /// How fast the connections were that have just come free.
     warm: Vec<f64>,
-    /// What the probe would have kept if it had been asked for more.
-    reserved: u64,
+    /// The probe, and the bytes that it would have kept if it had been asked for more. Theirs as long as it is under way.
+    reserved: Option<(AttemptId, u64)>,
     /// Bytes that were asked for a second time while they were still under way.
     hedged: u64,
     /// No hedge before then, for the last one was of no use; and how long that is.
@@ -446,7 +446,7 @@ impl Transfer {
             serves_others: false,
             connection_rate: None,
             warm: Vec::new(),
-            reserved: 0,
+            reserved: None,
             hedged: 0,
             hedges_rest: (Moment::ZERO, Duration::ZERO),
             look_for_collapsed: Moment::ZERO,

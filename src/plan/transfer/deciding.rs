@@ -165,7 +165,10 @@ impl Transfer {
             unassigned,
             connections: limit,
             idle: limit.saturating_sub(self.attempts.len()),
-            reserved: self.reserved,
+            reserved: self
+                .reserved
+                .filter(|(probe, _)| self.attempts.contains_key(probe))
+                .map_or(0, |(_, bytes)| bytes),
             rate: self.connection_rate,
             own_rate: self.warm.last().copied(),
             latency: self.latency(),

@@ -181,7 +181,7 @@ impl Transfer {
             // What would be left for another request must be worth one.
             attempt.end = if end - shared < shortest { end } else { shared };
             let more = share.saturating_sub(attempt.end - attempt.position);
-            self.reserved = more.min(length - attempt.end).min(segment::PROBE_SEGMENT / 2);
+            self.reserved = Some((id, more.min(length - attempt.end).min(segment::PROBE_SEGMENT / 2)));
         }
     }
 

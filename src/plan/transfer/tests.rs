@@ -469,3 +469,15 @@ fn one_that_is_served_is_not_given_up_for_one_that_waits_for_its_answer() {
     }
     assert!(refusals > 1);
 }
+
+#[test]
+fn where_answers_come_late_and_bodies_at_once_nothing_is_kept_back_for_a_probe_that_is_done() {
+    for connections in [2, 3, 4, 8] {
+        let server = Server { rates: (1 << 30, 1 << 30), head: (500, 500), ..Server::of(16 * MIB) };
+        let policy = Policy { first_split: 64 << 10, ..policy(connections) };
+        let mut simulation = Simulation::new(policy, server);
+        finish(&mut simulation);
+        let asked = simulation.log.starts.len();
+        assert!(asked <= 2 * connections + 4, "{asked} requests of {connections} connections");
+    }
+}
