@@ -173,7 +173,7 @@ fn shaking(party: &Party<'_>, error: &rustls::Error) -> Error {
 }
 
 /// The reason why two may have no encryption in common.
-const TOO_OLD: &str = "haul speaks TLS 1.2 and 1.3 with cipher suites of forward secrecy (ECDHE with AES-GCM or ChaCha20); a server that has only older ones is too old";
+const TOO_OLD: &str = "haul speaks TLS 1.2 and 1.3 with cipher suites of forward secrecy (ECDHE over X25519, P-256 or P-384, with AES-GCM or ChaCha20), and knows RSA, P-256, P-384 and Ed25519 keys in certificates; a server that has only older ones is too old";
 
 /// A certificate that is no proof.
 fn unproven(party: &Party<'_>, objection: &CertificateError) -> Error {
@@ -191,6 +191,10 @@ fn unproven(party: &Party<'_>, objection: &CertificateError) -> Error {
         CertificateError::NotValidForName => {
             failure("its certificate is for another name", "see that the name in the URL is right")
         }
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => failure(
+            "its certificate names no host in its subjectAltName, and a common name does not count",
+            "it is for the server's owner to make a certificate with the host's name or address in subjectAltName",
+        ),
         CertificateError::NotValidForNameContext { presented, .. } => failure(
             &format!("its certificate is for other names ({})", named(presented)),
             "see that the name in the URL is right",
@@ -218,11 +222,17 @@ pub(super) fn is_self_signed(objection: &rustls::OtherError) -> bool {
 /// Names that a certificate is for, as many as can be read at a glance.
 fn named(presented: &[String]) -> String {
     const FEW: usize = 4;
-    let mut names = presented.iter().take(FEW).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let mut names = presented.iter().take(FEW).map(|name| bare(name)).collect::<Vec<_>>().join(", ");
     if presented.len() > FEW {
         names.push_str(", …");
     }
     names
+}
+
+/// The name itself: webpki writes `DnsName("example.org")` or `IpAddress(192.0.2.7)`.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
 }
 
 fn unidentified(who: &str, error: &rustls::Error) -> Error {

@@ -193,6 +193,7 @@ fn a_coded_answer_is_refused_and_its_coding_is_named() {
     let outcome = sandbox.haul().args(FOUR).args(["--retry", "1"]).arg(server.url("/file.bin")).run();
     outcome.assert_failed(5);
     outcome.assert_says("gzip");
+    outcome.assert_says("NAME.gz");
     sandbox.assert_empty();
     assert!(server.requests().iter().all(|record| record.all_headers("accept-encoding") == ["identity"]));
 }

@@ -290,7 +290,8 @@ fn a_certificate_that_is_named_is_trusted_as_exactly_that_certificate() {
     let table = [
         ("self-signed", of_its_own(HERE, |_| {}), None, ""),
         ("of an authority that is not named", authority.config_and_pem_with(HERE, |_| {}), None, ""),
-        ("another name", of_its_own(&["example.org"], |_| {}), Some(7), "example.org"),
+        ("another name", of_its_own(&["example.org"], |_| {}), Some(7), "for other names (example.org)"),
+        ("no name but a common one", of_its_own(&[], common_name_only), Some(7), "subjectAltName"),
         ("expired", of_its_own(HERE, expired), Some(7), "expired"),
         ("not yet valid", of_its_own(HERE, not_yet_valid), Some(7), "not valid yet"),
         ("expired, of an authority", authority.config_and_pem_with(HERE, expired), Some(7), "expired"),

@@ -310,7 +310,8 @@ pub(super) fn refused_for_good(refusal: Refusal) -> Error {
         Refusal::Coded(coding) => Error::new(
             Kind::Http,
             format!("the server sends the file encoded as {coding} although it was asked not to"),
-        ),
+        )
+        .with_hint("to have it as it is sent, say with -o that it is packed: NAME.gz, NAME.zst, NAME.br; a digest of that does as well"),
         Refusal::Changed(what) | Refusal::OtherVersion(what) => {
             Error::new(Kind::Changed, format!("it holds another file: {what}"))
         }
