@@ -72,6 +72,7 @@ const OF_REQUESTS: &[(&str, &str)] = &[
          letters, which count first.",
     ),
     ("XDG_CONFIG_HOME, HOME", "Where the configuration is, and .netrc."),
+    ("HAUL_URL", "Set for the command of --refresh-cmd: the URL of yours that was refused."),
     ("SSL_CERT_FILE, SSL_CERT_DIR", "The certificates to trust in the place of the system's."),
     ("LC_ALL, LC_CTYPE, LANG", "Bars have marks beyond ASCII if this says UTF-8."),
 ];
@@ -86,7 +87,7 @@ const FILES: &[(&str, &str)] = &[
     ("NAME.part", "What has come of an unfinished NAME. It becomes NAME when it is complete and verified."),
     (
         "NAME.haul",
-        "The manifest beside it: which bytes are safely on disk, and of which version. haul.tmp is its next edition.",
+        "The manifest beside it: which bytes are safely on disk, and of which version. NAME.haul.tmp is a new one that is being written.",
     ),
     (
         "$XDG_CONFIG_HOME/haul/config.toml",
