@@ -164,6 +164,14 @@ pub(crate) fn cut(prey: &Prey, rate: f64, set_up: Duration) -> Option<u64> {
     (keeps < rest && alone - together >= worth && pays).then(|| prey.position + keeps)
 }
 
+/// A victim that would take so many times as long as whoever takes all of its rest over has collapsed.
+const HOPELESS: f64 = 32.0;
+
+/// Whether all that is left of a victim comes much sooner from a connection of `rate`, which starts after `set_up`.
+pub(crate) fn is_hopeless(prey: &Prey, rate: f64, set_up: Duration) -> bool {
+    prey.alone() > HOPELESS * (prey.rest() as f64 / rate.max(1e-9) + set_up.as_secs_f64())
+}
+
 /// What takes longer than this is no last piece, and is better shared than fetched twice.
 const A_PIECE: Duration = Duration::from_millis(500);
 
@@ -235,6 +243,14 @@ mod tests {
     fn the_rest_of_a_connection_that_delivers_nothing_is_taken_whole() {
         let prey = Prey { position: 10, end: 10 + MIB, rate: 0.0 };
         assert_eq!(cut(&prey, 1e6, Duration::from_millis(50)), Some(10));
+    }
+
+    #[test]
+    fn a_victim_is_hopeless_where_it_is_silent_or_crawls_and_not_where_it_is_only_slower() {
+        let crawling = |rate: f64| Prey { position: 0, end: 900_000, rate };
+        let trip = Duration::from_millis(100);
+        assert!(is_hopeless(&crawling(0.0), 5e6, trip) && is_hopeless(&crawling(2e3), 5e6, trip));
+        assert!(!is_hopeless(&crawling(3e5), 5e6, trip) && !is_hopeless(&crawling(2e3), 4e3, trip));
     }
 
     #[test]

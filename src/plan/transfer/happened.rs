@@ -424,7 +424,10 @@ impl Transfer {
             && rest.is_empty()
             && self.warm.len() < HIGHEST
         {
-            self.warm.extend(attempt.meter.recent(LATELY));
+            // One that is over between two looks was that fast at the least.
+            let took = now.saturating_sub(attempt.started).max(Duration::from_millis(1));
+            let overall = (attempt.position - attempt.ask.wanted.start()) as f64 / took.as_secs_f64();
+            self.warm.push(attempt.meter.recent(LATELY).unwrap_or(overall));
         }
         match end {
             End::Complete | End::Broken(_) | End::Nameless(_) | End::Nonsense(_) if abandoned => {}

@@ -87,9 +87,12 @@ impl Transfer {
             .filter_map(|(id, attempt)| {
                 let prey = attempt.prey(self.pacing.period(), now);
                 let end = segment::cut(&prey, rate, set_up)?;
-                // A silent one gives up all that is left, however little.
-                let worth = end == prey.position || prey.end - end >= self.least_theft();
-                worth.then(|| (prey.alone(), *id, end))
+                let end = match prey.end - end < self.least_theft() {
+                    // One that is silent or has collapsed gives up all that is left, however little.
+                    true => segment::is_hopeless(&prey, rate, set_up).then_some(prey.position)?,
+                    false => end,
+                };
+                Some((prey.alone(), *id, end))
             })
             .max_by(|one, other| one.0.total_cmp(&other.0))
             .map(|(_, id, end)| (id, end))?;
