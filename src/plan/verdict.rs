@@ -150,7 +150,7 @@ fn partial(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Re
     };
     refuse_another_length(asked, &seen)?;
     if let Some(known) = known {
-        refuse_contradiction(asked, known, &seen, answer)?;
+        refuse_contradiction(asked, known, &seen, complete_length, answer)?;
         refuse_unproven(asked, known, &seen)?;
     }
     Ok(Verdict::Partial { stated, representation: seen })
@@ -180,11 +180,16 @@ fn whole(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Resu
         return Ok(Verdict::Whole { representation: seen, same: false });
     };
     let same = known.validators.strongly_equal(&seen.validators);
-    if !same && asked.digest_expected && asked.if_range && asked.range.is_some() && is_as_long(known, &seen) {
+    if !same
+        && asked.digest_expected
+        && asked.if_range
+        && asked.range.is_some()
+        && is_as_long(known, seen.complete_length)
+    {
         // Another server of the same name: its ranges may be joined, for the digest proves them.
         return Err(Refusal::IfRangeIgnored);
     }
-    refuse_contradiction(asked, known, &seen, answer)?;
+    refuse_contradiction(asked, known, &seen, seen.complete_length, answer)?;
     if !same && known.complete_length.is_some() && seen.complete_length.is_none() {
         // Neither its version nor its end could be told: not worth a byte of what is known.
         return Err(unusable("a 200 that shows neither which version it is of nor how long it is"));
@@ -285,15 +290,16 @@ fn refuse_part(asked: &Asked, answer: &Answer) -> Result<(), Refusal> {
     Err(Refusal::NotWhole(why))
 }
 
-/// Whether both state one and the same length.
-fn is_as_long(known: &Representation, seen: &Representation) -> bool {
-    known.complete_length.is_some() && known.complete_length == seen.complete_length
+/// Whether an answer states the length that is known. One that leaves it open tells nothing of another version's.
+fn is_as_long(known: &Representation, stated: Option<u64>) -> bool {
+    stated.is_some() && known.complete_length == stated
 }
 
 fn refuse_contradiction(
     asked: &Asked,
     known: &Representation,
     seen: &Representation,
+    stated: Option<u64>,
     answer: &Answer,
 ) -> Result<(), Refusal> {
     let Some(difference) = known.contradicted_by(seen) else {
@@ -316,7 +322,7 @@ fn refuse_contradiction(
                 .to_owned(),
         ));
     }
-    if !is_as_long(known, seen) {
+    if !is_as_long(known, stated) {
         return Err(Refusal::Changed(difference));
     }
     // A digest proves what is joined, whatever each of several servers calls its version.
@@ -432,6 +438,10 @@ mod tests {
             let proven = Asked { digest_expected: true, ..asked(100, 200) };
             assert!(stated(&judged(proven)).is_some());
         }
+        // Of a length that is left open nothing shows that it is the same.
+        let open = answer(206, &[("content-range", "bytes 100-199/*"), ("etag", "\"v2\"")]);
+        let proven = Asked { digest_expected: true, ..asked(100, 200) };
+        assert!(matches!(refusal(judge(&proven, Some(&known()), &open)), Refusal::Changed(_)));
         let longer = ("content-range", "bytes 100-199/1001");
         assert!(matches!(refusal(judged(206, &[longer])), Refusal::Changed(_)));
         let lying = refusal(judged(206, &[longer, ("etag", "\"v1\"")]));
