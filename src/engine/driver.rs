@@ -80,6 +80,11 @@ impl Wants {
             _ => Ok(()),
         }
     }
+
+    /// Where an answer that would go on until then is to end: one byte beyond what the caller allows tells that it is more.
+    fn end_of_answer(&self, until: u64) -> u64 {
+        self.max_size.map_or(until, |most| until.min(most.saturating_add(1)))
+    }
 }
 
 struct Driver {

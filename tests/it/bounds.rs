@@ -118,17 +118,25 @@ fn a_file_of_no_stated_length_is_given_up_once_it_is_larger_than_allowed() {
         .handler(|request, exchange| {
             exchange.send_head(200, &[("Connection", "close"), ("Content-Type", "application/octet-stream")]);
             if request.is_get() {
-                exchange.throttle(16 * MIB);
                 (0..64).for_each(|_| exchange.send_payload(0..PAYLOAD.len));
             }
             exchange.close();
         })
         .start();
     let sandbox = Sandbox::new();
-    let outcome = sandbox.haul().args(["--max-size", "2M", "--retry", "0"]).arg(server.url("/f")).run();
-    outcome.assert_failed(13).assert_says("at most 2097152 are allowed");
+    let url = server.url("/f");
+    let run =
+        |more: &[&str]| sandbox.haul().args(["--max-size", "2M", "--retry", "0"]).args(more).arg(&url).run();
+    let (into_file, into_pipe) = (run(&[]), run(&["-o", "-"]));
+    for outcome in [&into_file, &into_pipe] {
+        outcome.assert_failed(13).assert_says("at most 2097152 are allowed");
+        assert!(outcome.elapsed < Duration::from_secs(3), "{outcome}");
+    }
     sandbox.assert_absent("f");
-    assert!(outcome.elapsed < Duration::from_secs(3), "{outcome}");
+    // One byte more than is allowed shows that it is too large.
+    let kept = std::fs::metadata(sandbox.part("f")).map_or(0, |part| part.len());
+    assert!(kept <= 2 * MIB + 1, "{kept} bytes were kept");
+    assert!(into_pipe.stdout.len() as u64 <= 2 * MIB + 1, "{} bytes were passed on", into_pipe.stdout.len());
 }
 
 #[test]

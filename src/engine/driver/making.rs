@@ -55,6 +55,7 @@ impl Driver {
             // What the answer holds may differ from what was asked for, and the lane's position with it.
             lane.open(self.transfer.lane_of(id), RangeSet::new(), None);
         }
+        let until = self.wants.end_of_answer(until);
         let permitted = Permitted { id, offset, until, reply };
         if self.making.is_some() {
             self.permitted.push(permitted);
