@@ -104,6 +104,14 @@ impl Error {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                 Some("free some space, then run the same command again")
             }
+            // The file is there; it is not the directory that refuses.
+            std::io::ErrorKind::PermissionDenied
+                if doing.starts_with("cannot open") || doing.starts_with("cannot read") =>
+            {
+                Some(
+                    "it is another user's, or its mode keeps you out: see ls -l, or save elsewhere with -d or -o",
+                )
+            }
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                 Some("choose a directory you may write to with -d or -o")
             }
@@ -217,5 +225,24 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.facts.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_speaks_of_the_file_or_of_the_directory_by_what_was_refused() {
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        for (doing, names) in [
+            ("cannot open", "another user's"),
+            ("cannot read back", "another user's"),
+            ("cannot create", "a directory you may write to"),
+            ("cannot remove", "a directory you may write to"),
+        ] {
+            let error = Error::disk(doing, std::path::Path::new("f.part"), &denied);
+            assert!(error.hint().unwrap().contains(names), "{doing}: {:?}", error.hint());
+        }
     }
 }
