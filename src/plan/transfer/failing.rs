@@ -226,7 +226,14 @@ impl Transfer {
         if self.attempts.get(&id).is_some_and(Attempt::brought_a_share) {
             self.retry.progressed(u64::MAX);
         }
-        self.setback(id, setback, cause.clone(), None, Error::new(kind, cause), now);
+        let failure = Error::new(kind, cause.clone());
+        let failure = match setback {
+            Setback::Nameless => {
+                failure.with_hint("check how the host is written, and that this machine can look names up")
+            }
+            _ => failure,
+        };
+        self.setback(id, setback, cause, None, failure, now);
         let again = self.attempts.get(&id).is_some_and(|attempt| {
             self.stage == Stage::Stream && attempt.fresh == 0 && attempt.position > EARLY
         });
