@@ -198,7 +198,7 @@ fn a_window_that_becomes_narrower_keeps_no_stale_rows() {
     let socket = socket.to_str().unwrap();
     let urls = format!("{} {}", server.url("/one.bin"), server.url("/two.bin"));
     let run = format!(
-        "cd {} && HOME=. LC_ALL=C.UTF-8 {} --no-config --first-byte-timeout 60 -x 2 {urls}",
+        "cd {} && env -i TERM=\"$TERM\" HOME=. LC_ALL=C.UTF-8 {} --no-config --first-byte-timeout 60 -x 2 {urls}",
         sandbox.work().display(),
         env!("CARGO_BIN_EXE_haul")
     );
@@ -252,7 +252,7 @@ fn ctrl_c_leaves_no_stale_row_in_a_window_that_the_last_row_fills() {
         let socket = sandbox.root().join("tmux");
         let socket = socket.to_str().unwrap();
         let run = format!(
-            "cd {} && stty echoctl && HOME=. LC_ALL=C.UTF-8 {} --no-config {}; sleep 60",
+            "cd {} && stty echoctl && env -i TERM=\"$TERM\" HOME=. LC_ALL=C.UTF-8 {} --no-config {}; sleep 60",
             sandbox.work().display(),
             env!("CARGO_BIN_EXE_haul"),
             server.url("/file.bin")

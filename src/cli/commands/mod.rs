@@ -18,6 +18,9 @@ const SPARE: usize = 2;
 /// A thread without work ends after this.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// So many looks at the most whether threads that have ended are gone.
+const LOOKS: usize = 10_000;
+
 /// Files that a runtime and one download on one connection have open.
 const OPEN_FILES: usize = 11;
 
@@ -57,12 +60,28 @@ fn can_be_opened(count: usize) -> bool {
 
 /// Whether so many threads can be had at once beside this one.
 fn can_be_had(count: usize) -> bool {
+    let before = own_threads();
     let gate = std::sync::Mutex::new(());
-    std::thread::scope(|scope| {
+    let all = std::thread::scope(|scope| {
         let shut = gate.lock();
         let waits = || drop(gate.lock());
         let all = (0..count).all(|_| std::thread::Builder::new().spawn_scoped(scope, waits).is_ok());
         drop(shut);
         all
-    })
+    });
+    // A thread that was joined still counts against the limit until the system has buried it.
+    let buried = || before.is_none_or(|before| own_threads().is_none_or(|now| now <= before));
+    for _ in 0..LOOKS {
+        if buried() {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    all
+}
+
+/// The threads of this process, as Linux counts them.
+fn own_threads() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok()
 }
