@@ -117,7 +117,12 @@ fn a_mirror_takes_over_when_the_url_itself_is_gone_from_the_start_or_half_way() 
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
     // That the mirror serves does not excuse the server: it is not asked again once it has said so.
     assert!(server.log().with_status(410) <= 3, "{}", server.describe());
-    assert_eq!(dropped(&outcome).len(), 1, "{outcome}");
+    // Where one of its connections was seen to break after another had been refused, it rests, and the mirror is done first.
+    let url = server.url("/file.bin");
+    let names =
+        |retry: &serde_json::Value| retry["cause"].as_str().is_some_and(|cause| cause.starts_with(&url));
+    let rests = outcome.events_named("retry").iter().any(names);
+    assert!(dropped(&outcome).len() == 1 || rests, "{outcome}");
 }
 
 #[test]
