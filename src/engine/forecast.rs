@@ -4,7 +4,7 @@ use super::preparation::exists;
 use super::request::{IfExists, Request};
 use super::survey::Survey;
 use crate::error::{Error, Kind};
-use crate::formats::size::format_bytes;
+use crate::formats::byte_count::format_bytes;
 use crate::manifest::Inspection;
 use crate::plan::concurrency::Allowance;
 use crate::storage::{Present, Seal, Target};

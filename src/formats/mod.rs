@@ -4,6 +4,7 @@
 //! is an argument. Input is bytes or text that nobody has checked yet, so every parser is total: it answers
 //! with a value, with `None` or with an error, and never panics.
 
+pub(crate) mod byte_count;
 pub(crate) mod challenges;
 pub(crate) mod content_disposition;
 pub(crate) mod cookie_file;

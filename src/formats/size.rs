@@ -4,6 +4,8 @@ use super::redaction;
 use std::fmt;
 use std::time::Duration;
 
+pub(crate) use super::byte_count::format_bytes;
+
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 /// Longer than anyone means, and short enough to be added to any point in time.
@@ -37,36 +39,11 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, ParseQuantityError>
         .ok_or_else(|| ParseQuantityError::too_large(text, Quantity::Duration))
 }
 
-/// A size for people, at most ten characters: `1023 B`, `1.4 GiB`.
-pub(crate) fn format_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut shift = 10;
-    let mut units = UNITS.iter();
-    let mut unit = units.next();
-    // Compares the rounded value, so that 1023.96 KiB becomes 1.0 MiB and not 1024.0 KiB.
-    while rounded_tenths(bytes, shift) >= 10_240 {
-        shift += 10;
-        unit = units.next();
-    }
-    let tenths = rounded_tenths(bytes, shift);
-    // A u64 is below 16 EiB, so the units never run out.
-    let unit = unit.copied().unwrap_or_default();
-    format!("{}.{} {unit}", tenths / 10, tenths % 10)
-}
-
 /// A duration for people, in whole seconds: `0:07`, `1:02:03`. Hours are not turned into days.
 pub(crate) fn format_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours == 0 { format!("{minutes}:{seconds:02}") } else { format!("{hours}:{minutes:02}:{seconds:02}") }
-}
-
-fn rounded_tenths(bytes: u64, shift: u32) -> u128 {
-    let half = 1 << (shift - 1);
-    (u128::from(bytes) * 10 + half) >> shift
 }
 
 fn size_unit(unit: &str) -> Option<u128> {

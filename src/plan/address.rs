@@ -179,7 +179,6 @@ impl Address {
     }
 
     /// Whether the URL carries a secret that a record of it leaves out.
-    #[cfg(feature = "cli")]
     pub(crate) fn has_secret(&self) -> bool {
         self.to_string() != self.0.as_str()
     }
