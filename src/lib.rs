@@ -1,15 +1,15 @@
-//! haul downloads large files over many connections, survives any interruption, and proves that what it
-//! saved is what was published.
+//! haul downloads large files over many connections, resumes after interruptions, and verifies the saved file against
+//! its published digest.
 //!
-//! The crate is built in floors; a module uses only what lies on a lower one:
+//! The crate is layered; a module uses only modules of a lower layer:
 //!
-//! | floor | modules | what lives there |
+//! | layer | modules | contents |
 //! |---|---|---|
 //! | 4 | `cli` | arguments, rendering, exit codes (feature `cli`) |
 //! | 3 | `engine` | the driver that owns a transfer, its workers, the checkpoint |
 //! | 2 | `transport`, `storage`, `manifest`, `verify` | effects: sockets, files, the sidecar, digests |
 //! | 1 | `plan` | decisions: pure, no clock, no files, no sockets |
-//! | 0 | `formats`, `error`, `threads` | text in, values out; what can go wrong; who does the work that blocks |
+//! | 0 | `formats`, `error`, `threads` | parsers of text formats; errors; the threads for blocking work |
 //!
 //! # Example
 //!

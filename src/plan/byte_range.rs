@@ -16,7 +16,7 @@ pub struct ByteRange {
 }
 
 impl ByteRange {
-    /// The range from `start` to `end`; empty where `end` is not beyond `start`.
+    /// The range from `start` to `end`; empty if `end` is not beyond `start`.
     #[must_use]
     pub const fn new(start: u64, end: u64) -> Self {
         Self { start, end: if end > start { end } else { start } }
@@ -34,32 +34,32 @@ impl ByteRange {
         self.end
     }
 
-    /// How many bytes the range holds.
+    /// Number of bytes in the range.
     #[must_use]
     pub const fn len(self) -> u64 {
         self.end - self.start
     }
 
-    /// Whether it holds none.
+    /// True if it holds no bytes.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.end == self.start
     }
 
-    /// Whether `position` lies in it.
+    /// True if `position` lies in it.
     #[must_use]
     pub const fn contains(self, position: u64) -> bool {
         self.start <= position && position < self.end
     }
 
-    /// What both ranges hold; empty (at the later start) where they do not overlap.
+    /// Intersection of both ranges; empty (at the later start) if they do not overlap.
     #[must_use]
     pub fn intersection(self, other: Self) -> Self {
         Self::new(self.start.max(other.start), self.end.min(other.end))
     }
 
-    /// The `Range` field value that asks for it (RFC 9110 §14.1.2): positions there are inclusive.
-    /// `None` for an empty range, which has no such form.
+    /// `Range` field value that requests it (RFC 9110 §14.1.2): positions there are inclusive. `None` for an empty
+    /// range, which has no such form.
     pub(crate) fn to_header(self) -> Option<String> {
         (!self.is_empty()).then(|| format!("bytes={}-{}", self.start, self.end - 1))
     }
@@ -74,9 +74,9 @@ impl fmt::Debug for ByteRange {
 /// A parsed `Content-Range` (RFC 9110 §14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentRange {
-    /// `bytes a-b/N`, or `bytes a-b/*` where the server does not know the complete length.
+    /// `bytes a-b/N`, or `bytes a-b/*` if the server does not know the complete length.
     Satisfied { range: ByteRange, complete_length: Option<u64> },
-    /// `bytes */N`: nothing of what was asked for exists; `N` is the complete length.
+    /// `bytes */N`: no byte of the requested range exists; `N` is the complete length.
     Unsatisfied { complete_length: u64 },
 }
 
@@ -84,8 +84,8 @@ impl ContentRange {
     /// Parses a field value.
     ///
     /// # Errors
-    /// What makes the value unusable, in words: another unit, a number that is none or that overflows, a
-    /// last position before the first, a complete length that the range does not fit in.
+    /// The reason in words: another unit, a number that is malformed or overflows, a last position before the first, a
+    /// range that exceeds the complete length.
     pub(crate) fn parse(value: &[u8]) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(value).map_err(|_| "it is not text")?.trim_matches([' ', '\t']);
         let (unit, rest) = text.split_once(' ').ok_or("it has no unit")?;

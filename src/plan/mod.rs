@@ -1,8 +1,8 @@
-//! Decisions, and nothing else: no clock, no files, no sockets, no tasks. Time is an argument.
+//! Pure decision logic: no clock, no files, no sockets, no tasks. Time is an argument.
 //!
-//! [`transfer::Transfer`] is told what happened (`handle_*`) and says what to do (`poll_command`); the pieces
-//! it is made of each own one decision: what an answer means ([`verdict`]), which range is worth asking for
-//! ([`segment`]), how many connections ([`concurrency`]), when to try again ([`retry`]).
+//! [`transfer::Transfer`] is a state machine: `handle_*` report events to it, `poll_command` returns the next command.
+//! Each of its parts owns one decision: the meaning of a response ([`verdict`]), the range to request next
+//! ([`segment`]), the number of connections ([`concurrency`]), the time of a retry ([`retry`]).
 
 mod address;
 pub(crate) mod advice;
@@ -29,5 +29,5 @@ pub(crate) use address::{AddressError, Origin, bare_host, is_whole_record};
 pub use byte_range::ByteRange;
 pub(crate) use range_set::RangeSet;
 
-/// A moment, as the time since the run began. The plan never reads a clock; whoever drives it says when it is.
+/// Point in time, as the time since the run began. The plan never reads a clock; its driver passes the time in.
 pub(crate) type Moment = std::time::Duration;

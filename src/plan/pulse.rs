@@ -1,37 +1,37 @@
-//! Pacing: a server that lets each connection have so much a second sends that as a burst, pauses, and sends the next one.
+//! Pacing: a server that limits the rate of each connection sends a burst, pauses, and sends the next burst.
 //!
-//! nginx does so with `limit_rate`, and so do token buckets that are filled by the second. A pause of this kind is neither
-//! a stall nor a collapse, and says that the server holds each connection back.
+//! nginx does so with `limit_rate`, as do token buckets that are refilled every second. Such a pause is neither a
+//! stall nor a collapse, and shows that the server limits each connection.
 
 use super::Moment;
 use std::time::Duration;
 
-/// From the first byte of one burst to that of the next, until one has been seen.
+/// Period, from the first byte of one burst to that of the next, assumed until one has been measured.
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
-/// No longer period is believed.
+/// Longest period that counts as pacing.
 const LONGEST: Duration = Duration::from_secs(5);
-/// Bursts of one size differ by no more than this part: a server that counts bytes counts those of the head, too.
+/// Bursts of one size differ by at most 1/`ALIKE`: a server that counts bytes includes those of the response head.
 const ALIKE: u64 = 32;
-/// Periods of one length differ by no more than this part.
+/// Periods of one length differ by at most 1/`EVEN`.
 const EVEN: u32 = 5;
-/// What is shorter is a window opening, and no burst.
+/// Smallest burst, in bytes; fewer are a congestion window that opens.
 const SMALLEST: u64 = 32 << 10;
 
 /// Bursts and pauses of one connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pulse {
-    /// When the latest burst began, when its last bytes came, and how many they are.
+    /// Start of the latest burst, arrival of its last bytes, and its size in bytes.
     burst: Option<(Moment, Moment, u64)>,
-    /// The bytes and the period of the burst before it.
+    /// Size in bytes and period of the burst before it.
     before: Option<(u64, Duration)>,
     /// Complete cycles in a row that were alike.
     alike: u32,
-    /// Nothing has come for a pause.
+    /// True if nothing has come for a pause.
     pausing: bool,
 }
 
 impl Pulse {
-    /// So many bytes have come since the last look; silence from `pause` on separates two bursts.
+    /// Records the bytes received since the last look; silence of at least `pause` separates two bursts.
     pub(crate) fn saw(&mut self, bytes: u64, pause: Duration, now: Moment) {
         self.pausing = bytes == 0 && self.paused(pause, now).is_some();
         if bytes == 0 {
@@ -55,39 +55,40 @@ impl Pulse {
         self.before = Some((bytes, period));
     }
 
-    /// The bytes of the burst after which nothing has come for `pause`, if it is large enough to be one.
+    /// Size in bytes of the burst after which nothing has come for `pause`, if it is large enough to be one.
     pub(crate) fn paused(&self, pause: Duration, now: Moment) -> Option<u64> {
         let (_, last, bytes) = self.burst?;
         (bytes >= SMALLEST && now.saturating_sub(last) >= pause).then_some(bytes)
     }
 
-    /// Whether bytes have come without a pause: neither has a cycle been completed, nor is one seen to end.
+    /// True if bytes have come without a pause: no cycle has been completed, and none is seen to end.
     pub(crate) fn is_even(&self) -> bool {
         self.before.is_none() && !self.pausing
     }
 
-    /// How long a cycle takes, once two of them were alike.
+    /// Period of a cycle, once two of them were alike.
     pub(crate) fn period(&self) -> Option<Duration> {
         let (bytes, period) = self.before?;
         (self.alike > 0 && bytes >= SMALLEST && period <= LONGEST).then_some(period)
     }
 }
 
-/// Pacing as all connections of a file show it.
+/// Pacing as shown by all connections of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pacing {
     found: Option<(u64, Duration)>,
-    /// Until then a next burst must come, or it was no pacing.
+    /// Deadline for the next burst; without one it was no pacing.
     doubtful: Option<Moment>,
-    /// It was none.
+    /// True if an assumed pacing turned out to be none.
     refuted: bool,
 }
 
 impl Pacing {
-    /// Takes in how the connections in use stand: of each its pulse.
+    /// Takes in the pulses of the connections in use.
     ///
-    /// Connections that began at different moments and paused after the same number of bytes were stopped by somebody who
-    /// counts; loss stops each of them somewhere else. One that repeats itself shows the same alone.
+    /// Connections that began at different moments and paused after the same number of bytes were stopped by a server
+    /// that counts them; packet loss stops each at a different point. A connection with a repeating pulse shows the
+    /// same alone.
     pub(crate) fn observe<'a>(
         &mut self,
         pulses: &(impl Iterator<Item = &'a Pulse> + Clone),
@@ -115,12 +116,12 @@ impl Pacing {
         }
     }
 
-    /// Bytes of one burst, where the server paces.
+    /// Bytes of one burst, if the server paces.
     pub(crate) fn burst(self) -> Option<u64> {
         self.found.map(|(burst, _)| burst)
     }
 
-    /// How long a cycle takes; zero where the server does not pace.
+    /// Period of a cycle; zero if the server does not pace.
     pub(crate) fn period(self) -> Duration {
         self.found.map_or(Duration::ZERO, |(_, period)| period)
     }
@@ -137,7 +138,7 @@ mod tests {
     const PAUSE: Duration = Duration::from_millis(100);
     const TICK: u64 = 20;
 
-    /// A pulse of so many ticks; `bytes` says what comes at a tick.
+    /// A pulse of that many ticks; `bytes` returns the bytes that arrive at a tick.
     fn pulse(ticks: u64, bytes: impl Fn(u64) -> u64) -> (Pulse, Moment) {
         let mut pulse = Pulse::default();
         for tick in 0..ticks {
@@ -158,7 +159,7 @@ mod tests {
         let (other, now) = pulse(10, |tick| if tick == 1 { 1_048_576 } else { 0 });
         let pacing = found(&[one, other], now);
         assert_eq!((pacing.burst(), pacing.period()), (Some(1_048_576), SECOND));
-        // One alone may have lost something.
+        // A single connection may have lost packets.
         assert_eq!(found(&[one], now), Pacing::default());
     }
 

@@ -3,8 +3,8 @@
 use super::ByteRange;
 use std::collections::BTreeMap;
 
-/// Positions as the fewest possible ranges, in order. Its size depends on how scattered it is, never on how
-/// many bytes it covers: a file of 10 TiB that is fetched near its front costs a handful of entries.
+/// Positions as the fewest possible ranges, in order. The size depends on the fragmentation, not on the number of
+/// bytes covered: a file of 10 TiB that is fetched near its front costs a handful of entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RangeSet {
     /// start → end
@@ -17,7 +17,7 @@ impl RangeSet {
         Self::default()
     }
 
-    /// How many positions are in the set.
+    /// Number of positions in the set.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -26,14 +26,14 @@ impl RangeSet {
         self.len == 0
     }
 
-    /// Adds a range; says how many of its positions were not in the set before.
+    /// Adds a range; returns the number of its positions that were not in the set before.
     pub(crate) fn insert(&mut self, range: ByteRange) -> u64 {
         if range.is_empty() {
             return 0;
         }
         let before = self.len;
         let (mut start, mut end) = (range.start(), range.end());
-        // Everything that overlaps or touches is melted into one range.
+        // Merge everything that overlaps or touches into one range.
         while let Some((&other_start, &other_end)) = self.ranges.range(..=end).next_back() {
             if other_end < start {
                 break;
@@ -48,7 +48,7 @@ impl RangeSet {
         self.len - before
     }
 
-    /// Takes a range out of the set.
+    /// Removes a range from the set.
     pub(crate) fn remove(&mut self, range: ByteRange) {
         if range.is_empty() {
             return;
@@ -68,28 +68,28 @@ impl RangeSet {
         }
     }
 
-    /// The ranges, in order.
+    /// Iterates over the ranges, in order.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = ByteRange> + '_ {
         self.ranges.iter().map(|(&start, &end)| ByteRange::new(start, end))
     }
 
-    /// Whether every position of `range` is in the set.
+    /// True if every position of `range` is in the set.
     pub(crate) fn covers(&self, range: ByteRange) -> bool {
         range.is_empty() || self.run_at(range.start()).is_some_and(|run| run.end() >= range.end())
     }
 
-    /// The range of the set that holds `position`.
+    /// Range of the set that holds `position`.
     pub(crate) fn run_at(&self, position: u64) -> Option<ByteRange> {
         let (&start, &end) = self.ranges.range(..=position).next_back()?;
         (position < end).then(|| ByteRange::new(start, end))
     }
 
-    /// How far the set reaches from 0 without a hole.
+    /// End of the contiguous positions from 0 on; 0 if there are none.
     pub(crate) fn front(&self) -> u64 {
         self.run_at(0).map_or(0, ByteRange::end)
     }
 
-    /// The first positions within `within` that are not in the set, as one range.
+    /// First gap of the set within `within`.
     pub(crate) fn first_gap(&self, within: ByteRange) -> Option<ByteRange> {
         let start = self.run_at(within.start()).map_or(within.start(), ByteRange::end);
         if start >= within.end() {
@@ -99,7 +99,7 @@ impl RangeSet {
         Some(ByteRange::new(start, end))
     }
 
-    /// Every range of `within` that is not in the set, in order.
+    /// All gaps of the set within `within`, in order.
     #[cfg(test)]
     pub(crate) fn gaps(&self, within: ByteRange) -> impl Iterator<Item = ByteRange> + '_ {
         let mut rest = within;
@@ -149,7 +149,7 @@ mod tests {
     }
 
     proptest! {
-        /// The set agrees with the plainest possible one, a bit a position.
+        /// The set agrees with the simplest possible model, one bit per position.
         #[test]
         fn it_holds_what_a_row_of_bits_would_hold(
             steps in proptest::collection::vec((any::<bool>(), 0_u64..64, 0_u64..64), 0..40)

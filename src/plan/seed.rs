@@ -1,4 +1,4 @@
-//! Randomness for those who may not have any: numbers that depend on a seed alone.
+//! Deterministic pseudo-random numbers, derived from a seed alone, for code without a source of randomness.
 
 /// One step of splitmix64: a seed in, the next seed out.
 pub(crate) fn mix(seed: u64) -> u64 {

@@ -1,51 +1,51 @@
-//! Which range is worth a request, and when half of somebody else's is.
+//! Segments: the next range worth a request, and the cut of a victim's range for work stealing.
 
 use super::ByteRange;
 use std::time::Duration;
 
-/// What is known when a segment is cut from a gap.
+/// State of the transfer when a segment is cut from a gap.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Situation {
-    /// Bytes that nobody works on yet, in all gaps together.
+    /// Bytes not yet assigned to an attempt, over all gaps.
     pub(crate) unassigned: u64,
     pub(crate) connections: usize,
-    /// How many of them have nothing to do.
+    /// Connections without an attempt.
     pub(crate) idle: usize,
-    /// Bytes that the connection of the probe is to have besides what it was asked for.
+    /// Bytes reserved for the connection of the probe, beyond its own request.
     pub(crate) reserved: u64,
-    /// Bytes a second of one connection, where that is known.
+    /// Bytes a second of one connection, if known.
     pub(crate) rate: Option<f64>,
-    /// The same of the very connection that will be used, where it has been used before.
+    /// Bytes a second of the very connection that will be used, if it has been used before.
     pub(crate) own_rate: Option<f64>,
-    /// From the request to the head of the answer.
+    /// Time from a request to its response.
     pub(crate) latency: Duration,
     pub(crate) min_split: u64,
-    /// The same, where the way is long and no connection is up to speed yet.
+    /// Replaces `min_split` on a high-latency path while no connection is up to speed.
     pub(crate) first_split: u64,
-    /// Whether somebody follows the contiguous front (a digest, a pipe), so that reaching far ahead is bad.
+    /// True if a consumer follows the contiguous front (a digest, a pipe), so that reaching far ahead of it is bad.
     pub(crate) in_order: bool,
 }
 
-/// How long the first segments are, before any rate is known.
+/// Limit on the first segments, in bytes, before any rate is known.
 const FIRST_SEGMENT: u64 = 16 << 20;
-/// How long the very first request is, when not even the length is known. What of it turns out to be more than
-/// a fair share is given to others, and what its server had sent of that by then is lost, so it is short.
+/// Length of the very first request, in bytes, when not even the file's length is known. The part beyond a fair share
+/// goes to other connections, and the bytes of it that the server has sent by then are lost, so it is short.
 pub(crate) const PROBE_SEGMENT: u64 = 4 << 20;
-/// While somebody follows the front, what lies ahead of it is work left for the end, so segments are as
-/// short as the round trip permits, though not below this.
+/// Lowest cap on a segment, in bytes, while a consumer follows the front: bytes ahead of the front are work left for
+/// the end, so segments are as short as the round trip permits.
 const IN_ORDER_SEGMENT: u64 = 4 << 20;
-/// From the request to its answer.
+/// Lowest latency, from a request to its response, of a high-latency path.
 const LONG_WAY: Duration = Duration::from_millis(50);
-/// A request must pay for its round trip this many times over.
+/// Duration of a request that pays for its round trip, in round trips, …
 const ROUND_TRIPS: f64 = 100.0;
-/// … and where that would leave others without work, so many times over.
+/// … and its minimum, in round trips, if that would leave other connections without work.
 const FEWEST_ROUND_TRIPS: f64 = 5.0;
 const SHORTEST_SECONDS: f64 = 0.01;
 
-/// The part of `gap` to ask for next, from its front.
+/// Part of `gap` to request next, from its front.
 ///
-/// Guided self-scheduling: a share of what is left, so that requests are long while much is left and end
-/// short, when nobody should be the last one working; never so short that the round trip costs rate.
+/// Guided self-scheduling: a share of the remaining bytes, so that requests are long while many are left and short at
+/// the end, when no connection should be a straggler; never so short that the round trip costs throughput.
 pub(crate) fn next(gap: ByteRange, situation: &Situation) -> ByteRange {
     let (length, shortest) = match situation.rate {
         Some(rate) => (share(situation, rate), situation.min_split),
@@ -58,26 +58,26 @@ pub(crate) fn next(gap: ByteRange, situation: &Situation) -> ByteRange {
     ByteRange::new(gap.start(), end)
 }
 
-/// Where it is known how fast a connection is.
+/// Length of a segment once the rate of a connection is known.
 fn share(situation: &Situation, rate: f64) -> u64 {
     let connections = situation.connections.max(1) as u64;
     let seconds = |round_trips: f64| (situation.latency.as_secs_f64() * round_trips).max(SHORTEST_SECONDS);
     let worth = (rate * seconds(ROUND_TRIPS)) as u64;
     let ceiling = if situation.in_order { worth.max(IN_ORDER_SEGMENT) } else { u64::MAX };
-    // Never much more than a fair share, or one connection would still work when the others have nothing left.
+    // Never much more than a fair share, or this connection would still work when the others are out of work.
     let own = situation.own_rate.unwrap_or(rate).max(rate);
     let fair = situation.unassigned.div_ceil(connections).max((own * seconds(FEWEST_ROUND_TRIPS)) as u64);
     guided(situation).clamp(worth.min(ceiling), ceiling).min(fair)
 }
 
-/// Three quarters of a fair share of what is left: with less there are more requests, each of which costs a round trip, and
-/// with more nothing is left for those who turn out to be faster.
+/// Three quarters of a fair share of the remaining bytes: less makes more requests, each of which costs a round trip,
+/// and more leaves nothing for connections that turn out to be faster.
 fn guided(situation: &Situation) -> u64 {
     situation.unassigned / 4 * 3 / situation.connections.max(1) as u64
 }
 
-/// Where it is not, and the way is long: a second request would cost more than an uneven share does, so all that may
-/// be handed out is, to those who have nothing yet; but for what the probe would have kept if it had been asked for more.
+/// Length of a segment on a high-latency path while no rate is known: a second request would cost more than an uneven
+/// share, so all unassigned bytes go to the idle connections, except those reserved for the probe.
 fn first_share(situation: &Situation) -> u64 {
     situation
         .unassigned
@@ -90,26 +90,26 @@ fn first_limit(situation: &Situation) -> u64 {
     if situation.in_order { IN_ORDER_SEGMENT } else { FIRST_SEGMENT }
 }
 
-/// Whether a round trip is long against the time that small parts of a file take.
+/// True if a round trip is long compared with the time that small parts of a file take.
 fn is_long(latency: Duration) -> bool {
     latency >= LONG_WAY
 }
 
-/// What a file is not cut shorter than once the first answer has told its length: on a short way there is nothing to be
-/// gained by it.
+/// Shortest segment of a file once the first response has told its length: on a low-latency path shorter ones gain
+/// nothing.
 pub(crate) fn shortest_first(first_split: u64, min_split: u64, latency: Duration) -> u64 {
     const SHORT_WAY: u64 = 256 << 10;
     if is_long(latency) { first_split } else { first_split.max(SHORT_WAY.min(min_split)) }
 }
 
-/// How long a new connection takes until it brings `rate` bytes a second (RFC 6928 §2, RFC 5681 §3.1).
+/// Time until a new connection reaches `rate` bytes a second (RFC 6928 §2, RFC 5681 §3.1).
 pub(crate) fn slow_start(rate: f64, round_trip: Duration) -> Duration {
     const FIRST_FLIGHT: f64 = 14_600.0;
     let flights = (rate * round_trip.as_secs_f64() / FIRST_FLIGHT).max(1.0).log2();
     round_trip.mul_f64(flights)
 }
 
-/// What the probe keeps of a file of `length` bytes that `connections` are going to share. Where the way is long it is
+/// Bytes that the probe keeps of a file of `length` bytes to be shared by `connections`. On a high-latency path it is
 /// two round trips ahead of the others, and so four times as fast, until all are up to speed (RFC 5681 §3.1).
 pub(crate) fn share_of_the_probe(length: u64, connections: usize, latency: Duration) -> u64 {
     let others = connections.max(1) as u64 - 1;
@@ -117,17 +117,17 @@ pub(crate) fn share_of_the_probe(length: u64, connections: usize, latency: Durat
     (u128::from(length) * weight / (weight + u128::from(others))) as u64 + 1
 }
 
-/// A range somebody works on, as seen by one who has nothing to do.
+/// An in-flight range, seen as a work-stealing victim.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prey {
     pub(crate) position: u64,
     pub(crate) end: u64,
-    /// Bytes a second over the recent past; zero for one that delivers nothing.
+    /// Bytes a second over the recent past; zero if nothing arrives.
     pub(crate) rate: f64,
 }
 
 impl Prey {
-    /// How many seconds it would take alone.
+    /// Seconds that the victim would take alone.
     pub(crate) fn alone(&self) -> f64 {
         self.rest() as f64 / self.rate.max(1e-9)
     }
@@ -137,18 +137,18 @@ impl Prey {
     }
 }
 
-/// What a theft must gain, at the least …
+/// Time that a theft must save, at the least, …
 const WORTH_STEALING: Duration = Duration::from_millis(50);
-/// … and as a part of the time that the victim would take alone, for both rates are guesses.
+/// … and as a fraction of the time that the victim would take alone, since both rates are estimates.
 const CLEAR_GAIN: f64 = 0.2;
 
-/// A request and its answer's head, the connection they may need, and what of the victim's answer is on its way already, cost
-/// as much as this many bytes.
+/// Cost of a theft in bytes: a request and its response head, the connection they may need, and the bytes of the
+/// victim's response that are already in flight.
 const WORTH_A_REQUEST: u64 = 8 << 10;
 
-/// Where to cut a victim so that both finish together; `None` where taking over is no gain.
+/// Position at which to cut a victim so that both finish together; `None` if stealing gains nothing.
 ///
-/// The thief starts after `set_up` and is taken to run at `rate`.
+/// The thief starts after `set_up` and is assumed to run at `rate`.
 pub(crate) fn cut(prey: &Prey, rate: f64, set_up: Duration) -> Option<u64> {
     let (rest, alone) = (prey.rest(), prey.alone());
     if rest == 0 || rate <= 0.0 {
@@ -159,29 +159,29 @@ pub(crate) fn cut(prey: &Prey, rate: f64, set_up: Duration) -> Option<u64> {
     let together = (rest as f64 + rate * set_up) / (prey.rate + rate);
     let worth = WORTH_STEALING.as_secs_f64().max(set_up).max(alone * CLEAR_GAIN);
     let keeps = (prey.rate * together) as u64;
-    // One that is silent brings nothing, however little it is.
+    // A silent victim brings nothing, however little is left of its range.
     let pays = prey.rate <= 0.0 || rest.saturating_sub(keeps) >= WORTH_A_REQUEST;
     (keeps < rest && alone - together >= worth && pays).then(|| prey.position + keeps)
 }
 
-/// A victim that would take so many times as long as whoever takes all of its rest over has collapsed.
+/// Factor by which a victim takes longer than a thief of its whole rest, beyond which the victim has collapsed.
 const HOPELESS: f64 = 32.0;
 
-/// Whether all that is left of a victim comes much sooner from a connection of `rate`, which starts after `set_up`.
+/// True if the rest of a victim arrives much sooner over a connection of `rate` that starts after `set_up`.
 pub(crate) fn is_hopeless(prey: &Prey, rate: f64, set_up: Duration) -> bool {
     prey.alone() > HOPELESS * (prey.rest() as f64 / rate.max(1e-9) + set_up.as_secs_f64())
 }
 
-/// What takes longer than this is no last piece, and is better shared than fetched twice.
+/// Time limit for a last piece; a longer one is better shared than fetched twice.
 const A_PIECE: Duration = Duration::from_millis(500);
 
-/// Whether `rest` bytes are so few that a connection of `rate` may be asked for them as well, where `left` may still be
-/// fetched twice.
+/// True if `rest` bytes are few enough to be requested a second time over a connection of `rate`, while `left` bytes
+/// may still be fetched twice.
 pub(crate) fn is_a_piece(rest: u64, left: u64, rate: f64) -> bool {
     (1..=left).contains(&rest) && rest as f64 <= rate * A_PIECE.as_secs_f64()
 }
 
-/// Whether all that is left comes clearly sooner if a connection of `rate` is asked for it as well, which takes `set_up`.
+/// True if the rest arrives clearly sooner when a connection of `rate` requests it as well, after `set_up`.
 pub(crate) fn is_worth_hedging(prey: &Prey, rate: f64, set_up: Duration) -> bool {
     let takes = prey.rest() as f64 / rate.max(1e-9);
     let gain = prey.alone() - takes - set_up.as_secs_f64();
@@ -274,7 +274,7 @@ mod tests {
         let prey = |rest: u64, rate: f64| Prey { position: 7, end: 7 + rest, rate };
         assert!(is_worth_hedging(&prey(100_000, 0.0), 5e6, trip));
         assert!(is_worth_hedging(&prey(100_000, 2e5), 5e6, trip));
-        // It comes as soon without.
+        // The hedge would gain nothing.
         assert!(!is_worth_hedging(&prey(100_000, 5e6), 5e6, trip));
         assert!(is_a_piece(100_000, 100_000, 5e6));
         assert!(!is_a_piece(100_000, 99_999, 5e6));
