@@ -1,4 +1,4 @@
-//! Where a resource is: an http or https URL that cannot be printed with its secrets.
+//! Address of a resource: an http or https URL that cannot be printed with its secrets.
 
 use crate::formats::redaction;
 use crate::formats::url_text::url_text;
@@ -8,8 +8,8 @@ use url::Url;
 
 /// An absolute http or https URL without userinfo. Spaces and characters beyond ASCII are percent-encoded.
 ///
-/// `Display` and `Debug` are redacted: values of query parameters that carry signatures or tokens are
-/// hidden. Only the transport can see the whole, to send it to the origin it names.
+/// `Display` and `Debug` are redacted: values of query parameters that carry signatures or tokens are hidden. Only the
+/// transport sees the full URL, to send it to its origin.
 ///
 /// ```
 /// # fn main() -> Result<(), haul::Error> {
@@ -36,19 +36,19 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The user name and password of a URL that a user gave.
+/// User name and password of a URL given by the user.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Userinfo {
     pub(crate) user: String,
     pub(crate) password: String,
 }
 
-/// Why a text is no address.
+/// Reason why a text is not an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AddressError {
-    /// Not a URL at all, in words.
+    /// Not a URL, in words.
     Malformed(String),
-    /// A scheme that haul does not speak. From a server, following it would be unsafe.
+    /// A scheme that haul does not support. From a server, following it would be unsafe.
     Scheme(String),
     /// Userinfo in a URL that a server sent (RFC 9110 §4.2.4: treat it as an error).
     Userinfo,
@@ -65,7 +65,7 @@ impl fmt::Display for AddressError {
 }
 
 impl Address {
-    /// Parses a URL that a user gave; its userinfo is handed out separately and stays out of the address.
+    /// Parses a URL given by the user; its userinfo is returned separately and is not part of the address.
     pub(crate) fn parse(text: &str) -> Result<(Self, Option<Userinfo>), AddressError> {
         let mut url = parse_url(text, None)?;
         let userinfo = (!url.username().is_empty() || url.password().is_some()).then(|| Userinfo {
@@ -76,7 +76,7 @@ impl Address {
         Ok((Self(Arc::new(url)), userinfo))
     }
 
-    /// Resolves a `Location` that this address answered with. Bytes that are no UTF-8 (Latin-1, most often) are
+    /// Resolves a `Location` that this address responded with. Bytes that are not UTF-8 (Latin-1, most often) are
     /// percent-encoded as they are, which is what browsers and curl send.
     pub(crate) fn join(&self, location: &[u8]) -> Result<Self, AddressError> {
         let mut url = parse_url(&url_text(location), Some(&self.0))?;
@@ -96,16 +96,16 @@ impl Address {
         }
     }
 
-    /// Whether it is of this origin.
+    /// True if it is of this origin.
     pub(crate) fn is_of(&self, origin: &Origin) -> bool {
         self.is_https() == origin.https
             && self.host() == origin.host
             && self.0.port_or_known_default() == Some(origin.port)
     }
 
-    /// The host as it stands in the URL: a name, an IPv4 address, or an IPv6 address in brackets.
+    /// The host as it appears in the URL: a name, an IPv4 address, or an IPv6 address in brackets.
     pub(crate) fn host(&self) -> &str {
-        // http and https URLs always have a host; the parser refuses them without.
+        // http and https URLs always have a host; the parser rejects those without one.
         self.0.host_str().unwrap_or_default()
     }
 
@@ -126,7 +126,7 @@ impl Address {
         }
     }
 
-    /// The `Host` field value (RFC 9112 §3.2): the port only where it is not the scheme's own.
+    /// `Host` field value (RFC 9112 §3.2): the port only if it is not the scheme's default.
     pub(crate) fn authority(&self) -> String {
         match self.0.port() {
             Some(port) => format!("{}:{port}", self.host()),
@@ -134,25 +134,25 @@ impl Address {
         }
     }
 
-    /// The text that goes into a manifest: like `Display`, but each hidden value leaves a short hash, so
-    /// that two different signatures stay distinguishable.
+    /// Text for a manifest: like `Display`, but each hidden value leaves a short hash, so that two different
+    /// signatures stay distinguishable.
     pub(crate) fn to_record(&self) -> String {
         with_query_hidden(self.0.as_str(), hashed)
     }
 
-    /// Whether a recorded URL names the same resource, whatever the signatures on either side are.
+    /// True if a recorded URL names the same resource, regardless of the signatures on either side.
     pub(crate) fn matches_record(&self, record: &str) -> bool {
-        // An earlier haul may have left values in the record that count as secrets now.
+        // An earlier version of haul may have left values in the record that count as secrets now.
         unsigned(&self.to_record()) == unsigned(&with_query_hidden(record, hashed))
     }
 
-    /// The text that goes beside a finished file: no query, and in its place a hash of what it says of the resource,
-    /// keyed with `salt`. Signing parameters are no part of it.
+    /// Text stored beside a finished file: without the query, which is replaced by a hash of its parameters, keyed
+    /// with `salt`. Signing parameters are not hashed.
     pub(crate) fn to_seal(&self, salt: u64) -> String {
         self.sealed(&format!("{salt:016x}"))
     }
 
-    /// Whether such a text is that of the same resource. Texts of earlier versions are records.
+    /// True if a seal is of the same resource. Seals of earlier versions are records.
     pub(crate) fn matches_seal(&self, seal: &str) -> bool {
         match seal.split_once("?keyed-").and_then(|(_, hash)| hash.split_once('-')) {
             Some((salt, _)) => self.sealed(salt) == seal,
@@ -172,13 +172,13 @@ impl Address {
         format!("{url}?keyed-{salt}-{}", hexadecimal(&hash[..16]))
     }
 
-    /// Whether the query carries a signature. Some endpoints that check one count headers that were not signed, too, and
-    /// refuse a request for them.
+    /// True if the query carries a signature. Some endpoints that verify one count headers that were not signed as
+    /// well, and reject a request for them.
     pub(crate) fn is_signed(&self) -> bool {
         self.0.query_pairs().any(|(name, value)| !value.is_empty() && redaction::is_signing(&name))
     }
 
-    /// Whether the URL carries a secret that a record of it leaves out.
+    /// True if the URL carries a secret that a record of it leaves out.
     pub(crate) fn has_secret(&self) -> bool {
         self.to_string() != self.0.as_str()
     }
@@ -192,7 +192,7 @@ fn with_query_hidden(url: &str, hide: impl Fn(&str) -> String) -> String {
     }
 }
 
-/// A short hash of a hidden value; one that stands in a record already stays as it is.
+/// Short hash of a hidden value; a value that is such a hash already stays as it is.
 fn hashed(value: &str) -> String {
     use sha2::Digest as _;
     if is_hash(value) {
@@ -201,7 +201,7 @@ fn hashed(value: &str) -> String {
     format!("{HASH_MARK}{}", hexadecimal(&sha2::Sha256::digest(value.as_bytes())[..HASH_BYTES]))
 }
 
-/// Stands before a hash in the place of a value, and how much of the hash is kept.
+/// Prefix of a hash in the place of a value, and the number of hash bytes kept.
 const HASH_MARK: &str = "hidden-";
 const HASH_BYTES: usize = 6;
 
@@ -210,7 +210,7 @@ fn is_hash(value: &str) -> bool {
     digits.is_some_and(|it| it.len() == 2 * HASH_BYTES && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Whether nothing is left out of a recorded URL, so that it can be asked for again.
+/// True if no value of a recorded URL is hidden, so that it can be requested again.
 pub(crate) fn is_whole_record(record: &str) -> bool {
     let query = record.split_once('?').map_or("", |(_, query)| query);
     !query.split(['&', ';', '=']).any(is_hash)
@@ -225,8 +225,8 @@ pub(crate) fn bare_host(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// A recorded URL without its signing parameters. What is left still tells two resources apart: a parameter
-/// like `key=` may be a secret here and a file's name there.
+/// A recorded URL without its signing parameters. The rest still distinguishes two resources: a parameter like `key=`
+/// may be a secret on one server and a file's name on another.
 fn unsigned(record: &str) -> String {
     let Some((base, query)) = record.split_once('?') else {
         return record.to_owned();
@@ -242,7 +242,7 @@ fn decoded(text: &str) -> String {
 }
 
 fn strip(url: &mut Url) {
-    // Both setters fail only for URLs without a host, which the parser has refused.
+    // Both setters fail only for URLs without a host, which the parser has rejected.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_fragment(None);

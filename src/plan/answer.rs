@@ -1,4 +1,4 @@
-//! The facts of a response head, parsed once. Nothing here is trusted yet: [`super::verdict`] judges it.
+//! Facts of a response head, parsed once. Nothing here is trusted yet: [`super::verdict`] judges it.
 
 use super::byte_range::{ContentRange, number};
 use super::representation::{EntityTag, Validators};
@@ -11,48 +11,48 @@ use std::time::{Duration, SystemTime};
 pub(crate) enum Field<T> {
     Absent,
     Given(T),
-    /// There, but unusable: why, in words that continue "its Content-Range is unusable: ".
+    /// Present but unusable: the reason, in words that continue "its Content-Range is unusable: ".
     Broken(&'static str),
 }
 
-/// A Retry-After beyond this means "never"; kept small enough to be added to any moment.
+/// Longest wait: a Retry-After beyond it means "never"; small enough to be added to any moment.
 const LONGEST_WAIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// Two clocks that are both set agree to within this.
+/// Tolerated difference between two clocks that are both set.
 const BETWEEN_CLOCKS: Duration = Duration::from_secs(60);
-/// The names under which servers state how many requests are left, and when there will be more.
+/// Field names in which servers state the number of requests left, and the time of the reset.
 const LIMIT_REMAINING: [&str; 2] = ["x-ratelimit-remaining", "ratelimit-remaining"];
 const LIMIT_RESET: [&str; 2] = ["x-ratelimit-reset", "ratelimit-reset"];
 
-/// What a response head says.
+/// Parsed response head.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_range: Field<ContentRange>,
     pub(crate) content_length: Option<u64>,
-    /// The Content-Encoding, where it is another than `identity`.
+    /// The Content-Encoding, if it is not `identity`.
     pub(crate) coding: Option<String>,
-    /// The Transfer-Encoding, where it is another than `chunked`: would be saved as if it were the file.
+    /// The Transfer-Encoding, if it is not `chunked`: it would be saved as if it were the file.
     pub(crate) transfer_coding: Option<String>,
-    /// Whether the framing shows where the body ends: a length, or chunks. Otherwise a connection that closes early looks like
-    /// the end (RFC 9112 §8).
+    /// True if the framing shows the end of the body: a length, or chunks. Otherwise a connection that closes early
+    /// looks like the end (RFC 9112 §8).
     pub(crate) shows_its_end: bool,
-    /// The request went to a signed URL, so that `If-Range` was left out of it.
+    /// True if the request went to a signed URL, so that `If-Range` was left out of it.
     pub(crate) without_if_range: bool,
     /// The media type without its parameters, in lower case.
     pub(crate) media_type: Option<String>,
     pub(crate) validators: Validators,
-    /// How long the server asks to wait: Retry-After, else the reset of a rate limit that is used up.
+    /// Time that the server asks to wait: Retry-After, else the reset of a used-up rate limit.
     pub(crate) retry_after: Option<Duration>,
-    /// A 403 that is about the rate of requests and not about who asks: in effect a 429.
+    /// True for a 403 that concerns the rate of requests and not the credentials: in effect a 429.
     pub(crate) rate_limited: bool,
     pub(crate) content_disposition: Option<Vec<u8>>,
-    /// How a refusal wants to be told who asks, as "A, B or C".
+    /// Authentication schemes that a refusal offers, as "A, B or C".
     pub(crate) wants: Option<String>,
 }
 
 impl Answer {
-    /// Reads a response head that was received at `now`.
+    /// Parses a response head that was received at `now`.
     pub(crate) fn read(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Self {
         Self {
             status,
@@ -142,16 +142,16 @@ fn validators(headers: &HeaderMap, now: SystemTime) -> Validators {
     }
 }
 
-/// Stands in for a Date that is missing (RFC 9110 §6.6.1), where it is so much later than Last-Modified that it makes no
-/// difference whose clock it is from (§8.8.2.2).
+/// Time of receipt, in place of a missing Date (RFC 9110 §6.6.1), if it is so much later than Last-Modified that it
+/// does not matter whose clock it is from (§8.8.2.2).
 fn time_of_receipt(last_modified: &str, now: SystemTime) -> Option<String> {
     let modified = httpdate::parse_http_date(last_modified).ok()?;
     let age = now.duration_since(modified).ok()?;
     (age >= BETWEEN_CLOCKS).then(|| httpdate::fmt_http_date(now))
 }
 
-/// How long an answer asks to wait; `received` is when it came. A date is measured against the server's own Date, since what
-/// it means is a length of time, and our clock may be years off.
+/// Time that a response received at `received` asks to wait. A date is measured against the server's own Date, since
+/// it stands for a duration, and our clock may be years off.
 pub(crate) fn asked_to_wait(headers: &HeaderMap, received: SystemTime) -> Option<Duration> {
     let date = text(headers, &header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
     let now = date.unwrap_or(received);
@@ -164,7 +164,7 @@ pub(crate) fn asked_to_wait(headers: &HeaderMap, received: SystemTime) -> Option
     stated.or_else(|| is_used_up(headers).then(until_reset).flatten()).map(|wait| wait.min(LONGEST_WAIT))
 }
 
-/// Whether a 403 is a 429 by another number: it says for how long, or that no request is left.
+/// True if a 403 is a 429 under another number: it states a wait, or that no request is left.
 pub(crate) fn is_rate_limited(status: StatusCode, headers: &HeaderMap) -> bool {
     status == StatusCode::FORBIDDEN && (headers.contains_key(header::RETRY_AFTER) || is_used_up(headers))
 }
@@ -178,7 +178,7 @@ fn is_used_up(headers: &HeaderMap) -> bool {
 pub(crate) mod tests {
     use super::*;
 
-    /// An answer from a status and header lines, as the tests of other modules write them.
+    /// Builds an answer from a status and header lines, for the tests of other modules.
     pub(crate) fn answer(status: u16, lines: &[(&str, &str)]) -> Answer {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
@@ -236,7 +236,7 @@ pub(crate) mod tests {
         for (date, wait) in [
             (Some("Sun, 06 Nov 1994 08:49:37 GMT"), 30),
             (Some("Sun, 06 Nov 1994 08:50:37 GMT"), 0),
-            // Nothing but our own clock is left, and by that the time has passed.
+            // Only our own clock is left, and by that the time has passed.
             (Some("yesterday"), 0),
             (None, 0),
         ] {
@@ -276,7 +276,7 @@ pub(crate) mod tests {
         let strong = |lines: &[_]| received(206, lines).validators.strong().map(str::to_owned);
         let old = "Tue, 14 Nov 2023 22:12:20 GMT";
         assert_eq!(strong(&[("last-modified", old)]).as_deref(), Some(old));
-        // Less than a minute apart, nothing is known of two clocks; and a date that is there is not replaced.
+        // Less than a minute apart, the two clocks may disagree; and a Date that is present is not replaced.
         assert_eq!(strong(&[("last-modified", "Tue, 14 Nov 2023 22:12:21 GMT")]), None);
         assert_eq!(strong(&[("last-modified", "Tue, 14 Nov 2033 22:12:20 GMT")]), None);
         assert_eq!(strong(&[("last-modified", old), ("date", old)]), None);

@@ -1,24 +1,24 @@
-//! How much trying again a host has to put up with, from all files of a run together.
+//! Retry budget of a host, shared by all files of a run.
 
 use super::Moment;
 use std::time::Duration;
 
-/// So many rounds of trying again may follow each other closely.
+/// Retry rounds that may follow each other closely.
 const FULL: f64 = 32.0;
-/// What fails within this time fails for one reason, in however many files: that is one round.
+/// Duration of a round: failures within it, of however many files, have one cause and count once.
 const ONE_ROUND: Duration = Duration::from_millis(500);
-/// One more is allowed after each of these …
+/// Time after which one more round is allowed …
 const PERIOD: Duration = Duration::from_secs(10);
-/// … and for this many bytes that the host has served: who serves is not in trouble.
+/// … and the served bytes that earn one more: a host that serves is not in trouble.
 const BYTES: f64 = (1_u64 << 20) as f64;
 
-/// The rounds of trying again that are left for one host. Each file has limits of its own, and a thousand files
-/// would be a thousand times those; this is what keeps a run from becoming a storm.
+/// Retry rounds left for one host. Each file has limits of its own, and a thousand files would have a thousand times
+/// those; this budget keeps a run from becoming a storm.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     rounds: f64,
     since: Moment,
-    /// The round that was last taken out goes on until then.
+    /// End of the round that was last spent.
     round_until: Moment,
 }
 
@@ -27,28 +27,29 @@ impl Budget {
         Self { rounds: FULL, since: now, round_until: now }
     }
 
-    /// One of which nothing is left.
+    /// A budget with no rounds left.
     #[cfg(test)]
     pub(crate) fn exhausted(now: Moment) -> Self {
         Self { rounds: 0.0, ..Self::new(now) }
     }
 
-    /// The host has served so many bytes.
+    /// Credits bytes that the host has served.
     pub(crate) fn earn(&mut self, bytes: u64) {
         self.add(bytes as f64 / BYTES);
     }
 
-    /// The host has served a file as a whole, however small: that is worth a round.
+    /// Credits a round for a whole file that the host has served, however small.
     pub(crate) fn earn_one(&mut self) {
         self.add(1.0);
     }
 
-    /// As [`Self::spend`], of a host that has served before: an outage that many files meet together is one.
+    /// Spends as [`Self::spend`] does, for a host that has served before: an outage that many files meet together is
+    /// one round.
     pub(crate) fn spend_together(&mut self, now: Moment) -> bool {
         now < self.round_until || self.spend(now)
     }
 
-    /// Takes one round out, if there is one.
+    /// Spends one round; false if none is left.
     pub(crate) fn spend(&mut self, now: Moment) -> bool {
         let waited = now.saturating_sub(std::mem::replace(&mut self.since, now));
         self.add(waited.as_secs_f64() / PERIOD.as_secs_f64());
@@ -97,7 +98,7 @@ mod tests {
         let mut budget = Budget::new(Moment::ZERO);
         assert!((0..1000).all(|_| budget.spend_together(Moment::ZERO)));
         assert_eq!(spent(&mut budget.clone(), Moment::ZERO), 31);
-        // An outage of 15 s, as 32 files that try again meet it: at once, and after waits that double.
+        // An outage of 15 s, as seen by 32 files that retry: at once, and after waits that double.
         for second in [0.0_f64, 0.2, 0.6, 1.5, 3.4, 7.2, 14.8] {
             for file in 0..32 {
                 let spread = second / 4.0 * f64::from(file) / 32.0;

@@ -1,4 +1,4 @@
-//! How fast bytes come, over the recent past.
+//! Rate of received bytes over the recent past.
 
 use super::Moment;
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ pub(crate) struct Meter {
     samples: VecDeque<(Moment, u64)>,
 }
 
-/// At most this many samples are kept; a faster sampler overwrites its latest one.
+/// Samples kept, at most; a faster sampler overwrites its latest one.
 const SAMPLES: u32 = 32;
 
 impl Meter {
@@ -19,10 +19,10 @@ impl Meter {
         Self { window, samples: VecDeque::new() }
     }
 
-    /// The counter stood at `total` at `now`.
+    /// Records that the counter stood at `total` at `now`.
     pub(crate) fn sample(&mut self, now: Moment, total: u64) {
         let spacing = self.window / SAMPLES;
-        // The newest sample always is the present; it becomes history once it is far enough from the one before.
+        // The newest sample is always the present; it becomes history once it is far enough from the one before.
         if let [.., before, last] = self.samples.make_contiguous()
             && last.0.saturating_sub(before.0) < spacing
         {
@@ -35,12 +35,12 @@ impl Meter {
         }
     }
 
-    /// Bytes a second over the window up to the last sample; `None` before there is enough to tell.
+    /// Bytes a second over the window up to the last sample; `None` while the samples are too close together.
     pub(crate) fn rate(&self) -> Option<f64> {
         since(*self.samples.front()?, *self.samples.back()?)
     }
 
-    /// Bytes a second over the last `span` up to the last sample, or over all there is if that is less.
+    /// Bytes a second over the last `span` up to the last sample, or over all samples if they span less.
     pub(crate) fn recent(&self, span: Duration) -> Option<f64> {
         let last = *self.samples.back()?;
         let begins = last.0.saturating_sub(span);
@@ -49,13 +49,13 @@ impl Meter {
     }
 }
 
-/// Bytes a second between two samples; `None` where they are too near to each other to tell.
+/// Bytes a second between two samples; `None` if they are too close together.
 fn since((start, from): (Moment, u64), (end, to): (Moment, u64)) -> Option<f64> {
     let elapsed = end.saturating_sub(start);
     (elapsed >= Duration::from_millis(10)).then(|| to.saturating_sub(from) as f64 / elapsed.as_secs_f64())
 }
 
-/// How long the rest takes at this rate; `None` where that is not known or not worth saying.
+/// Time that the rest takes at this rate; `None` if it is unknown or not worth showing.
 pub(crate) fn eta(rest: u64, rate: Option<f64>) -> Option<Duration> {
     let seconds = rest as f64 / rate.filter(|rate| *rate >= 1.0)?;
     (seconds < 1e8).then(|| Duration::from_secs_f64(seconds))

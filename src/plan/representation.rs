@@ -1,4 +1,4 @@
-//! What identifies one version of a resource: its complete length and its validators.
+//! Identity of one version of a resource: its complete length and its validators.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(crate) struct EntityTag(String);
 
 impl EntityTag {
-    /// Parses a field value; `None` for what is no entity tag.
+    /// Parses a field value; `None` if it is not an entity tag.
     pub(crate) fn parse(value: &str) -> Option<Self> {
         let value = value.trim_matches([' ', '\t']);
         let opaque = value.strip_prefix("W/").unwrap_or(value);
@@ -30,7 +30,7 @@ impl EntityTag {
     }
 }
 
-/// The validators of one answer, as received.
+/// Validators of one response, as received.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Validators {
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -42,11 +42,11 @@ pub(crate) struct Validators {
 }
 
 impl Validators {
-    /// The validator with which ranges may be combined (RFC 9110 §15.3.7.3), as it goes into `If-Range`.
+    /// Strong validator, with which ranges may be combined (RFC 9110 §15.3.7.3), as it goes into `If-Range`.
     ///
-    /// A strong entity tag; or, only where there is no tag at all, a Last-Modified that is at least a second
-    /// older than the Date of the same answer (§8.8.2.2, §13.1.5). The received text is echoed, never a
-    /// reformatted date: servers compare it as a string.
+    /// A strong entity tag; or, only if there is no tag at all, a Last-Modified that is at least a second older than
+    /// the Date of the same response (§8.8.2.2, §13.1.5). The received text is echoed, never a reformatted date:
+    /// servers compare it as a string.
     pub(crate) fn strong(&self) -> Option<&str> {
         match &self.etag {
             Some(tag) if tag.is_weak() => None,
@@ -65,10 +65,10 @@ impl Validators {
         }
     }
 
-    /// Whether `other` contradicts these: both carry the same kind of validator and they differ.
+    /// Reason why `other` contradicts these: both carry the same kind of validator and they differ.
     ///
-    /// A weak tag on both sides that is equal says nothing against, and a missing one neither: a 206 that
-    /// answers an If-Range may leave out what the client has already (RFC 9110 §15.3.7).
+    /// Equal weak tags contradict nothing, and neither does a missing validator: a 206 in response to an If-Range may
+    /// omit what the client already has (RFC 9110 §15.3.7).
     pub(crate) fn contradicted_by(&self, other: &Self) -> Option<String> {
         match (&self.etag, &other.etag) {
             (Some(known), Some(seen)) if known != seen => {
@@ -85,12 +85,12 @@ impl Validators {
         }
     }
 
-    /// Whether they say nothing at all of a version.
+    /// True if there is neither an ETag nor a Last-Modified.
     pub(crate) fn is_silent(&self) -> bool {
         self.etag.is_none() && self.last_modified.is_none()
     }
 
-    /// Whether both are known to name the same version: a strong comparison succeeds.
+    /// True if both are known to name the same version: a strong comparison succeeds.
     pub(crate) fn strongly_equal(&self, other: &Self) -> bool {
         match (&self.etag, &other.etag) {
             (Some(known), Some(seen)) => known.strongly_equals(seen),
@@ -103,17 +103,17 @@ impl Validators {
 /// One version of the resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Representation {
-    /// `None` while the server has not said how long it is.
+    /// `None` while the server has not stated the length.
     pub(crate) complete_length: Option<u64>,
     #[serde(flatten)]
     pub(crate) validators: Validators,
-    /// Identifies nothing, but a web page where a disk image was tells of a portal, not of a new version.
+    /// Identifies nothing, but a web page in place of a disk image shows a captive portal, not a new version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) media_type: Option<String>,
 }
 
 impl Representation {
-    /// Says how `other` cannot be the same version; `None` where nothing speaks against it.
+    /// Reason why `other` cannot be the same version; `None` if nothing contradicts it.
     pub(crate) fn contradicted_by(&self, other: &Self) -> Option<String> {
         match (self.complete_length, other.complete_length) {
             (Some(known), Some(seen)) if known != seen => {
@@ -123,7 +123,7 @@ impl Representation {
         }
     }
 
-    /// Whether this is shown to be the version of that length with these validators. Of no bytes there is only one.
+    /// True if this is proven to be the version of that length with these validators. There is only one of zero bytes.
     pub(crate) fn is_version(&self, length: Option<u64>, validators: &Validators) -> bool {
         length.is_some()
             && self.complete_length == length

@@ -1,42 +1,42 @@
-//! The sources of one file: its URL, and the mirrors that are said to hold the same bytes.
+//! Sources of one file: its URL, and the mirrors that are said to hold the same bytes.
 //!
-//! One source leads: what it says the file is, the file is. The others only help. Nothing but a digest shows that
-//! two servers hold the same bytes, so there are others only where one is expected (RFC 6249 §7.1).
+//! One source leads and defines the file; the others only help. Only a digest proves that two servers hold the same
+//! bytes, so there are other sources only if a digest is expected (RFC 6249 §7.1).
 
 use super::representation::{Representation, Validators};
 use super::{ByteRange, Moment, RangeSet};
 use std::time::Duration;
 
-/// A mirror that fails this often in a row without giving a byte is not asked again.
+/// Failures in a row, without a byte in between, after which a mirror is not asked again.
 const FAILURES: u32 = 3;
-/// How long one is left alone after it failed, the first time.
+/// First back-off of a source after a failure.
 const FIRST_REST: Duration = Duration::from_secs(1);
-/// How long one that refused one more connection has no more, the first time and at the most.
+/// Time for which a source that refused one more connection counts as full, at first and at most.
 const FIRST_FULL: Duration = Duration::from_secs(5);
 const LONGEST_FULL: Duration = Duration::from_secs(60);
-/// How long one may be silent while another one could do its work.
+/// Silence of a source, at the least, after which another one may take over.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Source {
-    /// What its first usable answer said. Validators of different servers are not comparable, so each is held
-    /// against its own.
+    /// Representation of its first usable response. Validators of different servers are not comparable, so each
+    /// response is compared with the first one of its own source.
     seen: Option<Representation>,
     if_range_useful: bool,
     failures: u32,
     not_before: Moment,
     dropped: bool,
-    /// It was dropped because what it has does not go with what the lead has: another length, or no ranges.
+    /// True if it was dropped because its file does not match the lead's: another length, or no ranges.
     other_kind: bool,
-    /// Others are trusted now, to see whether this one gave wrong bytes.
+    /// True while only other sources are trusted, to find out if this one gave wrong bytes.
     benched: bool,
-    /// What it gave of the ranges that are fetched again, since someone gave wrong bytes.
+    /// Ranges it gave that are being fetched again, because some source gave wrong bytes.
     disputed: RangeSet,
-    /// How many connections it serves at once, until when that is believed, and for how long it was.
+    /// Connections it serves at once, the time until which that is believed, and for how long it was.
     serves: Option<(usize, Moment, Duration)>,
-    /// Smoothed time from a request to its answer.
+    /// Smoothed time from a request to its response.
     latency: Option<Duration>,
-    /// What is on disk is what it gave in this run.
+    /// Ranges on disk that it gave in this run.
     wrote: RangeSet,
 }
 
@@ -63,7 +63,7 @@ impl Source {
 pub(crate) struct Sources {
     all: Vec<Source>,
     lead: usize,
-    /// In the place of those that an earlier run asked. It is never asked.
+    /// Stands in for the sources of an earlier run. It is never asked.
     earlier: Source,
 }
 
@@ -73,7 +73,7 @@ impl Sources {
         Self { all, lead: 0, earlier: Source::new() }
     }
 
-    /// An earlier run left this.
+    /// Takes over the ranges that an earlier run left.
     pub(crate) fn inherit(&mut self, have: &RangeSet) {
         self.earlier.wrote = have.clone();
     }
@@ -86,8 +86,8 @@ impl Sources {
         self.all.len()
     }
 
-    /// The source for the next attempt: of those that may be asked now the one with the least to do. One that has
-    /// failed since it last gave bytes is the last choice where it is `late`.
+    /// Source for the next attempt: the available one with the fewest attempts. A source that has failed since it last
+    /// gave bytes is the last choice if it is `late`.
     pub(crate) fn pick(
         &self,
         now: Moment,
@@ -109,42 +109,42 @@ impl Sources {
         })
     }
 
-    /// Whether it is neither given up nor at rest.
+    /// True if it is neither dropped nor benched nor backing off.
     pub(crate) fn may_be_asked(&self, source: usize, now: Moment) -> bool {
         let source = &self.all[source];
         !source.dropped && !source.benched && now >= source.not_before
     }
 
-    /// Whether it may be asked, and has not failed since it last gave bytes.
+    /// True if it may be asked and has not failed since it last gave bytes.
     pub(crate) fn is_sound(&self, source: usize, now: Moment) -> bool {
         self.may_be_asked(source, now) && self.all[source].failures == 0
     }
 
-    /// How long silence of this source is normal: some take seconds over each answer, and one that was given up too early
-    /// has more time the next time.
+    /// Normal silence of this source: some take seconds for each response, and a source that was given up too early
+    /// gets more time afterwards.
     pub(crate) fn patience(&self, source: usize) -> Duration {
         let source = &self.all[source];
         (PATIENCE * (1 << source.failures.min(6))).max(source.latency.unwrap_or_default() * 3)
     }
 
-    /// An answer of the source took so long.
+    /// Records the latency of a response of the source.
     pub(crate) fn took(&mut self, source: usize, latency: Duration) {
         let smoothed = &mut self.all[source].latency;
         *smoothed = Some(smoothed.map_or(latency, |smoothed| (smoothed * 3 + latency) / 4));
     }
 
-    /// What was asked of the source was taken away from it, because nothing came.
+    /// Records that a request was taken away from the source because nothing came.
     pub(crate) fn doubted(&mut self, source: usize) {
         let source = &mut self.all[source];
         source.failures = source.failures.max(1);
     }
 
-    /// From now on this source leads.
+    /// Makes this source the lead.
     pub(crate) fn lead_with(&mut self, source: usize) {
         self.lead = source;
     }
 
-    /// What an answer of this source is held against, where `file` is what is known of the file.
+    /// Representation that a response of this source must match, where `file` is the known one of the file.
     pub(crate) fn known(&self, source: usize, file: Option<&Representation>) -> Option<Representation> {
         let file = file?;
         Some(match &self.all[source].seen {
@@ -153,32 +153,32 @@ impl Sources {
         })
     }
 
-    /// The source has given a usable answer. Only the first one says what later ones must agree with.
+    /// Records a usable response of the source. Only the first one defines what later ones must match.
     pub(crate) fn answered(&mut self, source: usize, seen: &Representation) {
         self.all[source].seen.get_or_insert_with(|| seen.clone());
     }
 
-    /// The `If-Range` value for the next request to the source.
+    /// `If-Range` value for the next request to the source.
     pub(crate) fn if_range(&self, source: usize) -> Option<String> {
         let source = &self.all[source];
         let seen = source.seen.as_ref().filter(|_| source.if_range_useful)?;
         seen.validators.strong().map(str::to_owned)
     }
 
-    /// The source takes `If-Range` amiss.
+    /// Omits `If-Range` from now on, because the source mishandles it.
     pub(crate) fn ask_without_if_range(&mut self, source: usize) {
         self.all[source].if_range_useful = false;
     }
 
-    /// New bytes of the file came from the source.
+    /// Records bytes of the file from the source, and forgets its failures.
     pub(crate) fn wrote(&mut self, source: usize, range: ByteRange) {
         let source = &mut self.all[source];
         source.wrote.insert(range);
         source.failures = 0;
     }
 
-    /// The source failed in a way that may pass. It is left alone for a while, which doubles each time; false
-    /// once that has been tried often enough, where that `counts`: all fail where the network does.
+    /// Records a failure that may pass. The source backs off, twice as long each time; returns false once it has
+    /// failed too often in a row, which requires a failure that `counts`: all sources fail when the network does.
     pub(crate) fn stumbled(&mut self, source: usize, wait: Duration, counts: bool, now: Moment) -> bool {
         let source = &mut self.all[source];
         let most = if counts { FAILURES } else { FAILURES - 1 };
@@ -187,39 +187,40 @@ impl Sources {
         source.failures < FAILURES
     }
 
-    /// The source refused one more connection while it served so many: it has no more for a while, which doubles each time.
+    /// Records that the source refused one more connection while it served `serving`: it counts as full for a while,
+    /// which doubles each time.
     pub(crate) fn refused_one_more(&mut self, source: usize, serving: usize, wait: Duration, now: Moment) {
         let serves = &mut self.all[source].serves;
         let pause = serves.map_or(FIRST_FULL, |(.., pause)| pause * 2).min(LONGEST_FULL).max(wait);
         let pause = match serves {
-            // Those that were under way together are refused together.
+            // Attempts that were under way together are refused together.
             Some((_, until, pause)) if now < *until => *pause,
             _ => pause,
         };
         *serves = Some((serving.max(1), now + pause, pause));
     }
 
-    /// How many times in a row it failed.
+    /// Number of failures in a row.
     pub(crate) fn failures(&self, source: usize) -> u32 {
         self.all[source].failures
     }
 
-    /// How long it is still left alone.
+    /// Remaining back-off of the source.
     pub(crate) fn rests_for(&self, source: usize, now: Moment) -> Duration {
         self.all[source].not_before.saturating_sub(now)
     }
 
-    /// Whether there is nobody to ask but the lead.
+    /// True if no source but the lead is left.
     pub(crate) fn is_alone(&self) -> bool {
         self.all.iter().filter(|source| !source.dropped).count() <= 1
     }
 
-    /// Whether the lead is left alone for a while.
+    /// True while the lead backs off.
     pub(crate) fn lead_rests(&self, now: Moment) -> bool {
         now < self.all[self.lead].not_before
     }
 
-    /// Another source leads, if there is one that may be asked now.
+    /// Makes another source the lead; false if none may be asked now.
     pub(crate) fn hand_over(&mut self, now: Moment) -> bool {
         let may = |number: &usize| *number != self.lead && self.may_be_asked(*number, now);
         let next = (0..self.all.len()).find(may);
@@ -227,14 +228,13 @@ impl Sources {
         next.is_some()
     }
 
-    /// The source is not asked again. If it led, another takes over; false where there is none, or it is gone
-    /// already.
+    /// Drops the source. If it led, another one takes over; false if there is none, or if it was dropped already.
     pub(crate) fn drop(&mut self, source: usize) -> bool {
         if self.all[source].dropped {
             return false;
         }
         let left = |number: &usize| *number != source && !self.all[*number].dropped;
-        // Of those that rest the one that does so for the shortest; of those that are not trusted now only where no other is left.
+        // Of those that back off, the one with the shortest time left; benched ones only if no other is left.
         let order = |number: &usize| (self.all[*number].benched, self.all[*number].not_before);
         let next = (0..self.all.len()).filter(left).min_by_key(order);
         let Some(next) = next else {
@@ -250,7 +250,7 @@ impl Sources {
         true
     }
 
-    /// The source that was dropped has another file, or no ranges: it may be right all the same.
+    /// Marks a dropped source as one with another file, or without ranges: it may be right all the same.
     pub(crate) fn is_of_another_kind(&mut self, source: usize) {
         self.all[source].other_kind = self.all[source].dropped;
     }
@@ -260,14 +260,14 @@ impl Sources {
         (0..self.all.len()).filter(|number| !self.all[*number].dropped)
     }
 
-    /// Sources that were dropped because their file does not go with that of the lead.
+    /// Sources that were dropped because their file does not match the lead's.
     pub(crate) fn of_another_kind(&self) -> Vec<usize> {
         (0..self.all.len())
             .filter(|number| self.all[*number].dropped && self.all[*number].other_kind)
             .collect()
     }
 
-    /// All sources, and after them what an earlier run left.
+    /// All sources, and after them the stand-in for an earlier run.
     fn numbered(&self) -> impl Iterator<Item = (usize, &Source)> {
         self.all.iter().chain([&self.earlier]).enumerate()
     }
@@ -276,14 +276,14 @@ impl Sources {
         self.all.iter_mut().chain([&mut self.earlier]).enumerate()
     }
 
-    /// What each has given of what is there, where that is anything; an earlier run has the number after the last.
+    /// Ranges on disk of each source that gave any; an earlier run has the number after the last source.
     pub(crate) fn givers(&self) -> impl Iterator<Item = (usize, &RangeSet)> {
         self.numbered()
             .filter(|(_, source)| !source.wrote.is_empty())
             .map(|(number, source)| (number, &source.wrote))
     }
 
-    /// What of a file of `length` bytes none of these has given.
+    /// Ranges of a file of `length` bytes that none of the `trusted` sources has given.
     pub(crate) fn unproven(&self, trusted: &[usize], length: u64) -> RangeSet {
         let mut unproven: RangeSet = [ByteRange::new(0, length)].into_iter().collect();
         for (_, gave) in self.givers().filter(|(number, _)| trusted.contains(number)) {
@@ -292,14 +292,14 @@ impl Sources {
         unproven
     }
 
-    /// Whether two of these have given each byte.
+    /// True if at least two of these sources have given each byte.
     pub(crate) fn is_twice_proven(&self, by: &[usize], length: u64) -> bool {
-        // Each byte is there without any one of them.
+        // Without any one of them, each byte is still covered.
         let without = |one: &usize| by.iter().copied().filter(|other| other != one).collect::<Vec<_>>();
         by.len() > 1 && by.iter().all(|one| self.unproven(&without(one), length).is_empty())
     }
 
-    /// None but these are asked, as long as one of them is left.
+    /// Benches all sources but these, which are asked as long as one of them is left.
     pub(crate) fn trust_only(&mut self, trusted: &[usize]) {
         for (number, source) in self.all.iter_mut().enumerate() {
             source.benched = !trusted.contains(&number);
@@ -311,13 +311,13 @@ impl Sources {
         }
     }
 
-    /// One that was dropped may be asked again.
+    /// Reinstates a dropped source.
     pub(crate) fn revive(&mut self, source: usize) {
         let source = &mut self.all[source];
         (source.dropped, source.other_kind, source.failures) = (false, false, 0);
     }
 
-    /// The range is fetched again; those who gave something of it are remembered.
+    /// Marks a range that is fetched again; the sources that gave parts of it are remembered.
     pub(crate) fn disputed(&mut self, range: ByteRange) {
         for (_, source) in self.numbered_mut() {
             let gave: Vec<_> = source.wrote.iter().map(|gave| gave.intersection(range)).collect();
@@ -328,7 +328,7 @@ impl Sources {
         }
     }
 
-    /// The range came again and is the same: those who had given it gave what is there.
+    /// Records that the range came again with the same bytes: the sources that had given it gave what is on disk.
     pub(crate) fn confirmed(&mut self, range: ByteRange) {
         for (_, source) in self.numbered_mut() {
             let gave: Vec<_> = source.disputed.iter().map(|gave| gave.intersection(range)).collect();
@@ -339,7 +339,7 @@ impl Sources {
         }
     }
 
-    /// What had been there in the range before it was fetched again is there once more.
+    /// Records that the bytes from before the range was fetched again are back on disk.
     pub(crate) fn put_back(&mut self, range: ByteRange) {
         for (_, source) in self.numbered_mut() {
             source.wrote.remove(range);
@@ -347,17 +347,17 @@ impl Sources {
         self.confirmed(range);
     }
 
-    /// These bytes are wanted again, whoever they came from.
+    /// Removes a range from all sources: it must be fetched again.
     pub(crate) fn lost(&mut self, range: ByteRange) {
         self.numbered_mut().for_each(|(_, source)| source.wrote.remove(range));
     }
 
-    /// Who has given bytes in this run.
+    /// Sources that have given bytes in this run.
     pub(crate) fn contributors(&self) -> Vec<usize> {
         (0..self.all.len()).filter(|number| !self.all[*number].wrote.is_empty()).collect()
     }
 
-    /// Nothing is known any more of what the sources hold.
+    /// Forgets all that is known of the sources' files.
     pub(crate) fn forget(&mut self) {
         for (_, source) in self.numbered_mut() {
             (source.seen, source.if_range_useful) = (None, true);

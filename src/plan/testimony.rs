@@ -1,20 +1,20 @@
-//! Who agrees with whom: what several sources gave for the same positions of a file, compared.
+//! Agreement between sources: a comparison of the bytes that several of them gave for the same positions of a file.
 
 use std::collections::BTreeMap;
 
-/// A source was asked for positions that another one had given.
+/// Comparison of two sources: one was asked for positions that the other had given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Testimony {
-    /// Gave the bytes that are on disk.
+    /// Source of the bytes on disk.
     pub(crate) giver: usize,
-    /// Was asked for the same positions.
+    /// Source that was asked for the same positions.
     pub(crate) witness: usize,
-    /// Whether both gave the same.
+    /// True if both gave the same bytes.
     pub(crate) agrees: bool,
 }
 
-/// For each of `count` sources the number of the first one of its group. Those of a group have given the same wherever
-/// they were compared, each with some other one of it.
+/// Group of each of `count` sources, as the number of its first member. Each member of a group has given the same
+/// bytes as some other member wherever the two were compared.
 pub(crate) fn groups(count: usize, testimonies: &[Testimony]) -> Vec<usize> {
     let mut pairs = BTreeMap::new();
     for Testimony { giver, witness, agrees } in testimonies {
@@ -59,7 +59,8 @@ mod tests {
     }
 
     proptest! {
-        // Whatever honest sources are asked, they are of one group as soon as comparisons join them, and no liar is of it.
+        // Whichever sources are asked, honest ones are in one group as soon as comparisons join them, and no liar is
+        // in it.
         #[test]
         fn honest_sources_are_never_parted_from_each_other_nor_joined_with_a_liar(
             honest in proptest::collection::vec(any::<bool>(), 2..9),

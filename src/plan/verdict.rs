@@ -1,7 +1,7 @@
-//! What the head of an answer allows, decided before any byte of its body is taken.
+//! Verdict on a response head, reached before any byte of its body is used.
 //!
-//! One pure function, [`judge`]. It decides for each answer anew (RFC 9110 §14.3: an `Accept-Ranges` promises
-//! nothing for later requests).
+//! One pure function, [`judge`]. It judges each response anew (RFC 9110 §14.3: an `Accept-Ranges` promises nothing for
+//! later requests).
 
 use super::ByteRange;
 use super::answer::{Answer, Field};
@@ -11,28 +11,28 @@ use super::representation::Representation;
 use http::StatusCode;
 use std::time::Duration;
 
-/// What was asked for.
+/// The request, as far as it matters for the verdict.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
-    /// The range asked for; `None` where the request carried no `Range`.
+    /// Requested range; `None` if the request carried no `Range`.
     pub(crate) range: Option<ByteRange>,
-    /// Whether the request carried `If-Range`.
+    /// True if the request carried `If-Range`.
     pub(crate) if_range: bool,
-    /// Whether a digest will prove the file in the end, so that a missing validator is no danger.
+    /// True if a digest will verify the finished file, so that a missing validator is no danger.
     pub(crate) digest_expected: bool,
-    /// How many bytes the file has, according to whoever named it.
+    /// Length of the file in bytes, if it was given along with its URL.
     pub(crate) length_expected: Option<u64>,
-    /// What the file is packed in by its name: a content coding of that kind is its own.
+    /// Compression format of the file by its name: a content coding of that format is the file's own.
     pub(crate) packing: Option<Packing>,
 }
 
-/// What the answer allows.
+/// Permitted use of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The body holds these positions of the representation.
     Partial { stated: ByteRange, representation: Representation },
-    /// The body is the whole representation, from position 0. `same` says whether it is known to be the
-    /// version that was expected, so that what is on disk already may stay.
+    /// The body is the whole representation, from position 0. `same` tells if the bytes already on disk may stay: the
+    /// version is known to be the expected one, or a digest will verify the file.
     Whole { representation: Representation, same: bool },
     /// The resource exists and has no bytes.
     Empty { representation: Representation },
@@ -40,41 +40,42 @@ pub(crate) enum Verdict {
     Refused(Refusal),
 }
 
-/// Why no byte of an answer may be used.
+/// Reason why no byte of a response may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The server has another version than the one that was expected.
+    /// The server has another version than the expected one.
     Changed(String),
     /// A file of the same length under another validator: a new version, or another of several servers behind one name.
     OtherVersion(String),
-    /// A 200 that holds a part of the file.
+    /// A 200 that holds only a part of the file.
     NotWhole(String),
-    /// What the answer says cannot be of the same version, although its strong validator says that it is: one of
-    /// the two is a lie, and nothing that is known is worth giving up for it.
+    /// Contradicts the known version, although its strong validator names that version: one of the two is false, and
+    /// nothing known is worth discarding for it.
     Contradiction(String),
-    /// A 200 for the same strong entity tag: the server dislikes `If-Range`; ask again without.
+    /// A 200 in spite of `If-Range` that is of the same version, or of the same length if a digest will verify the
+    /// file: ask again without `If-Range`.
     IfRangeIgnored,
     /// The range was refused although the resource may well exist: ask without a range.
     RangeRefused(String),
     /// 404, 410.
     NotFound(u16),
-    /// 401, 403, 407; and how the server or the proxy wants to be told who asks, if it says that.
+    /// 401, 403, 407; and the authentication schemes that the server or the proxy offers, if any.
     Denied { status: u16, wants: Option<String> },
-    /// 408, 425, 429, nearly all 5xx, and a 403 that limits the rate: try again later, with fewer connections.
+    /// 408, 425, 429, nearly all 5xx, and a 403 that limits the rate: retry later, with fewer connections.
     Busy { status: u16, retry_after: Option<Duration> },
-    /// It contradicts what is known and looks like something else altogether: a login page, a portal.
+    /// Contradicts the known file and looks like something else altogether: a login page, a captive portal.
     Impostor(String),
     /// Encoded content; haul never decodes.
     Coded(String),
-    /// It has another length than whoever named it says.
+    /// The length is not the expected one, or is not stated.
     OfAnotherLength(String),
-    /// Another status that carries no file, and that asking again in the same way does not change; in words.
+    /// Another status that carries no file, and that a retry does not change; in words.
     Rejected(String),
-    /// Any other answer that cannot be used, and why.
+    /// Any other unusable response, and the reason.
     Unusable(String),
 }
 
-/// Judges an answer against what was asked and what is known of the resource.
+/// Judges a response against the request and the known representation.
 pub(crate) fn judge(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Verdict {
     let verdict = match answer.status.as_u16() {
         200 => whole(asked, known, answer),
@@ -84,7 +85,7 @@ pub(crate) fn judge(asked: &Asked, known: Option<&Representation>, answer: &Answ
         403 if answer.rate_limited => Err(busy(answer)),
         status @ (401 | 403 | 407) => Err(Refusal::Denied { status, wants: answer.wants.clone() }),
         511 => Err(Refusal::Impostor("the network asks for a login first (511)".to_owned())),
-        // RFC 9110 §15: an unknown status is to be read as the first of its class, and a 500 may pass.
+        // RFC 9110 §15: an unknown status is treated as the first of its class, and a 500 may pass.
         501 | 505 | 506 | 510 => Err(Refusal::Rejected(in_words(answer.status))),
         408 | 425 | 429 | 500.. => Err(busy(answer)),
         _ => Err(Refusal::Rejected(in_words(answer.status))),
@@ -96,7 +97,7 @@ fn busy(answer: &Answer) -> Refusal {
     Refusal::Busy { status: answer.status.as_u16(), retry_after: answer.retry_after }
 }
 
-/// A status that carries no file, in words.
+/// Describes a status that carries no file.
 fn in_words(status: StatusCode) -> String {
     let meaning = match status.as_u16() {
         202 => "it is still at work on the request, and there is no file yet",
@@ -113,7 +114,7 @@ fn in_words(status: StatusCode) -> String {
     }
 }
 
-/// 206 (RFC 9110 §15.3.7): usable only where it says what it holds, and holds what was asked for.
+/// 206 (RFC 9110 §15.3.7): usable only if it states its range, and the range holds the requested start.
 fn partial(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Result<Verdict, Refusal> {
     let Some(wanted) = asked.range else {
         return Err(Refusal::Unusable("a 206 to a request for everything".to_owned()));
@@ -135,7 +136,7 @@ fn partial(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Re
     if !stated.contains(wanted.start()) {
         return Err(unusable("a 206 for another range than the one asked for"));
     }
-    // `/*` leaves the length open, and what is known of it still holds.
+    // `/*` leaves the length open, and the known length still holds.
     let end = complete_length.or_else(|| known.and_then(|known| known.complete_length));
     if end.is_some_and(|end| stated.end() > end) {
         return Err(unusable("a 206 for a range that goes on beyond the end of the file"));
@@ -156,7 +157,7 @@ fn partial(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Re
     Ok(Verdict::Partial { stated, representation: seen })
 }
 
-/// Without `If-Range` nothing but the answer's own validator shows that the range is of the right version.
+/// Refuses a 206 of an unproven version: without `If-Range` only the response's own validator shows the version.
 fn refuse_unproven(asked: &Asked, known: &Representation, seen: &Representation) -> Result<(), Refusal> {
     let proven = asked.if_range
         || asked.digest_expected
@@ -186,12 +187,12 @@ fn whole(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Resu
         && asked.range.is_some()
         && is_as_long(known, seen.complete_length)
     {
-        // Another server of the same name: its ranges may be joined, for the digest proves them.
+        // Another server of the same name: its ranges may be joined, for the digest verifies them.
         return Err(Refusal::IfRangeIgnored);
     }
     refuse_contradiction(asked, known, &seen, seen.complete_length, answer)?;
     if !same && known.complete_length.is_some() && seen.complete_length.is_none() {
-        // Neither its version nor its end could be told: not worth a byte of what is known.
+        // Neither its version nor its end can be verified: not worth a byte of the known file.
         return Err(unusable("a 200 that shows neither which version it is of nor how long it is"));
     }
     if same && asked.if_range && asked.range.is_some() {
@@ -200,7 +201,7 @@ fn whole(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Resu
     Ok(Verdict::Whole { representation: seen, same: same || asked.digest_expected })
 }
 
-/// 416 (RFC 9110 §15.5.17): `*/N` tells the length, and nothing else. It never means "complete".
+/// 416 (RFC 9110 §15.5.17): `*/N` states the length, and nothing else. It never means "complete".
 fn unsatisfiable(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Result<Verdict, Refusal> {
     let length = match answer.content_range {
         Field::Given(ContentRange::Unsatisfied { complete_length }) => Some(complete_length),
@@ -216,7 +217,7 @@ fn unsatisfiable(asked: &Asked, known: Option<&Representation>, answer: &Answer)
             refuse_another_length(asked, &representation)?;
             Ok(Verdict::Empty { representation })
         }
-        // For another version the answer to an If-Range would have been that version (RFC 9110 §13.1.5).
+        // For another version the response to an If-Range would have been that version (RFC 9110 §13.1.5).
         (Some(known), Some(now)) if known != now && asked.if_range => Err(Refusal::Contradiction(format!(
             "it has {known} bytes, and a range within them is refused because it has {now}"
         ))),
@@ -239,7 +240,8 @@ fn refuse_another_length(asked: &Asked, seen: &Representation) -> Result<(), Ref
     }
 }
 
-/// Whether it is as long as it should be would be known only once too much has come, or too little.
+/// Refuses a response without a length if one is expected: a mismatch would show only after too many bytes, or too
+/// few.
 fn refuse_no_length(asked: &Asked, seen: &Representation) -> Result<(), Refusal> {
     match (asked.length_expected, seen.complete_length) {
         (Some(expected), None) => Err(Refusal::OfAnotherLength(format!(
@@ -249,8 +251,8 @@ fn refuse_no_length(asked: &Asked, seen: &Representation) -> Result<(), Refusal>
     }
 }
 
-/// A content coding is refused (haul never decodes), unless it is the file's own: what is published packed is saved packed,
-/// and a digest proves the bytes whatever they are called. A transfer coding is never the file's.
+/// Refuses a content coding (haul never decodes), unless it is the file's own: a file that is published packed is
+/// saved packed, and a digest verifies the bytes whatever they are called. A transfer coding is never the file's own.
 fn refuse_coding(asked: &Asked, answer: &Answer) -> Result<(), Refusal> {
     if let Some(coding) = &answer.transfer_coding {
         return Err(Refusal::Coded(coding.clone()));
@@ -264,8 +266,8 @@ fn refuse_coding(asked: &Asked, answer: &Answer) -> Result<(), Refusal> {
     if own || asked.digest_expected { Ok(()) } else { Err(Refusal::Coded(coding.clone())) }
 }
 
-/// A Content-Range has no meaning on a 200 (RFC 9110 §14.4), but a server that sends one has most likely sent the range: what
-/// it states is evidence against a whole file.
+/// Refuses a 200 that states a part of the file. A Content-Range has no meaning on a 200 (RFC 9110 §14.4), but a
+/// server that sends one has most likely sent the range: it is evidence against a whole file.
 fn refuse_part(asked: &Asked, answer: &Answer) -> Result<(), Refusal> {
     let why = match &answer.content_range {
         Field::Absent => return Ok(()),
@@ -283,14 +285,14 @@ fn refuse_part(asked: &Asked, answer: &Answer) -> Result<(), Refusal> {
                 None => format!("a 200 that states {} bytes of a file and not the whole", range.len()),
             }
         }
-        // What cannot be read says nothing of an answer that is whole anyway.
+        // An unreadable field says nothing against a response that is whole anyway.
         _ if asked.range.is_none() => return Ok(()),
         _ => "a 200 with a Content-Range".to_owned(),
     };
     Err(Refusal::NotWhole(why))
 }
 
-/// Whether an answer states the length that is known. One that leaves it open tells nothing of another version's.
+/// True if a response states the known length. One that leaves it open says nothing of another version's length.
 fn is_as_long(known: &Representation, stated: Option<u64>) -> bool {
     stated.is_some() && known.complete_length == stated
 }
@@ -315,8 +317,8 @@ fn refuse_contradiction(
     }
     let whole = answer.status == StatusCode::OK;
     if whole && seen.validators.is_silent() && !known.validators.is_silent() {
-        // A new version of a file tells of its version as the old one did; a page that takes its place does not. A 206 may
-        // leave it out (RFC 9110 §15.3.7).
+        // A new version of a file carries a validator as the old one did; a page in its place does not. A 206 may omit
+        // it (RFC 9110 §15.3.7).
         return Err(Refusal::Impostor(
             "the server answered with something of another length and without a version instead of the file"
                 .to_owned(),
@@ -325,7 +327,7 @@ fn refuse_contradiction(
     if !is_as_long(known, stated) {
         return Err(Refusal::Changed(difference));
     }
-    // A digest proves what is joined, whatever each of several servers calls its version.
+    // A digest verifies the joined ranges, whatever each of several servers calls its version.
     if asked.digest_expected { Ok(()) } else { Err(Refusal::OtherVersion(difference)) }
 }
 
@@ -434,11 +436,11 @@ mod tests {
             let answer = answer(206, &[range, ("etag", other)]);
             let judged = |asked| judge(&asked, Some(&known()), &answer);
             assert!(matches!(refusal(judged(asked(100, 200))), Refusal::OtherVersion(_)));
-            // Several servers, each with a tag of its own for the same bytes: the digest proves what is joined.
+            // Several servers, each with its own tag for the same bytes: the digest verifies the joined ranges.
             let proven = Asked { digest_expected: true, ..asked(100, 200) };
             assert!(stated(&judged(proven)).is_some());
         }
-        // Of a length that is left open nothing shows that it is the same.
+        // A length that is left open is not shown to be the same.
         let open = answer(206, &[("content-range", "bytes 100-199/*"), ("etag", "\"v2\"")]);
         let proven = Asked { digest_expected: true, ..asked(100, 200) };
         assert!(matches!(refusal(judge(&proven, Some(&known()), &open)), Refusal::Changed(_)));
@@ -590,7 +592,7 @@ mod tests {
                 || (status >= 500 && ![501, 505, 506, 510, 511].contains(&status));
             assert_eq!(passes, expected, "{status}: {refusal:?}");
             match status {
-                // A 200 for another length, and a 206 that does not say what it holds.
+                // A 200 of another length, and a 206 that does not state its range.
                 200 | 206 => {}
                 404 | 410 => assert_eq!(refusal, Refusal::NotFound(status)),
                 401 | 403 | 407 => assert_eq!(refusal, Refusal::Denied { status, wants: None }),
