@@ -1,15 +1,15 @@
-//! The answer to a HEAD. Advice, for servers refuse HEAD, or answer something else than to GET (RFC 9110 §9.3.2): only that it
-//! contradicts what came counts.
+//! Response to a HEAD. It is only advice, because servers refuse HEAD, or answer it differently from GET (RFC 9110
+//! §9.3.2): it counts only if it contradicts the received file.
 
 use super::answer::Answer;
 use super::representation::Representation;
 use http::StatusCode;
 
-/// What HEAD says of a file.
+/// Description of a file by a HEAD response.
 #[derive(Clone, Debug)]
 pub(crate) struct Advice {
     status: StatusCode,
-    /// A length that may differ from that of the file as it is.
+    /// True if the response is encoded, so that its length may differ from that of the file as it is.
     coded: bool,
     said: Representation,
 }
@@ -24,17 +24,17 @@ impl Advice {
         Self { status: answer.status, coded: answer.coding.is_some(), said }
     }
 
-    /// Whether it is about another URL.
+    /// True if it redirects to another URL.
     pub(crate) fn leads_elsewhere(&self) -> bool {
         self.status.is_redirection()
     }
 
-    /// The complete length, where it is stated for the file itself.
+    /// Complete length, if stated for the file itself.
     pub(crate) fn length(&self) -> Option<u64> {
         self.said.complete_length.filter(|_| self.status == StatusCode::OK && !self.coded)
     }
 
-    /// Whether it may be of the same version as `seen`: two validators that differ are of two versions, which may differ in
+    /// True if it may be of the same version as `seen`: differing validators are of two versions, which may differ in
     /// length.
     pub(crate) fn may_be_of(&self, seen: &Representation) -> bool {
         self.said.validators.contradicted_by(&seen.validators).is_none()

@@ -1,5 +1,5 @@
-//! How many connections a file uses at once: found out by trying, or given, and bounded by what its server, and the
-//! other files that come from there, leave for it.
+//! Number of connections that a file uses at once: found by trial, or fixed, and bounded by the limit of its server
+//! and the connections of the other files from there.
 
 use super::Moment;
 use std::time::Duration;
@@ -13,17 +13,17 @@ pub(crate) use climb::{CEILING, HIGHEST};
 pub(crate) use measure::Sample;
 pub(crate) use refusals::Refusals;
 
-/// What the user wants.
+/// Number of connections that the user allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Allowance {
-    /// So many, or as many of them as the server serves.
+    /// This many, or as many of them as the server serves.
     Fixed(usize),
-    /// As many as make it faster, up to so many.
+    /// As many as make it faster, up to this many.
     Adaptive(usize),
 }
 
 impl Allowance {
-    /// The most there can be.
+    /// Upper bound of the number.
     pub(crate) fn most(self) -> usize {
         match self {
             Self::Fixed(most) | Self::Adaptive(most) => most.max(1),
@@ -35,14 +35,14 @@ impl Allowance {
 #[derive(Debug)]
 pub(crate) struct Concurrency {
     most: usize,
-    /// `None` where the number is given.
+    /// `None` if the number is fixed.
     climb: Option<Climb>,
     refusals: Refusals,
-    /// Connections that other files have to the same server.
+    /// Connections of other files to the same server.
     elsewhere: usize,
-    /// How many of all files' connections that server serves at once, if it has refused more.
+    /// Connections, of all files together, that the server serves at once, if it has refused more.
     serves: Option<usize>,
-    /// What it has just been seen to serve, of all files' connections, while it refused one more.
+    /// Connections, of all files together, that the server has just been seen to serve while it refused one more.
     lesson: Option<usize>,
 }
 
@@ -54,7 +54,7 @@ impl Concurrency {
         Self { most, climb, refusals, elsewhere: 0, serves: None, lesson: None }
     }
 
-    /// The first answer has come, `latency` after it was asked for: from now on there may be several.
+    /// Allows several connections, now that the first response has come, `latency` after its request.
     pub(crate) fn begin(&mut self, latency: Duration, now: Moment) {
         if self.climb.is_some() {
             let level = Climb::first_level(latency).min(self.most);
@@ -62,28 +62,28 @@ impl Concurrency {
         }
     }
 
-    /// How many there will be at first, if the first answer takes `latency`.
+    /// Number of connections to begin with, if the first response takes `latency`.
     pub(crate) fn first_limit(&self, latency: Duration) -> usize {
         let first = self.climb.as_ref().map_or(self.most, |_| Climb::first_level(latency));
         first.min(self.most).min(self.share()).min(self.refusals.cap().unwrap_or(usize::MAX))
     }
 
-    /// How many may be in use at `now`.
+    /// Number of connections allowed at `now`.
     pub(crate) fn limit(&mut self, now: Moment) -> usize {
         let level = self.climb.as_ref().map_or(self.most, Climb::level);
         self.refusals.limit(now).min(level).min(self.share())
     }
 
-    /// How many will be in use in a moment, if all goes well, where `rest` bytes are left.
+    /// Number of connections expected in a moment, if all goes well, with `rest` bytes left.
     pub(crate) fn expected(&mut self, rest: u64, now: Moment) -> usize {
         let expected = self.climb.as_ref().map_or(self.most, |climb| climb.expected(rest));
         self.refusals.limit(now).min(expected).min(self.share())
     }
 
-    /// What the other files leave of a server that is not to be asked on too many connections. A number that was
-    /// given is meant for each file.
+    /// Connections that the other files leave to this one, so that their server does not get too many. A fixed number
+    /// applies to each file.
     fn share(&self) -> usize {
-        // Nothing, where the others have all that the server serves: then this file waits for its turn.
+        // Zero if the others have all that the server serves: then this file waits for its turn.
         let room = self.serves.map_or(usize::MAX, |serves| serves.saturating_sub(self.elsewhere));
         self.ours().min(room)
     }
@@ -96,7 +96,7 @@ impl Concurrency {
         }
     }
 
-    /// How many of `active` are to be given up, because fewer are as fast.
+    /// Number of the `active` connections to retire, because fewer are as fast.
     pub(crate) fn surplus(&self, active: usize) -> usize {
         self.climb
             .as_ref()
@@ -104,7 +104,7 @@ impl Concurrency {
             .map_or(0, |climb| active.saturating_sub(climb.level()))
     }
 
-    /// Takes in how things stand; `allowed` is filled in here.
+    /// Takes in a sample; `allowed` is filled in here.
     pub(crate) fn observe(&mut self, sample: &Sample, now: Moment) {
         let allowed = self.refusals.limit(now).min(self.share());
         if let Some(climb) = &mut self.climb {
@@ -112,24 +112,24 @@ impl Concurrency {
         }
     }
 
-    /// Other files have so many connections to the same server, which is known to serve `serves` in all.
+    /// Records the connections of other files to the same server, which is known to serve `serves` in all.
     pub(crate) fn others_use(&mut self, connections: usize, serves: Option<usize>) {
         (self.elsewhere, self.serves) = (connections, serves);
     }
 
-    /// The server refused this file, and serves others: those are as many as it serves.
+    /// Records that the server refused this file while it serves others: their number is its limit.
     pub(crate) fn crowded_out(&mut self) {
         self.lesson = Some(self.elsewhere);
         self.serves = self.lesson;
     }
 
-    /// What the other files are to be told that the server serves, once after each refusal.
+    /// Limit of the server to pass on to the other files, returned once after each refusal.
     pub(crate) fn take_lesson(&mut self) -> Option<usize> {
         self.lesson.take()
     }
 
-    /// The server refused one more while `serving` were under way (0: while it served nothing at all); none
-    /// is added before `wait` is over.
+    /// Records that the server refused one more while `serving` were under way (0: while it served nothing at all);
+    /// none is added before `wait` is over.
     pub(crate) fn refused(&mut self, serving: usize, now: Moment, wait: Duration) {
         self.refused_here(serving, now, wait);
         if serving > 0 {
@@ -137,7 +137,8 @@ impl Concurrency {
         }
     }
 
-    /// As [`Self::refused`], in a way that may be a matter of this file: the others learn nothing from it.
+    /// Records a refusal as [`Self::refused`] does, but one that may concern only this file: the others learn nothing
+    /// from it.
     pub(crate) fn refused_here(&mut self, serving: usize, now: Moment, wait: Duration) {
         self.refusals.refused(serving, now, wait);
         if serving == 0 {
@@ -148,17 +149,17 @@ impl Concurrency {
         }
     }
 
-    /// Bytes come: if nothing was served at all before, that is over.
+    /// Records that bytes come, which ends an outage.
     pub(crate) fn served(&mut self) {
         self.refusals.served();
     }
 
-    /// Whether a refusal holds it below what was asked for.
+    /// True while a refusal keeps the number below the allowed one.
     pub(crate) fn is_lowered(&self) -> bool {
         self.refusals.is_lowered()
     }
 
-    /// One connection for the rest, whatever was asked for.
+    /// Uses one connection for the rest, whatever was allowed.
     pub(crate) fn only_one(&mut self) {
         (self.most, self.climb) = (1, None);
         self.refusals.only_one();

@@ -1,34 +1,34 @@
-//! A limit on the rate that all connections of a run share, kept by waiting before more is read.
+//! Rate limit shared by all connections of a run, kept by waiting before the next read.
 
 use super::Moment;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// What was not used in a pause adds up to no more than this.
+/// Unused rate that a pause saves up, at most, as time.
 const SAVED_UP: Duration = Duration::from_millis(100);
-/// One read brings what may pass within this time, …
+/// Time within which the bytes of one read may pass, …
 const TURN: Duration = Duration::from_millis(50);
-/// … but no less than one costs to make, and no more than memory is given for it.
+/// … but a read is not smaller than its cost is worth, and not larger than the memory for it.
 const SMALLEST_READ: u64 = 8 << 10;
 const LARGEST_READ: u64 = 512 << 10;
-/// Connections that have less than this for each of them (bytes a second) only wait for each other.
+/// Rate of a connection, in bytes a second, below which connections only wait for each other.
 const WORTH_ONE: u64 = 64 << 10;
 
-/// Says who waits for how long.
+/// Computes the wait after each read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     rate: NonZeroU64,
-    /// When all that has passed would have come at the rate.
+    /// Time at which all bytes passed so far would have come at the rate.
     paid_until: Moment,
 }
 
 impl Pace {
-    /// `rate` is in bytes a second.
+    /// Creates a limit of `rate` bytes a second.
     pub(crate) fn new(rate: NonZeroU64) -> Self {
         Self { rate, paid_until: Moment::ZERO }
     }
 
-    /// So many bytes have come: how long whoever brought them waits before going on.
+    /// Records received bytes; returns the time to wait before the next read.
     pub(crate) fn pass(&mut self, bytes: u64, now: Moment) -> Duration {
         let from = self.paid_until.max(now.saturating_sub(SAVED_UP));
         let time = Duration::from_secs_f64(bytes as f64 / self.rate.get() as f64);
@@ -36,45 +36,46 @@ impl Pace {
         self.paid_until.saturating_sub(now)
     }
 
-    /// Whether it is what bounds the rate.
+    /// True while the limit bounds the rate.
     pub(crate) fn is_binding(&self, now: Moment) -> bool {
         self.paid_until > now
     }
 
-    /// How many bytes are read at once at this rate.
+    /// Bytes of one read at this rate.
     pub(crate) fn read_size(rate: NonZeroU64) -> usize {
         let turn = u128::from(rate.get()) * TURN.as_millis() / 1000;
         // It is at most LARGEST_READ.
         (turn.min(u128::from(LARGEST_READ)) as usize).max(SMALLEST_READ as usize)
     }
 
-    /// With more connections than this at this rate nothing is won.
+    /// Connections at this rate, at most: more gain nothing.
     pub(crate) fn most_connections(rate: NonZeroU64) -> usize {
         usize::try_from(rate.get() / WORTH_ONE).unwrap_or(usize::MAX).max(1)
     }
 }
 
-/// So many looks tell whether a limit is what bounds the rate.
+/// Looks that tell if a limit is what bounds the rate.
 const LOOKS: f64 = 20.0;
-/// It holds somebody back now and then where the line is a little slower, and nearly always where it is not.
+/// Share of looks beyond which a limit bounds the rate: if the line is a little slower the limit delays a connection
+/// only now and then.
 const NEARLY_ALWAYS: f64 = 0.9;
 
-/// At how many of the last looks a limit held somebody back.
+/// Share of the last looks at which a limit delayed a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Binding {
-    /// As a part of them.
+    /// From 0 to 1.
     share: f64,
     looks: f64,
 }
 
 impl Binding {
-    /// Takes in whether it does so now.
+    /// Records one look: `binding` if the limit delays a connection now.
     pub(crate) fn saw(&mut self, binding: bool) {
         self.looks = (self.looks + 1.0).min(LOOKS);
         self.share += (f64::from(u8::from(binding)) - self.share) / self.looks;
     }
 
-    /// Whether it is what bounds the rate.
+    /// True if the limit is what bounds the rate.
     pub(crate) fn lasts(self) -> bool {
         self.share > NEARLY_ALWAYS
     }
@@ -131,8 +132,8 @@ mod tests {
     }
 
     proptest! {
-        // The bound: in any stretch of time no more has passed than the rate allows, and what may be saved up, and what
-        // was in the hands of those who wait at its end.
+        // The bound: in any span of time no more has passed than the rate allows, plus the saved-up time, plus the
+        // last reads of the connections that wait at its end.
         #[test]
         fn whoever_comes_when_the_rate_is_kept(
             bytes_a_second in 1_u64..1 << 40, reads in prop::collection::vec((1_u64..1 << 20, 0_u64..5000, 0_usize..4), 1..200),
@@ -141,7 +142,7 @@ mod tests {
             let mut free = [Moment::ZERO; 4];
             let (mut passed, mut last) = (0, Moment::ZERO);
             for (bytes, idle, who) in reads {
-                // Whoever is free reads next, so that time does not run backwards.
+                // The connection that is free reads next, so that time does not run backwards.
                 let now = free[who].max(last) + Duration::from_millis(idle);
                 let wait = pace.pass(bytes, now);
                 passed += bytes;

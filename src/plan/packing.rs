@@ -1,7 +1,7 @@
 //! Content codings that are the file's own. Servers label a published `.tar.gz` with `Content-Encoding: gzip` by its name
 //! (Apache's AddEncoding), although the packed bytes are the file.
 
-/// A format that a file is packed in.
+/// Compression format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Packing {
     Gzip,

@@ -1,24 +1,24 @@
-//! When to try again, and when to stop trying.
+//! Retry decisions: the time of the next attempt, and the point of giving up.
 
 use super::Moment;
 use std::time::Duration;
 
-/// The limits of trying again.
+/// Limits of retrying.
 #[derive(Clone, Debug)]
 pub(crate) struct RetryPolicy {
-    /// How many rounds of failure in a row, without new bytes in between, are tolerated.
+    /// Rounds of failure in a row, without new bytes in between, that are tolerated.
     pub(crate) attempts: u32,
-    /// For how long failures in a row are tolerated; `None` for no such limit.
+    /// Time for which failures in a row are tolerated; `None` for no such limit.
     pub(crate) max_time: Option<Duration>,
-    /// For how long a connection that breaks, or a server that is busy, is tolerated once bytes have come, however many
-    /// rounds that takes: a line that is down for minutes comes back, and half of a file is worth waiting for.
+    /// Time for which a broken connection or a busy server is tolerated once bytes have come, however many rounds that
+    /// takes: a line that is down for minutes comes back, and half of a file is worth waiting for.
     pub(crate) patience: Duration,
-    /// The longest Retry-After that is waited for.
+    /// Longest Retry-After that is waited for.
     pub(crate) retry_after_cap: Duration,
 }
 
 impl RetryPolicy {
-    /// The longest pause that a server may ask for.
+    /// Longest pause that a server may ask for.
     pub(crate) fn longest_pause(&self) -> Duration {
         self.max_time.map_or(self.retry_after_cap, |limit| limit.min(self.retry_after_cap))
     }
@@ -35,41 +35,42 @@ impl Default for RetryPolicy {
     }
 }
 
-/// What failed, as far as it matters for trying again.
+/// Kind of a failure, as far as it matters for a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Setback {
-    /// The connection could not be made, broke, or fell silent.
+    /// The connection could not be established, broke, or fell silent.
     Broken,
-    /// The resolver says that there is no such name.
+    /// The resolver reports that the name does not exist.
     Nameless,
-    /// The server asked for less, perhaps saying for how long.
+    /// The server is overloaded, and may state the time to wait.
     Busy { retry_after: Option<Duration> },
-    /// The answer was unusable.
+    /// The response was unusable.
     Unusable,
 }
 
-/// What to do after a failure.
+/// Decision after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     Wait(Duration),
-    /// As many rounds as the policy allows have failed.
+    /// The rounds or the time that the policy allows are used up.
     Exhausted,
     /// The server asks for a longer pause than the policy waits for.
     TooLong(Duration),
 }
 
-/// New bytes below this do not count as progress: a server that hands out one byte an attempt would
-/// otherwise keep a transfer alive, and the network busy, for ever.
+/// New bytes that count as progress, at the least: a server that hands out one byte per attempt would otherwise keep a
+/// transfer alive, and the network busy, forever.
 const PROGRESS: u64 = 64 * 1024;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// A name that does not exist now will hardly do so in a minute; the resolver may have been wrong once or twice.
+/// Rounds tolerated for a name that does not exist: it will hardly exist in a minute; the resolver may have been wrong
+/// once or twice.
 const NAMELESS_ROUNDS: u32 = 2;
-/// No answer of a busy server, whatever it says, is repeated sooner.
+/// Shortest wait after the response of a busy server, whatever it states.
 const SHORTEST_BUSY_WAIT: Duration = Duration::from_millis(100);
 
-/// The memory of failures of one transfer. Failures of attempts that were under way together count as one
-/// round: eight connections to a server that dies are one failure, not eight.
+/// Failure history of one transfer. Failures of attempts that were under way together count as one round: eight
+/// connections to a server that dies are one failure, not eight.
 #[derive(Debug)]
 pub(crate) struct Retry {
     policy: RetryPolicy,
@@ -78,7 +79,7 @@ pub(crate) struct Retry {
     last_round: Option<Moment>,
     not_before: Moment,
     new_bytes: u64,
-    /// Bytes have come that count.
+    /// True once enough bytes have come to count as progress.
     served: bool,
     seed: u64,
 }
@@ -97,17 +98,17 @@ impl Retry {
         }
     }
 
-    /// The moment before which nothing may be asked.
+    /// Time before which no request may be sent.
     pub(crate) fn not_before(&self) -> Moment {
         self.not_before
     }
 
-    /// How many rounds have failed since bytes last came.
+    /// Number of failed rounds since the last progress.
     pub(crate) fn rounds(&self) -> u32 {
         self.rounds
     }
 
-    /// New bytes of the file have come.
+    /// Records new bytes of the file.
     pub(crate) fn progressed(&mut self, bytes: u64) {
         self.new_bytes = self.new_bytes.saturating_add(bytes);
         if self.new_bytes >= PROGRESS {
@@ -118,15 +119,15 @@ impl Retry {
         }
     }
 
-    /// The server asks for a pause although it serves others: nothing failed, but nothing new is asked for
-    /// so long. A pause beyond the cap is for the one that was refused only.
+    /// Records a pause that the server asks for although it serves others: nothing failed, but no new request is sent
+    /// until the pause is over. A pause beyond the cap applies only to the refused attempt.
     pub(crate) fn pause(&mut self, asked: Duration, now: Moment) {
         if asked <= self.policy.longest_pause().min(self.left(now)) {
             self.not_before = self.not_before.max(now + asked);
         }
     }
 
-    /// An attempt that began at `started` failed at `now`.
+    /// Records that an attempt begun at `started` failed at `now`.
     pub(crate) fn failed(&mut self, setback: Setback, started: Moment, now: Moment) -> Decision {
         let asked = match setback {
             Setback::Busy { retry_after } => retry_after,
@@ -153,13 +154,13 @@ impl Retry {
         Decision::Wait(self.not_before.saturating_sub(now))
     }
 
-    /// For how long failures in a row go on to be tolerated.
+    /// Remaining time for which failures in a row are tolerated.
     fn left(&self, now: Moment) -> Duration {
         let failing = self.first_failure.map_or(Duration::ZERO, |first| now.saturating_sub(first));
         self.policy.max_time.map_or(Duration::MAX, |limit| limit.saturating_sub(failing))
     }
 
-    /// How many rounds are tolerated, however fast they follow each other.
+    /// Number of rounds tolerated, however fast they follow each other.
     fn tolerated(&self, setback: Setback) -> u32 {
         match setback {
             Setback::Nameless if !self.served => self.policy.attempts.min(NAMELESS_ROUNDS),
@@ -167,22 +168,22 @@ impl Retry {
         }
     }
 
-    /// Whether more rounds than that are tolerated, after failing for so long.
+    /// True if more rounds than that are tolerated, after failures over the time `failing`.
     fn is_patient(&self, setback: Setback, failing: Duration) -> bool {
         self.served && setback != Setback::Unusable && failing < self.policy.patience
     }
 
     fn wait(&mut self, setback: Setback) -> Duration {
         match setback {
-            // A pause of nothing, or one that is over, does not say how long.
+            // A wait of zero, or one that is over, states no duration.
             Setback::Busy { retry_after: Some(asked) } if !asked.is_zero() => asked.max(SHORTEST_BUSY_WAIT),
-            // The first break after good bytes is most often a server that limits the length of a connection.
+            // The first break after good bytes is most often a server that limits the lifetime of a connection.
             Setback::Broken if self.rounds <= 1 => Duration::ZERO,
             _ => self.back_off(),
         }
     }
 
-    /// Doubling waits, each spread over its upper half so that many clients do not come back together.
+    /// Exponential back-off; each wait is spread over its upper half so that many clients do not come back together.
     fn back_off(&mut self) -> Duration {
         let doubled = FIRST_WAIT.saturating_mul(1 << self.rounds.min(10).saturating_sub(1));
         let ceiling = doubled.min(LONGEST_WAIT);
@@ -286,7 +287,7 @@ mod tests {
         let mut retry = limited(5);
         retry.pause(Duration::from_secs(6), at(1));
         assert_eq!(retry.not_before(), Moment::ZERO);
-        // Neither does a pause between two failures lead beyond the limit.
+        // Nor does a pause between two failures lead beyond the limit.
         let mut retry = limited(3);
         assert_eq!(retry.failed(busy(2), at(1), at(1)), Decision::Wait(Duration::from_secs(2)));
         retry.pause(Duration::from_secs(2), at(3));
@@ -294,7 +295,7 @@ mod tests {
         assert_eq!(retry.failed(busy(2), at(3), at(3)), Decision::TooLong(Duration::from_secs(2)));
     }
 
-    /// For how long failures follow each other before it gives up, each found at once.
+    /// Time until it gives up when failures follow each other, each found at once.
     fn endured(retry: &mut Retry, setback: Setback) -> Duration {
         let (begin, mut now) = (at(1000), at(1000));
         while let Decision::Wait(wait) = retry.failed(setback, now, now) {

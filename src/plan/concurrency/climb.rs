@@ -1,7 +1,7 @@
-//! Finding out how many connections serve a file well, from the rate that all of them have together.
+//! Search for the number of connections that serve a file well, guided by their combined rate.
 //!
 //! Latency says nothing here: on a shared line a range takes longer the more connections share it, by nature. So a
-//! level is judged by its goodput alone: more connections are tried, and kept if they earn their keep.
+//! level is judged by its goodput alone: more connections are tried, and kept if they pay.
 
 use super::measure::{
     Base, LOOKS, MOST_WINDOWS, STEADY, Sample, Window, gain, is_about, is_nearly_done, is_over_soon, length,
@@ -10,60 +10,62 @@ use super::measure::{
 use crate::plan::Moment;
 use std::time::Duration;
 
-/// Connections of one file, unless its server gives each of them little.
+/// Most connections of one file, unless its server gives each of them little.
 pub(crate) const CEILING: usize = 32;
-/// With so little a connection (bytes a second), and a rate that still grows with their number, twice as many are
-/// tried: what bounds each of them is loss on the way, or a window, and not the line.
+/// Rate of a connection, in bytes a second, below which twice as many are tried while the total still grows with their
+/// number: each of them is limited by loss on the path, or by a window, and not by the line.
 const LITTLE_EACH: f64 = 1e6;
 pub(crate) const HIGHEST: usize = 64;
 
-/// A rate that grows by more than this from one window to the next is not the rate of the level yet.
+/// Growth of the rate from one window to the next beyond which the level has not settled yet.
 const GROWING: f64 = 1.15;
-/// `n` times as many connections must bring `n` to this power times the rate. One of two flows that share a line
-/// with a third gains less by becoming two; one that its server, loss or a window holds back gains more.
+/// Exponent of a number that pays: `n` times as many connections must bring `n` to this power times the rate. One of
+/// two flows that share a line with a third gains less by becoming two; one that is limited by its server, loss or a
+/// window gains more.
 const EARNED: f64 = 0.4;
-/// What shows it in one window, even in one in which the rate still grows.
+/// Exponent that shows it in one window, even in one in which the rate still grows.
 const CLEARLY: f64 = 0.68;
-/// Each new connection brought nearly as much as those before: the limit is far.
+/// Exponent at which each new connection brought nearly as much as those before: the limit is far.
 const PERFECTLY: f64 = 0.85;
-/// What one connection costs the server and its neighbours, as a part of the rate: fewer are enough if they bring
-/// what remains after that.
+/// Cost of one connection to the server and its neighbours, as a factor of the rate: fewer are enough if they bring
+/// the rate less that cost.
 const COST: f64 = 1.02;
-/// How the number grows, one after the other until one pays no more.
+/// Growth factors of the number, tried one after the other until none pays any more.
 const STEPS: [f64; 3] = [2.0, 1.5, 1.25];
-/// A rate that is away from what it was by more than this factor is another line than the one that was judged.
+/// Factor of a change in rate beyond which the line is not the one that was judged.
 const CHANGED: f64 = 1.4;
-/// How long a level is kept before another is tried, the first time.
+/// Time for which a level is kept before another is tried, at first.
 const FIRST_HOLD: Duration = Duration::from_secs(5);
 const LONGEST_HOLD: Duration = Duration::from_secs(80);
-/// Connections are not multiplied unseen below so many bytes for each of them.
+/// Remaining bytes per connection below which the number is not multiplied untested.
 const WORTH_ONE: u64 = 1 << 20;
-/// From the first connecting to the first answer.
+/// Latency of a long path, at the least, from the first connect to the first response.
 const LONG_WAY: Duration = Duration::from_millis(150);
-/// The same, from where on more than two are begun with: on a shorter way two looks take no time.
+/// Latency, measured likewise, from which on more than two connections are begun with: on a shorter path two looks
+/// take no time.
 const MIDDLE_WAY: Duration = Duration::from_millis(30);
 const FEWEST_AT_FIRST: usize = 2;
 const SOME_AT_FIRST: usize = 5;
-/// Connections of which not all deliver within this time are starved: those that do are the level.
+/// Time after which connections that do not all deliver are starved: those that deliver are the level.
 const STARVED: Duration = Duration::from_secs(4);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Trial {
-    /// Nothing is judged: as long as all are served there may be twice as many.
+    /// Judges nothing: as long as all are served the number may double.
     FanOut,
-    /// Finds out what the level brings.
+    /// Measures the goodput of the level.
     Base,
-    /// More than the base.
+    /// More connections than the base.
     Up(Base),
-    /// Fewer.
+    /// Fewer connections than the base.
     Down(Base),
-    /// Half as many as were begun with.
+    /// Half of the initial number.
     Half(Base),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
-    /// Until all connections of the level deliver.
+    /// Waits until all connections of the level deliver.
     Filling {
         since: Moment,
     },
@@ -72,7 +74,7 @@ enum Phase {
         before: Option<f64>,
         windows: u32,
     },
-    /// Nothing is tried until then, unless the line changes.
+    /// Tries nothing until then, unless the line changes.
     Holding {
         until: Moment,
         window: Option<Window>,
@@ -87,34 +89,34 @@ pub(crate) struct Climb {
     ceiling: usize,
     trial: Trial,
     phase: Phase,
-    /// Which of the steps is tried next.
+    /// Index of the next step to try.
     step: usize,
-    /// What the level was last seen to bring.
+    /// Goodput of the level when it was last seen.
     held: Option<f64>,
-    /// The last level that was measured for others to be held against.
+    /// Last level that was measured as a base for comparison.
     last: Option<Base>,
-    /// Whether that was steady. Where it was not, it grows by itself, as it does for seconds beside somebody who was there
-    /// first: then what seems to be the merit of more connections may be that of the time that has passed.
+    /// True if that measurement was steady. Otherwise the rate grows by itself, as it does for seconds beside a flow
+    /// that was there first: then an apparent gain of more connections may be that of the time that has passed.
     steady: bool,
-    /// The last level that did not pay. If what it was held against turns out to bring less than was thought, it did.
+    /// Last level that did not pay. If its base turns out to bring less than was thought, it did.
     tried: Option<Base>,
     hold: Duration,
-    /// Whether the last trial after a hold was one with fewer.
+    /// True if the last trial after a hold was one with fewer connections.
     went_down: bool,
-    /// Set when the level fell: connections beyond it are to be given up.
+    /// Set when the level fell: connections beyond it are to be retired.
     shrunk: bool,
-    /// How many there may be at the most, as was last heard.
+    /// Number of connections allowed, as last reported.
     allowed: usize,
-    /// Bytes that a new connection brings at once, where the server sends in bursts.
+    /// Bytes that a new connection brings at once, if the server sends in bursts.
     burst: Option<u64>,
-    /// Whether short looks have told enough so far.
+    /// True while short looks have told enough.
     looking: bool,
-    /// Whether nothing has shown yet that as many are needed as were begun with.
+    /// True while nothing has shown that the initial number is needed.
     unproven: bool,
 }
 
 impl Climb {
-    /// One that begins with `level` connections, and goes on to the ceiling at once where the way is `long`.
+    /// A climb that begins with `level` connections, and goes on to the ceiling at once if the path is `long`.
     pub(crate) fn new(level: usize, long: bool, now: Moment) -> Self {
         Self {
             level: level.max(1),
@@ -136,8 +138,8 @@ impl Climb {
         }
     }
 
-    /// How many connections to begin with, where the first answer took `latency`, the connecting included. On a long
-    /// way a connection takes long to get up to speed, and several do that together; on a short one it does not matter.
+    /// Number of connections to begin with, if the first response took `latency`, connecting included. On a long path
+    /// a connection takes long to get up to speed, and several do so together; on a short one it does not matter.
     pub(crate) fn first_level(latency: Duration) -> usize {
         if Self::is_long(latency) {
             return 12;
@@ -145,7 +147,7 @@ impl Climb {
         if latency < MIDDLE_WAY { FEWEST_AT_FIRST } else { SOME_AT_FIRST }
     }
 
-    /// Whether the way is so long that a measurement would take longer than is worth waiting for, at first.
+    /// True if the path is so long that an initial measurement is not worth its duration.
     pub(crate) fn is_long(latency: Duration) -> bool {
         latency >= LONG_WAY
     }
@@ -154,12 +156,12 @@ impl Climb {
         self.level
     }
 
-    /// Whether connections beyond the level are to be given up, and not merely not replaced.
+    /// True if connections beyond the level are to be retired, and not merely not replaced.
     pub(crate) fn has_shrunk(&self) -> bool {
         self.shrunk
     }
 
-    /// No more than `most` are served. What is being tried ends.
+    /// Bounds the level by the `most` connections that are served; a trial beyond that ends.
     pub(crate) fn bounded(&mut self, most: usize, now: Moment) {
         if self.level > most.max(1) {
             self.level = most.max(1);
@@ -167,11 +169,11 @@ impl Climb {
         }
     }
 
-    /// Takes in how things stand; to be called some fifty times a second.
+    /// Takes in a sample; to be called some fifty times a second.
     pub(crate) fn observe(&mut self, sample: &Sample, now: Moment) {
         self.allowed = sample.allowed.max(1);
         if let Some(burst) = sample.pacing.burst().filter(|_| self.burst.is_none()) {
-            // The server holds each connection back, and a new one brings a burst at once: that needs no proof.
+            // The server limits each connection, and a new one brings a burst at once: that needs no proof.
             self.burst = Some(burst);
             return self.go_to(self.fanned_out(self.level, sample.rest), Trial::FanOut, now);
         }
@@ -184,14 +186,14 @@ impl Climb {
         }
     }
 
-    /// The next level of the fan-out: twice as many, where there is enough left for each of them.
+    /// Next level of the fan-out: twice as many, if enough bytes are left for each of them.
     fn fanned_out(&self, level: usize, rest: u64) -> usize {
         let more = (level * 2).min(self.ceiling).min(self.allowed);
         let worth = self.burst.unwrap_or(WORTH_ONE).min(WORTH_ONE);
         if rest / more.max(1) as u64 >= worth { more.max(level) } else { level }
     }
 
-    /// How many connections there will be in a moment, if all goes well.
+    /// Number of connections expected in a moment, if all goes well.
     pub(crate) fn expected(&self, rest: u64) -> usize {
         let mut level = self.level;
         while self.trial == Trial::FanOut && self.fanned_out(level, rest) > level {
@@ -200,7 +202,7 @@ impl Climb {
         level
     }
 
-    /// Nothing is tried, but it is watched whether the line is still the one that was judged.
+    /// Holds the level, and watches if the line is still the one that was judged.
     fn keep(&mut self, until: Moment, window: Option<Window>, changed: u32, sample: &Sample, now: Moment) {
         if now >= until && !sample.held_back {
             return self.go_to(self.level, Trial::Base, now);
@@ -226,7 +228,7 @@ impl Climb {
         }
     }
 
-    /// A connection between two requests is no flaw, several are.
+    /// True if the level delivered throughout the window: one connection between two requests is no flaw, several are.
     fn is_full(&self, window: &Window, sample: &Sample) -> bool {
         window.fewest + self.level / 4 >= self.level.min(sample.allowed)
     }
@@ -247,7 +249,7 @@ impl Climb {
         }
     }
 
-    /// Some are never served: no use in having them.
+    /// Ends a trial of which some connections are never served.
     fn starved(&mut self, delivering: usize, now: Moment) {
         match self.trial {
             Trial::Up(base) => self.level = base.level.max(delivering.min(self.level)),
@@ -277,12 +279,12 @@ impl Climb {
         let next = Window { since: now, total: sample.total, fewest: sample.delivering };
         let full = self.is_full(&window, sample);
         let windows = windows + 1;
-        // What others are held against must not grow by itself.
+        // A base for comparison must not grow by itself.
         let growing = if self.trial == Trial::Base { STEADY } else { GROWING };
         let settled = full && before.is_some_and(|before| goodput <= before * growing);
         self.phase = Phase::Measuring { window: next, before: full.then_some(goodput).or(before), windows };
         if sample.held_back || is_nearly_done(sample, goodput) {
-            // Whatever is seen now says nothing about the connections, or comes too late.
+            // A rate seen now says nothing about the connections, or comes too late.
             if let Trial::Down(base) | Trial::Half(base) = self.trial {
                 self.level = base.level;
             }
@@ -310,7 +312,7 @@ impl Climb {
                 if self.looking && (!self.unproven || is_over_soon(sample, goodput)) {
                     self.keep_the_faster(base, mean, now);
                 } else if self.steady && !self.looking && gain(base, self.level, mean) >= EARNED {
-                    // What a look has told of the base does not tell a small gain from none.
+                    // A base that is known from a look does not tell a small gain from none.
                     self.earned(base, mean, now);
                 } else {
                     self.not_earned(base, mean, now);
@@ -321,7 +323,7 @@ impl Climb {
         }
     }
 
-    /// What the level brings is known: something else can be held against it.
+    /// Records the goodput of the level, now a base for comparison, and begins the next trial.
     fn measured(&mut self, goodput: f64, now: Moment) {
         let base = Base { level: self.level, goodput };
         self.held = Some(goodput);
@@ -330,7 +332,7 @@ impl Climb {
         if let Some(tried) = self.tried.take().filter(|tried| tried.level > base.level)
             && gain(base, tried.level, tried.goodput) >= EARNED
         {
-            // The rate of the base had been falling all the while: the trial was better than what there is without it.
+            // The rate of the base had been falling all the while: the trial was better than its base.
             self.step = 0;
             let level = tried.level.min(self.ceiling).min(self.allowed);
             return self.go_to(level, Trial::Base, now);
@@ -372,7 +374,8 @@ impl Climb {
         self.try_more(Base { level: self.level, goodput }, now);
     }
 
-    /// More do not pay. The number that was begun with must earn its keep like any other.
+    /// Settles on the base, since more connections do not pay. An initial number must first prove better than half of
+    /// it.
     fn settle(&mut self, base: Base, now: Moment) {
         if std::mem::take(&mut self.unproven) && base.level > FEWEST_AT_FIRST {
             return self.go_to(base.level / 2, Trial::Half(base), now);
@@ -399,8 +402,8 @@ impl Climb {
         }
     }
 
-    /// What is there stays, if it brings more: fewer connections would take long to be as fast as they may be. After a hold
-    /// fewer are tried.
+    /// Keeps the level if it brings more than the base: fewer connections would take long to get up to speed. Fewer
+    /// are tried after a hold.
     fn keep_the_faster(&mut self, base: Base, goodput: f64, now: Moment) {
         let faster = goodput >= base.goodput;
         (self.level, self.looking) = (if faster { self.level } else { base.level }, false);
@@ -437,11 +440,11 @@ impl Climb {
         self.phase = Phase::Filling { since: now };
     }
 
-    /// Keeps the level for a while, and longer each time.
+    /// Holds the level for a while, and longer each time.
     fn rest(&mut self, now: Moment) {
         self.shrunk = true;
         self.step = STEPS.len();
-        // After a hold it would be held against another time.
+        // After a hold it would be compared with a base of another time.
         self.tried = None;
         self.phase = Phase::Holding { until: now + self.hold, window: None, changed: 0 };
         self.hold = (self.hold * 2).min(LONGEST_HOLD);

@@ -1,24 +1,24 @@
-//! How many connections a server puts up with, as its refusals have shown.
+//! Number of connections that a server tolerates, as its refusals have shown.
 
 use crate::plan::Moment;
 use std::time::Duration;
 
-/// How long a lowered limit is held before one more connection is tried, the first time.
+/// Time for which a lowered limit is held before one more connection is tried, at first.
 const FIRST_HOLD: Duration = Duration::from_secs(10);
-/// Refusals within this time are taken for one.
+/// Time within which refusals count as one.
 const ONE_LESSON: Duration = Duration::from_secs(1);
 const LONGEST_HOLD: Duration = Duration::from_secs(300);
 
-/// The number of connections: what is wanted, lowered by what the server refuses, and raised again one at a
-/// time, more rarely after each refusal.
+/// Limit on the connections: the wanted number, lowered by the server's refusals, and raised again one at a time, more
+/// rarely after each refusal.
 #[derive(Debug)]
 pub(crate) struct Refusals {
     wanted: usize,
     cap: usize,
     hold: Duration,
     raise_at: Option<Moment>,
-    /// Nothing was served when it failed last. That says nothing about a limit, so one attempt finds out
-    /// when it is over, and then all are back.
+    /// True if nothing was served at the last failure. That says nothing about a limit, so one attempt finds out when
+    /// the outage is over, and then all are back.
     outage: bool,
     lesson_until: Moment,
 }
@@ -36,12 +36,12 @@ impl Refusals {
         }
     }
 
-    /// What it has taught, if anything.
+    /// Limit learned from refusals, if any.
     pub(crate) fn cap(&self) -> Option<usize> {
         self.raise_at.map(|_| self.cap)
     }
 
-    /// How many may be in use at `now`.
+    /// Number of connections allowed at `now`.
     pub(crate) fn limit(&mut self, now: Moment) -> usize {
         if self.raise_at.is_some_and(|at| now >= at) {
             self.cap = (self.cap + 1).min(self.wanted);
@@ -50,8 +50,8 @@ impl Refusals {
         if self.outage { 1 } else { self.cap }
     }
 
-    /// The server refused one more while `serving` were under way (0: while it served nothing at all); none
-    /// is added before `wait` is over.
+    /// Records that the server refused one more while `serving` were under way (0: while it served nothing at all);
+    /// none is added before `wait` is over.
     pub(crate) fn refused(&mut self, serving: usize, now: Moment, wait: Duration) {
         if serving == 0 {
             self.outage = true;
@@ -69,17 +69,17 @@ impl Refusals {
         }
     }
 
-    /// Bytes come: if nothing was served at all before, that is over.
+    /// Records that bytes come, which ends an outage.
     pub(crate) fn served(&mut self) {
         self.outage = false;
     }
 
-    /// Whether a refusal holds it below what was asked for.
+    /// True while a refusal keeps the limit below the wanted number.
     pub(crate) fn is_lowered(&self) -> bool {
         self.raise_at.is_some()
     }
 
-    /// One connection for the rest, whatever was asked for.
+    /// Uses one connection for the rest, whatever was wanted.
     pub(crate) fn only_one(&mut self) {
         (self.wanted, self.cap, self.raise_at) = (1, 1, None);
     }

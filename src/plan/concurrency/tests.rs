@@ -1,4 +1,4 @@
-//! The climb on a line in virtual time: a capacity that flows share, a bound for each of them, neighbours, and the
+//! The climb over a line in virtual time: a capacity that flows share, a bound on each of them, neighbours, and the
 //! time that each flow takes to get up to speed.
 
 use super::*;
@@ -12,16 +12,16 @@ const TICK: Duration = Duration::from_millis(20);
 struct Line {
     /// Bytes a second of all flows together.
     capacity: f64,
-    /// Bytes a second of one flow at the most: what its server, loss or a window lets through.
+    /// Bytes a second of one flow, at most: bounded by its server, loss or a window.
     each: f64,
-    /// Flows of others, with as much right to the line.
+    /// Flows of others, with an equal right to the line.
     neighbours: usize,
-    /// How long others take to make room, who were there first.
+    /// Time that others, who were there first, take to make room.
     opening: Duration,
     round_trip: Duration,
-    /// How far the rate of a moment may be from what it should be, as a part of it.
+    /// Deviation of the momentary rate from the ideal one, at most, as a fraction.
     noise: f64,
-    /// How many connections the server serves.
+    /// Number of connections that the server serves.
     serves: usize,
 }
 
@@ -32,40 +32,40 @@ impl Line {
         Self { capacity, each, neighbours: 0, opening, round_trip, noise: 0.1, serves: usize::MAX }
     }
 
-    /// What `flows` that have run for long bring together.
+    /// Combined goodput of `flows` that have run for long.
     fn goodput(&self, flows: usize) -> f64 {
         let fair = self.capacity * flows as f64 / (flows + self.neighbours).max(1) as f64;
         (self.each * flows as f64).min(fair)
     }
 
-    /// The best that can be had with up to `most`.
+    /// Best goodput with up to `most` flows.
     fn best(&self, most: usize) -> f64 {
         (1..=most).map(|flows| self.goodput(flows)).fold(0.0, f64::max)
     }
 
-    /// The part of the line that is to be had by now.
+    /// Fraction of the line that is available by now.
     fn open(&self, now: Moment) -> f64 {
         if now >= self.opening { 1.0 } else { 0.25 + 0.75 * now.as_secs_f64() / self.opening.as_secs_f64() }
     }
 
-    /// Bytes a second that a flow of this age may have: ten packets in the first round trip, twice as many in the next.
+    /// Bytes a second allowed to a flow of this age: ten packets in the first round trip, twice as many in the next.
     fn ramp(&self, age: Duration) -> f64 {
         let trips = age.as_secs_f64() / self.round_trip.as_secs_f64();
         14_600.0 / self.round_trip.as_secs_f64() * trips.min(40.0).exp2()
     }
 }
 
-/// A run of one file over a line.
+/// Run of one file over a line.
 struct Run {
     concurrency: Concurrency,
     line: Line,
     now: Moment,
-    /// When each flow was asked for.
+    /// Time at which each flow was requested.
     flows: Vec<Moment>,
     total: f64,
     length: f64,
     seed: u64,
-    /// The level after each tick.
+    /// Limit at each tick.
     levels: Vec<usize>,
     refusals: usize,
 }
@@ -127,7 +127,7 @@ impl Run {
         self.levels.push(limit);
     }
 
-    /// Runs to the end of the file; says how long that took.
+    /// Runs to the end of the file; returns the time at its end in seconds.
     fn run_to_end(&mut self) -> f64 {
         while self.total < self.length {
             self.tick();
@@ -229,7 +229,7 @@ fn a_refusal_is_a_lesson_for_all_files_and_only_once() {
     concurrency.others_use(2, None);
     concurrency.refused(3, Moment::ZERO, Duration::ZERO);
     assert_eq!((concurrency.take_lesson(), concurrency.take_lesson()), (Some(5), None));
-    // What the others have afterwards changes nothing about it.
+    // Later connections of the other files do not change it.
     concurrency.others_use(7, Some(5));
     assert_eq!(concurrency.take_lesson(), None);
     concurrency.others_use(4, None);
@@ -245,7 +245,7 @@ fn files_of_one_server_share_its_connections() {
     assert_eq!(concurrency.limit(Moment::ZERO), 3);
     concurrency.others_use(1000, None);
     assert_eq!(concurrency.limit(Moment::ZERO), 1);
-    // Where the server is known to serve no more, a file waits.
+    // If the server is known to serve no more, a file waits.
     concurrency.others_use(2, Some(2));
     assert_eq!(concurrency.limit(Moment::ZERO), 0);
     concurrency.others_use(1, Some(2));
@@ -255,7 +255,7 @@ fn files_of_one_server_share_its_connections() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    // The bound: what is lost against one who knew the best number from the start is the time of the climb, and an
+    // The bound: compared with knowing the best number from the start, the loss is the time of the climb, and an
     // eighth of the rate.
     #[test]
     fn whatever_the_line_the_loss_against_the_best_number_is_bounded(
@@ -323,7 +323,7 @@ fn a_server_that_sends_in_bursts_is_asked_on_many_connections_at_once() {
         sample.delivering = climb.level();
     }
     assert_eq!(climb.level(), CEILING);
-    // A pause is no reason to hold fewer.
+    // A pause is no reason to hold fewer connections.
     for tick in 8..40 {
         climb.observe(&sample, TICK * tick);
     }
