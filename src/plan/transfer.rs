@@ -1,8 +1,8 @@
-//! One file's transfer as a state machine: `handle_*` is told what happened, `poll_command` says what to do.
+//! Transfer of one file as a state machine: `handle_*` report events to it, `poll_command` returns the next command.
 //!
-//! It owns no bytes, no clock and no tasks. Whoever drives it must: carry out each command, report each
-//! attempt's answer with [`Transfer::handle_answer`], its progress with [`Transfer::handle_progress`], and its
-//! end, exactly once, with [`Transfer::handle_end`].
+//! It owns no bytes, no clock and no tasks. Its driver must carry out each command, report each attempt's response
+//! with [`Transfer::handle_answer`], its progress with [`Transfer::handle_progress`], and its end, exactly once, with
+//! [`Transfer::handle_end`].
 
 use super::answer::Answer;
 use super::concurrency::{Allowance, Concurrency, HIGHEST, Sample};
@@ -32,90 +32,91 @@ mod trying;
 
 pub(crate) use trying::{Comparison, Trial};
 
-/// What a transfer may do.
+/// Settings and limits of a transfer.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    /// How many connections.
+    /// Number of connections.
     pub(crate) connections: Allowance,
-    /// No segment is cut shorter than this, unless to take over from a slow connection.
+    /// Minimum length of a segment, unless it is stolen from a slow connection.
     pub(crate) min_split: u64,
-    /// Nor then: the user says how short a request may be.
+    /// Minimum length of a stolen range, if the user says how short a request may be; else 0.
     pub(crate) min_theft: u64,
-    /// The same for the first segments where the way is long: one that takes long to get up to speed does not bring much.
+    /// Minimum length of the first segments on a high-latency path: a connection that takes long to get up to speed
+    /// does not bring much.
     pub(crate) first_split: u64,
     pub(crate) retry: RetryPolicy,
-    /// A connection that delivers nothing for this long is given up.
+    /// Stall timeout: a connection that delivers nothing for this long is given up.
     pub(crate) stall: Duration,
-    /// A digest will prove the file, so ranges may be joined without a strong validator.
+    /// True if a digest will verify the file, so that ranges may be joined without a strong validator.
     pub(crate) digest_expected: bool,
-    /// How many bytes the file has, according to whoever named it.
+    /// Length of the file in bytes, if it was given along with its URL.
     pub(crate) length_expected: Option<u64>,
-    /// What the file is packed in by its name.
+    /// Compression format of the file by its name.
     pub(crate) packing: Option<Packing>,
-    /// Somebody follows the contiguous front.
+    /// True if a consumer follows the contiguous front.
     pub(crate) in_order: bool,
-    /// Nothing is asked for further than this beyond the front (a pipe with bounded memory).
+    /// Bytes beyond the drained position that may be requested (a pipe with bounded memory).
     pub(crate) window: Option<u64>,
-    /// Whether a changed resource is started over, once.
+    /// True if a changed resource is started over, once.
     pub(crate) may_restart: bool,
-    /// The URL of the file and its mirrors, counted.
+    /// Number of sources: the URL of the file and its mirrors.
     pub(crate) sources: usize,
     /// Seed of the jitter.
     pub(crate) seed: u64,
 }
 
-/// Names one attempt.
+/// Identifier of one attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct AttemptId(u64);
 
-/// What an attempt asks for.
+/// Request of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ask {
-    /// Of whom, by number; 0 is the URL of the file.
+    /// Number of the source; 0 is the URL of the file.
     pub(crate) source: usize,
-    /// The positions wanted; for a request without `Range`, everything from 0.
+    /// Wanted positions; for a request without `Range`, everything from 0.
     pub(crate) wanted: ByteRange,
-    /// Whether the request carries `Range`.
+    /// True if the request carries `Range`.
     pub(crate) ranged: bool,
-    /// The `If-Range` value.
+    /// `If-Range` value.
     pub(crate) if_range: Option<String>,
 }
 
-/// What to do.
+/// Next action of the driver.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Make an attempt.
+    /// Start an attempt.
     Start {
         id: AttemptId,
         ask: Ask,
     },
-    /// Make an attempt at what `beside` is still to bring. Both go on, and each position is written by whoever brings it
-    /// first; the position of both is up to where everything is written.
+    /// Start an attempt at the rest of `beside`. Both go on, and each position is written by the first to bring it;
+    /// the position of both is that up to which everything is written.
     Hedge {
         id: AttemptId,
         beside: AttemptId,
         ask: Ask,
     },
-    /// Let the attempt end at `end`, or as near after it as its writing has come; report that with
-    /// [`Transfer::handle_shortened`].
+    /// Let the attempt end at `end`, or at the nearest position after it that its writing has reached; report that
+    /// with [`Transfer::handle_shortened`].
     Shorten {
         id: AttemptId,
         end: u64,
         leftover: Leftover,
     },
-    /// Give the attempt up, and report its end.
+    /// Abandon the attempt, and report its end.
     Abandon {
         id: AttemptId,
     },
-    /// Nothing is under way: forget what is on disk, for it cannot be continued.
+    /// Forget the file on disk, for it cannot be continued; no attempt is under way.
     Discard {
         why: String,
-        /// How many bytes that costs.
+        /// Bytes lost by that.
         lost: u64,
     },
-    /// Ask with HEAD, and report that with [`Transfer::handle_inquired`] and what it says with [`Transfer::handle_advice`].
+    /// Send a HEAD, report that with [`Transfer::handle_inquired`] and its response with [`Transfer::handle_advice`].
     Inquire {
-        /// The framing shows where the body ends, so that HEAD only confirms it.
+        /// True if the framing shows the end of the body, so that HEAD only confirms it.
         proven: bool,
     },
     Announce(Announcement),
@@ -125,27 +126,27 @@ pub(crate) enum Command {
     Fail(Error),
 }
 
-/// What of an answer is worth reading beyond what is wanted of it, so that its connection can be used again.
+/// Part of a response beyond its wanted positions that is worth reading, so that its connection can be reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Leftover {
-    /// More than this is cheaper left, and the connection closed.
+    /// Bytes beyond which it is cheaper to close the connection.
     pub(crate) bytes: u64,
     pub(crate) time: Duration,
 }
 
 impl Leftover {
-    /// Nobody will need the connection.
+    /// The connection will not be needed.
     const NOTHING: Self = Self { bytes: 0, time: Duration::ZERO };
 }
 
 impl Default for Leftover {
-    /// What is read before anything is known of the connection.
+    /// Limits before anything is known of the connection.
     fn default() -> Self {
         Self { bytes: 64 << 10, time: Duration::from_millis(200) }
     }
 }
 
-/// What a person may want to know.
+/// Message for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Announcement {
     Retry {
@@ -154,63 +155,63 @@ pub(crate) enum Announcement {
         wait: Duration,
         attempt: u32,
     },
-    /// One connection serves everything, and why.
+    /// One connection serves everything, and the reason.
     SingleStream {
         why: String,
     },
-    /// A connection that delivered nothing was replaced.
+    /// A connection that delivered nothing is given up.
     Stalled,
-    /// A source is left alone for a while, and why.
+    /// A source backs off, and the reason.
     SourceRests {
         source: usize,
         why: String,
         status: Option<u16>,
         wait: Duration,
-        /// How many times in a row it failed.
+        /// Number of failures in a row.
         attempt: u32,
     },
-    /// A source is not asked any more, and why.
+    /// A source is not asked any more, and the reason.
     SourceDropped {
         source: usize,
         why: String,
     },
 }
 
-/// What to do with the body of an answer.
+/// Ruling on the body of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ruling {
-    /// Its first byte belongs at `offset`, and it ends at `until` whatever more may come.
+    /// The first byte of the body belongs at `offset`, and the body ends at `until`, whatever may follow.
     Take { offset: u64, until: u64 },
-    /// The same, and this is the first usable answer: the file must be made for `representation` first.
+    /// As `Take`, for the first usable response: the file must be created for `representation` first.
     Begin { offset: u64, until: u64, representation: Representation },
-    /// None of it may be read.
+    /// No byte of the body may be read.
     Leave,
 }
 
-/// How an attempt ended.
+/// End of an attempt.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// It wrote all it was to write, or the body ended where the framing said.
+    /// Wrote all it was to write, or the body ended where the framing said.
     Complete,
-    /// It was abandoned, or its answer was not to be taken.
+    /// Abandoned, or its response was not to be used.
     Left,
-    /// The connection could not be made, or broke; in words.
+    /// The connection could not be established, or broke; in words.
     Broken(String),
-    /// The resolver says that there is no such name; in words.
+    /// The resolver reports that the name does not exist; in words.
     Nameless(String),
-    /// What came is not HTTP, in words.
+    /// The received bytes are not HTTP; in words.
     Nonsense(String),
-    /// Nothing that trying again would mend.
+    /// An error that a retry would not mend.
     Fatal(Error),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Nothing is known; one attempt finds out.
+    /// Nothing is known; one attempt probes the server.
     Probing { ranged: bool },
-    /// Several connections, each its range.
+    /// Several connections, each with a range of its own.
     Ranged,
-    /// One connection, everything from 0; what is written already is skipped.
+    /// One connection, everything from 0; positions already written are skipped.
     Stream,
 }
 
@@ -218,34 +219,34 @@ enum Stage {
 struct Attempt {
     ask: Ask,
     started: Moment,
-    /// When the head of the answer came and its body was taken.
+    /// Time at which its response was accepted, then the time from which its body is taken.
     flowing: Option<Moment>,
-    /// Up to where it has written, from `wanted.start()` on.
+    /// Position up to which it has written, from `wanted.start()` on.
     position: u64,
-    /// Where it is to stop.
+    /// Position at which it is to stop.
     end: u64,
-    /// How much of it was not written before.
+    /// Number of bytes it wrote that had not been written before.
     fresh: u64,
     last_bytes: Moment,
-    /// Where it was then.
+    /// Position at that time.
     last_position: u64,
     meter: Meter,
     pulse: Pulse,
     shortened: Option<Moment>,
     abandoned: bool,
-    /// Whether the driver has been told to abandon it.
+    /// True once the driver has been told to abandon it.
     told: bool,
     stalled: bool,
-    /// It was told to end where it is, because fewer connections are as fast.
+    /// True if it was told to end where it is, because fewer connections are as fast.
     retired: bool,
-    /// The other one that is at the same piece.
+    /// Other attempt at the same piece.
     beside: Option<AttemptId>,
-    /// It was made beside another one: its positions are those of the first, whatever it is answered.
+    /// True for a hedge: its positions are those of the first attempt, whatever its response holds.
     second: bool,
 }
 
 impl Attempt {
-    /// Whether it counts as one of the connections that are used.
+    /// True if it counts as one of the connections in use.
     fn is_active(&self) -> bool {
         !self.abandoned && !self.retired
     }
@@ -254,8 +255,8 @@ impl Attempt {
         ByteRange::new(self.position, self.end)
     }
 
-    /// Bytes a second, as far as the recent past tells: nothing for one that has fallen silent, and little for one
-    /// that has been silent for longer than it usually is. A server that sends in bursts is measured over whole periods.
+    /// Bytes a second, as far as the recent past tells: zero if it has fallen silent, and little if it has been silent
+    /// for longer than usual. A server that sends in bursts is measured over whole periods.
     fn pace(&self, period: Duration, now: Moment) -> f64 {
         if self.stalled {
             return 0.0;
@@ -269,13 +270,13 @@ impl Attempt {
             let age = self.flowing.map_or(Duration::ZERO, |flowing| now.saturating_sub(flowing));
             return recent * (age.as_secs_f64() / period.as_secs_f64()).min(1.0);
         }
-        // One that is getting faster goes on to do so for a while.
+        // An attempt that is getting faster goes on to do so for a while.
         let recent = if last > recent && recent > 0.0 { last * last / recent } else { recent };
         let silent = now.saturating_sub(self.last_bytes).saturating_sub(LATELY);
         recent / (1.0 + silent.as_secs_f64() / LATELY.as_secs_f64())
     }
 
-    /// Whether it has delivered for long enough to tell how fast it is.
+    /// True if it has delivered for long enough to tell its rate.
     fn is_known(&self, soonest: Duration, now: Moment) -> bool {
         self.flowing.is_some_and(|flowing| now.saturating_sub(flowing) >= KNOWN.max(soonest))
     }
@@ -284,24 +285,24 @@ impl Attempt {
         Prey { position: self.position, end: self.end, rate: self.pace(period, now) }
     }
 
-    /// Whether its answer holds more than is wanted of it now, and all of that is written.
+    /// True if its response holds more than is still wanted of it, and all of the wanted part is written.
     fn only_reads_on(&self) -> bool {
         self.rest().is_empty() && self.end < self.ask.wanted.end()
     }
 
-    /// How far before what is wanted an answer begins.
+    /// Bytes by which a response begins before the wanted positions.
     fn early(&self, stated: ByteRange) -> u64 {
         self.ask.wanted.start().saturating_sub(stated.start())
     }
 
-    /// Whether it brought a quarter of what it was to bring. However little that is, it is progress: a range is
-    /// complete after so many attempts as its length has binary digits, a few times over.
+    /// True if it brought a quarter of its range. However little that is, it is progress: a range is complete after as
+    /// many attempts as its length has binary digits, a few times over.
     fn brought_a_share(&self) -> bool {
         self.fresh > 0 && self.fresh >= (self.end - self.ask.wanted.start()) / 4
     }
 }
 
-/// A view of one attempt, for whoever shows progress.
+/// View of one attempt, for a progress display.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct AttemptView {
     pub(crate) range: ByteRange,
@@ -309,20 +310,20 @@ pub(crate) struct AttemptView {
     pub(crate) stalled: bool,
 }
 
-/// How much less is asked of a server that refuses ranges of a file.
+/// Reduced demands on a server that refuses ranges of a file.
 #[derive(Clone, Copy, Debug, Default)]
 struct Less {
-    /// The first ranged request was asked once more without a range.
+    /// True once the first ranged request was repeated without a range.
     plain_asked: bool,
-    /// That request is under way, or about to be.
+    /// True while that request is under way, or about to be.
     plain: bool,
-    /// The server was reached: a break may be an answer to what was asked.
+    /// True once the server was reached: a break may be a response to the request.
     reached: bool,
-    /// Refusals of a range since bytes last came, with nobody else being served.
+    /// Refusals of a range since bytes last came, while no other attempt was served.
     refusals: u32,
-    /// Before it fails, the rest was asked for in one answer.
+    /// True once the rest was requested in one response, as a last resort before the transfer fails.
     last_resort: bool,
-    /// No range is longer than this any more.
+    /// Limit on the length of a range, in bytes.
     longest: Option<u64>,
 }
 
@@ -332,9 +333,9 @@ pub(crate) struct Transfer {
     policy: Policy,
     stage: Stage,
     known: Option<Representation>,
-    /// Whether the answers so far were to a file that exists on disk under `known`.
+    /// True if the responses so far were for a file that exists on disk under `known`.
     begun: bool,
-    /// The file is being made, and until then no byte of any answer is taken.
+    /// True while the file is being created; until then no byte of any response is taken.
     making: bool,
     written: RangeSet,
     attempts: BTreeMap<AttemptId, Attempt>,
@@ -343,42 +344,43 @@ pub(crate) struct Transfer {
     concurrency: Concurrency,
     /// Smoothed time from the start of an attempt to its first bytes.
     latency: Option<Duration>,
-    /// Until that is known: the time to the head of the first answer.
+    /// Time to the head of the first response, used until that is known.
     first_latency: Option<Duration>,
-    /// The shortest time from the start of an attempt to its answer: the nearest there is to a round trip.
+    /// Shortest time from the start of an attempt to its response: the nearest there is to a round trip.
     round_trip: Option<Duration>,
-    /// Bytes that were written for the first time, in this run.
+    /// Number of bytes written for the first time, in this run.
     fresh: u64,
-    /// How a limit of our own holds connections back.
+    /// Tells if a rate limit of our own holds connections back.
     limited: Binding,
-    /// How the server does, where it sends in bursts.
+    /// Pacing by the server, if it sends in bursts.
     pacing: Pacing,
-    /// Connections that were given up since bytes last came, because all were silent.
+    /// Number of connections given up since bytes last came, because all were silent.
     given_up: u32,
-    /// Whether the server serves other files at this moment.
+    /// True if the server serves other files at this moment.
     serves_others: bool,
-    /// How fast the connections were that have just come free.
+    /// Rates of the connections that have just come free, in bytes a second.
     warm: Vec<f64>,
-    /// The probe, and the bytes that it would have kept if it had been asked for more. Theirs as long as it is under way.
+    /// The probe, and the bytes it would have kept if it had requested more; they are its own as long as it is under
+    /// way.
     reserved: Option<(AttemptId, u64)>,
-    /// Bytes that were asked for a second time while they were still under way.
+    /// Number of bytes requested a second time while they were still under way.
     hedged: u64,
-    /// No hedge before then, for the last one was of no use; and how long that is.
+    /// Time before which no hedge is made, because the last one was of no use; and the length of that back-off.
     hedges_rest: (Moment, Duration),
-    /// When collapsed connections are looked for next.
+    /// Time of the next look for collapsed connections.
     look_for_collapsed: Moment,
-    /// Smoothed rate of one connection.
+    /// Smoothed rate of one connection, in bytes a second.
     connection_rate: Option<f64>,
     sources: Sources,
     inquest: trying::Inquest,
     range_worked: bool,
-    /// A fresh URL has taken the place of the one that expired: it must lead to the same version.
+    /// True once a fresh URL has replaced the one that expired: it must lead to the same version.
     renewed: bool,
-    /// The server has refused access, or said that there is no such file.
+    /// True if the server has refused access, or reported that there is no such file.
     denied: bool,
-    /// Ranges were refused or of no use, so that one answer serves everything.
+    /// True if ranges were refused or of no use, so that one response serves everything.
     ranges_refused: bool,
-    /// Answers under different validators were joined, for the digest to prove.
+    /// True if responses under different validators were joined, for the digest to verify.
     mixed: bool,
     less: Less,
     inquiry: inquiring::Inquiry,
@@ -387,46 +389,46 @@ pub(crate) struct Transfer {
     discard: Option<String>,
     failure: Option<Error>,
     finished: bool,
-    /// What has left through the pipe, where there is one.
+    /// Position up to which bytes have left through the pipe, if there is one.
     drained: u64,
-    /// How often everything had to be fetched again because two answers must not be joined.
+    /// Number of times that everything had to be fetched again, because responses must not be joined or end too early.
     fresh_starts: u32,
 }
 
-/// An attempt that has run for less than this says nothing yet about its rate.
+/// Age below which the rate of an attempt says nothing.
 const WARM: Duration = Duration::from_millis(500);
-/// Where connecting takes less, there is nothing to be gained by doing it in advance.
+/// Connect time below which connecting in advance gains nothing.
 const WORTH_SPARING: Duration = Duration::from_millis(10);
-/// A file that cannot be continued is begun anew at most this often after a broken connection.
+/// Limit on fetching everything again, for a file that cannot be continued.
 const FRESH_STARTS: u32 = 2;
-/// How long before a connection without bytes is marked as stalled on the screen, and may be robbed.
+/// Silence after which a connection is shown as stalled, and may be stolen from.
 const SILENT: Duration = Duration::from_secs(2);
-/// A short answer is progress, but one below this is counted as a failure: requests must be worth their bytes.
+/// Bytes of a short response below which it counts as a failure: requests must be worth their cost.
 const LITTLE: u64 = 4 * 1024;
-/// Fewer bytes than this do not count as life: a connection that drips is as good as silent.
+/// Bytes that count as a sign of life, at the least: a connection that drips is as good as silent.
 const TRICKLE: u64 = 1024;
-/// An answer may begin this much, or as much as is wanted of it, before what was asked for.
+/// Bytes by which a response may begin before its wanted positions; or as many as are wanted, if that is more.
 const EARLY: u64 = 2 << 20;
-/// The rate of one attempt is that of the last seconds.
+/// Window over which the rate of one attempt is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(2);
-/// A victim is left alone for this long after it was shortened.
+/// Time for which a victim is left alone after it was shortened.
 const STEAL_PAUSE: Duration = Duration::from_millis(300);
-/// One that is slower than the others by this factor is not merely uneven.
+/// Factor by which a collapsed connection is slower than the average: less is merely uneven.
 const COLLAPSED: f64 = 4.0;
-/// How fast one is that has been delivering for this long, is known well enough to rob it.
+/// Delivery time after which the rate of a connection is known well enough to steal from it.
 const KNOWN: Duration = Duration::from_millis(200);
-/// A connection that brings nothing for this long has come to the end of a burst, if it is one …
+/// Silence that ends a burst, if it is one: at least this …
 const PAUSE: Duration = Duration::from_millis(100);
-/// … or for so many round trips.
+/// … and at least so many round trips.
 const PAUSED_ROUND_TRIPS: u32 = 3;
-/// What one is going to do is told from what it did in this time.
+/// Recent past from which the next rate of a connection is predicted.
 const LATELY: Duration = Duration::from_millis(400);
 
 impl Transfer {
-    /// A transfer of which nothing is known.
+    /// Creates a transfer of which nothing is known.
     pub(crate) fn new(policy: Policy) -> Self {
         Self {
-            // One connection is one request for everything: a link may be good for no more.
+            // One connection means one request for everything: a link may be good for no more.
             stage: Stage::Probing { ranged: policy.connections.most() > 1 },
             known: None,
             begun: false,
@@ -470,7 +472,7 @@ impl Transfer {
         }
     }
 
-    /// A transfer that goes on from what an earlier run left: all of `have` is written and of version `known`.
+    /// Resumes what an earlier run left: all of `have` is written and of version `known`.
     pub(crate) fn resume(policy: Policy, known: Representation, have: RangeSet) -> Self {
         let mut transfer = Self { known: Some(known), begun: true, written: have, ..Self::new(policy) };
         if let Some(known) = &transfer.known {
@@ -489,43 +491,43 @@ impl Transfer {
         self.known.as_ref()
     }
 
-    /// What is written, of this run and of earlier ones.
+    /// Written positions, of this run and of earlier ones.
     pub(crate) fn written(&self) -> &RangeSet {
         &self.written
     }
 
-    /// Who says what the file is, by number.
+    /// Number of the lead, the source that defines the file.
     pub(crate) fn lead(&self) -> usize {
         self.sources.lead()
     }
 
-    /// Who has given bytes in this run, by number.
+    /// Numbers of the sources that have given bytes in this run.
     pub(crate) fn contributors(&self) -> Vec<usize> {
         self.sources.contributors()
     }
 
-    /// Whether a usable answer has come, in this run or an earlier one.
+    /// True if a usable response has come, in this run or an earlier one.
     pub(crate) fn has_begun(&self) -> bool {
         self.begun
     }
 
-    /// Whether the server, and not a proxy, has refused access or said that there is no such file.
+    /// True if the server, and not a proxy, has refused access or reported that there is no such file.
     pub(crate) fn was_denied(&self) -> bool {
         self.denied
     }
 
-    /// Whether the server has asked for less, lately.
+    /// True while a refusal by the server lowers the number of connections.
     pub(crate) fn is_held_back(&self) -> bool {
         self.concurrency.is_lowered()
     }
 
-    /// What the other files are to be told that the server serves at once, after a refusal.
+    /// Number of connections that the server serves at once, to be passed on to the other files after a refusal.
     pub(crate) fn take_lesson(&mut self) -> Option<usize> {
         self.concurrency.take_lesson()
     }
 
-    /// How many connections are worth making in advance, now that the first one stands: as many as the first answer
-    /// will be followed by, where making one takes long.
+    /// Number of connections worth establishing in advance, now that the first one stands: as many as will follow the
+    /// first response, if connecting takes long.
     pub(crate) fn spares(&self, now: Moment) -> usize {
         if self.first_latency.is_some() {
             return 0;
@@ -535,30 +537,30 @@ impl Transfer {
         };
         let missing = self.length().map_or(u64::MAX, |length| length.saturating_sub(self.written.len()));
         let most = usize::try_from(missing / self.policy.first_split).unwrap_or(usize::MAX);
-        // The answer will take a round trip more, at the least.
+        // The response will take at least one round trip more.
         self.concurrency.first_limit(connecting * 2).min(most).saturating_sub(1)
     }
 
-    /// How long the first connection took, where that is long enough for others to be made beside it.
+    /// Connect time of the first connection, if it is long enough for others to be established beside it.
     fn took_long_to_connect(&self, now: Moment) -> Option<Duration> {
         let started = self.attempts.values().map(|attempt| attempt.started).min()?;
         Some(now.saturating_sub(started)).filter(|connecting| *connecting >= WORTH_SPARING)
     }
 
-    /// How many connections what is missing can keep busy, as far as its length is known.
+    /// Number of connections that the missing bytes can keep busy, as far as the length is known.
     pub(crate) fn worthwhile(&self) -> usize {
         let missing = self.length().map_or(u64::MAX, |length| length.saturating_sub(self.written.len()));
         let shortest = self.policy.first_split.min(self.policy.min_split).max(1);
         usize::try_from(missing.div_ceil(shortest)).unwrap_or(usize::MAX).max(1)
     }
 
-    /// How many connections will be wanted in a round trip, beside those in use.
+    /// Number of connections that will be wanted in a moment, beyond those in use.
     pub(crate) fn soon(&mut self, now: Moment) -> usize {
         let rest = self.length().map_or(0, |length| length.saturating_sub(self.written.len()));
         self.concurrency.expected(rest, now).saturating_sub(self.attempts.len())
     }
 
-    /// What is being worked on now, in order of position.
+    /// Ranges that attempts are working on, in order of position.
     pub(crate) fn attempts(&self) -> Vec<AttemptView> {
         let mut views: Vec<_> = self
             .attempts
@@ -574,23 +576,23 @@ impl Transfer {
         views
     }
 
-    /// Whether the file can be continued after an interruption, as far as the answers have shown.
+    /// True if the file can be continued after an interruption, as far as the responses have shown.
     pub(crate) fn joinable(&self) -> bool {
         self.policy.digest_expected
             || self.known.as_ref().is_some_and(|known| known.validators.strong().is_some())
     }
 
-    /// What the attempt is to write, now that its answer was ruled on.
+    /// Range that the attempt is to write, once its response was ruled on.
     pub(crate) fn lane_of(&self, id: AttemptId) -> ByteRange {
         self.attempts.get(&id).map_or(ByteRange::default(), Attempt::rest)
     }
 
-    /// Whether one answer serves everything, so that what is written already is to be skipped in it.
+    /// True if one response serves everything, so that positions already written are to be skipped in it.
     pub(crate) fn is_streaming(&self) -> bool {
         self.stage == Stage::Stream
     }
 
-    /// Whether it only waits for its attempts to end.
+    /// True if it has failed and only waits for its attempts to end.
     pub(crate) fn is_over(&self) -> bool {
         self.failure.is_some()
     }

@@ -395,7 +395,7 @@ impl Climb {
         }
         self.step = (self.step + 1).min(STEPS.len());
         if STEPS[self.step..].iter().any(|step| (base.level as f64 * step) as usize > base.level) {
-            // What it brings may have changed meanwhile, so it is measured anew.
+            // The rate of the base may have changed meanwhile, so it is measured anew.
             self.go_to(base.level, Trial::Base, now);
         } else {
             self.settle(base, now);

@@ -1,9 +1,9 @@
-//! What to do next: which attempt to begin, to shorten, to give up.
+//! Choice of the next command: the attempt to begin, to shorten, to give up.
 
 use super::*;
 
 impl Transfer {
-    /// The next thing to do; to be asked again until it has none.
+    /// Returns the next command; to be called again until there is none.
     pub(crate) fn poll_command(&mut self, now: Moment) -> Option<Command> {
         if !self.is_over() && self.discard.is_none() {
             self.leave_silent_sources(now);
@@ -38,7 +38,7 @@ impl Transfer {
         self.next_retired(now).or_else(|| self.next_collapsed(now)).or_else(|| self.next_attempt(now))
     }
 
-    /// An abandoned attempt that was not told yet, or one that fell silent for too long.
+    /// Abandoned attempt that the driver was not told of yet, or one that was silent for the stall timeout.
     fn next_abandoned(&mut self, now: Moment) -> Option<AttemptId> {
         let stall = self.policy.stall;
         let silent = |attempt: &Attempt| {
@@ -53,7 +53,7 @@ impl Transfer {
         }
         self.give_up_silent_pairs();
         if self.is_complete() {
-            // Nothing will be asked for on their connections.
+            // Their connections will not be needed.
             for attempt in self.attempts.values_mut() {
                 attempt.abandoned |= attempt.only_reads_on();
             }
@@ -70,7 +70,7 @@ impl Transfer {
         self.known = None;
         self.begun = false;
         self.inquiry.begin_again();
-        // Another file, of which nothing was asked for twice.
+        // The new file has no hedged bytes yet.
         (self.hedged, self.hedges_rest) = (0, Default::default());
         let lost = std::mem::take(&mut self.written).len();
         self.sources.forget();
@@ -134,7 +134,7 @@ impl Transfer {
                 return None;
             }
             let expected = self.concurrency.expected(length - self.written.len().min(length), now);
-            // A single connection asks for all that is missing at once.
+            // A single connection requests a whole gap at once.
             let wanted = match self.policy.connections.most() == 1 {
                 true => gap,
                 false => segment::next(gap, &self.situation(unassigned, limit.max(expected))),
@@ -144,14 +144,15 @@ impl Transfer {
                 ByteRange::new(wanted.start(), wanted.end().min(wanted.start().saturating_add(longest)));
             return Some(self.start(source, wanted, true, now));
         }
-        // Within a window most connections wait for the reader and only look slow, and with a limit for each other.
+        // Within a window most connections wait for the reader and only look slow, and under a rate limit for each
+        // other.
         if reach < length || self.limited.lasts() {
             return self.steal(now, true);
         }
         self.hedge(source, now).or_else(|| self.steal(now, false))
     }
 
-    /// What is written or being worked on. A handful of ranges, so it is derived when it is needed.
+    /// Written and assigned positions. A handful of ranges, so they are derived when needed.
     fn assigned(&self) -> RangeSet {
         let mut assigned = self.written.clone();
         for attempt in self.attempts.values() {
@@ -190,7 +191,7 @@ impl Transfer {
         ranged: bool,
         now: Moment,
     ) -> (AttemptId, Ask) {
-        // The connection that was used last is the first to be used again.
+        // The connection that was used last is the first to be reused.
         self.warm.pop();
         let id = AttemptId(self.next_id);
         self.next_id += 1;

@@ -1,9 +1,9 @@
-//! What goes wrong: refusals, setbacks, changes, and the end that they lead to.
+//! Failures: refusals, setbacks, changes, and the final error.
 
 use super::refusing::refuses_the_rest;
 use super::*;
 
-/// How long one that is crowded out waits at the least.
+/// Shortest wait of a transfer that is crowded out.
 const FIRST_TURN: Duration = Duration::from_secs(1);
 
 impl Transfer {
@@ -11,7 +11,7 @@ impl Transfer {
         let probing = matches!(self.stage, Stage::Probing { ranged: true });
         self.plain_failed(ask.ranged);
         self.denied |= matches!(refusal, Refusal::Denied { status: 401 | 403, .. } | Refusal::NotFound(_));
-        // The same source serves another one: what may be had is not lost for the sake of what may not.
+        // The same source serves another attempt: that must not be lost for the sake of a refused one.
         let beside = self.served_beside(id).any(|other| other.ask.source == ask.source);
         match refusal {
             Refusal::Changed(what) => self.changed(&what),
@@ -81,7 +81,7 @@ impl Transfer {
         }
     }
 
-    /// Other files are served by the server of the URL, and it is that which is asked.
+    /// True if the server of the URL is the one asked, and is serving other files.
     fn is_crowded(&self) -> bool {
         self.serves_others && self.sources.lead() == 0
     }
@@ -108,8 +108,8 @@ impl Transfer {
         self.setback(id, Setback::Busy { retry_after }, cause, Some(status), failure, now);
     }
 
-    /// Others are being served: that was one too many, and no failure of the transfer. Those that are under way are the new
-    /// limit, and those of them that are refused as well will lower it further.
+    /// Handles a refusal while others are being served: that was one connection too many, and no failure of the
+    /// transfer. Those under way are the new limit, and refusals of those will lower it further.
     fn one_too_many(
         &mut self,
         id: AttemptId,
@@ -128,7 +128,8 @@ impl Transfer {
         self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt });
     }
 
-    /// Nothing of this file is served, but other files are: it waits for its turn, and that is no failure.
+    /// Handles a refusal while other files are served but nothing of this one: it waits for its turn, and that is no
+    /// failure.
     fn crowded_out(&mut self, cause: String, status: Option<u16>, wait: Duration, now: Moment) {
         let wait = wait.max(FIRST_TURN);
         self.concurrency.crowded_out();
@@ -136,14 +137,14 @@ impl Transfer {
         self.told_again(cause, status, wait);
     }
 
-    /// How many others are under way.
+    /// Number of other attempts under way, at least 1.
     fn limit_without(&self, id: AttemptId) -> usize {
         let under_way = |attempt: &Attempt| !attempt.abandoned && !attempt.stalled;
         let others = self.attempts.iter().filter(|(other, attempt)| **other != id && under_way(attempt));
         others.count().max(1)
     }
 
-    /// How many other attempts have been given an answer that is taken.
+    /// Number of other attempts of the same source whose response is being taken.
     pub(super) fn serving(&self, id: AttemptId) -> usize {
         self.served_beside(id).count()
     }
@@ -158,7 +159,7 @@ impl Transfer {
         others.map(|(_, attempt)| attempt)
     }
 
-    /// An attempt failed in a way that trying again may mend.
+    /// Handles a failure of an attempt that a retry may mend.
     pub(super) fn setback(
         &mut self,
         id: AttemptId,
@@ -179,7 +180,7 @@ impl Transfer {
             return self.ask_plainly(&cause);
         }
         let started = self.attempts.get(&id).map_or(now, |attempt| attempt.started);
-        // One that says when to come back is busy, and does not mind ranges.
+        // A server that says when to come back is busy, and does not object to ranges.
         let gives_no_time = !matches!(setback, Setback::Busy { retry_after: Some(_) });
         match self.retry.failed(setback, started, now) {
             Decision::Wait(wait) => self.told_again(cause, status, wait),
@@ -197,7 +198,7 @@ impl Transfer {
         self.torn(id, Setback::Broken, Kind::Network, cause, now);
     }
 
-    /// An attempt's connection is of no more use.
+    /// Handles an attempt whose connection is of no more use.
     pub(super) fn torn(&mut self, id: AttemptId, setback: Setback, kind: Kind, cause: String, now: Moment) {
         let source = self.attempts.get(&id).map_or(self.sources.lead(), |attempt| attempt.ask.source);
         let nothing_came =
@@ -238,7 +239,7 @@ impl Transfer {
             self.stage == Stage::Stream && attempt.fresh == 0 && attempt.position > EARLY
         });
         if again && self.failure.is_none() {
-            // Everything came once more, up to where it had been before.
+            // Everything came once more, up to the same position as before.
             self.fresh_starts += 1;
             if self.fresh_starts > FRESH_STARTS {
                 let cause =
@@ -260,14 +261,15 @@ impl Transfer {
         }
     }
 
-    /// A fresh URL may be of another server, which need not heed the validators that it is sent.
+    /// True if a response from a fresh URL does not prove the version: that may be another server, which need not heed
+    /// the validators that it is sent.
     pub(super) fn is_unproven_renewal(&self, seen: &Representation) -> bool {
         let strong = self.known.as_ref().filter(|known| known.validators.strong().is_some());
         let unproven = strong.is_some_and(|known| !known.validators.strongly_equal(&seen.validators));
         self.renewed && unproven && !self.policy.digest_expected
     }
 
-    /// The resource is another one than the one on disk.
+    /// Handles a resource that is not the one on disk any more.
     pub(super) fn changed(&mut self, what: &str) {
         if self.renewed && self.known.is_some() {
             let cause = format!("the fresh URL leads to another file than the one that expired: {what}");
@@ -307,7 +309,7 @@ impl Transfer {
     }
 }
 
-/// What a refusal amounts to that asking again cannot mend.
+/// Error of a refusal that a retry cannot mend.
 pub(super) fn refused_for_good(refusal: Refusal) -> Error {
     match refusal {
         Refusal::NotFound(status) => {
@@ -343,7 +345,7 @@ pub(super) fn refused_for_good(refusal: Refusal) -> Error {
     }
 }
 
-/// A refusal that depends on who asks, with the way in which the other end wants to be told.
+/// Error of a refused access, with the authentication schemes that the other end offers.
 fn denied(status: u16, wants: Option<&str>) -> Error {
     let has = |scheme: &str| {
         let mut schemes = wants.unwrap_or_default().split([' ', ',']);
@@ -375,12 +377,12 @@ fn denied(status: u16, wants: Option<&str>) -> Error {
     })
 }
 
-/// A failure that may pass, but not within the time that haul waits.
+/// Describes a failure that may pass, but not within the time that haul waits.
 pub(super) fn waits_too_long(cause: &str, asked: Duration) -> String {
     format!("{cause} and asks to wait {} s, longer than haul waits", asked.as_secs())
 }
 
-/// A status that may pass, in words.
+/// Describes a status that may pass.
 pub(super) fn trouble_of(status: u16) -> String {
     match status {
         403 | 429 => format!("the server limits how often it is asked ({status})"),

@@ -1,9 +1,9 @@
-//! What happened: answers, progress, ends.
+//! Events: responses, progress, ends.
 
 use super::*;
 
 impl Transfer {
-    /// The head of an attempt's answer has come.
+    /// Handles the head of an attempt's response.
     pub(crate) fn handle_answer(&mut self, id: AttemptId, answer: &Answer, now: Moment) -> Ruling {
         let Some(attempt) = self.attempts.get(&id).filter(|attempt| !attempt.abandoned) else {
             return Ruling::Leave;
@@ -30,7 +30,7 @@ impl Transfer {
         }
         let helps = ask.source != self.sources.lead();
         if second && !is_as_asked(&verdict, ask.wanted) {
-            // The first one goes on. What the server means by it is judged when there is no other way to ask.
+            // The first attempt goes on. The refusal is judged when there is no other way to ask.
             let asked_to_wait = match verdict {
                 Verdict::Refused(Refusal::Busy { retry_after, .. }) => retry_after.unwrap_or_default(),
                 _ => Duration::ZERO,
@@ -82,13 +82,13 @@ impl Transfer {
         ruling
     }
 
-    /// A fresh URL has taken the place of the one that expired.
+    /// Records that a fresh URL has replaced the one that expired.
     pub(crate) fn handle_renewed(&mut self) {
         self.renewed = true;
     }
 
-    /// The body of an attempt that was ruled usable is taken from now on. How long it was kept waiting, for the
-    /// file to be made, is not the server's doing and does not count as its latency or its silence.
+    /// Records that the body of an attempt is taken from now on. The wait for the file to be created is not the
+    /// server's doing, and does not count as its latency or its silence.
     pub(crate) fn handle_flowing(&mut self, id: AttemptId, now: Moment) {
         self.making = false;
         if let Some(attempt) = self.attempts.get_mut(&id)
@@ -99,7 +99,7 @@ impl Transfer {
         }
     }
 
-    /// The error that an answer amounts to which refuses everything.
+    /// Error of a transfer whose requests all get this response.
     pub(crate) fn refusal_of(mut self, answer: &Answer) -> Error {
         let Command::Start { id, .. } = self.start(0, ByteRange::new(0, 1), true, Moment::ZERO) else {
             return Error::new(Kind::Other, "the server refused");
@@ -119,7 +119,7 @@ impl Transfer {
         representation: Representation,
         now: Moment,
     ) -> Ruling {
-        // What begins at 0 shows nothing: there are servers that send the first bytes for any range.
+        // A range that begins at 0 proves nothing: there are servers that send the first bytes for any range.
         self.range_worked |= stated.start() > 0;
         if self.is_unproven_renewal(&representation) {
             self.changed("what it answers does not show that it is the same version");
@@ -156,19 +156,19 @@ impl Transfer {
             self.stage = Stage::Ranged;
             self.confine(id, length, now);
         } else {
-            // All of it comes in this one answer; that it is a 206 makes no difference.
+            // All of it comes in this one response; that it is a 206 makes no difference.
             self.serve_alone(id, ByteRange::new(0, length));
         }
         Ruling::Begin { offset: stated.start(), until: stated.end(), representation }
     }
 
-    /// What the lead says the file is, it is.
+    /// Adopts the representation that the lead states.
     fn learned(&mut self, representation: &Representation) {
         self.known = Some(representation.clone());
         self.sources.answered(self.sources.lead(), representation);
     }
 
-    /// Once the length is known, the probe keeps its share only.
+    /// Confines the probe to its share, once the length is known.
     fn confine(&mut self, id: AttemptId, length: u64, now: Moment) {
         let connections = self.concurrency.expected(length, now);
         let share = segment::share_of_the_probe(length, connections, self.latency());
@@ -178,7 +178,7 @@ impl Transfer {
         if let Some(attempt) = self.attempts.get_mut(&id) {
             let end = attempt.end.min(length);
             let shared = end.min(attempt.position + share);
-            // What would be left for another request must be worth one.
+            // The part left for another request must be worth one.
             attempt.end = if end - shared < shortest { end } else { shared };
             let more = share.saturating_sub(attempt.end - attempt.position);
             self.reserved = Some((id, more.min(length - attempt.end).min(segment::PROBE_SEGMENT / 2)));
@@ -188,7 +188,7 @@ impl Transfer {
     fn whole(&mut self, id: AttemptId, representation: Representation, same: bool) -> Ruling {
         if !same && (!self.written.is_empty() || self.renewed && self.begun) {
             let what = "the server does not show that it still has the same version";
-            // One of several servers may leave out what the others say.
+            // One of several servers may omit what the others state.
             match !self.renewed
                 && representation.complete_length.is_some()
                 && representation.complete_length == self.length()
@@ -199,14 +199,14 @@ impl Transfer {
             return Ruling::Leave;
         }
         if !same && self.begun {
-            // Nothing is lost, but what is recorded must be what the bytes will be of.
+            // Nothing is lost, but the recorded representation must be that of the bytes to come.
             self.discard = Some("the server does not show which version it has now".to_owned());
             self.stage = Stage::Stream;
             self.abandon_all();
             return Ruling::Leave;
         }
         if self.stage != Stage::Stream && self.attempts.get(&id).is_some_and(|attempt| attempt.ask.ranged) {
-            // An empty file has none.
+            // An empty file has no ranges.
             if representation.complete_length != Some(0) {
                 self.single_stream("the server does not serve ranges of this file");
             }
@@ -232,13 +232,14 @@ impl Transfer {
         }
     }
 
-    /// Whether what this answer for everything does not bring may be asked for as a range: only nobody has asked for one.
+    /// True if the rest of the file may still come in ranges after this response for everything: ranges were not
+    /// refused, but not requested yet.
     fn may_go_on_in_ranges(&self, id: AttemptId) -> bool {
         let unasked = self.attempts.get(&id).is_some_and(|attempt| !attempt.ask.ranged);
         unasked && !self.ranges_refused && self.joinable() && self.length().is_some_and(|length| length > 0)
     }
 
-    /// This attempt's answer serves everything from here on.
+    /// Lets this attempt's response serve everything from here on.
     fn serve_alone(&mut self, id: AttemptId, everything: ByteRange) {
         self.stage = Stage::Stream;
         self.concurrency.only_one();
@@ -257,7 +258,7 @@ impl Transfer {
             return Ruling::Leave;
         }
         if let Some(attempt) = self.attempts.get_mut(&id) {
-            // What comes with a 416 is never a byte of the file.
+            // The body of a 416 never holds a byte of the file.
             attempt.end = attempt.position;
         }
         self.learned(&representation);
@@ -267,7 +268,7 @@ impl Transfer {
         Ruling::Begin { offset: 0, until: u64::MAX, representation }
     }
 
-    /// Up to where an attempt has written.
+    /// Records the position up to which an attempt has written.
     pub(crate) fn handle_progress(&mut self, id: AttemptId, position: u64, now: Moment) {
         let held_back = self.is_held_by_reader(id, position);
         let (patience, pause) = (self.patience(), self.pause());
@@ -313,7 +314,7 @@ impl Transfer {
         }
     }
 
-    /// How things stand, once the progress of all attempts was told; to be called some fifty times a second.
+    /// Takes in the state once the progress of all attempts was reported; to be called some fifty times a second.
     /// `held_back`: the disk is what bounds the rate, and not the line.
     pub(crate) fn handle_look(&mut self, held_back: bool, now: Moment) {
         if self.stage != Stage::Ranged || !self.begun {
@@ -345,23 +346,23 @@ impl Transfer {
         self.attempts.iter().any(|(id, attempt)| self.is_held_by_reader(*id, attempt.position))
     }
 
-    /// Whether a limit that the user has set held somebody back, at this look.
+    /// Records one look at the user's rate limit: `limited` if it delayed a connection.
     pub(crate) fn handle_limited(&mut self, limited: bool) {
-        // Before the first bytes there is nothing to hold back.
+        // Before the first bytes there is nothing to delay.
         if self.fresh > 0 {
             self.limited.saw(limited);
         }
     }
 
-    /// Other files have so many connections to the same server. `served`: somebody is being served by it; `serves`: how
-    /// many connections in all it is known to serve at once.
+    /// Records the connections of other files to the same server. `served`: it is serving one of them; `serves`: the
+    /// number of connections in all that it is known to serve at once.
     pub(crate) fn handle_others(&mut self, connections: usize, served: bool, serves: Option<usize>) {
         self.serves_others = connections > 0 && served;
         self.concurrency.others_use(connections, serves);
     }
 
-    /// Whether an attempt at the edge of the window waits for the reader of the pipe, or for a slower
-    /// attempt at its front, and not for the server.
+    /// True if an attempt at the edge of the window waits for the reader of the pipe, or for a slower attempt at the
+    /// front, and not for the server.
     fn is_held_by_reader(&self, id: AttemptId, position: u64) -> bool {
         let Some(window) = self.policy.window else {
             return false;
@@ -377,12 +378,12 @@ impl Transfer {
         at_edge && (self.drained < front || someone_at_front())
     }
 
-    /// How long silence is normal: some servers take seconds over each answer.
+    /// Silence that is normal: some servers take seconds for each response.
     pub(super) fn patience(&self) -> Duration {
         SILENT.max(self.latency() * 3).max(self.pacing.period() * 2)
     }
 
-    /// Silence that separates two bursts, where there are any.
+    /// Silence that separates two bursts, if there are any.
     fn pause(&self) -> Duration {
         PAUSE.max(self.round_trip.unwrap_or_default() * PAUSED_ROUND_TRIPS)
     }
@@ -391,24 +392,24 @@ impl Transfer {
         self.latency.or(self.first_latency).unwrap_or_default()
     }
 
-    /// The attempt will end at `end`; what lies behind is free for others.
+    /// Records that the attempt will end at `end`; the range beyond it is free for others.
     pub(crate) fn handle_shortened(&mut self, id: AttemptId, end: u64, now: Moment) {
         if let Some(attempt) = self.attempts.get_mut(&id)
             && end < attempt.end
         {
             attempt.end = end;
             attempt.shortened = Some(now);
-            // Nothing is left for it, so what it may still come to is nobody's concern.
+            // Nothing is left for it, so its further course does not matter.
             attempt.abandoned |= attempt.rest().is_empty();
             if attempt.position == attempt.ask.wanted.start() {
-                // It might have answered yet: the next one is given at least as long.
+                // It might have got its response yet: the next attempt is given at least as long.
                 let waited = now.saturating_sub(attempt.started);
                 self.latency = self.latency.max(Some(waited));
             }
         }
     }
 
-    /// The attempt is over; it has written up to `position`.
+    /// Handles the end of an attempt, which has written up to `position`.
     pub(crate) fn handle_end(&mut self, id: AttemptId, position: u64, end: End, now: Moment) {
         self.handle_progress(id, position, now);
         let Some(attempt) = self.attempts.get(&id) else {
@@ -424,7 +425,7 @@ impl Transfer {
             && rest.is_empty()
             && self.warm.len() < HIGHEST
         {
-            // One that is over between two looks was that fast at the least.
+            // An attempt that is over between two looks was at least this fast.
             let took = now.saturating_sub(attempt.started).max(Duration::from_millis(1));
             let overall = (attempt.position - attempt.ask.wanted.start()) as f64 / took.as_secs_f64();
             self.warm.push(attempt.meter.recent(LATELY).unwrap_or(overall));
@@ -463,7 +464,7 @@ impl Transfer {
         self.known.as_ref().and_then(|known| known.complete_length)
     }
 
-    /// Whether nothing is written beyond `position`.
+    /// True if nothing is written beyond `position`.
     fn is_all_before(&self, position: u64) -> bool {
         self.written.iter().next_back().is_none_or(|last| last.end() <= position)
     }
@@ -484,12 +485,12 @@ impl Transfer {
         self.announcements.push_back(Announcement::SingleStream { why: why.to_owned() });
     }
 
-    /// Everything before `position` has left through the pipe.
+    /// Records that everything before `position` has left through the pipe.
     pub(crate) fn handle_drained(&mut self, position: u64) {
         self.drained = position;
     }
 
-    /// Ranges that were written turned out not to be there any more: they are wanted again.
+    /// Records that written ranges turned out to be lost: they are wanted again.
     pub(crate) fn handle_lost(&mut self, ranges: &[ByteRange]) {
         for range in ranges {
             self.written.remove(*range);
@@ -499,7 +500,7 @@ impl Transfer {
     }
 }
 
-/// Whether an answer holds a range that begins with what was asked for, of the version that is known.
+/// True if a response holds a range, of the known version, that begins at the requested position.
 fn is_as_asked(verdict: &Verdict, wanted: ByteRange) -> bool {
     matches!(verdict, Verdict::Partial { stated, .. } if stated.start() == wanted.start())
 }

@@ -1,20 +1,19 @@
-//! The last piece, asked for once more where whoever is to bring it is slow or silent.
+//! Hedging: requests the last piece once more if its attempt is slow or silent.
 //!
-//! Both go on, and each position is written by whoever brings it first. A theft would end the first one, and with it what is on
-//! its way already; so much that this matters is only what is left at the very end, and more than a little must not be
-//! fetched twice.
+//! Both attempts go on, and each position is written by the first to bring it. A theft would end the first attempt and
+//! lose its bytes in flight; these matter only at the very end, and no more than a little may be fetched twice.
 
 use super::*;
 
-/// The part of the file that may be asked for twice: less than the 0.5 % that may be fetched for nothing, for what is under way
-/// when a range is taken away is lost as well.
+/// Divisor for the part of the file that may be requested twice: less than the 0.5 % that may be fetched for nothing,
+/// since the bytes in flight when a range is stolen are lost as well.
 const MOST_TWICE: u64 = 250;
 
-/// After a hedge that was of no use; twice as long after each further one.
+/// Back-off after a hedge that was of no use; twice as long after each further one.
 const HEDGES_REST: Duration = Duration::from_secs(1);
 
 impl Transfer {
-    /// Asks a connection that has just come free for all that another one still has to bring.
+    /// Requests the rest of another attempt over a connection that has just come free.
     pub(super) fn hedge(&mut self, source: usize, now: Moment) -> Option<Command> {
         let warm = *self.warm.last()?;
         if now < self.hedges_rest.0 {
@@ -43,9 +42,9 @@ impl Transfer {
         Some(Command::Hedge { id, beside, ask })
     }
 
-    /// A hedge was refused or broke. That is no failure of the transfer, and tells little of what the server serves: the first
-    /// one goes on. Another one is tried later, and not before the server asked to be asked again. If nothing came of this
-    /// one, it cost nothing.
+    /// Records that a hedge was refused or broke. That is no failure of the transfer, and tells little of the server's
+    /// limit: the first attempt goes on. The next hedge waits for the back-off, and at least as long as the server
+    /// asked. A hedge without a response cost nothing.
     pub(super) fn hedge_failed(&mut self, id: AttemptId, asked_to_wait: Duration, now: Moment) {
         let unserved = self.attempts.get(&id).filter(|attempt| attempt.flowing.is_none());
         self.hedged -= unserved.map_or(0, |attempt| attempt.ask.wanted.len()).min(self.hedged);
@@ -53,7 +52,7 @@ impl Transfer {
         self.hedges_rest = (now + pause.max(asked_to_wait), pause);
     }
 
-    /// Where both have fallen silent the second one is given up, and the first can be taken over from again.
+    /// Gives up the second attempt of a pair if both have fallen silent, so that the first can be stolen from again.
     pub(super) fn give_up_silent_pairs(&mut self) {
         let silent: Vec<_> =
             self.attempts.iter().filter(|(_, attempt)| attempt.stalled).map(|(id, _)| *id).collect();
@@ -62,7 +61,7 @@ impl Transfer {
         }
     }
 
-    /// One of two that worked on the same piece has come to its end: the other is of no more use, or works alone.
+    /// Records the end of one of two attempts at the same piece: the other is of no more use, or works alone.
     pub(super) fn left_alone(&mut self, other: AttemptId, nothing_left: bool) {
         if let Some(attempt) = self.attempts.get_mut(&other) {
             attempt.beside = None;
@@ -70,14 +69,14 @@ impl Transfer {
         }
     }
 
-    /// Whether what is left of an attempt is so little that a second connection may be asked for it as well.
+    /// True if the rest of an attempt is so little that a second connection may request it as well.
     pub(super) fn is_last_piece(&self, attempt: &Attempt, now: Moment) -> bool {
         let Some((length, warm)) = self.length().zip(self.warm.last()) else {
             return false;
         };
         let left = (length / MOST_TWICE).saturating_sub(self.hedged);
         let known = attempt.is_known(self.round_trip.unwrap_or_default() * 2, now);
-        // A reader that holds a connection back makes it look slow.
+        // A slow reader makes a connection look slow.
         let free = attempt.is_active() && attempt.beside.is_none() && self.policy.window.is_none();
         known && free && segment::is_a_piece(attempt.rest().len(), left, *warm)
     }

@@ -1,13 +1,13 @@
-//! Sources beside the lead: what they give, and what becomes of them when they fail.
+//! Sources beside the lead: their responses, and the handling of their failures.
 
 use super::failing::{refused_for_good, trouble_of, waits_too_long};
 use super::*;
 
-/// What comes within this time is not asked of a source that has failed lately.
+/// Remaining time of a transfer below which a source that has failed lately is not asked.
 const LATE: Duration = Duration::from_secs(4);
 
 impl Transfer {
-    /// A mirror's answer holds what was asked for.
+    /// Accepts a mirror's response that holds the wanted positions.
     pub(super) fn helped(
         &mut self,
         id: AttemptId,
@@ -56,7 +56,7 @@ impl Transfer {
         Ruling::Leave
     }
 
-    /// A mirror failed in a way that may pass: the others go on, and it is asked again after a while.
+    /// Handles a failure of a source that may pass: the others go on, and it is asked again after a back-off.
     pub(super) fn helper_stumbled(
         &mut self,
         source: usize,
@@ -65,7 +65,7 @@ impl Transfer {
         wait: Duration,
         now: Moment,
     ) {
-        // A server that answers has failed by itself.
+        // A server that responds has failed by itself.
         let counts = status.is_some() || self.known.is_none() || self.others_carry_on(source, now);
         let led = self.sources.lead();
         if wait > self.policy.retry.longest_pause() {
@@ -88,7 +88,8 @@ impl Transfer {
         }
     }
 
-    /// A source refused one more connection, and serves others: it has no more for a while, and the other sources may.
+    /// Records that a source refused one more connection while it serves others: it counts as full for a while, and
+    /// the other sources may take over.
     pub(super) fn source_is_full(
         &mut self,
         source: usize,
@@ -102,8 +103,8 @@ impl Transfer {
         self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt: 0 });
     }
 
-    /// Whether another source could do all that this one does: it may be asked and has not failed lately, and where it is
-    /// asked for something, bytes come.
+    /// True if another source could do all the work of this one: it may be asked, has not failed lately, and delivers
+    /// if it has attempts.
     pub(super) fn others_carry_on(&self, source: usize, now: Moment) -> bool {
         (0..self.sources.count()).any(|other| {
             other != source
@@ -116,8 +117,8 @@ impl Transfer {
         self.attempts.values().filter(move |attempt| attempt.is_active() && attempt.ask.source == source)
     }
 
-    /// Whether something was asked of the source, and nothing has come for longer than it usually takes. Where a limit of
-    /// our own holds connections back, one that was answered only looks silent.
+    /// True if the source has attempts, and nothing has come for longer than usual. Under a rate limit of our own an
+    /// attempt with a response only looks silent.
     fn is_silent(&self, source: usize, now: Moment) -> bool {
         let patience = self.sources.patience(source);
         let limited = self.limited.lasts();
@@ -128,8 +129,7 @@ impl Transfer {
         active.peek().is_some() && active.all(silent)
     }
 
-    /// Sources of which nothing comes, while another one could do their work: they rest, and what they were to bring is
-    /// free for the others.
+    /// Lets silent sources back off while another one could do their work: their ranges are free for the others.
     pub(super) fn leave_silent_sources(&mut self, now: Moment) {
         if self.sources.count() < 2 || self.stage != Stage::Ranged || !self.begun || self.making {
             return;
@@ -150,7 +150,7 @@ impl Transfer {
         self.helper_stumbled(source, why, None, Duration::ZERO, now);
     }
 
-    /// Whether the others bring what is left before it could be told that this source is as silent as before.
+    /// True if the others bring the rest before it would show that this source is as silent as before.
     pub(super) fn is_late_for_doubtful(&self, now: Moment) -> bool {
         if self.sources.count() < 2 {
             return false;
@@ -160,8 +160,8 @@ impl Transfer {
         missing as f64 <= rate.max(self.connection_rate.unwrap_or(0.0)) * LATE.as_secs_f64()
     }
 
-    /// Nothing is known yet, and those that were asked are silent: another one is asked beside them. The one whose answer
-    /// is usable first leads.
+    /// Asks another source while nothing is known yet and those that were asked are silent. The first one with a
+    /// usable response leads.
     pub(super) fn probe_another(&mut self, ranged: bool, now: Moment) -> Option<Command> {
         let active = || self.attempts.values().filter(|attempt| attempt.is_active());
         let patience = |attempt: &Attempt| self.sources.patience(attempt.ask.source);
@@ -174,7 +174,7 @@ impl Transfer {
         let next = (0..self.sources.count())
             .find(|other| self.sources.is_sound(*other, now) && self.active_of(*other).next().is_none())?;
         if self.attempts.len() >= self.policy.connections.most() {
-            // There is room for one only.
+            // No further attempt is allowed beside it.
             let silent = active().map(|attempt| attempt.ask.source).next();
             if let Some(silent) = silent {
                 self.sources.lead_with(next);
@@ -186,7 +186,7 @@ impl Transfer {
         Some(self.start(next, wanted, ranged, now))
     }
 
-    /// The first usable answer of all came from `source`: it leads, and those that were asked before it rest.
+    /// Makes `source` the lead, for its response was the first usable one; those that were asked before it back off.
     pub(super) fn leads_from_now_on(&mut self, source: usize, now: Moment) {
         self.sources.lead_with(source);
         for other in (0..self.sources.count()).filter(|other| *other != source) {
@@ -196,7 +196,7 @@ impl Transfer {
         }
     }
 
-    /// Goes on without a source. Its attempts are given up; what it gave stays, for the digest to judge.
+    /// Goes on without a source. Its attempts are abandoned; its bytes stay, for the digest to verify.
     pub(super) fn without_source(&mut self, source: usize, why: &str) -> Ruling {
         if self.sources.drop(source) {
             self.announcements.push_back(Announcement::SourceDropped { source, why: why.to_owned() });
@@ -207,7 +207,8 @@ impl Transfer {
         Ruling::Leave
     }
 
-    /// Nothing is known of the file yet, and its source failed in a way that may pass: another one is asked before that.
+    /// Makes another source the lead if the lead failed in a way that may pass while nothing is known of the file yet;
+    /// false if none may be asked.
     pub(super) fn handed_over(
         &mut self,
         setback: &Setback,
@@ -228,7 +229,7 @@ impl Transfer {
         true
     }
 
-    /// Whoever leads now has a clean record, and is asked as the first one was.
+    /// Gives a new lead a clean record; it is probed as the first one was.
     pub(super) fn lead_anew(&mut self) {
         if let Stage::Probing { ranged } = &mut self.stage {
             *ranged = true;
@@ -237,7 +238,7 @@ impl Transfer {
         self.concurrency.served();
     }
 
-    /// A failure that ends its source; the last one ends the transfer.
+    /// Handles a failure that ends its source; that of the last one ends the transfer.
     pub(super) fn source_failed(&mut self, source: usize, error: Error) {
         let led = source == self.sources.lead();
         self.without_source(source, &error.to_string());

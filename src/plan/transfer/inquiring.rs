@@ -1,57 +1,58 @@
-//! HEAD, beside the first ranged GET. It decides nothing, but a whole answer that is shorter than HEAD says is asked for once
-//! more before it is believed.
+//! HEAD, beside the first ranged GET. It decides nothing, but a whole response that is shorter than HEAD states is
+//! requested once more before it is accepted.
 
 use super::*;
 use crate::plan::advice::Advice;
 
-/// HEADs a file, at most.
+/// Number of HEADs per file, at most.
 const MOST: u32 = 2;
-/// How long a HEAD may hold up a file that is complete: where the framing has shown the end, it only confirms that; …
+/// Time for which a HEAD may hold up a complete file: if the framing has shown the end, it only confirms that; …
 const CONFIRMING: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// … where it has not, nothing else tells a connection that broke from one that was closed.
+/// … if it has not, nothing else tells a broken connection from a closed one.
 const PROVING: Duration = Duration::from_secs(5);
 
-/// What became of HEAD.
+/// State of the HEAD requests.
 #[derive(Debug, Default)]
 pub(super) struct Inquiry {
     asked: u32,
     pending: bool,
     wanted: bool,
-    /// There is no more to learn by asking.
+    /// True if HEAD has nothing more to tell.
     settled: bool,
     advice: Option<Advice>,
-    /// The file comes as one whole answer, and whether its framing shows where it ends.
+    /// Set if the file comes as one whole response: true if its framing shows the end.
     whole: Option<bool>,
     complete_since: Option<Moment>,
-    /// How long the answer was that was not believed.
+    /// Length of the response that was not accepted.
     shorter: Option<u64>,
 }
 
 impl Inquiry {
-    /// Nothing is left of the answer; what HEAD said stands.
+    /// Forgets the response; the result of HEAD stands.
     pub(super) fn begin_again(&mut self) {
         (self.whole, self.complete_since) = (None, None);
     }
 }
 
-/// What a file that is complete waits for.
+/// Reason for a complete file to wait.
 enum Held {
     Not,
-    /// A HEAD that is under way.
+    /// A HEAD is under way.
     Waits,
     Asks,
 }
 
 impl Transfer {
-    /// Whether HEAD is to be asked now, beside the first ranged GET: where the way is so long that further connections are made
-    /// before the first answer. On a shorter one it waits for that answer, which may be that nothing is to be asked now.
+    /// True if HEAD is to be sent now, beside the first ranged GET: on a path so long that further connections are
+    /// established before the first response. On a shorter one it waits for that response, which may ask to send
+    /// nothing now.
     pub(crate) fn may_inquire(&self, now: Moment) -> bool {
         let probing = self.stage == Stage::Probing { ranged: true } && self.known.is_none();
         let several = self.policy.connections.most() > 1 && self.took_long_to_connect(now).is_some();
         probing && several && self.is_curious()
     }
 
-    /// Whether HEAD is to be asked now that a large file has begun, because there was no moment for it before.
+    /// True if HEAD is to be sent now that a large file has begun, because there was no moment for it before.
     pub(crate) fn may_inquire_late(&self) -> bool {
         self.is_curious() && self.inquiry.asked == 0 && self.policy.connections.most() > 1
     }
@@ -61,13 +62,13 @@ impl Transfer {
         self.policy.sources == 1 && inquiry.asked < MOST && !inquiry.settled && inquiry.advice.is_none()
     }
 
-    /// HEAD is being asked.
+    /// Records that HEAD is being sent.
     pub(crate) fn handle_inquired(&mut self) {
         self.inquiry.asked += 1;
         (self.inquiry.pending, self.inquiry.wanted) = (true, false);
     }
 
-    /// HEAD was answered, or failed, or was given up.
+    /// Takes in the response to HEAD; `None` if HEAD failed or was given up.
     pub(crate) fn handle_advice(&mut self, advice: Option<Advice>) {
         self.inquiry.pending = false;
         match advice {
@@ -80,25 +81,25 @@ impl Transfer {
         }
     }
 
-    /// Whether HEAD agreed with what came, or was not needed.
+    /// True if HEAD agreed with the received file, or was not needed.
     pub(crate) fn answers_agree(&self) -> bool {
         let said = self.inquiry.advice.as_ref().and_then(Advice::length);
         self.inquiry.whole.is_none() || (said.is_some() && said == self.length())
     }
 
-    /// Whether the file came as one answer that is not to a range.
+    /// True if the file came as one response that is not to a range.
     pub(crate) fn came_as_a_whole(&self) -> bool {
         self.inquiry.whole.is_some()
     }
 
-    /// A whole answer begins.
+    /// Records that a whole response begins.
     pub(super) fn whole_began(&mut self, shows_its_end: bool) {
         self.inquiry.whole = Some(shows_its_end);
         self.ask_where_it_led();
         self.weigh();
     }
 
-    /// With a single connection nothing is asked beside the file.
+    /// Schedules a HEAD beside a whole response. With a single connection nothing is requested beside the file.
     fn ask_where_it_led(&mut self) {
         let beside = self.inquiry.whole.is_some() && self.policy.connections.most() > 1;
         self.inquiry.wanted = beside && self.is_curious() && !self.inquiry.pending;
@@ -109,7 +110,7 @@ impl Transfer {
         std::mem::take(&mut self.inquiry.wanted).then_some(Command::Inquire { proven })
     }
 
-    /// Every byte is written: finishes, unless HEAD may yet say that this is not all.
+    /// Finishes the file, of which every byte is written, unless HEAD may yet show that there is more.
     pub(super) fn next_ending(&mut self, now: Moment) -> Option<Command> {
         match self.held(now) {
             Held::Waits => None,
@@ -142,7 +143,7 @@ impl Transfer {
         Held::Not
     }
 
-    /// Holds the length of a whole answer against what HEAD said; true where the answer is not believed.
+    /// Compares the length of a whole response with that stated by HEAD; true if the response is not accepted.
     fn weigh(&mut self) -> bool {
         let stated = self.inquiry.advice.as_ref().and_then(Advice::length);
         let (Some(shows_its_end), Some(stated), Some(length), Some(known)) =
@@ -155,7 +156,7 @@ impl Transfer {
             return false;
         }
         let why = format!("the answer ended after {length} of the {stated} bytes that HEAD states");
-        // What has left through a pipe cannot be asked for again; GET counts, where its end is certain.
+        // Bytes that have left through a pipe cannot be requested again; GET counts if its end is certain.
         let has_left = self.policy.window.is_some() && length > 0;
         if has_left || self.inquiry.shorter.is_some() {
             let same = has_left || self.inquiry.shorter == Some(length);

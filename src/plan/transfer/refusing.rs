@@ -1,23 +1,25 @@
-//! Servers that refuse ranges, or answer for one name with several versions: less is asked of them before they count as lost.
+//! Servers that refuse ranges, or serve several versions under one name: they are asked for less before they count as
+//! lost.
 
 use super::failing::{refused_for_good, trouble_of};
 use super::*;
 
-/// So many refusals of a range in a row lead to shorter ranges; after them the rest is asked for in one answer.
+/// Refusals of a range in a row that lead to shorter ranges; after them the rest is requested in one response.
 const SHORTER: u32 = 2;
-/// So much may come once more to find out whether a busy server is busy for ranges only.
+/// Bytes that may come once more to find out if a busy server is busy for ranges only.
 const CHEAP: u64 = 64 << 20;
-/// No range is made shorter than this for the sake of a refusal.
+/// Minimum length of a range that is shortened because of a refusal.
 const SHORTEST: u64 = 256 << 10;
 
 impl Transfer {
-    /// Whether a refusal of the first ranged request is to be asked once more without a range before it counts: some servers
-    /// and firewalls refuse the field and not the file.
+    /// True if the first ranged request is to be repeated without a range before its refusal counts: some servers and
+    /// firewalls reject the field and not the file.
     pub(super) fn may_ask_plainly(&self, ranged: bool) -> bool {
         ranged && !self.less.plain_asked && self.fresh == 0 && self.sources.is_alone()
     }
 
-    /// Breaks and busy servers are mostly that and nothing else: only the second in a row makes the range suspicious.
+    /// True for the second failure in a row: only that makes the range suspicious, since breaks and busy servers are
+    /// mostly nothing else.
     pub(super) fn refused_twice(&self, setback: &Setback) -> bool {
         let again = self.retry.rounds() > 0;
         match setback {
@@ -30,7 +32,7 @@ impl Transfer {
         }
     }
 
-    /// A connection to the server stands, or stood.
+    /// Records that a connection to the server was established.
     pub(crate) fn handle_reached(&mut self) {
         self.less.reached = true;
     }
@@ -41,7 +43,7 @@ impl Transfer {
         self.abandon_all();
     }
 
-    /// What was asked without a range was refused as well: the range was not to blame.
+    /// Returns to ranges after the request without a range was refused as well: the range was not to blame.
     pub(super) fn plain_failed(&mut self, ranged: bool) {
         if ranged || !std::mem::take(&mut self.less.plain) {
             return;
@@ -55,8 +57,8 @@ impl Transfer {
         };
     }
 
-    /// A range of a file that has been served is refused, and nobody else is served: shorter ranges on one connection, then the
-    /// rest in one answer.
+    /// Handles a refused range of a file that was served before, while no other attempt is served: shorter ranges on
+    /// one connection, then the rest in one response.
     pub(super) fn ask_for_less(&mut self, id: AttemptId, ask: &Ask, refusal: Refusal, now: Moment) {
         let status = match &refusal {
             Refusal::Denied { status, .. } | Refusal::NotFound(status) => Some(*status),
@@ -76,7 +78,7 @@ impl Transfer {
         self.setback(id, Setback::Unusable, cause, status, failure, now);
     }
 
-    /// One answer serves the rest: everything comes once more, and what is written is skipped.
+    /// Requests the rest in one response: everything comes once more, and written positions are skipped.
     pub(super) fn stream(&mut self, why: &str) {
         self.single_stream(why);
         self.ranges_refused = true;
@@ -85,8 +87,8 @@ impl Transfer {
         self.abandon_all();
     }
 
-    /// The digest does not agree. Where answers of different versions were joined, a whole answer is asked for, once; false where
-    /// there is nothing else to try.
+    /// Handles a digest mismatch. If responses of different versions were joined, a whole response is requested, once;
+    /// false if there is nothing else to try.
     pub(crate) fn handle_mixture(&mut self) -> bool {
         if !std::mem::take(&mut self.mixed) || !self.policy.may_restart || self.policy.window.is_some() {
             return false;
@@ -98,8 +100,8 @@ impl Transfer {
         true
     }
 
-    /// Before the transfer fails because a range of it is refused time and again, the rest is asked for in one answer; but not where
-    /// much would come once more, since a server that is busy may be no more than that.
+    /// Requests the rest in one response before the transfer fails because a range of it is refused repeatedly; but
+    /// not if much would come once more, since a busy server may be just that.
     pub(super) fn tries_the_last(&mut self, ranged: bool, why: &str) -> bool {
         let cheap = self.written.len() <= CHEAP;
         let may = ranged && cheap && self.fresh > 0 && self.begun && self.sources.is_alone();
@@ -110,8 +112,8 @@ impl Transfer {
         true
     }
 
-    /// The same length under another validator. The first time it is taken for a new version; after that for several servers
-    /// behind one name, of which one whole answer is one version.
+    /// Handles the same length under another validator. The first time it counts as a new version; after that as
+    /// several servers behind one name, of which one whole response is one version.
     pub(super) fn other_version(&mut self, what: &str) {
         let loses = !self.written.is_empty() && !self.policy.may_restart;
         if !self.restarted || loses {
@@ -132,7 +134,7 @@ impl Transfer {
     }
 }
 
-/// A status that refuses the rest of a file, of which a part was served.
+/// Error for a status that refuses the rest of a partly served file.
 pub(super) fn refuses_the_rest(status: u16) -> Error {
     let kind = if matches!(status, 404 | 410) { Kind::NotFound } else { Kind::Auth };
     Error::new(kind, format!("the server has served a part of the file and refuses the rest ({status})"))

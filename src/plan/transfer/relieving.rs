@@ -1,12 +1,12 @@
-//! Connections that do not do their part: those that are too many, that have collapsed, or that would be last.
+//! Work stealing: shortens or retires surplus, collapsed and straggling attempts.
 
 use super::*;
 
-/// What a connection may have in hand when it is shortened, and keeps.
+/// Bytes that a connection may have in hand when it is shortened, and keeps.
 const IN_HAND: u64 = 1 << 20;
 
 impl Transfer {
-    /// One connection that is given up, where fewer turned out to be as fast: the slowest.
+    /// Retires the slowest connection, if fewer turned out to be as fast.
     pub(super) fn next_retired(&mut self, now: Moment) -> Option<Command> {
         let active = self.attempts.values().filter(|attempt| attempt.is_active()).count();
         if self.stage != Stage::Ranged || self.concurrency.surplus(active) == 0 {
@@ -23,7 +23,7 @@ impl Transfer {
             .iter_mut()
             .map(|(id, attempt)| (*id, attempt))
             .filter(|(_, attempt)| worth_it(attempt))
-            // One that has been answered is better than one that has not, even before its first byte.
+            // A connection with a response is better than one without, even before its first byte.
             .min_by(|(_, one), (_, other)| {
                 let answered = one.flowing.is_some().cmp(&other.flowing.is_some());
                 answered.then(rate(one).total_cmp(&rate(other)))
@@ -38,8 +38,8 @@ impl Transfer {
         Some(Command::Shorten { id, end: attempt.position, leftover: Leftover::NOTHING })
     }
 
-    /// A connection that would still work long after all others have nothing left: it keeps what it brings until then,
-    /// and what is left of its range is shared out as any other gap.
+    /// Shortens a collapsed connection, which would still work long after all others have nothing left: it keeps half
+    /// of the bytes that it would bring until then, and the rest of its range is shared out as any other gap.
     pub(super) fn next_collapsed(&mut self, now: Moment) -> Option<Command> {
         let only_look_slow = self.policy.window.is_some() || self.limited.lasts();
         if self.stage != Stage::Ranged || only_look_slow || now < self.look_for_collapsed {
@@ -70,11 +70,11 @@ impl Transfer {
         let leftover = self.leftover(id);
         let attempt = self.attempts.get_mut(&id)?;
         attempt.shortened = Some(now);
-        // Half of what it would bring until then: a wrong guess must not make it the last one.
+        // Half of the bytes it would bring until then: a wrong guess must not make it the straggler.
         Some(Command::Shorten { id, end: attempt.position + (pace * left / 2.0) as u64, leftover })
     }
 
-    /// Takes over from the connection that would finish last, where that is a gain.
+    /// Steals from the attempt that would finish last, if that is a gain.
     pub(super) fn steal(&mut self, now: Moment, only_stalled: bool) -> Option<Command> {
         let (rate, set_up) = self.thief()?;
         let soonest = self.round_trip.unwrap_or_default() * 2;
@@ -82,13 +82,13 @@ impl Transfer {
             .attempts
             .iter()
             .filter(|(_, attempt)| may_be_robbed(attempt, soonest, now) && (attempt.stalled || !only_stalled))
-            // What is small enough to be asked for twice keeps what is on its way, if there is anything on its way.
+            // A piece small enough to be hedged keeps its bytes in flight, if there are any.
             .filter(|(_, attempt)| only_stalled || !self.is_last_piece(attempt, now))
             .filter_map(|(id, attempt)| {
                 let prey = attempt.prey(self.pacing.period(), now);
                 let end = segment::cut(&prey, rate, set_up)?;
                 let end = match prey.end - end < self.least_theft() {
-                    // One that is silent or has collapsed gives up all that is left, however little.
+                    // A silent or collapsed victim gives up its whole rest, however little.
                     true => segment::is_hopeless(&prey, rate, set_up).then_some(prey.position)?,
                     false => end,
                 };
@@ -106,8 +106,8 @@ impl Transfer {
         Some(Command::Shorten { id, end, leftover })
     }
 
-    /// Where all connections that there may be have fallen silent, nobody is left who could take over: one of them is
-    /// given up for a new one, and after twice the time the next. One connection alone has the time that the user grants.
+    /// Gives up a connection for a new one if all that are allowed have fallen silent, since none is left to steal;
+    /// the next follows after twice the time. A single connection has the full stall timeout.
     pub(super) fn make_room(&mut self, now: Moment) -> Option<Command> {
         let active = || self.attempts.values().filter(|attempt| attempt.is_active());
         if self.stage != Stage::Ranged || active().count() < 2 || !active().all(|attempt| attempt.stalled) {
@@ -122,13 +122,13 @@ impl Transfer {
         Some(command)
     }
 
-    /// What may be taken away at the least, so that it is not less than the user says by what the other has in hand.
+    /// Minimum length of a stolen range: the user's minimum, and a margin for the bytes that the victim has in hand.
     fn least_theft(&self) -> u64 {
         self.policy.min_theft + (self.policy.min_theft / 8).min(IN_HAND)
     }
 
-    /// As much as comes in the time that a new connection would take to be as fast; nothing where there will be no work for
-    /// it by then.
+    /// Leftover worth reading: as much as comes in the time that a new connection would take to be as fast; nothing if
+    /// there will be no work for it by then.
     fn leftover(&self, id: AttemptId) -> Leftover {
         let rate = self.attempts.get(&id).and_then(|attempt| attempt.meter.recent(LATELY)).unwrap_or(0.0);
         let time = self.set_up(rate);
@@ -140,8 +140,8 @@ impl Transfer {
         Leftover { bytes: (rate * time.as_secs_f64()) as u64, time }
     }
 
-    /// How fast whoever has nothing to do would be, and after what time: on a connection that has just been used, as
-    /// fast as it was then, and one round trip later; on a new one as fast as most, once it is up to speed.
+    /// Rate and set-up time of an idle connection: one that has just been used is at least as fast as then, a round
+    /// trip later; a new one is of average speed, once it is up to speed.
     fn thief(&self) -> Option<(f64, Duration)> {
         let round_trip = self.round_trip.unwrap_or_default();
         match (self.warm.last(), self.connection_rate) {
@@ -151,8 +151,8 @@ impl Transfer {
         }
     }
 
-    /// How long it takes until a new connection brings `rate` bytes a second. How long the answers took so far tells nothing of
-    /// connecting, where connections had been made in advance: that is a round trip, and another one for TLS (RFC 8446 §2).
+    /// Time until a new connection brings `rate` bytes a second. The latency so far does not include connecting if
+    /// connections had been established in advance: that is a round trip, and another one for TLS (RFC 8446 §2).
     fn set_up(&self, rate: f64) -> Duration {
         let round_trip = self.round_trip.unwrap_or_default();
         self.latency() + round_trip * 2 + segment::slow_start(rate, round_trip)

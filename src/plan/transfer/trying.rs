@@ -1,17 +1,17 @@
-//! The search for the source that gave wrong bytes, once the digest shows that there is one.
+//! Search for the source that gave wrong bytes, once the digest shows that there is one.
 //!
-//! Nothing but the digest tells who is right, so sets of sources are trusted one after the other: those first that agree
-//! with each other, then each alone. What the trusted ones did not give is fetched again from them.
+//! Only the digest tells which source is right, so sets of sources are trusted one after the other: first those that
+//! agree with each other, then each alone. Ranges that the trusted ones did not give are fetched again from them.
 
 use super::super::testimony::{Testimony, groups};
 use super::*;
 
-/// How long a sample is, how many are taken of what one source gave, and how many others are asked for each.
+/// Length of a sample in bytes, number of samples of one source, and number of other sources that are asked for each.
 const SAMPLE: u64 = 16 << 10;
 const SAMPLES: u64 = 3;
 const WITNESSES: usize = 4;
 
-/// Positions that one source gave and another is to be asked for, to compare them.
+/// Positions that one source gave and another is to be asked for, to compare the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Comparison {
     pub(crate) giver: usize,
@@ -19,20 +19,20 @@ pub(crate) struct Comparison {
     pub(crate) range: ByteRange,
 }
 
-/// How the search goes on.
+/// Next step of the search.
 #[derive(Debug)]
 pub(crate) enum Trial {
-    /// These ranges are to be given back with [`Transfer::handle_disputed`], and come again from the sources that are
+    /// These ranges are to be passed to [`Transfer::handle_disputed`], and come again from the sources that are
     /// trusted now.
     Again(RangeSet),
     /// Everything is discarded by the next command, and comes from another source.
     Anew,
 }
 
-/// What is still to be tried.
+/// State of the search.
 #[derive(Debug, Default)]
 pub(super) struct Inquest {
-    /// The group of each source; empty before the samples were compared.
+    /// Group of each source; empty before the samples were compared.
     groups: Vec<usize>,
     trusted: VecDeque<Vec<usize>>,
     anew: VecDeque<usize>,
@@ -40,12 +40,12 @@ pub(super) struct Inquest {
 }
 
 impl Transfer {
-    /// Whether there is another source than the one that leads.
+    /// True if there is a source beside the lead.
     pub(crate) fn has_rivals(&self) -> bool {
         self.sources.count() > 1
     }
 
-    /// What is to be compared, before the first trial.
+    /// Comparisons to make before the first trial.
     pub(crate) fn samples(&self) -> Vec<Comparison> {
         if self.inquest.begun || self.stage != Stage::Ranged {
             return Vec::new();
@@ -61,14 +61,14 @@ impl Transfer {
         samples
     }
 
-    /// The samples were compared: says who is to be trusted, one after the other.
+    /// Takes in the comparisons of the samples, and lines up the sets of sources to trust.
     pub(crate) fn handle_testimonies(&mut self, told: &[Testimony]) {
         if std::mem::replace(&mut self.inquest.begun, true) {
             return;
         }
         let count = self.sources.count();
         let length = self.length().unwrap_or(0);
-        // What an earlier run left has the number after the last.
+        // An earlier run has the number after the last source.
         let groups = groups(count + 1, told);
         let cost = |trusted: &[usize]| self.sources.unproven(trusted, length).len();
         let mut sets: Vec<Vec<usize>> = Vec::new();
@@ -97,7 +97,7 @@ impl Transfer {
         self.inquest.groups = groups;
     }
 
-    /// Whom to trust next; `None` where all were tried.
+    /// Next set of sources to trust; `None` once all were tried.
     pub(crate) fn next_trial(&mut self) -> Option<Trial> {
         let length = self.length()?;
         while let Some(trusted) = self.inquest.trusted.pop_front() {
@@ -120,8 +120,8 @@ impl Transfer {
         Some(Trial::Anew)
     }
 
-    /// Whether two others of its group have given each byte that is there: then a third one that agreed with them says
-    /// nothing new, and the digest is of another file.
+    /// True if two other sources of its group have given each byte on disk: then a third one that agreed with them
+    /// adds nothing, and the digest is of another file.
     fn says_the_same(&self, trusted: &[usize], length: u64) -> bool {
         let [one] = trusted else {
             return false;
@@ -131,7 +131,7 @@ impl Transfer {
         self.sources.is_twice_proven(&others, length)
     }
 
-    /// These ranges are fetched again; those who gave them are remembered.
+    /// Marks ranges that are fetched again; the sources that gave them are remembered.
     pub(crate) fn handle_disputed(&mut self, ranges: &[ByteRange]) {
         for range in ranges {
             self.sources.disputed(*range);
@@ -140,33 +140,34 @@ impl Transfer {
         self.finished = false;
     }
 
-    /// What was disputed has come again, and is the same in these ranges: whoever had given it gave what is there.
+    /// Records that disputed ranges came again with the same bytes: the sources that had given them gave what is on
+    /// disk.
     pub(crate) fn handle_confirmed(&mut self, ranges: &[ByteRange]) {
         ranges.iter().for_each(|range| self.sources.confirmed(*range));
     }
 
-    /// What is there in these ranges was put back as it had been before it was disputed.
+    /// Records that the bytes from before the dispute were put back in these ranges.
     pub(crate) fn handle_put_back(&mut self, ranges: &[ByteRange]) {
         ranges.iter().for_each(|range| self.sources.put_back(*range));
     }
 
-    /// Sources of which all of this range came.
+    /// Sources that gave all of this range.
     pub(crate) fn gave(&self, range: ByteRange) -> Vec<usize> {
         let gave = self.sources.givers().filter(|(_, gave)| gave.covers(range));
         gave.map(|(number, _)| number).filter(|number| *number < self.sources.count()).collect()
     }
 
-    /// Sources of which the whole file came.
+    /// Sources that gave the whole file.
     pub(crate) fn gave_everything(&self) -> Vec<usize> {
         self.length().map_or_else(Vec::new, |length| self.gave(ByteRange::new(0, length)))
     }
 }
 
-/// A few ranges from all over a set.
+/// A few ranges spread over a set.
 fn spread(set: &RangeSet) -> Vec<ByteRange> {
     let mut ranges: Vec<ByteRange> = Vec::new();
     for nth in 0..SAMPLES {
-        // The middle of each of so many parts of equal length.
+        // The middle of each of `SAMPLES` parts of equal length.
         let mut position = set.len() * (2 * nth + 1) / (2 * SAMPLES);
         for run in set.iter() {
             if position < run.len() {
