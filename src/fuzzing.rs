@@ -1,5 +1,5 @@
-//! What must hold for any text from outside, as functions that panic where it does not. Fuzzers call them with bytes
-//! that were bred to break them (`fuzz/`), and a test on stable Rust with mutations of the corpora in
+//! Properties that hold for any text from outside, as functions that panic if one does not. Fuzzers call them with
+//! bytes that were bred to break them (`fuzz/`), and a test on stable Rust with mutations of the corpora in
 //! `fixtures/corpora`.
 
 use crate::formats::cookie_file::{Cookies, Wanted};
@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 /// A property that holds for all bytes.
 pub type Target = fn(&[u8]);
 
-/// All of them, by the names of their corpora.
+/// All targets, by the names of their corpora.
 pub const TARGETS: [(&str, Target); 14] = [
     ("content_range", content_range),
     ("content_disposition", disposition),
@@ -39,7 +39,7 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("verdict", verdict),
 ];
 
-/// `Content-Range`: what is accepted is a range that can be.
+/// `Content-Range`: an accepted range is a possible one.
 pub fn content_range(bytes: &[u8]) {
     match ContentRange::parse(bytes) {
         Ok(ContentRange::Satisfied { range, complete_length }) => {
@@ -52,7 +52,7 @@ pub fn content_range(bytes: &[u8]) {
     }
 }
 
-/// `Content-Disposition`: whatever it says, the name is one new name in the directory.
+/// `Content-Disposition`: for any text, the name is one new name in the directory.
 pub fn disposition(bytes: &[u8]) {
     content_disposition::file_name(bytes).iter().for_each(assert_all_harmless);
 }
@@ -70,7 +70,7 @@ fn assert_harmless(name: &str) {
     assert!(![".part", ".haul", ".haul.tmp"].iter().any(|end| name.ends_with(end)), "{name:?}");
 }
 
-/// Digests: what is read is written as it was meant.
+/// Digests: a parsed digest survives being written and parsed again, and an error shows no control character.
 pub fn digest(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     match text.parse::<Digest>() {
@@ -87,7 +87,7 @@ pub fn wait(bytes: &[u8]) {
     }
 }
 
-/// `ETag`, `Last-Modified` and `Date`, on lines of their own: a strong validator is one that can be echoed.
+/// `ETag`, `Last-Modified` and `Date`, on lines of their own: a strong validator can be echoed.
 pub fn validators(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.lines();
@@ -103,7 +103,7 @@ pub fn validators(bytes: &[u8]) {
     }
 }
 
-/// Manifests: what is believed are disjoint ranges from lines that are whole, and a cut changes nothing before it.
+/// Manifests: accepted ranges are disjoint and from complete lines, and a cut changes nothing before it.
 pub fn manifest(bytes: &[u8]) {
     let Ok(raw) = Raw::parse(bytes) else {
         return;
@@ -131,7 +131,7 @@ fn assert_stays_below(entry: &input_list::Entry) {
     entry.output.iter().chain(&entry.directory).for_each(assert_all_harmless);
 }
 
-/// Metalink documents: the same, and there is nothing to fetch from but http and https.
+/// Metalink documents: their names are harmless, and there is nothing to fetch from but http and https.
 pub fn metalink(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for entry in metalink::parse(&text).into_iter().flatten() {
@@ -143,13 +143,13 @@ pub fn metalink(bytes: &[u8]) {
     }
 }
 
-/// Lists of digests: what a file must hash to stands in the text, beside its name if others have one.
+/// Lists of digests: the digest of a file stands in the text, beside its name if others have one.
 pub fn digest_list(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let list = DigestList::parse(&text);
     for line in list.of_path(&["pub", "file"]).into_iter().flatten() {
         assert!(text.contains(&line.digest) && line.digest.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        // A name that is not harmless is found under the one that haul saves it by.
+        // A name that is not harmless is found under the one that haul saves it as.
         let is_file = |name: &String| {
             name.contains("file") || ForeignName::below(name).is_ok_and(|saved| saved.name().contains("file"))
         };
@@ -157,7 +157,7 @@ pub fn digest_list(bytes: &[u8]) {
     }
 }
 
-/// netrc files: nobody gets a password but a host that is named.
+/// netrc files: only a host that is named gets a password.
 pub fn netrc(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let netrc = Netrc::parse(&text);
@@ -166,7 +166,7 @@ pub fn netrc(bytes: &[u8]) {
     assert!(netrc.find("host.example", Some("me")).is_none_or(|(user, _)| user == "me"));
 }
 
-/// Cookie files: no host gets a cookie but one whose domain is named.
+/// Cookie files: only a host whose domain is named gets a cookie.
 pub fn cookie_file(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let cookies = Cookies::parse(&text);
@@ -176,7 +176,7 @@ pub fn cookie_file(bytes: &[u8]) {
     assert!(sent("10.0.0.1").is_none() || lower.contains("10.0.0.1"), "{text:?}");
 }
 
-/// A URL that a user gave: its file has a harmless name, and nothing that is shown holds its secrets.
+/// URLs given by a user: the file has a harmless name, and no text that is shown holds its secrets.
 pub fn url_name(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let Ok((address, userinfo)) = Address::parse(&text) else {
@@ -192,7 +192,7 @@ pub fn url_name(bytes: &[u8]) {
     }
 }
 
-/// A `Location`: what is followed is http or https, and carries no user name.
+/// A `Location`: only http and https are followed, without a user name.
 pub fn redirect(bytes: &[u8]) {
     let (from, _) = Address::parse("https://host/dir/file?query").unwrap_or_else(|_| unreachable!());
     if let Ok(next) = from.join(bytes) {
@@ -203,9 +203,10 @@ pub fn redirect(bytes: &[u8]) {
     }
 }
 
-/// A whole response head against what is known: what is taken is what was asked for, of the version that is known.
+/// A whole response head against the known representation: an accepted body is the requested one, of the known
+/// version.
 ///
-/// The first byte says what was asked and what is known; then come the status and the fields, a line each.
+/// The first byte encodes the request and the known representation; then come the status and the fields, a line each.
 pub fn verdict(bytes: &[u8]) {
     let Some((&choice, head)) = bytes.split_first() else {
         return;
@@ -253,20 +254,22 @@ pub fn verdict(bytes: &[u8]) {
     }
 }
 
-/// A length that is stated is the one that is to be expected.
+/// Asserts that a stated length is the expected one.
 fn assert_expected(asked: &Asked, seen: &Representation) {
     let lengths = asked.length_expected.zip(seen.complete_length);
     assert!(lengths.is_none_or(|(expected, stated)| expected == stated), "{lengths:?}");
 }
 
-/// Nothing is decoded, and a coding is taken only where it is the file's own, or a digest proves the bytes.
+/// Asserts that nothing is decoded, and a coding is accepted only if it is the file's own, or a digest verifies the
+/// bytes.
 fn assert_bare(asked: &Asked, answer: &Answer) {
     let own = || answer.media_type.as_deref().and_then(Packing::of_media).is_some();
     assert!(answer.transfer_coding.is_none());
     assert!(answer.coding.is_none() || asked.digest_expected || own());
 }
 
-/// Nothing that was taken contradicts what was known, but for the validators where a digest proves the bytes.
+/// Asserts that nothing accepted contradicts the known representation, except validators if a digest verifies the
+/// bytes.
 fn assert_same(asked: &Asked, known: Option<&Representation>, seen: &Representation) {
     let proven = |known: &Representation| {
         asked.digest_expected
@@ -278,7 +281,7 @@ fn assert_same(asked: &Asked, known: Option<&Representation>, seen: &Representat
     }
 }
 
-/// A status line and fields, as far as hyper would let them through.
+/// Parses a status line and fields, as far as hyper would let them through.
 fn answer(head: &[u8]) -> Option<Answer> {
     let mut lines = head.split(|byte| *byte == b'\n');
     let status = StatusCode::from_bytes(lines.next()?).ok()?;
@@ -299,7 +302,7 @@ mod tests {
     use std::path::Path;
     use std::time::Instant;
 
-    /// The corpus of a target, each text by its file.
+    /// Corpus of a target: the texts of its files, in the order of their paths.
     fn corpus(name: &str) -> Vec<Vec<u8>> {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/corpora").join(name);
         let mut paths: Vec<_> =
@@ -309,7 +312,7 @@ mod tests {
         paths.into_iter().map(|path| std::fs::read(path).unwrap()).collect()
     }
 
-    /// Bytes that mean something somewhere.
+    /// Texts that have a meaning in some of the formats.
     const WORDS: [&str; 28] = [
         "*",
         "/",
@@ -341,7 +344,8 @@ mod tests {
         "?",
     ];
 
-    /// One change: bytes flipped, removed, doubled, a word put in, or the tail of another text taken over.
+    /// One to three changes: a bit flipped, a byte replaced, bytes removed or doubled, a word put in, or the tail of
+    /// another text taken over.
     fn mutated(text: &[u8], other: &[u8], mut dice: u64) -> Vec<u8> {
         let mut text = text.to_vec();
         for _ in 0..=dice % 3 {
@@ -368,7 +372,7 @@ mod tests {
         text
     }
 
-    /// The corpus, then mutations of it: so many, or for so long as `HAUL_FUZZ_SECONDS` says.
+    /// Runs the corpus, then mutations of it: 20,000, or for as many seconds as `HAUL_FUZZ_SECONDS` says.
     #[expect(clippy::disallowed_methods, reason = "a test that runs for a while needs a clock")]
     fn fuzz(name: &str) {
         let (_, target) = TARGETS.into_iter().find(|(other, _)| *other == name).unwrap();

@@ -37,7 +37,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Runs it, and checks what every run must come to.
+/// Runs the simulation, and checks the invariants of every run.
 fn outcome(simulation: &mut Simulation) -> Outcome {
     let outcome = simulation.run();
     if matches!(outcome, Outcome::Finished) {
@@ -50,7 +50,7 @@ fn outcome(simulation: &mut Simulation) -> Outcome {
     outcome
 }
 
-/// Carries out the next start; announcements before it do not matter.
+/// Carries out the next start; earlier announcements do not matter.
 fn started(transfer: &mut Transfer, now: Moment) -> (AttemptId, Ask) {
     loop {
         match transfer.poll_command(now) {
@@ -65,7 +65,7 @@ fn started(transfer: &mut Transfer, now: Moment) -> (AttemptId, Ask) {
     }
 }
 
-/// The file is one version, all of it, as far as anything showed which version bytes are of.
+/// Checks that the file is of one version and complete, as far as anything showed the version of its bytes.
 fn check_file(simulation: &Simulation) {
     let (disk, server) = (&simulation.disk, &simulation.server);
     let written = disk.written();
@@ -99,14 +99,14 @@ fn failure(simulation: &mut Simulation) -> Error {
     }
 }
 
-/// How many requests are worth it: one for each shortest segment of what had to be asked for, and a few for
+/// Number of requests that are worth it, at most: one for each shortest segment of the bytes to request, and a few for
 /// each event that leaves a range shorter than that.
 fn most_requests(simulation: &Simulation) -> u64 {
     let (log, policy) = (&simulation.log, &simulation.policy);
     let events = log.setbacks + log.shortened + log.hedges.len() + log.announcements.len() + 2 * log.discards;
     let length = simulation.server.lengths().max().unwrap_or(0);
     let asked = length * (1 + log.discards as u64) + log.returned;
-    // How little an answer holds is the server's choice.
+    // The size of a short response is the server's choice.
     let short = match simulation.server.ranges {
         Ranges::Short(most) => asked / most,
         _ => 0,
@@ -207,7 +207,7 @@ fn some_of(length: u64) -> impl Strategy<Value = RangeSet> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
 
-    // Whatever the server does, `outcome` and the simulation check the rest.
+    // For any behaviour of the server, `outcome` and the simulation check the rest.
     #[test]
     fn every_schedule_ends_with_one_version_or_with_an_error(server in any_server(), policy in any_policy()) {
         let mut simulation = Simulation::new(policy, server);
@@ -253,8 +253,8 @@ proptest! {
         outcome(&mut simulation);
     }
 
-    // The bound, for whatever the rates become: what a fluid would take and a twentieth more, and a second in which a
-    // change is noticed and made good.
+    // The bound, for any change of the rates: the time of a fluid and a twentieth more, and a second to notice a
+    // change and make up for it.
     #[test]
     fn whatever_becomes_of_the_rates_the_transfer_is_near_the_fluid(
         slow in proptest::collection::btree_map(1..=8_usize, (0..6_000_u64, 40_000..4_000_000_u64), 0..5),
@@ -312,7 +312,7 @@ fn planning_ten_tebibytes_takes_little_memory() {
 
 // ---- uneven connections -----------------------------------------------------------------------------
 
-/// How long the transfer takes over eight connections of 4 MB/s, some of which are slow, and how long a fluid would.
+/// Seconds that the transfer takes over eight connections of 4 MB/s, some of which are slow, and those of a fluid.
 fn uneven(length: u64, slow: &[(usize, Moment, u64)], in_order: bool, seed: u64) -> (f64, f64) {
     const RATE: u64 = 4_000_000;
     let server = Server { rates: (RATE, RATE), head: (20, 20), uneven: slow.to_vec(), ..Server::of(length) };
@@ -342,9 +342,9 @@ fn a_connection_that_is_slow_or_becomes_so_costs_no_more_than_its_own_rate() {
             for in_order in [false, true] {
                 let slow = [(nth, Duration::from_millis(from), 80_000)];
                 let (took, fluid) = uneven(150_000_000, &slow, in_order, 7);
-                // The steps of the model are a third of what is to be seen here.
+                // The steps of the model are a third of the effect under test.
                 let steps = 3.0 * 0.02;
-                // Who follows the front is given short segments, and each costs a round trip.
+                // In order, segments are short, and each costs a round trip.
                 let bound = if in_order { 1.06 } else { 1.05 };
                 assert!(
                     took <= bound * fluid + set_ups + steps,
@@ -436,7 +436,7 @@ fn one_that_is_served_is_not_given_up_for_one_that_waits_for_its_answer() {
     let served = answer(206, &[("etag", "\"v1\""), ("content-range", &range), ("content-length", &body)]);
     assert!(matches!(transfer.handle_answer(first, &served, at(300)), Ruling::Begin { .. }));
     transfer.handle_flowing(first, at(301));
-    // On a long way there are many others at once, and the server refuses them one after the other.
+    // On a high-latency path many others are under way at once, and the server refuses them one after the other.
     let (mut asked, mut left) = (std::collections::VecDeque::new(), std::collections::VecDeque::new());
     let mut refusals = 0;
     for now in (302..2000).map(at) {

@@ -1,4 +1,4 @@
-//! What must not be joined, and what may be.
+//! Responses that must not be joined, and those that may be.
 
 use super::*;
 
@@ -83,7 +83,7 @@ fn a_resource_that_changes_is_started_over_once() {
     finish(&mut simulation);
     assert_eq!((simulation.log.discards, simulation.disk.versions()), (1, vec![2]));
 
-    // One that changes again may be several servers that do not agree: one answer is one version.
+    // A second change may be several servers that do not agree: one response is one version.
     let twice = Server { changes: vec![change(1), change(3)], ..once.clone() };
     let mut simulation = Simulation::new(policy(4), twice);
     finish(&mut simulation);

@@ -1,17 +1,18 @@
-//! The last piece: asked for twice where it is held up, and what that may cost.
+//! The last piece: requested twice if it is held up, and the cost of that.
 
 use super::*;
 
 const LENGTH: u64 = 60_000_000;
-/// Of each of eight connections.
+/// Rate of each of eight connections, in bytes a second.
 const RATE: u64 = 4_000_000;
 
-/// How long a fluid would take.
+/// Time that a fluid would take.
 fn fluid(length: u64) -> Duration {
     Duration::from_secs_f64(length as f64 / (8.0 * RATE as f64))
 }
 
-/// Who comes within `before_end` of the end has the rate `rate` for so long; the coming requests meet `faults`.
+/// A run in which attempts within `before_end` of the end are slowed to `rate` for `time`; the coming requests meet
+/// `faults`.
 fn held_up(
     length: u64,
     before_end: u64,
@@ -33,7 +34,7 @@ fn held_up(
     simulation
 }
 
-/// The last piece does not come for so long.
+/// A run whose last piece does not come for `pause`.
 fn pausing(length: u64, before_end: u64, pause: Duration, seed: u64) -> Simulation {
     held_up(length, before_end, 0, pause, VecDeque::new(), seed)
 }
@@ -41,7 +42,7 @@ fn pausing(length: u64, before_end: u64, pause: Duration, seed: u64) -> Simulati
 #[test]
 fn a_last_piece_that_is_held_up_is_asked_for_twice_and_comes_once_it_was_missed_and_a_round_trip_later() {
     let (well, late) = (pausing(LENGTH, 100_000, seconds(0), 7), pausing(LENGTH, 100_000, seconds(30), 7));
-    // Until it is missed, and two answers, for one may be waited for already.
+    // Time until it is missed, and of two responses, for one may be waited for already.
     let most = well.now + Duration::from_millis(400 + 2 * 60);
     assert!(late.now <= most, "{:?} against {:?}", late.now, well.now);
     assert_eq!((well.log.hedges.len(), late.log.hedges.len()), (0, 1), "{late:?}");
@@ -58,7 +59,7 @@ fn a_piece_of_more_than_a_little_is_not_fetched_twice_but_shared_out() {
 
 #[test]
 fn of_two_at_the_last_piece_each_position_is_written_by_whoever_brings_it_first() {
-    // One that is as slow as this is hedged, and brings a few bytes itself before the other one answers.
+    // A victim as slow as this is hedged, and brings a few bytes itself before the hedge gets its response.
     let simulation = held_up(LENGTH, 60_000, 50_000, seconds(30), VecDeque::new(), 7);
     let [hedged] = simulation.log.hedges[..] else { panic!("{simulation:?}") };
     let writers = simulation.disk.sources_within(hedged);
@@ -67,7 +68,7 @@ fn of_two_at_the_last_piece_each_position_is_written_by_whoever_brings_it_first(
     assert!(simulation.log.received <= LENGTH + LENGTH / 200);
 }
 
-/// A last piece that pauses for so long, and whose hedges meet `faults` in their order.
+/// A run whose last piece pauses for `pause`, and whose hedges meet `faults` in their order.
 fn hedged_badly(pause: Duration, faults: &[Fault]) -> Simulation {
     let well = pausing(LENGTH, 100_000, pause, 7);
     let is_hedge = |(_, ask): &(Moment, Ask)| well.log.hedges.contains(&ask.wanted);
@@ -107,7 +108,7 @@ fn whatever_a_hedge_is_answered_the_first_one_goes_on() {
 fn after_a_hedge_that_was_refused_another_one_is_tried() {
     let took = hedged_badly(seconds(50), &[Fault::Status(503, None)]).now;
     assert!(took <= fluid(LENGTH) + seconds(3), "{took:?}");
-    // No request comes before the server wants one: the simulation sees to that.
+    // No request comes before the server allows one: the simulation sees to that.
     let took = hedged_badly(seconds(50), &[Fault::Status(429, Some(4))]).now;
     assert!(took >= fluid(LENGTH) + seconds(4) && took <= fluid(LENGTH) + seconds(6), "{took:?}");
 }
@@ -125,7 +126,7 @@ fn where_both_have_fallen_silent_the_piece_is_taken_over() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 50, failure_persistence: None, ..ProptestConfig::default() })]
 
-    // The bound, wherever the last connection pauses and however long, and what it may cost.
+    // The bound on time and bytes, wherever the last connection pauses, and for however long.
     #[test]
     fn a_pause_at_the_end_costs_little_time_and_few_bytes(
         megabytes in 10..200_u64, before_end in 1_000..1_200_000_u64, pause in 0..60_000_u64, seed: u64,
@@ -134,7 +135,7 @@ proptest! {
         let simulation = pausing(length, before_end, Duration::from_millis(pause), seed);
         let (took, fluid) = (simulation.now.as_secs_f64(), fluid(length).as_secs_f64());
         prop_assert!(took <= 1.05 * fluid + 1.2, "{} s for {} s: {:?}", took, fluid, simulation);
-        // What comes in one step of the model is in the hand of whoever is told to stop.
+        // The bytes of one step of the model are in the hands of a connection that is told to stop.
         let step = 80_000;
         let most = length + length / 200 + step;
         prop_assert!(simulation.log.received <= most, "{} of {}", simulation.log.received, length);

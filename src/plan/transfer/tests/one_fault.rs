@@ -64,7 +64,7 @@ fn a_resource_that_is_not_there_is_asked_for_with_a_range_and_without() {
         (404, Kind::NotFound, 2),
         (410, Kind::NotFound, 2),
         (403, Kind::Auth, 2),
-        // Other credentials are wanted, whatever is asked for.
+        // Other credentials are wanted, for any request.
         (401, Kind::Auth, 1),
         (407, Kind::Auth, 1),
     ] {
@@ -132,7 +132,7 @@ fn the_rest_of_a_silent_connection_is_taken_over_and_not_waited_for() {
 
 #[test]
 fn of_connections_that_are_all_silent_one_makes_room_after_the_other() {
-    // Not all together: they might go on in a moment.
+    // Not all at once: they might go on in a moment.
     let policy = Policy { stall: seconds(30), ..policy(8) };
     let faults = vec![Some(Fault::Silent(100_000)); 8].into();
     let server = Server { faults, always: Some(Fault::Mute), ..Server::of(80 * MIB) };

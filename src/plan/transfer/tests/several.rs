@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A file of `megabytes` from the URL and one mirror, both of the same rate, with that many connections.
+/// A file of `megabytes` from the URL and one mirror, both of the same rate, over `connections`.
 fn two(megabytes: u64, connections: usize, bad: usize, fault: Fault, before: usize) -> Simulation {
     let length = megabytes * MIB;
     let policy = Policy { sources: 2, digest_expected: true, stall: seconds(30), ..policy(connections) };
@@ -39,13 +39,13 @@ fn a_source_that_is_silent_or_dead_costs_little_whichever_it_is_and_is_named() {
                 for connections in [1, 2, 4, 8] {
                     let mut simulation = two(24, connections, bad, fault, before);
                     finish(&mut simulation);
-                    // What the healthy one takes alone over half of the connections, and a second and a half.
+                    // Time of the healthy source alone over half of the connections, and a second and a half.
                     let alone = 24.0 * MIB as f64 / 2e6 / (connections as f64 / 2.0).ceil();
                     let took = simulation.now.as_secs_f64();
                     let case = format!("{fault:?} of {bad} after {before} on {connections}");
                     assert!(took <= alone + 1.5, "{case}: {took} s, {alone} s alone\n{simulation:?}");
                     let asked = simulation.log.starts.iter().filter(|(_, ask)| ask.source == bad).count();
-                    // What gives something each time it is asked is asked again.
+                    // A source that gives something each time it is asked is asked again.
                     let gives = matches!(fault, Fault::Silent(1..) | Fault::Cut(1..));
                     let named = asked <= before || names(&simulation, bad);
                     assert!(gives || named, "{case}: {simulation:?}");

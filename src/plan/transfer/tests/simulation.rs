@@ -1,4 +1,4 @@
-//! What surrounds a transfer, in virtual time: a driver, its connections, a server and a disk.
+//! Environment of a transfer, in virtual time: a driver, its connections, a server and a disk.
 //!
 //! The model keeps the driver's side of the contract, and checks the transfer's side at every step.
 
@@ -7,13 +7,13 @@ use crate::plan::answer::tests::answer;
 use crate::plan::seed::mix;
 
 const STEP: Duration = Duration::from_millis(20);
-/// No schedule may take longer, nor more commands or requests.
+/// Limit on the time of any schedule, and on the number of its commands.
 const LONGEST: Duration = Duration::from_secs(2 * 3600);
 const MOST_COMMANDS: usize = 10_000;
-/// After this long without a head the transport gives a request up.
+/// Time without a response head after which the transport gives a request up.
 const FIRST_BYTE: Duration = Duration::from_secs(30);
 
-/// Chances, all from one seed.
+/// Random numbers, all from one seed.
 #[derive(Debug)]
 pub(super) struct Dice(pub(super) u64);
 
@@ -42,11 +42,11 @@ pub(super) enum Validator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ranges {
     Served,
-    /// Every answer is a 200 with everything.
+    /// Every response is a 200 with everything.
     Ignored,
-    /// At most this many bytes an answer.
+    /// Bytes of a response, at most.
     Short(u64),
-    /// An answer begins this much before what was asked for.
+    /// Bytes by which a response begins before the requested range.
     Early(u64),
     /// The complete length is `*`.
     WithoutTotal,
@@ -57,9 +57,9 @@ pub(super) enum Fault {
     /// The connection breaks before the head.
     Refused,
     Status(u16, Option<u64>),
-    /// What comes in place of the head is not HTTP.
+    /// The bytes in place of the head are not HTTP.
     Nonsense,
-    /// It breaks after this many bytes of the body.
+    /// The connection breaks after this many bytes of the body.
     Cut(u64),
     /// The framing makes no sense after this many bytes of the body.
     Garbled(u64),
@@ -72,37 +72,37 @@ pub(super) enum Fault {
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) length: u64,
-    /// When it gets a new version, and how long that is.
+    /// Times of new versions, and their lengths.
     pub(super) changes: Vec<(Moment, u64)>,
     pub(super) validator: Validator,
     pub(super) ranges: Ranges,
     pub(super) likes_if_range: bool,
-    /// Whether a 200 has a Content-Length.
+    /// True if a 200 has a Content-Length.
     pub(super) tells_length: bool,
-    /// Percentage of answers that lack their validator.
+    /// Percentage of responses that lack their validator.
     pub(super) forgets: u64,
-    /// How many connections it serves at once, and what the next one meets.
+    /// Number of connections served at once, and the fault of the next one.
     pub(super) limit: Option<(usize, Fault)>,
     /// Bytes a second of a connection, from and to.
     pub(super) rates: (u64, u64),
-    /// Which request, counted from 1, has another rate, from when on, and which.
+    /// Requests, counted from 1, with another rate: the time from which on it applies, and the rate.
     pub(super) uneven: Vec<(usize, Moment, u64)>,
-    /// From this position on an answer that began before it has this rate, until then.
+    /// Position beyond which a response that began before it has this rate, until the given time.
     pub(super) slow_beyond: Option<(u64, u64, Moment)>,
     /// Milliseconds from the request to the head, from and to.
     pub(super) head: (u64, u64),
-    /// After this many requests, how long it takes instead.
+    /// Number of requests after which the time to the head is this instead.
     pub(super) later_head: Option<(usize, (u64, u64))>,
     /// Milliseconds from the head to the first byte.
     pub(super) lag: u64,
-    /// What the coming requests meet, in their order.
+    /// Faults of the coming requests, in order.
     pub(super) faults: VecDeque<Option<Fault>>,
-    /// What every request after those meets.
+    /// Fault of every request after those.
     pub(super) always: Option<Fault>,
 }
 
 impl Server {
-    /// One without faults, of `length` bytes.
+    /// A server without faults, of `length` bytes.
     pub(super) fn of(length: u64) -> Self {
         Self {
             length,
@@ -167,13 +167,13 @@ impl Server {
         Representation { complete_length: Some(self.length), validators, media_type: None }
     }
 
-    /// Whether an `If-Range` lets the range through.
+    /// True if an `If-Range` lets the range through.
     fn lets_through(&self, ask: &Ask, version: usize) -> bool {
         let current = self.validator_lines(version).first().map(|(_, value)| value.clone());
         ask.if_range.is_none() || (self.likes_if_range && ask.if_range == current)
     }
 
-    /// The answer, the positions that its body holds, and the version they are of.
+    /// Response, the positions that its body holds, and the version they are of.
     fn respond(&self, ask: &Ask, now: Moment, dice: &mut Dice) -> (Answer, ByteRange, usize) {
         let (version, length) = self.version_at(now);
         let mut lines = if dice.chance(self.forgets) { Vec::new() } else { self.validator_lines(version) };
@@ -209,11 +209,11 @@ impl Server {
 
 // ---- the disk ----------------------------------------------------------------------------------------
 
-/// Where bytes came from.
+/// Origin of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Source {
     pub(super) version: usize,
-    /// `None` for what an earlier run left.
+    /// `None` for the bytes of an earlier run.
     pub(super) attempt: Option<AttemptId>,
 }
 
@@ -242,7 +242,7 @@ impl Disk {
         self.sources.keys().copied().collect()
     }
 
-    /// Who wrote something of `range`.
+    /// Sources that wrote some of `range`.
     pub(super) fn sources_within(&self, range: ByteRange) -> Vec<Source> {
         let wrote = |ranges: &RangeSet| ranges.iter().any(|written| !written.intersection(range).is_empty());
         self.sources.iter().filter(|(_, ranges)| wrote(ranges)).map(|(source, _)| *source).collect()
@@ -262,15 +262,15 @@ struct Body {
     offset: u64,
     end: u64,
     version: usize,
-    /// Before this nothing comes.
+    /// Time before which nothing comes.
     from: Moment,
-    /// Where the fault strikes.
+    /// Position at which the fault strikes.
     until: u64,
 }
 
 #[derive(Debug)]
 struct Connection {
-    /// Which request of the run it is, counted from 1.
+    /// Number of the request in its run, counted from 1.
     nth: usize,
     ask: Ask,
     started: Moment,
@@ -282,20 +282,20 @@ struct Connection {
     end: u64,
     position: u64,
     skip: RangeSet,
-    /// The one whose positions it has as well.
+    /// Attempt whose positions it has as well.
     beside: Option<AttemptId>,
-    /// It is to end without (more of) its body.
+    /// True if it is to end without (more of) its body.
     left: bool,
 }
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Debug)]
 pub(super) enum Outcome {
     Finished,
     Failed(Error),
 }
 
-/// What happened.
+/// Statistics of a run.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) commands: usize,
@@ -306,11 +306,11 @@ pub(super) struct Log {
     /// Positions that came back, because an attempt ended early or was shortened.
     pub(super) returned: u64,
     pub(super) shortened: usize,
-    /// Ranges that were asked for a second time while they were under way.
+    /// Ranges that were requested a second time while they were under way.
     pub(super) hedges: Vec<ByteRange>,
     pub(super) setbacks: usize,
     pub(super) discards: usize,
-    /// Off the network.
+    /// Bytes received from the network.
     pub(super) received: u64,
     pub(super) most_views: usize,
     pub(super) most_ranges: usize,
@@ -321,20 +321,20 @@ pub(super) struct Simulation {
     pub(super) transfer: Transfer,
     pub(super) policy: Policy,
     pub(super) server: Server,
-    /// Behind the mirrors; the server of the URL is `server`.
+    /// Servers of the mirrors; the server of the URL is `server`.
     pub(super) mirrors: Vec<Server>,
     pub(super) now: Moment,
     pub(super) disk: Disk,
     pub(super) log: Log,
     pub(super) step: Duration,
-    /// Bytes a second that leave through the pipe, where there is one.
+    /// Bytes a second that leave through the pipe, if there is one.
     pub(super) drain: u64,
     drained: u64,
     dice: Dice,
     connections: BTreeMap<AttemptId, Connection>,
-    /// The version and the representation that the file on disk was made for.
+    /// Version and representation that the file on disk was created for.
     made_for: Option<(usize, Representation)>,
-    /// Nothing may be asked before.
+    /// Time before which no request may be sent.
     wait_until: Moment,
     outcome: Option<Outcome>,
 }
@@ -360,7 +360,7 @@ impl Simulation {
         }
     }
 
-    /// One that goes on from `have`, of the first version.
+    /// A run that resumes from `have`, of the first version.
     pub(super) fn resumed(policy: Policy, server: Server, have: &RangeSet) -> Self {
         let known = server.representation();
         let mut simulation = Self::new(policy.clone(), server);
@@ -372,7 +372,7 @@ impl Simulation {
         simulation
     }
 
-    /// The recorded representation lacks its length.
+    /// Removes the length from the recorded representation.
     pub(super) fn forget_length(&mut self) {
         let have = self.transfer.written().clone();
         let known = Representation { complete_length: None, ..self.server.representation() };
@@ -503,7 +503,7 @@ impl Simulation {
         let in_hand = self.dice.roll((0, 30_000));
         let connection = self.connections.get_mut(&id).expect("it is under way");
         assert!(end >= connection.start && end < connection.end, "{end}: {connection:#?}");
-        // What has been claimed but not written yet stays with it.
+        // Bytes that are claimed but not written yet stay with the attempt.
         let coming = connection.body.as_ref().filter(|body| body.from <= self.now);
         let in_hand = coming.map_or(0, |body| in_hand.min(body.until.saturating_sub(connection.position)));
         let claimed = connection.position + in_hand;
@@ -516,7 +516,7 @@ impl Simulation {
         self.transfer.handle_shortened(id, end, self.now);
     }
 
-    /// Sees to one connection.
+    /// Advances one connection.
     fn attend(&mut self, id: AttemptId) {
         let connection = &self.connections[&id];
         let mute = connection.fault == Some(Fault::Mute);
@@ -537,14 +537,14 @@ impl Simulation {
     fn end(&mut self, id: AttemptId, end: End) {
         let connection = self.connections.remove(&id).expect("it is under way");
         self.log.setbacks += usize::from(!matches!(end, End::Complete | End::Left));
-        // One that was given up before its answer had been assigned nothing yet.
+        // An attempt that was given up before its response had been assigned nothing yet.
         if connection.beside.is_none() && connection.body.is_some() {
             self.log.returned += connection.end.min(self.server.length).saturating_sub(connection.position);
         }
         self.transfer.handle_end(id, connection.position, end, self.now);
     }
 
-    /// The head comes, or what comes in its place.
+    /// Delivers the head, or the fault in its place.
     fn hear(&mut self, id: AttemptId) {
         let serving = self.connections.values().filter(|connection| connection.body.is_some()).count();
         let refused = self.server.limit.filter(|(limit, _)| serving >= *limit).map(|(_, fault)| fault);
@@ -571,7 +571,7 @@ impl Simulation {
         assert_eq!(self.transfer.handle_answer(id, &answer(status, &lines), self.now), Ruling::Leave);
         self.log.setbacks += 1;
         let wait = Duration::from_secs(retry_after.unwrap_or(0));
-        // A longer one ends the transfer, or concerns only the connection that was one too many.
+        // A longer wait ends the transfer, or concerns only the connection that was one too many.
         if wait <= self.policy.retry.retry_after_cap && self.mirrors.is_empty() {
             self.wait_until = self.wait_until.max(self.now + wait);
         }
@@ -623,7 +623,7 @@ impl Simulation {
         connection.body = Some(Body { offset, end: held.end(), version, from, until });
     }
 
-    /// Bytes come; says how the connection ends, if it does.
+    /// Delivers bytes; returns the end of the connection, if it ends.
     fn flow(&mut self, id: AttemptId) -> Option<End> {
         let connection = self.connections.get_mut(&id).expect("it is under way");
         let body = connection.body.as_mut().filter(|body| body.from <= self.now)?;
@@ -684,8 +684,8 @@ impl Simulation {
         }
     }
 
-    /// Whether versions may be joined, for the digest to judge: nothing tells them apart, or only a tag, as servers behind a
-    /// balancer have different ones for the same bytes.
+    /// True if versions may be joined, for the digest to verify: nothing tells them apart, or only a tag, as servers
+    /// behind a load balancer have different ones for the same bytes.
     pub(super) fn is_left_to_the_digest(&self) -> bool {
         let mut lengths: Vec<_> = self.server.lengths().collect();
         let versions = lengths.len();
@@ -694,10 +694,10 @@ impl Simulation {
         self.policy.digest_expected && (!self.server.has_strong_validator() || lengths.len() < versions)
     }
 
-    /// No position is worked on twice, but for what is hedged, and that is little.
+    /// Checks that no position is worked on twice, except hedged ones, and that those are few.
     fn check_lanes(&self) {
         let mut all = RangeSet::new();
-        // Nothing is written of answers that have not come, where several are asked for the first one.
+        // Nothing is written of a response that has not come, if several are requested for the first one.
         let works = |connection: &&Connection| {
             connection.beside.is_none()
                 && (connection.body.is_some() || self.made_for.is_some() && !connection.left)
@@ -713,7 +713,7 @@ impl Simulation {
 }
 
 impl std::fmt::Debug for Simulation {
-    /// What one wants to see of a schedule that failed.
+    /// Prints the state needed to understand a failed schedule.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "at {:?}\n{:?}\n{:?}", self.now, self.policy, self.server)?;
         writeln!(f, "made for {:?}, known is {:?}", self.made_for, self.transfer.known)?;
