@@ -40,7 +40,7 @@ impl Advice {
         self.said.validators.contradicted_by(&seen.validators).is_none()
     }
 
-    /// One line for a person. Not escaped.
+    /// One line for the user. Not escaped.
     pub(crate) fn in_words(&self) -> String {
         let status = self.status.as_u16();
         if self.status != StatusCode::OK {

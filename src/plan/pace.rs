@@ -44,7 +44,7 @@ impl Pace {
     /// Bytes of one read at this rate.
     pub(crate) fn read_size(rate: NonZeroU64) -> usize {
         let turn = u128::from(rate.get()) * TURN.as_millis() / 1000;
-        // It is at most LARGEST_READ.
+        // Lossless: the value is at most LARGEST_READ.
         (turn.min(u128::from(LARGEST_READ)) as usize).max(SMALLEST_READ as usize)
     }
 
@@ -54,7 +54,7 @@ impl Pace {
     }
 }
 
-/// Looks that tell if a limit is what bounds the rate.
+/// Number of looks over which their share is smoothed.
 const LOOKS: f64 = 20.0;
 /// Share of looks beyond which a limit bounds the rate: if the line is a little slower the limit delays a connection
 /// only now and then.
@@ -63,7 +63,7 @@ const NEARLY_ALWAYS: f64 = 0.9;
 /// Share of the last looks at which a limit delayed a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Binding {
-    /// From 0 to 1.
+    /// Smoothed share, from 0 to 1.
     share: f64,
     looks: f64,
 }
@@ -75,7 +75,7 @@ impl Binding {
         self.share += (f64::from(u8::from(binding)) - self.share) / self.looks;
     }
 
-    /// True if the limit is what bounds the rate.
+    /// True if the limit bounds the rate.
     pub(crate) fn lasts(self) -> bool {
         self.share > NEARLY_ALWAYS
     }

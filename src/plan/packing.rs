@@ -13,7 +13,7 @@ pub(crate) enum Packing {
 }
 
 impl Packing {
-    /// By the last extension of a file name.
+    /// Packing by the last extension of a file name.
     pub(crate) fn of_name(name: &str) -> Option<Self> {
         let (_, extension) = name.rsplit_once('.')?;
         Some(match extension.to_ascii_lowercase().as_str() {
@@ -28,7 +28,7 @@ impl Packing {
         })
     }
 
-    /// By a media type without parameters, in lower case.
+    /// Packing by a media type without parameters, in lower case.
     pub(crate) fn of_media(media: &str) -> Option<Self> {
         let subtype = media.split_once('/')?.1.trim_start_matches("x-");
         Some(match subtype {
@@ -45,7 +45,7 @@ impl Packing {
         })
     }
 
-    /// By one content coding (RFC 9110 §8.4.1), in lower case; `None` for a list of them.
+    /// Packing by one content coding (RFC 9110 §8.4.1), in lower case; `None` for a list of them.
     pub(crate) fn of_coding(coding: &str) -> Option<Self> {
         Some(match coding {
             "gzip" | "x-gzip" => Self::Gzip,

@@ -64,7 +64,7 @@ fn share(situation: &Situation, rate: f64) -> u64 {
     let seconds = |round_trips: f64| (situation.latency.as_secs_f64() * round_trips).max(SHORTEST_SECONDS);
     let worth = (rate * seconds(ROUND_TRIPS)) as u64;
     let ceiling = if situation.in_order { worth.max(IN_ORDER_SEGMENT) } else { u64::MAX };
-    // Never much more than a fair share, or this connection would still work when the others are out of work.
+    // Limit to not much more than a fair share, or this connection would still work when the others are out of work.
     let own = situation.own_rate.unwrap_or(rate).max(rate);
     let fair = situation.unassigned.div_ceil(connections).max((own * seconds(FEWEST_ROUND_TRIPS)) as u64);
     guided(situation).clamp(worth.min(ceiling), ceiling).min(fair)

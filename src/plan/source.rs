@@ -234,7 +234,7 @@ impl Sources {
             return false;
         }
         let left = |number: &usize| *number != source && !self.all[*number].dropped;
-        // Of those that back off, the one with the shortest time left; benched ones only if no other is left.
+        // Prefer the shortest remaining back-off, and benched sources only if no other is left.
         let order = |number: &usize| (self.all[*number].benched, self.all[*number].not_before);
         let next = (0..self.all.len()).filter(left).min_by_key(order);
         let Some(next) = next else {

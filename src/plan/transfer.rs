@@ -120,9 +120,9 @@ pub(crate) enum Command {
         proven: bool,
     },
     Announce(Announcement),
-    /// Every byte is written.
+    /// Finish the file: every byte is written.
     Finish,
-    /// Nothing is under way and nothing more can be done.
+    /// Report the error; no attempt is under way, and the transfer is over.
     Fail(Error),
 }
 
@@ -191,7 +191,7 @@ pub(crate) enum Ruling {
 /// End of an attempt.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// Wrote all it was to write, or the body ended where the framing said.
+    /// Wrote its whole range, or the body ended where the framing said.
     Complete,
     /// Abandoned, or its response was not to be used.
     Left,
@@ -207,7 +207,7 @@ pub(crate) enum End {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Nothing is known; one attempt probes the server.
+    /// One attempt probes the server; nothing is known yet.
     Probing { ranged: bool },
     /// Several connections, each with a range of its own.
     Ranged,
@@ -419,7 +419,7 @@ const COLLAPSED: f64 = 4.0;
 const KNOWN: Duration = Duration::from_millis(200);
 /// Silence that ends a burst, if it is one: at least this …
 const PAUSE: Duration = Duration::from_millis(100);
-/// … and at least so many round trips.
+/// … and at least this many round trips.
 const PAUSED_ROUND_TRIPS: u32 = 3;
 /// Recent past from which the next rate of a connection is predicted.
 const LATELY: Duration = Duration::from_millis(400);

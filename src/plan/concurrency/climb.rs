@@ -109,7 +109,7 @@ pub(crate) struct Climb {
     allowed: usize,
     /// Bytes that a new connection brings at once, if the server sends in bursts.
     burst: Option<u64>,
-    /// True while short looks have told enough.
+    /// True while short looks are conclusive.
     looking: bool,
     /// True while nothing has shown that the initial number is needed.
     unproven: bool,
@@ -390,7 +390,7 @@ impl Climb {
             if self.unproven && base.level > FEWEST_AT_FIRST {
                 return self.settle(base, now);
             }
-            // With more time for each look.
+            // Measure again, with more time for each look.
             return self.go_to(base.level, Trial::Base, now);
         }
         self.step = (self.step + 1).min(STEPS.len());
@@ -444,7 +444,7 @@ impl Climb {
     fn rest(&mut self, now: Moment) {
         self.shrunk = true;
         self.step = STEPS.len();
-        // After a hold it would be compared with a base of another time.
+        // It would be compared with a base of another time after the hold.
         self.tried = None;
         self.phase = Phase::Holding { until: now + self.hold, window: None, changed: 0 };
         self.hold = (self.hold * 2).min(LONGEST_HOLD);

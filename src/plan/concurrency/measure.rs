@@ -20,10 +20,10 @@ const LONGEST: Duration = Duration::from_millis(600);
 pub(super) const MOST_WINDOWS: u32 = 8;
 /// Factor within which the windows of a steady level, and its last measured goodput, differ.
 pub(super) const STEADY: f64 = 1.1;
-/// Remaining time, plus so many round trips, that is not worth a trial, which takes as long.
+/// Remaining time, plus this many round trips, that is not worth a trial, which takes as long.
 const NEARLY_DONE: Duration = Duration::from_millis(400);
 const NEARLY_DONE_ROUND_TRIPS: u32 = 10;
-/// Remaining time, plus so many round trips, in which fewer connections do not get as fast as more: they must open
+/// Remaining time, plus this many round trips, in which fewer connections do not get as fast as more: they must open
 /// their windows again, which takes seconds after a loss.
 const OVER_SOON: Duration = Duration::from_secs(2);
 const OVER_SOON_ROUND_TRIPS: u32 = 25;

@@ -38,7 +38,7 @@ impl Transfer {
         self.next_retired(now).or_else(|| self.next_collapsed(now)).or_else(|| self.next_attempt(now))
     }
 
-    /// Abandoned attempt that the driver was not told of yet, or one that was silent for the stall timeout.
+    /// Abandoned attempt not yet reported to the driver, or one that was silent for the stall timeout.
     fn next_abandoned(&mut self, now: Moment) -> Option<AttemptId> {
         let stall = self.policy.stall;
         let silent = |attempt: &Attempt| {

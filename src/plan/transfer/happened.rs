@@ -315,7 +315,7 @@ impl Transfer {
     }
 
     /// Takes in the state once the progress of all attempts was reported; to be called some fifty times a second.
-    /// `held_back`: the disk is what bounds the rate, and not the line.
+    /// `held_back`: the disk bounds the rate, and not the line.
     pub(crate) fn handle_look(&mut self, held_back: bool, now: Moment) {
         if self.stage != Stage::Ranged || !self.begun {
             return;
@@ -402,7 +402,7 @@ impl Transfer {
             // Nothing is left for it, so its further course does not matter.
             attempt.abandoned |= attempt.rest().is_empty();
             if attempt.position == attempt.ask.wanted.start() {
-                // It might have got its response yet: the next attempt is given at least as long.
+                // A response might still have come: the next attempt is given at least as long.
                 let waited = now.saturating_sub(attempt.started);
                 self.latency = self.latency.max(Some(waited));
             }

@@ -1,4 +1,4 @@
-//! Servers that refuse ranges, or serve several versions under one name: they are asked for less before they count as
+//! Servers that refuse ranges, or serve several versions under one name: requests are reduced before they count as
 //! lost.
 
 use super::failing::{refused_for_good, trouble_of};

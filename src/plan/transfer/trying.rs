@@ -22,8 +22,7 @@ pub(crate) struct Comparison {
 /// Next step of the search.
 #[derive(Debug)]
 pub(crate) enum Trial {
-    /// These ranges are to be passed to [`Transfer::handle_disputed`], and come again from the sources that are
-    /// trusted now.
+    /// Ranges to pass to [`Transfer::handle_disputed`], which are fetched again from the sources that are trusted now.
     Again(RangeSet),
     /// Everything is discarded by the next command, and comes from another source.
     Anew,

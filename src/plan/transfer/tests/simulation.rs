@@ -670,7 +670,7 @@ impl Simulation {
         }
     }
 
-    // ---- what must hold at every step ----------------------------------------------------------------
+    // ---- invariants of every step --------------------------------------------------------------------
 
     fn check(&mut self) {
         self.log.most_views = self.log.most_views.max(self.transfer.attempts().len());
