@@ -1,5 +1,5 @@
-//! Content codings that are the file's own. Servers label a published `.tar.gz` with `Content-Encoding: gzip` by its name
-//! (Apache's AddEncoding), although the packed bytes are the file.
+//! Content codings that are the file's own. Servers label a published `.tar.gz` with `Content-Encoding: gzip` by its
+//! name (Apache's AddEncoding), although the packed bytes are the file.
 
 /// Compression format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,4 @@
-//! Servers that refuse ranges, or serve several versions under one name: requests are reduced before they count as
-//! lost.
+//! Servers that refuse ranges, or serve several versions under one name: requests are reduced before they are given up.
 
 use super::failing::{refused_for_good, trouble_of};
 use super::*;
