@@ -1,7 +1,7 @@
 //! haul downloads large files over many connections, resumes after interruptions, and verifies the saved file against
 //! its published digest.
 //!
-//! The crate is layered; a module uses only modules of a lower layer:
+//! The crate is layered; a module uses only modules of lower layers, and of its own layer without cycles:
 //!
 //! | layer | modules | contents |
 //! |---|---|---|
