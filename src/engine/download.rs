@@ -1,4 +1,4 @@
-//! A running download, as its caller holds it.
+//! Handle of a running download.
 
 use super::event::Event;
 use super::progress::Progress;
@@ -7,7 +7,7 @@ use crate::error::{Error, Kind};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-/// A download that runs by itself. Dropping it cancels: what has come is checkpointed in the background.
+/// A download running in the background. Dropping it cancels: received bytes are checkpointed in the background.
 #[derive(Debug)]
 pub struct Download {
     pub(super) progress: watch::Receiver<Progress>,
@@ -17,26 +17,25 @@ pub struct Download {
 }
 
 impl Download {
-    /// Snapshots of how far it is. Looking at them, or not looking, never slows the transfer.
+    /// Progress snapshots. Reading them, or not reading them, never slows the transfer.
     #[must_use]
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
     }
 
-    /// What happens to it, from now on; `None` after the first call. Events that nobody takes are dropped
-    /// once 256 wait.
+    /// Events from now on; `None` after the first call. Events are dropped while 256 are unread.
     pub fn events(&mut self) -> Option<mpsc::Receiver<Event>> {
         self.events.take()
     }
 
-    /// Stops it: connections are closed, what has come is made durable. [`Self::join`] then returns an error
-    /// of kind `Cancelled`.
+    /// Cancels it: connections are closed, received bytes are made durable. [`Self::join`] then returns an error of
+    /// kind `Cancelled`.
     pub fn cancel(&self) {
-        // Nobody listens any more once it has ended.
+        // There is no receiver any more once it has ended.
         let _ = self.cancel.send(true);
     }
 
-    /// Something that can cancel it from elsewhere.
+    /// Closure that can cancel it from elsewhere.
     pub fn canceller(&self) -> impl Fn() + Send + Sync + 'static {
         let cancel = self.cancel.clone();
         move || {
@@ -44,10 +43,10 @@ impl Download {
         }
     }
 
-    /// Waits for its end. Dropping the future cancels the download.
+    /// Waits for the end. Dropping the future cancels the download.
     ///
     /// # Errors
-    /// Why it failed, and what was kept; see [`Kind`].
+    /// Reason of the failure, and the bytes kept; see [`Kind`].
     pub async fn join(mut self) -> Result<Report, Error> {
         let joined = (&mut self.task).await;
         joined.unwrap_or_else(|error| Err(Error::new(Kind::Other, "the download died").with_source(error)))

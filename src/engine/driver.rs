@@ -1,4 +1,4 @@
-//! The one task that owns a transfer: it carries out the plan's commands and tells it what happened.
+//! Driver task, the only owner of a transfer: carries out the plan's commands and reports events back to it.
 use super::clock::Clock;
 use super::disk_use::DiskUse;
 use super::event::{Event, Notice};
@@ -39,9 +39,9 @@ mod trying;
 
 pub(super) use starting::run;
 
-/// How often the driver looks at its lanes. Often enough for the hash to stay close behind the front.
+/// Interval at which the driver samples its lanes. Short enough for the hash to stay close behind the front.
 const TICK: Duration = Duration::from_millis(20);
-/// How far the connections may run ahead of a pipe, and so its memory.
+/// Bytes that the connections may run ahead of a pipe, and thus the memory it takes.
 const PIPE_WINDOW: u64 = 32 << 20;
 
 enum Prepared {
@@ -50,12 +50,12 @@ enum Prepared {
     Ready(Box<Driver>),
 }
 
-/// What the driver needs to know of the request once the disk has been looked at.
+/// Request data that the driver needs once the disk has been inspected.
 struct Wants {
     order: Order,
     inline: bool,
     remote_time: bool,
-    /// The mode of the file of ours that will be replaced, where there is one.
+    /// Mode of our own file that will be replaced, if there is one.
     mode: Option<u32>,
     connections: usize,
     host: Host,
@@ -81,7 +81,8 @@ impl Wants {
         }
     }
 
-    /// Where an answer that would go on until then is to end: one byte beyond what the caller allows tells that it is more.
+    /// End of an answer that would go on to `until`: one byte beyond the size limit is enough to tell that it is
+    /// exceeded.
     fn end_of_answer(&self, until: u64) -> u64 {
         self.max_size.map_or(until, |most| until.min(most.saturating_add(1)))
     }
@@ -94,52 +95,52 @@ struct Driver {
     questions: mpsc::Receiver<Box<Question>>,
     workers: Workers,
     lanes: BTreeMap<AttemptId, Arc<Lane>>,
-    /// Connections that are being made before they are needed.
+    /// Connections being opened before they are needed.
     spares: JoinSet<()>,
-    /// The HEAD that is under way.
+    /// HEAD request in flight.
     inquiry: JoinSet<Option<Advice>>,
     reached: watch::Receiver<Option<Address>>,
     /// Pauses that redirects ask for.
     paused: watch::Receiver<Option<Pause>>,
     work: Work,
-    /// The locked part file, while the server has not said what goes into it.
+    /// Locked part file, until the server has said what goes into it.
     vacant: Option<Workplace>,
-    /// Where there is none yet, because nothing stands at the names of the file: the part file is made once it is
-    /// known how long it will be, and for a small file never.
+    /// Target without a part file, because none of its names is taken: the part file is created once the length is
+    /// known, and for a small file never.
     bare: Option<Target>,
-    /// The file, while it is being made, and those who wait for it.
+    /// Creation of the part file, in the background.
     making: Option<JoinHandle<Made>>,
-    /// Nothing more is asked for until it is known that the file fits.
+    /// False until it is known that the file fits; no command of the plan is carried out meanwhile.
     fits: bool,
     permitted: Vec<Permitted>,
     clock: Clock,
     disk: DiskUse,
     cancelled: watch::Receiver<bool>,
-    /// Given back before the driver ends, when all that is left to do is to save a small file.
+    /// Job slot, released before the driver ends once only the saving of a small file is left.
     turn: Option<Turn>,
-    /// A worker died; its attempt will never end.
+    /// Set when a worker died; its attempt will never end.
     crashed: Option<Error>,
-    /// Whether damage was found and mended once already.
+    /// True once damage was found and repaired; that is done only once.
     mended: bool,
-    /// The search for a source that gave wrong bytes.
+    /// Search for a source that gave wrong bytes.
     search: trying::Search,
-    /// How long the digest was waited for.
+    /// Time spent waiting for the digest.
     verifying: Duration,
-    /// The round of trying again that was last taken out of the host's budget.
+    /// Retry round that was last charged to the host's retry budget.
     paid_for: u32,
 }
 
-/// What became of the making of the file.
+/// Outcome of a step in the creation of the part file.
 enum Made {
-    /// There is room for it; the rest may take long.
+    /// The file fits; allocating it may take long.
     Room(Workplace, Box<Representation>),
     File(Workplace, Box<Journal>, Allocation),
-    /// There is no file to make: the bytes go into a pipe.
+    /// There is no file to create: the bytes go into a pipe.
     Nothing,
     Failed(Option<Workplace>, Error),
 }
 
-/// A worker whose answer was found usable.
+/// Worker whose response was accepted, until its body may flow.
 struct Permitted {
     id: AttemptId,
     offset: u64,
@@ -148,7 +149,7 @@ struct Permitted {
 }
 
 impl Driver {
-    /// The loop. Ends with the file published, or with everything that came made durable.
+    /// Main loop. Ends with the file published, or with everything received made durable.
     async fn drive(
         mut self: Box<Self>,
         teller: &mut Teller,
@@ -191,7 +192,7 @@ impl Driver {
 
     // ---- commands ------------------------------------------------------------------------------------
 
-    /// Carries out what the plan wants, until it wants nothing more for now.
+    /// Carries out the plan's commands until there are none left for now.
     async fn obey(&mut self, teller: &mut Teller) -> Result<Option<Report>, Error> {
         loop {
             self.share_host();
@@ -207,7 +208,7 @@ impl Driver {
                     self.send(id, ask, lane, teller);
                 }
                 Command::Hedge { id, beside, ask } => {
-                    // The plan names one that is under way, and each of those has its lane.
+                    // The plan names an attempt in flight, and each of those has its lane.
                     let lane =
                         self.lanes.get(&beside).map_or_else(|| Lane::new(ask.wanted), |lane| lane.beside());
                     self.send(id, ask, lane, teller);
@@ -253,7 +254,7 @@ impl Driver {
         }
     }
 
-    /// The failure, with what may be done about a server that cannot be reached.
+    /// Adds to a network error the hint for a server that cannot be reached, if there is one.
     fn hinted(&self, error: Error) -> Error {
         let lead = &self.shared.requesters[self.transfer.lead()];
         match lead.hint().filter(|_| error.kind() == Kind::Network) {
@@ -262,12 +263,12 @@ impl Driver {
         }
     }
 
-    /// Sends a worker on its lane.
+    /// Starts a worker on its lane.
     fn send(&mut self, id: AttemptId, ask: Ask, lane: Lane, teller: &mut Teller) {
         let lane = Arc::new(lane);
         self.lanes.insert(id, lane.clone());
         if self.lanes.len() >= self.wants.connections && !self.inquiry.is_empty() {
-            // The connection that it holds is needed.
+            // The connection that the HEAD holds is needed.
             self.inquiry.abort_all();
         }
         teller.most_connections = teller.most_connections.max(self.lanes.len());
@@ -279,7 +280,7 @@ impl Driver {
         }
     }
 
-    /// Each round of trying again comes out of what the host puts up with from all files together.
+    /// Charges each retry round to the retry budget that all files of the host share.
     fn pay(&mut self, announcement: &Announcement) {
         let Announcement::Retry { cause, status, attempt, .. } = announcement else {
             return;
@@ -293,7 +294,7 @@ impl Driver {
         self.transfer.fail(Error::new(kind, cause).with_hint("run the same command again later"));
     }
 
-    /// Forgets what is there, and says so where that is anything.
+    /// Discards the data so far, and reports it if any is lost.
     async fn discard(&mut self, why: String, lost: u64, teller: &mut Teller) -> Result<(), Error> {
         self.settle(teller).await;
         let announce = |teller: &mut Teller| {
@@ -326,7 +327,8 @@ impl Driver {
         }
     }
 
-    /// Tells the other files of the host how it stands with this one, and the other way round.
+    /// Shares the state of the host: passes on this file's refusals and connections, and takes over those of the other
+    /// files.
     fn share_host(&mut self) {
         if let Some(serving) = self.transfer.take_lesson() {
             self.wants.host.refused(serving);
@@ -335,8 +337,8 @@ impl Driver {
         self.transfer.handle_others(connections, served, serves);
     }
 
-    /// The first connection stands: makes those that will be wanted as soon as the first answer is there, so that
-    /// they are there by then, too.
+    /// The first connection is established: opens those that will be needed once the first response arrives, so that
+    /// they are ready by then.
     fn prepare_more(&mut self, now: Moment) {
         if !self.wants.turns.expects_small() {
             let spares = self.transfer.spares(now);
@@ -345,8 +347,8 @@ impl Driver {
         }
     }
 
-    /// Makes so many connections for whoever will need one. Who was reached is known of the URL only, so with a mirror in the
-    /// lead none are made.
+    /// Opens so many connections in advance. The address reached is known for the URL only, so none are opened while a
+    /// mirror is in the lead.
     fn warm(&mut self, spares: usize) {
         let address = self.reached.borrow_and_update().clone();
         if let Some(address) = address.filter(|_| spares > 0 && self.transfer.lead() == 0) {
@@ -405,7 +407,7 @@ impl Driver {
         }
     }
 
-    /// Samples the lanes, and sets off what follows from it.
+    /// Samples the lanes and acts on it: size limit, hash, checkpoint, plan, progress snapshot.
     fn look_around(&mut self, teller: &mut Teller) {
         let now = teller.clock.now();
         for (id, lane) in &self.lanes {
@@ -415,7 +417,7 @@ impl Driver {
         for lane in lanes {
             self.collect(&lane);
         }
-        // Where the server states a length, that has been judged already.
+        // A length that the server states has been checked already.
         if let Err(error) = self.wants.refuse_too_large(Some(self.transfer.written().len())) {
             self.transfer.fail(error);
         }
@@ -465,7 +467,7 @@ impl Driver {
 fn announce(teller: &mut Teller, announcement: Announcement, sources: &[String]) {
     match announcement {
         Announcement::Retry { cause, status, wait, attempt } => {
-            // A refusal that is no failure of the file, such as one connection too many, is a first try.
+            // A refusal that is not a failure of the file, such as that of a surplus connection, counts as a first try.
             teller.tell(Event::Retry { cause, status, wait, attempt: attempt.max(1) });
         }
         Announcement::SingleStream { why } => {
@@ -485,7 +487,7 @@ fn announce(teller: &mut Teller, announcement: Announcement, sources: &[String])
 }
 
 async fn until_cancelled(cancelled: &mut watch::Receiver<bool>) {
-    // The sender lives in the handle; when that is gone, it has sent `true` before.
+    // The sender lives in the handle, which sends `true` before it is gone.
     let _ = cancelled.wait_for(|cancelled| *cancelled).await;
 }
 

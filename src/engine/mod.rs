@@ -1,4 +1,4 @@
-//! What makes a download happen: one driver task a file, its workers, the checkpoint.
+//! Download engine: one driver task per file, its workers, the checkpoint.
 
 mod checkpoint;
 mod client;

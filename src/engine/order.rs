@@ -1,4 +1,4 @@
-//! A request as the disk sees it.
+//! Request data that the disk side needs.
 
 use super::named_by::NamedBy;
 use super::request::IfExists;
@@ -6,12 +6,12 @@ use crate::error::{Error, Kind};
 use crate::plan::Address;
 use crate::verify::Digest;
 
-/// What is wanted, as far as the disk is concerned.
+/// A request as far as the disk is concerned.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) address: Address,
     pub(crate) named_by: NamedBy,
-    /// As they are recorded.
+    /// As recorded in the manifest.
     pub(crate) mirrors: Vec<String>,
     pub(crate) digests: Vec<Digest>,
     pub(crate) size: Option<u64>,
@@ -21,7 +21,7 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// Whether a file with these digests, in the order of those that are wanted, is the wanted one.
+    /// Checks the digests of a file against the expected ones, which are in the same order.
     ///
     /// # Errors
     /// `Checksum`, with both digests.

@@ -1,4 +1,4 @@
-//! Before the first request: what stands at the target, and what an earlier run left. All of it blocking.
+//! Preparation before the first request: inspects the target and the remains of an earlier run. All of it blocks.
 
 use super::order::Order;
 use super::request::IfExists;
@@ -12,19 +12,20 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What stands at the final name means.
+/// Verdict on the file at the final name.
 pub(crate) enum Standing {
     /// Go on, to this target; `mode` is that of a file of ours to be replaced.
     Free { target: Target, mode: Option<u32> },
-    /// It is what is wanted; `digests` were checked.
+    /// The file is the requested one; `digests` were checked.
     Satisfied { target: Target, size: u64, digests: Vec<Digest> },
-    /// It is there, and that is enough.
+    /// The file exists, and that is enough.
     Skipped { target: Target, size: u64 },
-    /// It was this version when haul saved it; ask the server whether it still is.
+    /// The file was this version when haul saved it; ask the server whether it still is.
     Sealed { target: Target, seal: Seal },
 }
 
-/// Whether nothing stands at any name of the file, in a directory where files may be made without a name. `seen` is a directory that was found to be such a moment ago.
+/// Returns true if no file exists at any of the target's names and its directory supports unnamed files. `seen` caches
+/// the directory that was last found to support them.
 pub(crate) fn is_untouched(target: &Target, seen: &Mutex<PathBuf>) -> Result<bool, Error> {
     if !target.is_untouched() {
         return Ok(false);
@@ -39,7 +40,7 @@ pub(crate) fn is_untouched(target: &Target, seen: &Mutex<PathBuf>) -> Result<boo
     Ok(true)
 }
 
-/// Looks at the final name. Nothing is changed.
+/// Inspects the final name. Changes nothing.
 pub(crate) fn look(target: Target, order: &Order) -> Result<Standing, Error> {
     let Some(present) = target.present()? else {
         return Ok(Standing::Free { target, mode: None });
@@ -81,7 +82,7 @@ fn compare(target: Target, present: &Present, order: &Order) -> Result<Standing,
     let file = Arc::new(storage::ReadOnly::open_itself(&path).map_err(failed)?);
     let actual = hash_file(file.clone(), &order.digests).map_err(failed)?;
     if actual == order.digests {
-        // The digest is right now; it stays so as long as no other user may change the file.
+        // The digest matches now; it stays so as long as no other user may change the file.
         if !owner::is_ours(&file.file().metadata().map_err(failed)?, target.directory()) {
             return Err(exists(&target, " with the right digest, and is another user's, who may change it"));
         }
@@ -91,8 +92,8 @@ fn compare(target: Target, present: &Present, order: &Order) -> Result<Standing,
     Err(exists(&target, " and has another digest"))
 }
 
-/// A crash right after the final name appeared leaves the manifest behind, without a part: it says nothing
-/// that the file does not.
+/// Removes a manifest without a part file, as a crash right after publishing leaves it: it says nothing that the
+/// finished file does not.
 pub(crate) fn clean_up(target: &Target) -> Result<(), Error> {
     let manifest = target.manifest_path();
     if std::fs::symlink_metadata(target.part_path()).is_err() && Raw::read(&manifest).is_ok() {
@@ -101,26 +102,26 @@ pub(crate) fn clean_up(target: &Target) -> Result<(), Error> {
     Ok(())
 }
 
-/// What there is to build upon.
+/// Basis of the download: nothing, or the claims of an earlier run.
 pub(crate) enum Ground {
-    /// Nothing of use; what was discarded, if anything, and why.
+    /// No usable data; the reason, if anything was discarded.
     Fresh { workplace: Workplace, discarded: Option<String> },
-    /// These claims.
+    /// Claims that the download continues from.
     Built { workplace: Workplace, trusted: Trusted, journal: Box<Journal>, torn: bool },
 }
 
-/// What was found on opening.
+/// Result of opening the part file.
 pub(crate) enum Opening {
     Ready(Ground),
-    /// All of a file, in a part file that is a copy, without a digest that could prove it: the server is to say first that
-    /// this is the version that it has. Until then nothing is written.
+    /// A complete part file that is a copy, without a digest that could prove it: the server must confirm first that it
+    /// has this version. Until then nothing is written.
     Unconfirmed {
         workplace: Workplace,
         raw: Box<Raw>,
     },
 }
 
-/// Opens and locks the part file, and decides what of it may be built upon.
+/// Opens and locks the part file, and decides which of its claims may be built upon.
 pub(crate) fn open(target: Target, order: &Order) -> Result<Opening, Error> {
     let part = match storage::open(&target)? {
         Opened::Created(part) => {
@@ -137,7 +138,7 @@ pub(crate) fn open(target: Target, order: &Order) -> Result<Opening, Error> {
         Ok(raw) => raw,
         Err(error @ (ReadError::Planted(_) | ReadError::Io(_))) => return Err(error.into_error(&manifest)),
         Err(_) if order.restart => return discard(workplace, "--restart".to_owned()).map(Opening::Ready),
-        // As another file: the run that made this one may be at it still, where locks do nothing.
+        // Recreated as another file: where locks have no effect, the run that created this one may still be using it.
         Err(ReadError::Missing) if workplace.part.holds_nothing() => {
             return Ok(Opening::Ready(Ground::Fresh { workplace: workplace.clear()?, discarded: None }));
         }
@@ -150,11 +151,12 @@ pub(crate) fn open(target: Target, order: &Order) -> Result<Opening, Error> {
     build(workplace, &raw, order, Provenance::Recorded)
 }
 
-/// Decides about a complete copy by what the server has `now`: goes on with it where that is the same version, and starts over
-/// where it is another one.
+/// Decides about a complete copy by the version the server has `now`: continues if it is the same, and starts over if
+/// it is another.
 ///
 /// # Errors
-/// As for [`open`]; `Changed` where nothing shows which of the two it is, and everything is kept.
+/// As for [`open`]; `Changed` if nothing shows whether it is the same, or if restarting is not allowed. Everything is
+/// kept then.
 pub(crate) fn judged(
     workplace: Workplace,
     raw: &Raw,
@@ -183,19 +185,19 @@ pub(crate) fn judged(
     }
 }
 
-/// How a part file is known to be the one that a manifest speaks of.
+/// Evidence that a part file is the one that a manifest describes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Provenance {
     /// The manifest names it.
     Recorded,
-    /// It holds what the manifest claims.
+    /// Its bytes match every claim of the manifest.
     Copied,
-    /// The same, and the server has this version.
+    /// Its bytes match, and the server has this version.
     Confirmed,
 }
 
-/// Between the look at the final name and the lock on the part file, another run may have finished the same file.
-/// From now on no other can.
+/// Another run may have finished the same file between the look at the final name and the lock on the part file. From
+/// now on no other run can.
 fn still_absent(workplace: &Workplace, order: &Order) -> Result<(), Error> {
     let target = &workplace.target;
     if order.if_exists == IfExists::Overwrite || target.present()?.is_none() {
@@ -260,8 +262,8 @@ fn build(workplace: Workplace, raw: &Raw, order: &Order, provenance: Provenance)
     }
 }
 
-/// Whether a part file that the manifest was not written for holds all the same every byte that it claims: then it
-/// was copied, or brought here from another disk, and may be built upon.
+/// Returns true if a part file that the manifest was not written for nevertheless holds every claimed byte: then it was
+/// copied, or moved from another disk, and may be built upon.
 fn is_a_copy(workplace: &Workplace, raw: &Raw) -> Result<bool, Error> {
     let damaged = manifest::audit(workplace.part.as_ref(), &raw.runs, &AtomicBool::new(false))
         .map_err(|error| Error::disk("cannot read back", workplace.part.path(), &error))?;
@@ -272,7 +274,7 @@ fn discard(workplace: Workplace, why: String) -> Result<Ground, Error> {
     Ok(Ground::Fresh { workplace: workplace.clear()?, discarded: Some(why) })
 }
 
-/// A manifest beside a part file that was just created: its part is gone, and its claims with it.
+/// Removes a manifest beside a part file that was just created: its own part file is gone, and its claims with it.
 fn stray_manifest(workplace: &Workplace, order: &Order) -> Result<Option<String>, Error> {
     let manifest = workplace.target.manifest_path();
     let checked = match Raw::read(&manifest) {
@@ -291,7 +293,7 @@ fn stray_manifest(workplace: &Workplace, order: &Order) -> Result<Option<String>
     }
 }
 
-/// Only a digest shows whether what others may have written is what the server has.
+/// Refuses files that others may have written to: only a digest shows if the content is the server's.
 fn shared_with_others(workplace: &Workplace) -> Error {
     let (part, manifest) = (workplace.part.path().display(), workplace.target.manifest_path());
     let cause = format!(

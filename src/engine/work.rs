@@ -1,4 +1,4 @@
-//! Where the bytes of one download go, and what follows them: the checkpoint, the hash, the pipe.
+//! Destination of a download's bytes, with the checkpoint, the hash or the pipe behind it.
 
 use super::checkpoint::Checkpoint;
 use super::sink::Sink;
@@ -14,20 +14,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::task::JoinHandle;
 
-/// What the bytes go into.
+/// Destination of the bytes.
 pub(crate) enum Work {
     /// Not known yet, or never needed.
     Nothing,
     File(Box<FileWork>),
-    /// A small file, as a whole.
+    /// A small file, held as a whole.
     Small(SmallWork),
     Pipe(PipeWork),
 }
 
-/// A hash behind the front; it ends without digests if the front is dropped.
+/// Hash that follows the front; ends without digests if the frontier is dropped.
 type Following = (Frontier, JoinHandle<io::Result<Option<Vec<Digest>>>>);
 
-/// A reading back of claims that will say which are damaged.
+/// Background read-back of claims that returns the damaged ranges.
 type Auditing = JoinHandle<io::Result<Vec<ByteRange>>>;
 
 /// A part file being filled.
@@ -51,12 +51,12 @@ pub(crate) struct SmallWork {
 pub(crate) struct PipeWork {
     pipe: Arc<Pipe>,
     draining: Option<JoinHandle<io::Result<Vec<Digest>>>>,
-    /// Why it cannot be fed any more.
+    /// Reason that it cannot be fed any more.
     broken: Arc<OnceLock<String>>,
 }
 
 impl FileWork {
-    /// Starts following; with `audit`, what the journal claims already is read back in the background.
+    /// Starts the hash; with `audit`, the claims of the journal are read back in the background.
     pub(crate) fn new(
         place: Workplace,
         journal: Journal,
@@ -68,7 +68,7 @@ impl FileWork {
         let claims = journal.runs().to_vec();
         let mut work = Self {
             sink: Sink::file(place.part.clone(), inline),
-            // Who follows the front reads everything back, and lets go of it afterwards.
+            // With digests, the follower reads everything back and releases it from memory afterwards.
             checkpoint: Checkpoint::new(
                 place.part.clone(),
                 place.part.path().to_owned(),
@@ -93,7 +93,7 @@ impl FileWork {
         self.sink.clone()
     }
 
-    /// Hashes from the beginning, behind the front.
+    /// Starts hashing from the beginning, behind the front.
     pub(crate) fn follow(&mut self) {
         if !self.digests.is_empty() {
             let lets_go = self.place.is_larger_than_memory();
@@ -113,7 +113,7 @@ impl FileWork {
         self.following.as_ref().map(|(frontier, _)| frontier.hashed())
     }
 
-    /// The digests of the complete file.
+    /// Digests of the complete file.
     pub(crate) async fn digests(&mut self, length: u64) -> Result<Vec<Digest>, Error> {
         let Some((frontier, following)) = self.following.take() else {
             return Ok(Vec::new());
@@ -130,7 +130,7 @@ impl FileWork {
         threads::offload(move || manifest::audit(part.as_ref(), &claims, &stop))
     }
 
-    /// The damaged ranges among what an earlier run left, once that is known.
+    /// Waits for the damaged ranges among the claims of an earlier run.
     pub(crate) async fn audited(&mut self) -> Result<Vec<ByteRange>, Error> {
         match self.auditing.take() {
             Some(auditing) => self.damaged(auditing).await,
@@ -138,7 +138,7 @@ impl FileWork {
         }
     }
 
-    /// Reads back everything that is claimed.
+    /// Reads back all claims and returns the damaged ranges.
     pub(crate) async fn audit_all(&mut self) -> Result<Vec<ByteRange>, Error> {
         let auditing = self.audit(self.checkpoint.claims());
         self.damaged(auditing).await
@@ -149,12 +149,12 @@ impl FileWork {
         audited.map_err(|error| Error::disk("cannot read back", self.place.part.path(), &error))
     }
 
-    /// Lets go of what reads the file, so that nobody holds its lock any more.
+    /// Stops the readers of the file, so that none of them holds its lock any more.
     pub(crate) async fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some((frontier, following)) = self.following.take() {
             drop(frontier);
-            // What they would have found out is of no interest any more.
+            // Their results are not needed any more.
             let _ = following.await;
         }
         if let Some(auditing) = self.auditing.take() {
@@ -162,7 +162,7 @@ impl FileWork {
         }
     }
 
-    /// Forgets everything; there is another part file then, locked, and empty.
+    /// Discards everything and returns a new part file, locked and empty.
     pub(crate) async fn clear(mut self) -> Result<Workplace, Error> {
         self.stop().await;
         let Self { place, checkpoint, .. } = self;
@@ -178,7 +178,7 @@ impl FileWork {
 }
 
 impl SmallWork {
-    /// A file of `length` bytes.
+    /// Gathers a file of `length` bytes.
     pub(crate) fn new(target: Target, length: usize) -> Self {
         Self { target, memory: Arc::new(Memory::new(length)) }
     }
@@ -211,13 +211,13 @@ impl PipeWork {
         self.pipe.drained()
     }
 
-    /// Why nothing can be let out any more, if that is so.
+    /// Reason that nothing can be written to the output any more, if so.
     pub(crate) fn broken(&self) -> Option<String> {
         let ended = self.draining.as_ref().is_some_and(JoinHandle::is_finished);
         ended.then(|| self.broken.get().cloned().unwrap_or_else(|| "the output died".to_owned()))
     }
 
-    /// Lets everything out, and says what it hashed to.
+    /// Drains the pipe completely and returns the digests of the output.
     pub(crate) async fn finish(&mut self) -> Result<Vec<Digest>, Error> {
         self.pipe.close();
         let Some(draining) = self.draining.take() else {
@@ -227,13 +227,13 @@ impl PipeWork {
         drained.map_err(|error| Error::new(Kind::Disk, unwritable(&error)))
     }
 
-    /// Gives up: what waits is not let out.
+    /// Closes the pipe.
     pub(crate) fn close(&self) {
         self.pipe.close();
     }
 }
 
-/// The side of a pipe where bytes leave.
+/// Reading end of a pipe.
 struct Drain {
     pipe: Arc<Pipe>,
     out: Box<dyn Write + Send>,
@@ -257,10 +257,10 @@ impl Drain {
     fn ended(mut self, outcome: io::Result<u64>) -> io::Result<Vec<Digest>> {
         let outcome = outcome.and_then(|_| self.out.flush());
         if let Err(error) = &outcome {
-            // Nothing else sets it.
+            // This is the only place that sets it.
             let _ = self.broken.set(unwritable(error));
         }
-        // Whatever ended it: nothing may wait for room any more.
+        // Whatever ended it: no writer may wait for room any more.
         self.pipe.close();
         outcome?;
         Ok(self.hashers.into_iter().map(Hasher::finish).collect())
@@ -288,7 +288,7 @@ impl Work {
         }
     }
 
-    /// Waits for a checkpoint that is being made; for ever where there is none.
+    /// Waits for the checkpoint being saved; for ever if there is none.
     pub(crate) async fn saved(&mut self) -> Result<(), Error> {
         match self {
             Self::File(work) => work.checkpoint.saved().await,
@@ -298,13 +298,13 @@ impl Work {
 }
 
 impl Drop for PipeWork {
-    /// The thread that drains must not outlive the one who feeds it.
+    /// The draining thread must not outlive the feeder.
     fn drop(&mut self) {
         self.pipe.close();
     }
 }
 
-/// Runs what blocks on a thread that may.
+/// Runs blocking work on a thread that may block.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {

@@ -1,4 +1,4 @@
-//! The attempts of a file that are under way.
+//! Attempts of a file that are in flight.
 
 use crate::plan::transfer::{AttemptId, End};
 use std::future::{Future, poll_fn};
@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::task::Poll;
 use tokio::task::{JoinError, JoinSet};
 
-/// How an attempt ended.
+/// End of an attempt.
 type Ended = (AttemptId, End);
 
 /// Attempts run as tasks of their own, so that they use all processors. But as long as a file may turn out to be small,
-/// its first attempt is carried on by whoever waits for it here: to pass a few kilobytes from task to task costs more than
-/// to fetch them.
+/// its first attempt is polled by [`Self::join_next`] itself: passing a few kilobytes from task to task costs more than
+/// fetching them.
 #[derive(Default)]
 pub(crate) struct Workers {
     at_hand: Option<Pin<Box<dyn Future<Output = Ended> + Send>>>,
@@ -24,23 +24,23 @@ impl Workers {
         self.away.spawn(attempt);
     }
 
-    /// Starts an attempt that goes on while [`Self::join_next`] is waited for; only one at a time does.
+    /// Starts an attempt that is polled by [`Self::join_next`]; only one at a time is.
     pub(crate) fn keep(&mut self, attempt: impl Future<Output = Ended> + Send + 'static) {
         self.let_go();
         self.at_hand = Some(Box::pin(attempt));
     }
 
-    /// What was kept goes on as a task.
+    /// Turns the kept attempt into a task.
     pub(crate) fn let_go(&mut self) {
         if let Some(attempt) = self.at_hand.take() {
             self.away.spawn(attempt);
         }
     }
 
-    /// Waits for the next attempt to end; `None` where there is none. Dropping the future loses nothing.
+    /// Waits for the next attempt to end; `None` if there is none. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// An attempt that was a task has panicked. A panic of one that was kept goes through.
+    /// An attempt run as a task has panicked. A panic of a kept one propagates.
     pub(crate) async fn join_next(&mut self) -> Option<Result<Ended, JoinError>> {
         poll_fn(|cx| {
             if let Some(attempt) = &mut self.at_hand
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use tokio::sync::oneshot;
 
-    /// An attempt that ends when it is told to, with the words it is told.
+    /// An attempt that ends when it is told to, with the given words.
     async fn attempt(told: oneshot::Receiver<&'static str>) -> Ended {
         (AttemptId::default(), End::Broken(told.await.unwrap_or_default().to_owned()))
     }
@@ -76,7 +76,7 @@ mod tests {
         let (two, second) = oneshot::channel();
         let (three, third) = oneshot::channel();
         workers.keep(attempt(first));
-        // The one before it becomes a task.
+        // The previous one becomes a task.
         workers.keep(attempt(second));
         workers.send(attempt(third));
         for (tell, words) in [(two, "kept"), (one, "let go"), (three, "sent")] {

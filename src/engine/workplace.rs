@@ -1,4 +1,4 @@
-//! The part file, locked, and the manifest beside it.
+//! The locked part file and the manifest beside it.
 
 use super::order::Order;
 use crate::error::{Error, Kind};
@@ -7,31 +7,31 @@ use crate::plan::representation::Representation;
 use crate::storage::{self, Allocation, PartFile, Storage as _, Target, remove_own, sync_directory};
 use std::sync::Arc;
 
-/// Where one file is being made. All methods block.
+/// Files of one unfinished download. All methods block.
 #[derive(Clone, Debug)]
 pub(crate) struct Workplace {
     pub(crate) target: Target,
     pub(crate) part: Arc<PartFile>,
-    /// Whether this run created the part file, so that it may remove it when nothing came of it.
+    /// True if this run created the part file, so that it may remove it when nothing came of it.
     pub(crate) created: bool,
-    /// How long the part file was found.
+    /// Length of the part file when it was opened, in bytes.
     found: u64,
 }
 
 impl Workplace {
     pub(crate) fn new(target: Target, part: PartFile, created: bool) -> Self {
-        // One that cannot be looked at is as long as any.
+        // An unknown length counts as the largest, so that nothing is given back.
         let found = part.len().unwrap_or(u64::MAX);
         Self { target, part: Arc::new(part), created, found }
     }
 
-    /// Whether the file would fit, as far as can be told without making it.
+    /// Checks that the file would fit, as far as can be told without creating it.
     pub(crate) fn has_room_for(&self, representation: &Representation) -> Result<(), Error> {
         representation.complete_length.map_or(Ok(()), |length| self.part.has_room_for(length))
     }
 
-    /// Makes the file for `representation`: room first, then the size on disk, then the first manifest, so
-    /// that no manifest ever refers to a file that is not there yet.
+    /// Creates the file for `representation`: allocates it, syncs it, then writes the first manifest, so that no
+    /// manifest ever refers to a file that is not there yet.
     pub(crate) fn begin(
         &self,
         representation: &Representation,
@@ -51,8 +51,8 @@ impl Workplace {
         Ok((journal, allocation))
     }
 
-    /// Goes on with an existing manifest: it is written anew, at once where this run wants something else of it, otherwise as
-    /// soon as there is something to write.
+    /// Continues with an existing manifest: it is rewritten at once if this run changes its content, otherwise with the
+    /// first new record.
     pub(crate) fn reopen(
         &self,
         raw: &Raw,
@@ -76,8 +76,8 @@ impl Workplace {
             .map_err(|error| unwritten(&manifest, &error))
     }
 
-    /// Goes on in a part file of this run's own, for where locks do nothing: a run that has the other one open may write to it
-    /// still, and what it writes need not be of this version.
+    /// Continues in a new part file of this run's own, where locks have no effect: another run that has the old one
+    /// open may still write to it, and possibly bytes of another version.
     pub(crate) fn reopen_apart(
         self,
         raw: &Raw,
@@ -87,7 +87,7 @@ impl Workplace {
         let manifest = self.target.manifest_path();
         let unwritten = |error: std::io::Error| unwritten(&manifest, &error);
         self.check_name()?;
-        // Once its name is gone, what is kept is there until this run ends and no longer.
+        // Once its name is removed, the old file exists only until this run ends.
         self.part.has_room_for_a_copy(trusted.representation.complete_length.unwrap_or(self.length()?))?;
         let path = self.part.path();
         remove_own(path).map_err(|error| Error::disk("cannot remove", path, &error))?;
@@ -106,7 +106,7 @@ impl Workplace {
         Ok((place, journal))
     }
 
-    /// What the manifest says of the file, as this run wants it.
+    /// Manifest record of the file, updated for this run.
     fn renewed(&self, raw: &Raw, order: &Order) -> Result<FileRecord, Error> {
         let mut record = raw.file.clone();
         record.digests = order.digests.iter().map(ToString::to_string).collect();
@@ -128,9 +128,9 @@ impl Workplace {
         })
     }
 
-    /// Forgets what was downloaded. The part file goes first, so that a manifest that survives a crash in between claims
-    /// nothing that is there; then the manifest; then there is a new part file. It is another file, so that a run that
-    /// believes it has the old one, where locks do nothing, cannot write the old version into the new one.
+    /// Discards the download. The part file goes first, so that a manifest that survives a crash in between claims
+    /// nothing that exists; then the manifest; then a new part file is created. It is another file, so that a run that
+    /// still has the old one open, where locks have no effect, cannot write the old version into the new one.
     pub(crate) fn clear(self) -> Result<Self, Error> {
         let directory = self.target.directory();
         let unsaved = |error: std::io::Error| Error::disk("cannot save", directory, &error);
@@ -143,7 +143,7 @@ impl Workplace {
         Ok(Self::new(self.target, part, true))
     }
 
-    /// Whether the part file is still the one that has the name.
+    /// Checks that the part file still has its name.
     fn check_name(&self) -> Result<(), Error> {
         if self.part.is_still_named()? {
             return Ok(());
@@ -152,7 +152,7 @@ impl Workplace {
         Err(Error::new(Kind::Locked, cause).with_hint("wait for it to end, or choose another name with -o"))
     }
 
-    /// Removes what was said of a part file that is gone, durably.
+    /// Removes the manifest of a part file that is gone, durably.
     pub(crate) fn remove_manifest(&self) -> Result<(), Error> {
         let manifest = self.target.manifest_path();
         remove_own(&manifest).map_err(|error| Error::disk("cannot remove", &manifest, &error))?;
@@ -160,9 +160,9 @@ impl Workplace {
         sync_directory(directory).map_err(|error| Error::disk("cannot save", directory, &error))
     }
 
-    /// Gives up, with so many bytes kept, the last of them before `end`: gives back what was reserved beyond, or removes both
-    /// files where nothing of this run's is in them. False where the part file is not this one any more; then nothing is
-    /// touched; nor if this run has `written` nothing and reserved nothing.
+    /// Gives up with `kept` bytes, the last of them before `end`: releases the space reserved beyond it, or removes
+    /// both files if this run created them and kept nothing. Returns false, and touches nothing, if the part file was
+    /// replaced. Touches nothing either if this run has not `written` and reserved nothing.
     pub(crate) fn leave(&self, written: bool, kept: u64, end: u64) -> Result<bool, Error> {
         if !self.part.is_still_named()? {
             return Ok(false);
@@ -177,14 +177,15 @@ impl Workplace {
         Ok(true)
     }
 
-    /// Whether the file would fill so much of memory that nothing of anybody else would be left in the page cache.
+    /// Returns true if the file exceeds half of the memory, so that caching it would evict everything else from the
+    /// page cache.
     pub(crate) fn is_larger_than_memory(&self) -> bool {
         let memory = rustix::system::sysinfo();
         let total = memory.totalram.saturating_mul(u64::from(memory.mem_unit));
         self.part.len().is_ok_and(|length| length > total / 2)
     }
 
-    /// The complete length as it stands on disk, for resources whose server never said it.
+    /// Complete length as it is on disk, for resources whose server never stated it.
     pub(crate) fn length(&self) -> Result<u64, Error> {
         self.part.len().map_err(|error| Error::disk("cannot look at", self.part.path(), &error))
     }

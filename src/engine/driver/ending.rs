@@ -1,4 +1,4 @@
-//! The end, good or bad: prove and publish, or keep what came.
+//! End of a download, good or bad: verify and publish, or keep the received bytes.
 
 use super::{Driver, cancellation, until_cancelled};
 use crate::engine::clock::Clock;
@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
 impl Driver {
-    /// Everything is written. `None` where damage was found that is being fetched again.
+    /// Everything is written. `None` if damage was found that is being fetched again.
     pub(super) async fn finish(&mut self, teller: &mut Teller) -> Result<Option<Report>, Error> {
         self.settle(teller).await;
         self.look_around(teller);
@@ -48,7 +48,7 @@ impl Driver {
                 }
                 let turn = if self.wants.saver.is_crowded() { None } else { self.turn.take() };
                 let saving = self.wants.saver.save(self.small_file(&work)?);
-                // All that is left is the disk's: the next file may begin.
+                // Only disk work is left: the next file may begin.
                 drop(turn);
                 let (found, lacks) = saving.await?;
                 digests = found;
@@ -83,7 +83,7 @@ impl Driver {
             size: length,
             sources: self.contributors(),
             fetched,
-            // Whatever does not make up the file: what was thrown away for a new start as well.
+            // Everything that is not in the file, including bytes discarded by a restart.
             wasted: fetched.saturating_sub(length.saturating_sub(teller.resumed)),
             resumed: teller.resumed,
             elapsed: teller.clock.now(),
@@ -94,14 +94,14 @@ impl Driver {
         }))
     }
 
-    /// Says what the file system would not do, once for all files of a run.
+    /// Reports operations the file system refused, once for all files of a run.
     fn tell_lacks(&self, lacks: Lacks, teller: &mut Teller) {
         if let Some(text) = self.wants.saver.news(lacks) {
             teller.notice(Notice::NotSupported, text);
         }
     }
 
-    /// Makes it durable and proves it. `None` where damaged ranges go back to be fetched.
+    /// Makes the file durable and verifies it. `None` if damaged ranges are to be fetched again.
     async fn finish_file(
         &mut self,
         work: &mut FileWork,
@@ -114,7 +114,7 @@ impl Driver {
             return self.mend(work, damaged, teller).await;
         }
         work.checkpoint.flush(teller.clock.now()).await?;
-        // Written was believed; only durable is proven. Nothing is published on the strength of a belief.
+        // Written bytes are only presumed to be there; durable ones are proven. Nothing is published on a presumption.
         if !work.checkpoint.durable().covers(ByteRange::new(0, length)) {
             return Err(Error::defect("not everything that counts as written is durable"));
         }
@@ -129,7 +129,8 @@ impl Driver {
         let actual = unless_cancelled(cancelled.clone(), work.digests(length)).await?;
         self.verifying += teller.clock.now().saturating_sub(since);
         if actual.is_empty() && has_holes(work, length).await? {
-            // Every byte was written, so somebody has cut it: what the checksums say of it counts.
+            // Every byte was written, so another process has cut the file, or the file system compresses: the checksums
+            // decide.
             let damaged = unless_cancelled(cancelled, work.audit_all()).await?;
             if damaged.is_empty() {
                 return Ok(Some(actual));
@@ -164,7 +165,7 @@ impl Driver {
         Err(mismatch)
     }
 
-    /// Sends damaged ranges back to be fetched again, once.
+    /// Queues damaged ranges to be fetched again, once.
     async fn mend(
         &mut self,
         work: &mut FileWork,
@@ -182,7 +183,7 @@ impl Driver {
         Ok(None)
     }
 
-    /// The URLs that gave bytes.
+    /// URLs of the sources that gave bytes.
     fn contributors(&self) -> Vec<String> {
         let url = |source: usize| self.wants.sources.get(source).cloned();
         self.transfer.contributors().into_iter().filter_map(url).collect()
@@ -218,7 +219,7 @@ impl Driver {
         })
     }
 
-    /// Keeps what came, and says how much that is.
+    /// Keeps the received bytes and records in the error how many they are.
     pub(super) async fn give_up(mut self: Box<Self>, mut error: Error, teller: &mut Teller) -> Error {
         if let Work::Pipe(work) = &self.work {
             // A worker that waits for room would wait for ever.
@@ -226,12 +227,12 @@ impl Driver {
         }
         error = self.told_of_expiry(error);
         if let Some(url) = self.wants.sources.get(self.transfer.lead()) {
-            // Not always the user's own: a mirror may have taken over.
+            // Not always the user's own URL: a mirror may have taken the lead.
             error = error.with_url(url);
         }
         self.stop_workers().await;
         self.settle(teller).await;
-        // The last that is heard of it: all that came counts.
+        // The last snapshot: all received bytes count.
         self.show(teller, teller.last_phase(), true);
         match std::mem::replace(&mut self.work, Work::Nothing) {
             Work::File(mut work) => {
@@ -252,7 +253,7 @@ impl Driver {
                 });
                 match leaving.await {
                     Ok(true) => self.told_what_stays(error, kept),
-                    // Another process has the files, or has taken them away: nothing of theirs is touched.
+                    // Another process has taken over or removed the files: nothing of theirs is touched.
                     _ => error,
                 }
             }
@@ -269,14 +270,14 @@ impl Driver {
         }
     }
 
-    /// Whether a URL is refused that may have been valid for a while only, and nothing says another one.
+    /// Returns true if the refused URL may have been valid for a limited time only, and there is no way to renew it.
     fn is_expired(&self, error: &Error) -> bool {
         let refused = matches!(error.kind(), Kind::Auth | Kind::NotFound) && self.transfer.was_denied();
         let signed = self.wants.order.address.has_secret() && self.transfer.lead() == 0;
         refused && signed && !self.shared.requesters[0].route.can_be_renewed()
     }
 
-    /// Says so where a URL is refused that may be valid for a while only.
+    /// Adds to the error that a refused URL may have expired.
     fn told_of_expiry(&self, error: Error) -> Error {
         if !self.is_expired(&error) {
             return error;
@@ -291,8 +292,8 @@ impl Driver {
         )
     }
 
-    /// Says what is kept, and whether the next run may build upon it: the same command only where it does not come to the
-    /// same refusal.
+    /// Adds the number of bytes kept, and whether the next run may build upon them: the same command may only if it
+    /// does not meet the same refusal.
     fn told_what_stays(&self, error: Error, kept: u64) -> Error {
         let refused = matches!(error.kind(), Kind::Checksum | Kind::Exists | Kind::Changed | Kind::Unsafe)
             || self.is_expired(&error);
@@ -306,7 +307,7 @@ impl Driver {
         )
     }
 
-    /// Whoever spawns, joins: no worker writes after this.
+    /// Joins every spawned worker: none of them writes after this.
     async fn stop_workers(&mut self) {
         for lane in self.lanes.values() {
             lane.abandon();
@@ -324,7 +325,7 @@ impl Driver {
     }
 }
 
-/// Waits for something that may take long, but no longer than until the caller cancels.
+/// Waits for an operation that may take long, but only until the caller cancels.
 pub(super) async fn unless_cancelled<T>(
     mut cancelled: watch::Receiver<bool>,
     waited_for: impl Future<Output = Result<T, Error>>,
@@ -336,14 +337,14 @@ pub(super) async fn unless_cancelled<T>(
     }
 }
 
-/// Whether less is on disk than a file without holes has: cheap to see, and no proof of anything. File systems that
-/// compress look like that, too.
+/// Returns true if fewer bytes are allocated than a file without holes has: a cheap check that proves nothing.
+/// Compressing file systems look the same.
 async fn has_holes(work: &FileWork, length: u64) -> Result<bool, Error> {
     let place = work.place.clone();
     Ok(blocking(move || place.part.allocated()).await? < length)
 }
 
-/// The part file is not what was written.
+/// The part file does not hold the bytes that were written.
 fn changed_beneath(work: &FileWork) -> Error {
     let cause = format!("something else has changed {}", work.place.part.path().display());
     Error::new(Kind::Disk, cause).with_hint("run the download again; haul rm discards what is there")

@@ -1,4 +1,4 @@
-//! HEAD, asked on the connection that would be opened next anyway.
+//! HEAD requests, sent on the connection that would be opened next anyway.
 
 use super::Driver;
 use crate::engine::clock::Clock;
@@ -10,8 +10,8 @@ use crate::plan::{Address, Moment};
 use tokio::task::JoinError;
 
 impl Driver {
-    /// Beside the first ranged GET, as soon as its connection stands. A host whose files are small and whose answers agree, or that
-    /// refuses further connections, is not asked twice for each file.
+    /// Sends HEAD beside the first ranged GET, as soon as its connection is established. Skipped for a host whose files
+    /// are small and whose answers agree, or that refuses further connections, to spare it a second request per file.
     pub(super) fn inquire_beside(&mut self, now: Moment) {
         let address = self.reached.borrow().clone();
         if let Some(address) =
@@ -21,14 +21,15 @@ impl Driver {
         }
     }
 
-    /// Beside its body, where the first answer came on a connection that stood already, or at once.
+    /// Sends HEAD beside the body, if the first response came on an existing connection or too soon for it.
     pub(super) fn inquire_late(&mut self) {
         if self.transfer.may_inquire_late() && !self.wants.host.is_enough() {
             self.ask_head(self.shared.requesters[self.transfer.lead()].route.target());
         }
     }
 
-    /// Because the plan wants it. Where the end of the file is certain, a host whose answers agree is believed.
+    /// Sends HEAD because the plan wants it. If the end of the file is certain, a host whose answers agreed before is
+    /// trusted without.
     pub(super) fn inquire(&mut self, proven: bool) {
         if proven && self.wants.host.agrees_with_whole_answers() {
             return self.transfer.handle_advice(None);

@@ -1,4 +1,4 @@
-//! The making of the file, and those who wait for it.
+//! Creates and preallocates the part file in the background; accepted responses wait until it is open.
 
 use super::{Driver, Made, Permitted};
 use crate::engine::event::Notice;
@@ -17,11 +17,11 @@ use crate::storage::{Allocation, Target};
 use crate::threads;
 use tokio::task::JoinHandle;
 
-/// A file of at most this many bytes comes within one checkpoint, so nothing is written down before it is complete.
+/// A file of at most this many bytes arrives within one checkpoint, so nothing is recorded before it is complete.
 const SMALL: u64 = 256 << 10;
 
 impl Driver {
-    /// Rules on an answer; the first usable one sets off the making of the file.
+    /// Rules on a response; the first usable one starts the creation of the file.
     pub(super) fn rule(&mut self, question: Question, teller: &mut Teller) {
         let Question { id, answer, reply } = question;
         if self.shared.requesters[0].route.is_renewed() {
@@ -52,7 +52,7 @@ impl Driver {
             }
         };
         if let Some(lane) = self.lanes.get(&id) {
-            // What the answer holds may differ from what was asked for, and the lane's position with it.
+            // The response may hold another range than requested, which changes the position of the lane.
             lane.open(self.transfer.lane_of(id), RangeSet::new(), None);
         }
         let until = self.wants.end_of_answer(until);
@@ -64,7 +64,7 @@ impl Driver {
         }
     }
 
-    /// A page in place of a file most often stands between the user and the file.
+    /// Warns of a web page in place of the file: most often it stands between the user and the file.
     fn tell_web_page(&self, representation: &Representation, teller: &mut Teller) {
         let html =
             matches!(representation.media_type.as_deref(), Some("text/html" | "application/xhtml+xml"));
@@ -77,10 +77,10 @@ impl Driver {
         }
     }
 
-    /// Makes the file in the background, after a look whether it fits, which takes next to no time.
+    /// Creates the file in the background, after a quick check that it fits.
     fn make(&mut self, mut representation: Representation) {
         if self.transfer.lead() != 0 {
-            // The record is one of the URL, and what a mirror calls its version says nothing about that.
+            // The manifest records the URL's version, and a mirror's validators say nothing about that.
             representation.validators = Validators::default();
         }
         let (place, bare) = (self.vacant.take(), self.bare.take());
@@ -101,25 +101,25 @@ impl Driver {
         }));
     }
 
-    /// Keeps a small file in memory until it is complete; false where this is none, or where files have begun to be
-    /// made for it already.
+    /// Keeps a small file in memory until it is complete. Returns false if it is not small, has several sources, or has
+    /// a part file already.
     fn keep_small(&mut self, representation: &Representation, teller: &mut Teller) -> bool {
         let length = representation.complete_length.filter(|length| *length <= SMALL);
-        // Where another source may have to take the place of one that gave wrong bytes, there must be a file to mend.
+        // If another source may have to replace one that gave wrong bytes, there must be a file to repair.
         let alone = self.wants.sources.len() == 1;
         let (Some(length), true) = (length, self.bare.is_some() && alone) else {
             return false;
         };
         if let Some(target) = self.bare.take() {
-            // It is at most SMALL.
+            // The length is at most `SMALL`.
             self.work = Work::Small(SmallWork::new(target, length as usize));
             self.tell_started(teller);
         }
         true
     }
 
-    /// Until the file is there no byte is taken, but now that it is known to fit the other connections can be
-    /// opened and asked on, and their answers ruled on.
+    /// Allocates the file and writes the manifest. No byte is taken before that, but as the file is known to fit,
+    /// further connections can be opened, their requests sent and their responses ruled on.
     fn make_in(&mut self, place: Workplace, representation: Representation) {
         let order = self.wants.order.clone();
         self.making = Some(threads::offload(move || match place.begin(&representation, &order) {
@@ -128,7 +128,7 @@ impl Driver {
         }));
     }
 
-    /// The file is made: lets flow what waited for it.
+    /// A step of the creation has ended: after the last one, releases the responses that waited for it.
     pub(super) fn made(&mut self, made: Result<Made, tokio::task::JoinError>, teller: &mut Teller) {
         self.making = None;
         self.fits = true;
@@ -179,7 +179,7 @@ impl Driver {
         let _ = reply.send(permit);
     }
 
-    /// Waits for the file that is being made; for ever where none is. Cancel-safe.
+    /// Waits for the file being created; for ever if there is none. Cancel-safe.
     pub(super) async fn being_made(
         making: &mut Option<JoinHandle<Made>>,
     ) -> Result<Made, tokio::task::JoinError> {
@@ -189,7 +189,7 @@ impl Driver {
         }
     }
 
-    /// Lets the making of the file come to its end, before what it made is given up.
+    /// Lets the creation of the file finish before its result is given up.
     pub(super) async fn settle(&mut self, teller: &mut Teller) {
         while self.making.is_some() {
             let made = Self::being_made(&mut self.making).await;
@@ -198,7 +198,8 @@ impl Driver {
     }
 }
 
-/// Whether a name has an extension, and one that no web page has. Programs on servers make pages under many names.
+/// Returns true if a name has an extension, and one that no web page has. Programs on servers generate pages under many
+/// names.
 fn is_no_page(name: &str) -> bool {
     const PAGES: [&str; 16] = [
         "asp", "aspx", "cfm", "cgi", "do", "htm", "html", "jsf", "jsp", "mht", "php", "php3", "phtml",
@@ -209,12 +210,12 @@ fn is_no_page(name: &str) -> bool {
     };
     let plausible =
         (1..=8).contains(&extension.len()) && extension.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    // The last part of a number, or of the name of a version, is no extension.
+    // The last part of a number or of a version is not an extension.
     let worded = extension.bytes().any(|byte| byte.is_ascii_alphabetic());
     !stem.is_empty() && plausible && worded && !PAGES.contains(&extension.to_ascii_lowercase().as_str())
 }
 
-/// Makes and locks the part file where nothing stood before.
+/// Creates and locks the part file where none existed before.
 fn first_in(target: Target, order: &Order) -> Result<Workplace, Error> {
     match preparation::open(target, order)? {
         Opening::Ready(Ground::Fresh { workplace, .. }) => Ok(workplace),

@@ -1,4 +1,4 @@
-//! From a request to a driver: its turn, what is on disk, and what can be built upon.
+//! From a request to a driver: waits for the job slot, inspects the disk, and decides what can be built upon.
 
 use super::{Driver, PIPE_WINDOW, Prepared, Wants, cancellation, until_cancelled};
 use crate::engine::client::Client;
@@ -49,7 +49,7 @@ pub(in crate::engine) async fn run(
         biased;
         () = until_cancelled(&mut early) => Err(cancellation()),
         turn = place.turn() => {
-            // Its time begins now, and not while it waited for others.
+            // The elapsed time begins now, and not while it was queued.
             teller.clock = Clock::start();
             take_turn(&client, request, turn, &mut teller, &mut cancelled).await
         }
@@ -131,7 +131,7 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
         let untouched = preparation::is_untouched(&placed.target, &seen)?;
         Ok((placed, untouched))
     };
-    // A look at a few names takes no longer than to have it done by another thread.
+    // Checking a few names takes no longer than handing it to another thread.
     let (Placed { target, note }, untouched) =
         if wants.inline { looking()? } else { blocking(looking).await? };
     if let Some(note) = note {
@@ -204,7 +204,7 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
     Ok(Prepared::Ready(Box::new(Driver::into_file(requesters, policy, wants, ground, teller))))
 }
 
-/// The version that a server has now. Where HEAD does not say that it is `known`, GET is asked, which counts more.
+/// Version that the server has now. If HEAD does not confirm `known`, a GET decides.
 async fn asked_about(requester: &Requester, known: &Representation) -> Result<Representation, Error> {
     let now = survey(requester).await?.representation;
     match now.is_version(known.complete_length, &known.validators) {
@@ -276,14 +276,14 @@ fn policy(client: &Client, request: &Request) -> Policy {
         packing: packing(request),
         in_order: streamed || !request.digests.is_empty(),
         window: streamed.then_some(PIPE_WINDOW),
-        // What has left through a pipe cannot be taken back.
+        // Bytes that have left through a pipe cannot be taken back.
         may_restart: request.may_restart && !streamed,
         sources: request.sources().count(),
         seed: Clock::seed(),
     }
 }
 
-/// By the name that the file is saved under, else by the last part of its URL.
+/// Packing by the name that the file is saved under, else by the last part of its URL.
 fn packing(request: &Request) -> Option<Packing> {
     let saved = match &request.output {
         Output::File(path) => path.file_name().and_then(|name| Packing::of_name(&name.to_string_lossy())),
@@ -331,7 +331,7 @@ impl Driver {
             permitted: Vec::new(),
             clock,
             disk: DiskUse::default(),
-            // The handle's own receiver takes its place when the loop begins.
+            // Replaced by the handle's own receiver when the loop begins.
             cancelled: watch::channel(false).1,
             crashed: None,
             mended: false,
@@ -354,7 +354,7 @@ impl Driver {
         driver
     }
 
-    /// Into a file of which nothing is there yet.
+    /// Driver for a file of which nothing exists yet.
     fn into_nothing(
         requesters: Vec<Requester>,
         policy: Policy,
@@ -403,7 +403,7 @@ impl Driver {
                 teller.resumed = have.len();
                 let transfer = Transfer::resume(policy, representation.clone(), have);
                 let path = workplace.part.path().to_owned();
-                // A digest proves the whole file; without one, what an earlier run left is read back.
+                // A digest proves the whole file; without one, the claims of an earlier run are read back.
                 let audit = wants.order.digests.is_empty();
                 let (digests, inline, now) = (wants.order.digests.clone(), wants.inline, teller.clock.now());
                 let mut driver = Self::new(requesters, path, wants, transfer, teller.clock);

@@ -1,5 +1,5 @@
-//! The search for the source that gave wrong bytes: what several gave is compared, and what the trusted ones did not give
-//! is fetched again.
+//! Search for the source that gave wrong bytes: compares samples between sources, and fetches again the bytes that the
+//! trusted ones did not give.
 
 use super::Driver;
 use super::ending::unless_cancelled;
@@ -23,31 +23,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// How long one is waited for that is asked for a sample.
+/// Timeout for one sample from a source.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// As much of what is fetched again is kept in memory, to be put back where the guess was wrong.
+/// Ranges fetched again are kept in memory up to this many bytes, to be restored if the guess was wrong.
 const STASH: u64 = 32 << 20;
 
-/// What is known of those who gave wrong bytes.
+/// State of the search for the sources of wrong bytes.
 #[derive(Default)]
 pub(super) struct Search {
     disputed: Vec<Disputed>,
-    /// Those from here on are of the present trial.
+    /// Index of the first entry of the present trial.
     present: usize,
-    /// What had been there before the present trial, where that is little.
+    /// Bytes from before the present trial, if they are few.
     stash: BTreeMap<u64, Vec<u8>>,
-    /// Their files have another digest.
+    /// Sources whose files have another digest.
     refuted: BTreeSet<usize>,
 }
 
-/// What had been there before it was fetched again, and who had given it.
+/// Run before it was fetched again, and the sources that had given it.
 struct Disputed {
     run: Run,
     givers: Vec<usize>,
 }
 
 impl Driver {
-    /// The file has another digest than the one expected. Fetches again what may be wrong; false where everything was tried.
+    /// The file does not have the expected digest. Fetches suspect bytes again; returns false if everything was tried.
     pub(super) async fn try_others(
         &mut self,
         work: &mut FileWork,
@@ -77,7 +77,7 @@ impl Driver {
         }
     }
 
-    /// The digest agrees. Those whose bytes had to be replaced by others are named.
+    /// The digest matches. Reports the sources whose bytes had to be replaced by others.
     pub(super) async fn name_refuted(&mut self, work: &FileWork, teller: &mut Teller) -> Result<(), Error> {
         let mut search = std::mem::take(&mut self.search);
         let differing =
@@ -95,13 +95,13 @@ impl Driver {
         Ok(())
     }
 
-    /// The trial has not led to the file. What came is compared with what had been there, and that is put back where it is
-    /// still known: the next trial may need it.
+    /// The trial has failed. Compares the new bytes with the previous ones, and restores those that are still known:
+    /// the next trial may need them.
     async fn settle_trial(&mut self, work: &mut FileWork, length: u64, teller: &Teller) -> Result<(), Error> {
         let runs: Vec<_> = self.search.disputed[self.search.present..].iter().map(|one| one.run).collect();
         let differing = differing(work, runs.clone()).await?;
         let stash = std::mem::take(&mut self.search.stash);
-        // What was fetched again may be claimed in one with what lies beside it within the piece.
+        // A range fetched again may be claimed together with adjacent bytes of its piece.
         let again: RangeSet = runs.iter().map(|run| run.range).collect();
         let claimed_with = |range: &ByteRange| {
             let piece = whole_pieces(*range, length);
@@ -135,7 +135,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Sends ranges back to be fetched again, by whole claims, for the manifest withdraws none in part.
+    /// Queues ranges to be fetched again, as whole claims, because the manifest cannot withdraw part of one.
     async fn fetch_again(
         &mut self,
         work: &mut FileWork,
@@ -173,7 +173,7 @@ impl Driver {
     }
 }
 
-/// Asks for the samples, each witness for its own at the same time.
+/// Fetches and compares the samples, all witnesses in parallel.
 async fn compared(
     shared: Arc<Shared>,
     part: Arc<PartFile>,
@@ -199,7 +199,7 @@ async fn compared(
             let mut told = Vec::new();
             for (Comparison { giver, witness, range }, bytes) in samples {
                 let asked = given_by(&requester, range, length);
-                // One that does not answer now is not asked for more.
+                // A source that does not answer in time is not asked for more.
                 let Ok(Some(given)) = tokio::time::timeout(PATIENCE, asked).await else {
                     break;
                 };
@@ -216,7 +216,7 @@ async fn compared(
     Ok(told)
 }
 
-/// What a source gives for a range, if it is that range of a file of `length` bytes.
+/// Bytes that a source gives for a range; `None` unless it is that range of a file of `length` bytes.
 async fn given_by(requester: &Requester, range: ByteRange, length: u64) -> Option<Vec<u8>> {
     let reply = requester.get(range.to_header().as_deref(), None).await.ok()?;
     let answer = Answer::read(reply.status, &reply.headers, Clock::date());
@@ -241,7 +241,7 @@ async fn given_by(requester: &Requester, range: ByteRange, length: u64) -> Optio
     Some(given)
 }
 
-/// The runs whose bytes are other ones now.
+/// Ranges of the runs whose bytes have changed.
 async fn differing(work: &FileWork, runs: Vec<Run>) -> Result<Vec<ByteRange>, Error> {
     let (part, path) = (work.place.part.clone(), work.place.part.path().to_owned());
     blocking(move || {
@@ -263,7 +263,7 @@ fn bytes_of(part: &dyn Storage, range: ByteRange) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The pieces that the range lies in.
+/// The range, extended to whole pieces.
 fn whole_pieces(range: ByteRange, length: u64) -> ByteRange {
     let piece = piece_size(Some(length));
     ByteRange::new(range.start() / piece * piece, range.end().next_multiple_of(piece).min(length))
