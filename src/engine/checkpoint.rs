@@ -1,5 +1,5 @@
-//! The only place that knows the crash order: sync the bytes, then record them, then sync the record.
-//! Only after that is a range *durable*. All of it only as long as no other run has taken the file over.
+//! The only place that knows the crash order: sync the bytes, then append the record, then sync the record. Only after
+//! that is a range *durable*. All of it only as long as no other run has taken the file over.
 
 use super::clock::Clock;
 use crate::error::Error;
@@ -11,35 +11,35 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// A checkpoint is made at least this often while bytes come …
+/// Maximum time between checkpoints while bytes arrive …
 const PERIOD: Duration = Duration::from_secs(1);
-/// … more often where that costs little, since what came after it is what a kill costs, but not more often than this …
+/// … shortened if saving is cheap, since a kill loses everything received after the last one, but not below this …
 const SHORTEST: Duration = Duration::from_millis(100);
-/// … nor so often that saving takes more than one part in so many of the time …
+/// … nor so that saving takes more than one part in this many of the time …
 const SHARE: u32 = 20;
-/// … and whenever this much is written but not durable.
+/// … and a checkpoint is due whenever this many bytes are written but not durable.
 const BYTES: u64 = 64 << 20;
 
-/// The journal comes back with what became of the batch, and how long that took.
+/// Journal handed back, with the outcome of the batch and the time it took.
 type Saved = (Journal, Result<Vec<Run>, Error>, Duration);
 
 /// Turns written runs into durable ones, in the background, one batch after the other.
 pub(crate) struct Checkpoint {
     part: Arc<dyn Storage>,
-    /// For the text of an error.
+    /// Path shown in errors.
     path: PathBuf,
     /// `None` while a batch is being saved, and for good after a failure.
     journal: Option<Journal>,
     hold: Option<Hold>,
     written: bool,
     saving: Option<JoinHandle<Saved>>,
-    /// What is durable is not kept in memory.
+    /// Durable ranges are dropped from memory.
     lets_go: bool,
     pending: Vec<Run>,
     pending_bytes: u64,
     durable: RangeSet,
     last: Moment,
-    /// How long it took to save the last batch.
+    /// Time it took to save the last batch.
     cost: Duration,
 }
 
@@ -72,20 +72,20 @@ impl Checkpoint {
         &self.durable
     }
 
-    /// These runs have been written: the write calls have returned.
+    /// Adds runs that have been written: the write calls have returned.
     pub(crate) fn add(&mut self, runs: Vec<Run>) {
         self.pending_bytes += runs.iter().map(|run| run.range.len()).sum::<u64>();
         self.pending.extend(runs);
     }
 
-    /// Whether it is time for the next batch.
+    /// Returns true if the next batch is due.
     pub(crate) fn is_due(&self, now: Moment) -> bool {
         let pause = (self.cost * SHARE).clamp(SHORTEST, PERIOD);
         let enough = self.pending_bytes >= BYTES || now.saturating_sub(self.last) >= pause;
         enough && !self.pending.is_empty() && self.journal.is_some()
     }
 
-    /// Begins to save what is written now. What is written while it runs belongs to the next batch.
+    /// Starts saving the runs written so far. Runs written meanwhile belong to the next batch.
     pub(crate) fn begin(&mut self, now: Moment) {
         let Some(journal) = self.journal.take() else {
             return;
@@ -103,11 +103,11 @@ impl Checkpoint {
         }));
     }
 
-    /// Waits for the batch that is being saved; for ever if there is none. Cancel-safe.
+    /// Waits for the batch being saved; for ever if there is none. Cancel-safe.
     ///
     /// # Errors
-    /// After a failed sync or write the batch is void: nothing of it is claimed, nothing is tried again, and
-    /// no later batch is saved. What was durable before stays so.
+    /// After a failed sync or write the batch is void: nothing of it is claimed, nothing is retried, and no later batch
+    /// is saved. Ranges that were durable before stay so.
     pub(crate) async fn saved(&mut self) -> Result<(), Error> {
         let Some(saving) = &mut self.saving else {
             return std::future::pending().await;
@@ -126,12 +126,12 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Waits until nothing is being saved any more, however that ends.
+    /// Waits until nothing is being saved any more.
     pub(crate) async fn settled(mut self) -> Result<(), Error> {
         if self.saving.is_some() { self.saved().await } else { Ok(()) }
     }
 
-    /// Makes everything durable that has been written.
+    /// Makes all written runs durable.
     pub(crate) async fn flush(&mut self, now: Moment) -> Result<(), Error> {
         if self.saving.is_some() {
             self.saved().await?;
@@ -145,12 +145,12 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// What shows whether the file is still this run's.
+    /// Check that this run still holds the file.
     pub(crate) fn hold(&self) -> Option<Hold> {
         self.hold.clone()
     }
 
-    /// Whether this run has written to the manifest.
+    /// Returns true if this run has written to the manifest.
     pub(crate) fn has_written(&self) -> bool {
         self.written
     }
@@ -159,12 +159,12 @@ impl Checkpoint {
         (self.hold, self.written) = (journal.hold().cloned(), journal.is_taken_over());
     }
 
-    /// The claims as they stand, to be audited. Empty after a failure.
+    /// Current claims, to be audited. Empty after a failure.
     pub(crate) fn claims(&self) -> Vec<Run> {
         self.journal.as_ref().map(|journal| journal.runs().to_vec()).unwrap_or_default()
     }
 
-    /// Takes back claims that turned out to be wrong, durably.
+    /// Durably withdraws claims that turned out to be wrong.
     pub(crate) async fn withdraw(&mut self, ranges: Vec<ByteRange>) -> Result<(), Error> {
         for range in &ranges {
             self.durable.remove(*range);
@@ -203,7 +203,7 @@ impl Checkpoint {
     }
 }
 
-/// The order that makes the claims true. Blocking.
+/// Saves a batch in the order that makes the claims true. Blocking.
 fn save(part: &dyn Storage, path: &Path, mut journal: Journal, runs: Vec<Run>) -> Saved {
     let clock = Clock::start();
     let saved = journal
@@ -229,7 +229,7 @@ mod tests {
 
     const LENGTH: usize = 40_000;
 
-    /// No byte is like the one a sector away, and none is like what is there before.
+    /// No byte equals the one a sector away, nor the zero that was there before.
     fn byte_at(position: u64) -> u8 {
         (mix(position) as u8).max(1)
     }
@@ -256,7 +256,7 @@ mod tests {
         manifest: CrashFile,
         checkpoint: Checkpoint,
         written: RangeSet,
-        /// What was durable when it was last heard of.
+        /// Ranges that were durable at the last report.
         promised: RangeSet,
     }
 
@@ -270,7 +270,7 @@ mod tests {
             Self { disk, part, manifest, checkpoint, written: RangeSet::new(), promised: RangeSet::new() }
         }
 
-        /// Writes and checkpoints as a download does, by chance; ends at the first failure. Says how that was.
+        /// Writes and checkpoints at random as a download does; stops at the first failure and returns it.
         async fn download(&mut self, mut seed: u64) -> Result<(), Error> {
             for _ in 0..24 {
                 for _ in 0..seed % 4 {
@@ -299,7 +299,7 @@ mod tests {
                     }
                     1..5 => {
                         self.checkpoint.begin(Moment::ZERO);
-                        // What is written while the batch is being saved belongs to the next one.
+                        // Runs written while the batch is being saved belong to the next one.
                         self.checkpoint.flush(Moment::ZERO).await?;
                     }
                     _ => {}
@@ -311,7 +311,7 @@ mod tests {
             Ok(())
         }
 
-        /// After the power is back: every claim is true, and nothing that was promised is missing.
+        /// Checks the state after a power failure: every claim is true, and nothing that was promised is missing.
         fn check(&self) {
             let raw = Raw::parse(&self.disk.image(&self.manifest)).unwrap();
             let image = self.disk.image(&self.part);
@@ -363,7 +363,7 @@ mod tests {
             bench.check();
             if ended.is_err() {
                 let before = Raw::parse(&bench.disk.image(&bench.manifest)).unwrap().runs;
-                // Whatever is tried afterwards, the disk says that all is well, and nothing is claimed.
+                // Whatever is tried afterwards, the disk reports success, and nothing is claimed.
                 runtime.block_on(async {
                     bench.checkpoint.begin(Moment::ZERO);
                     let _ = bench.checkpoint.flush(Moment::ZERO).await;

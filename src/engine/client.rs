@@ -1,4 +1,4 @@
-//! What downloads share: settings, connections, and turns.
+//! State that downloads share: settings, connections, and turns.
 
 use super::clock::Clock;
 use super::credentials;
@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
 
-/// Events that wait for somebody to take them.
+/// Maximum number of unread events.
 const EVENTS: usize = 256;
 
 /// Downloads files; cheap to clone. Its methods must be called within a tokio runtime; it creates none.
@@ -40,7 +40,7 @@ pub(super) struct Inner {
     pub(super) hosts: Hosts,
     pub(super) saver: Saver,
     pub(super) limit: Option<Arc<Limit>>,
-    /// Where the last file went: lists mostly save into one directory.
+    /// Directory of the last file: lists mostly save into one directory.
     pub(super) directory_seen: Arc<Mutex<PathBuf>>,
 }
 
@@ -54,8 +54,8 @@ impl Client {
     /// Makes a client.
     ///
     /// # Errors
-    /// `Usage` where a file with certificates or a key cannot be read, there is no such interface, or the proxy makes no
-    /// sense.
+    /// `Usage` if a file with certificates or a key cannot be read, the interface does not exist, or the proxy is
+    /// invalid.
     pub fn new(settings: ClientSettings) -> Result<Self, Error> {
         let exchange = Exchange::new(Settings {
             dialer: Dialer {
@@ -93,7 +93,7 @@ impl Client {
         })
     }
 
-    /// Starts a download, or queues it where as many run as may. Returns at once.
+    /// Starts a download, or queues it if the maximum number is running. Returns at once.
     #[must_use = "dropping a download cancels it"]
     pub fn start(&self, request: Request) -> Download {
         let (progress_sender, progress) = watch::channel(Progress::default());
@@ -110,10 +110,10 @@ impl Client {
         Download { progress, events: Some(events), cancel, task }
     }
 
-    /// Asks the server about a file without fetching it, and looks at what an earlier run left.
+    /// Asks the server about a file without fetching it, and inspects the remains of an earlier run.
     ///
     /// # Errors
-    /// Those of a download that fails at its first answer.
+    /// Those of a download that fails at its first response.
     pub async fn plan(&self, request: &Request) -> Result<Plan, Error> {
         let requesters = self.requesters(request)?;
         let found = survey_by_get(&requesters[0]).await.map_err(|error| error.with_url(&request.address))?;
@@ -142,13 +142,13 @@ impl Client {
         })
     }
 
-    /// One requester for each source. All go by the same rule: a secret reaches the origin it was given for. So
-    /// a mirror gets what was given for the URL only where it has the same origin.
+    /// One requester per source. All follow the same rule: a secret reaches the origin it was given for. So a mirror
+    /// gets the secrets of the URL only if it has the same origin.
     pub(super) fn requesters(&self, request: &Request) -> Result<Vec<Requester>, Error> {
         request.check_digests()?;
         request.check_mirrors()?;
         let secrets = credentials::secrets(request, &self.inner.settings.user_agent)?;
-        // Only the URL itself has somebody who renews it.
+        // Only the URL itself can be renewed.
         let renewals = std::iter::once(request.renewal.clone()).chain(std::iter::repeat(None));
         let sources = request.sources().zip(secrets).zip(renewals);
         let paused = Arc::new(watch::channel(None).0);

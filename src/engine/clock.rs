@@ -3,7 +3,7 @@
 use crate::plan::Moment;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Tells the time since the run began, which is all that the plan wants to know.
+/// Tells the time since the run began, which is all that the plan needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     began: Instant,
@@ -19,13 +19,13 @@ impl Clock {
         self.began.elapsed()
     }
 
-    /// The time of day, for dates that servers send.
+    /// The time of day, for dates in responses.
     #[expect(clippy::disallowed_methods, reason = "this is the home of the clock")]
     pub(crate) fn date() -> SystemTime {
         SystemTime::now()
     }
 
-    /// The time of day, since 1970.
+    /// Time since 1970.
     pub(crate) fn since_1970() -> Duration {
         Self::date().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What each source of a request may hear: what was given for its origin, and what files have for its host.
+//! Secrets for each source of a request: those given for its origin, and those that files hold for its host.
 
 use super::request::Request;
 use crate::error::Error;
@@ -6,10 +6,10 @@ use crate::plan::{Address, bare_host};
 use crate::transport::{Credentials, Secrets};
 use std::sync::Arc;
 
-/// For each source of the request in turn.
+/// Secrets of each source of the request in turn.
 ///
 /// # Errors
-/// `Usage` for what no header may hold.
+/// `Usage` for text that a header cannot hold.
 pub(super) fn secrets(request: &Request, agent: &str) -> Result<Vec<Arc<Secrets>>, Error> {
     let of_source = |address: &Address, given: &Option<Credentials>, headers: &[(String, String)]| {
         if !request.named_by.vouches_for(address) {
@@ -22,7 +22,7 @@ pub(super) fn secrets(request: &Request, agent: &str) -> Result<Vec<Arc<Secrets>
     let own = of_source(&request.address, &request.credentials, &request.headers)?;
     let mut all = vec![own.clone()];
     for (address, given) in &request.mirrors {
-        // What was given for the URL is given for its whole origin.
+        // Secrets given for the URL are valid for its whole origin.
         let shared = given.is_none() && address.is_of(&request.address.origin());
         all.push(if shared { own.clone() } else { of_source(address, given, &[])? });
     }
@@ -32,7 +32,8 @@ pub(super) fn secrets(request: &Request, agent: &str) -> Result<Vec<Arc<Secrets>
     Ok(all)
 }
 
-/// What was given, and the password for it, or all of it, from a netrc file. A header that says who we are goes before.
+/// The given credentials, with the password or all of them taken from a netrc file. An `Authorization` header has
+/// precedence.
 fn with_password(
     request: &Request,
     address: &Address,

@@ -1,14 +1,14 @@
-//! Whether the disk is what bounds the rate.
+//! Detects that the disk is the bottleneck.
 
 use crate::plan::Moment;
 use std::time::Duration;
 
-/// How long is looked back.
+/// Measuring interval.
 const WINDOW: Duration = Duration::from_millis(200);
-/// The disk bounds the rate where writing takes this part of the time.
+/// The disk is the bottleneck if writing takes this part of the time.
 const BUSY: f64 = 0.7;
 
-/// How much of the recent past was spent in writing.
+/// Share of the recent time that was spent in writing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct DiskUse {
     since: Moment,
@@ -17,7 +17,7 @@ pub(super) struct DiskUse {
 }
 
 impl DiskUse {
-    /// Writing has taken `writing` in all, of all workers together.
+    /// Returns true if the disk is busy; `writing` is the total time that all workers together have spent in writing.
     pub(super) fn is_busy(&mut self, writing: Duration, now: Moment) -> bool {
         let elapsed = now.saturating_sub(self.since);
         if elapsed >= WINDOW {

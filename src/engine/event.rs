@@ -1,54 +1,54 @@
-//! Things that happen to a download and that somebody may want to know.
+//! Events of a download that a caller may want to report.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Something that happened. Texts are redacted; they are not escaped for a terminal.
+/// An event of a download. Texts are redacted; they are not escaped for a terminal.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The server has answered and the file is made.
+    /// The server has answered and the file is created.
     Started {
         /// The URL, redacted.
         url: String,
-        /// Where the file will be; `None` for a stream.
+        /// Target path; `None` for a stream.
         path: Option<PathBuf>,
         /// The complete length in bytes.
         size: Option<u64>,
         /// Bytes kept from an earlier run.
         resumed: u64,
-        /// How many connections may be used.
+        /// Maximum number of connections.
         connections: usize,
     },
-    /// Something failed and is tried again.
+    /// Something failed and is retried.
     Retry {
-        /// What failed.
+        /// The failure.
         cause: String,
-        /// The HTTP status, where one was the reason.
+        /// The HTTP status, if one was the reason.
         status: Option<u16>,
-        /// How long nothing is asked.
+        /// Time during which nothing is requested.
         wait: Duration,
-        /// Rounds of failure in a row, this one included.
+        /// Rounds of failure in a row, including this one.
         attempt: u32,
     },
-    /// A source of the file is not asked any more; the others go on.
+    /// A source of the file is not used any more; the others go on.
     Source {
         /// Its URL, redacted.
         url: String,
-        /// Why.
+        /// The reason.
         cause: String,
     },
-    /// Something a person should read.
+    /// A message that a person should read.
     Notice(Notice, String),
 }
 
-/// What kind of notice it is.
+/// Kind of notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// What was on disk is discarded, and why.
+    /// The data on disk is discarded; the text gives the reason.
     Restarting,
-    /// One connection serves everything, and why.
+    /// Everything is fetched on one connection; the text gives the reason.
     SingleConnection,
     /// A connection fell silent and was replaced.
     Stalled,
@@ -56,20 +56,20 @@ pub enum Notice {
     Repairing,
     /// The file system could not reserve the space.
     NotReserved,
-    /// The file system would not do something for a finished file on which no promise hangs.
+    /// The file system refused an operation on a finished file that no guarantee depends on.
     NotSupported,
     /// There is nothing to do.
     AlreadyComplete,
-    /// What HEAD said of the file: advice, which decides nothing.
+    /// Description of the file by HEAD: advice, which decides nothing.
     Head,
-    /// A web page came, and the name is not that of one.
+    /// A web page was sent under a name that is not that of one.
     WebPage,
-    /// The file system does not take the name, and the file has another one.
+    /// The file system does not accept the name, so the file has another one.
     Renamed,
 }
 
 impl Notice {
-    /// The name as it stands in JSON events.
+    /// Name of the kind in JSON events.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What a download would do, found out without doing it.
+//! Forecast of a download, without running it.
 
 use super::preparation::exists;
 use super::request::{IfExists, Request};
@@ -9,25 +9,25 @@ use crate::manifest::Inspection;
 use crate::plan::concurrency::Allowance;
 use crate::storage::{Present, Seal, Target};
 
-/// How a download would go about a file. Nothing was changed to find it out, and what changes meanwhile is not in it.
+/// Expected course of a download. Nothing was changed to find it out, and later changes are not considered.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Forecast {
-    /// Connections that would be used at once, at the most; 0 where nothing would be fetched.
+    /// Maximum number of connections that would be used at once; 0 if nothing would be fetched.
     pub connections: usize,
-    /// The bytes of the shortest ranges that would be planned; `None` where everything would come in one answer.
+    /// Size of the shortest planned range in bytes; `None` if everything would come in one response.
     pub shortest_range: Option<u64>,
-    /// Whether something stands at the target already; `None` for a stream.
+    /// True if the target exists already; `None` for a stream.
     pub exists: Option<bool>,
-    /// What would happen, in words.
+    /// Expected outcome, in words.
     pub then: String,
 }
 
-/// A file of at most this many bytes is asked for once.
+/// A file of at most this many bytes is fetched with one request.
 const SMALL: u64 = 256 << 10;
 
 impl Forecast {
-    /// Of a request for what was found, of which an earlier run may have `left` something.
+    /// Forecast for a request and the survey of its resource, of which an earlier run may have `left` a part.
     pub(crate) fn of(
         request: &Request,
         found: &Survey,
@@ -54,10 +54,10 @@ impl Forecast {
     }
 }
 
-/// With this begins what says that nothing would be fetched.
+/// Prefix of the texts which say that nothing would be fetched.
 const NOTHING: &str = "nothing is fetched";
 
-/// How many connections, and how short the ranges are.
+/// Number of connections, and size of the shortest range.
 fn ranges(
     request: &Request,
     found: &Survey,
@@ -80,12 +80,12 @@ fn ranges(
     (allowance.most().min(usize::try_from(worthwhile).unwrap_or(usize::MAX)), Some(shortest))
 }
 
-/// Whether ranges of several answers, or of several runs, may be joined.
+/// Returns true if ranges of several responses, or of several runs, may be joined.
 fn joins(request: &Request, found: &Survey) -> bool {
     found.representation.validators.strong().is_some() || !request.digests.is_empty()
 }
 
-/// Where nothing stands at the target.
+/// Outcome if the target does not exist.
 fn going_on(request: &Request, found: &Survey, target: &Target, left: Option<&Inspection>) -> String {
     let path = target.path();
     let Some(left) = left.filter(|left| left.durable > 0) else {
@@ -101,7 +101,7 @@ fn going_on(request: &Request, found: &Survey, target: &Target, left: Option<&In
     format!("goes on with {kept} that an earlier run left, if they are of this version")
 }
 
-/// Where something does.
+/// Outcome if the target exists.
 fn over_existing(request: &Request, found: &Survey, target: &Target) -> Result<String, Error> {
     let path = target.path();
     let shown = path.display();

@@ -1,4 +1,4 @@
-//! What all files of a client have learned of the hosts they come from.
+//! Knowledge of the hosts, shared by all files of a client.
 
 use super::clock::Clock;
 use crate::plan::budget::Budget;
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Who received something this long ago is being served.
+/// A host counts as serving for this long after a file received something.
 const LATELY: Duration = Duration::from_secs(3);
 
 /// All hosts, each shared by the files that come from it.
@@ -18,40 +18,40 @@ pub(crate) struct Hosts {
     known: Mutex<HashMap<Origin, Arc<Mutex<Known>>>>,
 }
 
-/// What is known of one host.
+/// Knowledge of one host.
 #[derive(Debug)]
 struct Known {
     budget: Budget,
     /// Connections of all files.
     connections: usize,
-    /// How many of them it serves at once, as it has taught any of the files.
+    /// Number of connections it serves at once, as learned by any of the files.
     refusals: Refusals,
-    /// Its files are small, and its answers agree: there is no need to ask it twice. Whether they came as ranges, or as a
-    /// whole.
+    /// True once a small file has come and the answers about it agreed, so that the host need not be asked twice: first
+    /// if it came as ranges, second if as a whole.
     agrees: [bool; 2],
-    /// When any file last received something.
+    /// Time at which any file last received something.
     served_at: Option<Moment>,
 }
 
-/// One host, as one file sees it.
+/// View of one host by one file.
 #[derive(Debug)]
 pub(crate) struct Host {
     clock: Clock,
     known: Arc<Mutex<Known>>,
-    /// What this file had received when it last told the budget.
+    /// Bytes that this file had received when it last reported to the budget.
     told: u64,
     /// Connections that this file has.
     connections: usize,
 }
 
-/// What the other files of a host leave for one of them.
+/// State of the other files of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Others {
     /// Connections that they have.
     pub(crate) connections: usize,
-    /// Whether anybody is being served.
+    /// True if the host has served any file lately.
     pub(crate) served: bool,
-    /// How many connections of all files the host serves at once, if it is known to refuse more.
+    /// Number of connections of all files that the host serves at once, if it is known to refuse more.
     pub(crate) serves: Option<usize>,
 }
 
@@ -91,7 +91,7 @@ impl Host {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The file has received so many bytes in all.
+    /// Reports the total number of bytes that the file has received.
     pub(crate) fn served(&mut self, received: u64) {
         let more = received.saturating_sub(std::mem::replace(&mut self.told, received));
         if more > 0 {
@@ -102,28 +102,30 @@ impl Host {
         }
     }
 
-    /// A small file has come, and what was said of it agreed.
+    /// Notes that a small file has come and that the answers about it agreed.
     pub(crate) fn agreed(&self, whole: bool) {
         self.lock().agrees[usize::from(whole)] = true;
     }
 
-    /// Whether it is not to be asked for more than the files: they are small and its answers agree, or it has refused as much.
+    /// Returns true if it should not get extra requests: its files are small and its answers agree, or it has refused
+    /// connections.
     pub(crate) fn is_enough(&self) -> bool {
         let known = self.lock();
         known.agrees.contains(&true) || known.refusals.cap().is_some()
     }
 
-    /// Whether it has shown so with whole answers: from one that serves ranges, a whole answer is odd.
+    /// Returns true if its answers agreed on whole responses: from a server that serves ranges, a whole response is
+    /// odd.
     pub(crate) fn agrees_with_whole_answers(&self) -> bool {
         self.lock().agrees[1]
     }
 
-    /// A file has come as a whole.
+    /// Notes that a file has come as a whole.
     pub(crate) fn served_all(&self) {
         self.lock().budget.earn_one();
     }
 
-    /// Whether one more round of trying again may be made. A host that serves others meanwhile is not in trouble, and
+    /// Returns true if one more retry round may be made. A host that serves others meanwhile is not in trouble, and
     /// each file has a limit of its own.
     pub(crate) fn may_retry(&self) -> bool {
         let now = self.clock.now();
@@ -135,7 +137,7 @@ impl Host {
         may || known.served_lately(now)
     }
 
-    /// The file has so many connections now; says how it stands with the others.
+    /// Reports the number of connections of the file; returns the state of the others.
     pub(crate) fn uses(&mut self, connections: usize) -> Others {
         let now = self.clock.now();
         let before = std::mem::replace(&mut self.connections, connections);
@@ -143,12 +145,12 @@ impl Host {
         let others = known.connections - before;
         known.connections = others + connections;
         let served = known.served_lately(now);
-        // Asking for the limit is what raises it when it is time.
+        // Reading the limit also raises it when that is due.
         let limit = known.refusals.limit(now);
         Others { connections: others, served, serves: known.refusals.cap().map(|_| limit) }
     }
 
-    /// The host has refused the file one more while it served so many connections of all files.
+    /// Notes that the host has refused the file one more while it served so many connections of all files.
     pub(crate) fn refused(&self, serving: usize) {
         self.lock().refusals.refused(serving.max(1), self.clock.now(), Duration::ZERO);
     }
@@ -175,7 +177,7 @@ mod tests {
         assert_eq!(two.uses(2), Others { connections: 3, served: false, serves: None });
         one.refused(5);
         assert_eq!(two.uses(2), Others { connections: 3, served: false, serves: Some(5) });
-        // Only a refusal teaches anything, not that somebody has fewer or more connections afterwards.
+        // Only a refusal teaches anything, not that a file has fewer or more connections afterwards.
         one.uses(1);
         assert_eq!(two.uses(2), Others { connections: 1, served: false, serves: Some(5) });
         one.served(10);
@@ -195,7 +197,7 @@ mod tests {
         assert!((32..40).contains(&tries), "{tries}");
         one.served(10);
         assert!(other.may_retry());
-        // A file that came as a whole counts for longer.
+        // A file that came as a whole earns a round.
         let forgiven = hosts.of(Address::parse("http://another/").unwrap().0.origin());
         exhaust(&forgiven);
         assert!(!forgiven.may_retry());

@@ -1,4 +1,4 @@
-//! What a worker and its driver share: where the worker is, and where it is to stop.
+//! State shared by a worker and its driver: the position of the worker, and its end.
 
 use crate::manifest::{Run, Runs};
 use crate::plan::transfer::Leftover;
@@ -7,22 +7,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// One attempt's way through the file. The worker claims before it writes; the driver may shorten what is
-/// not claimed yet. So no position is ever given to a second worker while the first still writes it.
+/// Path of one attempt through the file. The worker claims before it writes; the driver may shorten the unclaimed part.
+/// So no position is ever given to a second worker while the first still writes it.
 #[derive(Debug)]
 pub(crate) struct Lane {
     track: Arc<Track>,
-    /// It runs on the track of another lane.
+    /// True if it shares the track of another lane.
     second: bool,
     abandoned: AtomicBool,
     bell: Notify,
 }
 
-/// The positions of a lane, or of two side by side: whoever of them claims a position first writes it.
+/// Positions of a lane, or of two side by side: the first to claim a position writes it.
 #[derive(Debug)]
 struct Track {
     state: Mutex<State>,
-    /// Up to where everything wanted is written; read by the driver without taking the lock.
+    /// End of the contiguous part that is written; read by the driver without taking the lock.
     position: AtomicU64,
 }
 
@@ -33,19 +33,19 @@ struct State {
     claimed: u64,
     /// Positions that are written already and are not written again.
     skip: RangeSet,
-    /// Written, but beyond what the other lane has claimed and is still writing.
+    /// Written ranges beyond bytes that the other lane has claimed and is still writing.
     ahead: RangeSet,
-    /// The checksums of what was written, where they are recorded: of small files and of pipes they are not.
+    /// Checksums of the written bytes, if they are recorded: not for small files and pipes.
     runs: Option<Runs>,
     leftover: Leftover,
 }
 
-/// What a worker may do with bytes it holds.
+/// Verdict on the bytes a worker holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
-    /// Drop this many.
+    /// Drop this many bytes.
     Skip(usize),
-    /// Write this many.
+    /// Write this many bytes.
     Write(usize),
     /// The lane ends here.
     Over,
@@ -80,8 +80,8 @@ impl Lane {
         self.track.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the lane to what the answer turned out to hold, before any byte is claimed. A second lane is what the first is.
-    /// With `piece`, checksums are recorded of so many bytes each.
+    /// Sets the lane to the range of the response, before any byte is claimed. A second lane takes that of the first.
+    /// With `piece`, checksums are recorded per piece of so many bytes.
     pub(crate) fn open(&self, wanted: ByteRange, skip: RangeSet, piece: Option<u64>) {
         if self.second {
             return;
@@ -93,7 +93,7 @@ impl Lane {
         self.track.position.store(wanted.start(), Ordering::Release);
     }
 
-    /// What may be done with the `length` bytes that belong at `offset`.
+    /// Claims the `length` bytes at `offset`, as far as they are free.
     pub(crate) fn claim(&self, offset: u64, length: usize) -> Claim {
         let mut state = self.lock();
         let limit = |until: u64| length.min(usize::try_from(until - offset).unwrap_or(usize::MAX));
@@ -101,7 +101,7 @@ impl Lane {
             return Claim::Over;
         }
         if offset < state.claimed {
-            // It lies before the start, or the other lane has it.
+            // The bytes lie before the start, or the other lane has claimed them.
             return Claim::Skip(limit(state.claimed));
         }
         if let Some(run) = state.skip.run_at(offset) {
@@ -116,7 +116,7 @@ impl Lane {
         Claim::Write(claimed)
     }
 
-    /// What was claimed at `offset` has been written.
+    /// Notes that the bytes claimed at `offset` have been written.
     pub(crate) fn wrote(&self, offset: u64, bytes: &[u8]) {
         let mut state = self.lock();
         if let Some(runs) = &mut state.runs {
@@ -138,15 +138,15 @@ impl Lane {
         self.track.position.load(Ordering::Acquire)
     }
 
-    /// Whether nothing is left for a worker that has come to `offset`: that is the end, or everything up to it is written,
-    /// by whomever.
+    /// Returns true if nothing is left for a worker that has come to `offset`: it is at the end, or everything up to
+    /// the end is written, by either lane.
     pub(crate) fn is_over(&self, offset: u64) -> bool {
         let end = self.lock().end;
         offset >= end || self.position() >= end
     }
 
-    /// Ends the lane at `end`, or where its claims end if that is later; says where. `leftover` is what of its answer is
-    /// worth reading to the end for the sake of the connection.
+    /// Ends the lane at `end`, or at the end of its claims if that is later; returns the new end. `leftover` is the
+    /// part of the response worth reading to the end to reuse the connection.
     pub(crate) fn shorten(&self, end: u64, leftover: Leftover) -> u64 {
         let mut state = self.lock();
         state.leftover = leftover;
@@ -154,12 +154,12 @@ impl Lane {
         state.end
     }
 
-    /// What of the answer beyond the end is worth reading.
+    /// Part of the response beyond the end that is worth reading.
     pub(crate) fn leftover(&self) -> Leftover {
         self.lock().leftover
     }
 
-    /// The runs written and recorded since the last call.
+    /// Runs written and recorded since the last call.
     pub(crate) fn take_runs(&self) -> Vec<Run> {
         self.lock().runs.as_mut().map(Runs::take).unwrap_or_default()
     }
@@ -169,7 +169,7 @@ impl Lane {
         self.bell.notify_waiters();
     }
 
-    /// Returns once the lane was abandoned.
+    /// Returns once the lane is abandoned.
     pub(crate) async fn abandoned(&self) {
         loop {
             let mut rung = std::pin::pin!(self.bell.notified());
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(second.claim(100, 30), Claim::Skip(10));
         assert_eq!(second.claim(110, 20), Claim::Write(20));
         assert_eq!(first.claim(110, 15), Claim::Skip(15));
-        // What is written last of all is before the rest.
+        // The last bytes to be written lie before the rest.
         second.wrote(110, &[7; 20]);
         assert_eq!((first.position(), second.position()), (100, 100));
         first.wrote(100, &[7; 10]);

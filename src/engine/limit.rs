@@ -1,4 +1,4 @@
-//! The limit that all connections of a client keep together.
+//! Rate limit that all connections of a client share.
 
 use super::clock::Clock;
 use crate::plan::pace::Pace;
@@ -12,7 +12,7 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    /// `rate` is in bytes a second.
+    /// `rate` is in bytes per second.
     pub(crate) fn new(rate: NonZeroU64) -> Self {
         Self { clock: Clock::start(), pace: Mutex::new(Pace::new(rate)) }
     }
@@ -22,7 +22,7 @@ impl Limit {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts what has come, and waits until more may. Dropping the future forgets only the wait.
+    /// Counts the received bytes, and waits until more may come. Dropping the future cancels only the wait.
     pub(crate) async fn pass(&self, bytes: usize) {
         let wait = self.lock().pass(bytes as u64, self.clock.now());
         if !wait.is_zero() {
@@ -30,7 +30,7 @@ impl Limit {
         }
     }
 
-    /// Whether it is what bounds the rate.
+    /// Returns true if the limit is the bottleneck.
     pub(crate) fn is_binding(&self) -> bool {
         self.lock().is_binding(self.clock.now())
     }

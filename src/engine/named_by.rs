@@ -1,19 +1,19 @@
-//! Who says that a URL is to be fetched, which decides what its server may hear.
+//! Origin of the instruction to fetch a URL, which decides the secrets that its server may receive.
 
 use crate::plan::{Address, Origin};
 
-/// Who says that a URL is to be fetched.
+/// Origin of the instruction to fetch a URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum NamedBy {
-    /// The user: what the user has for it is for it.
+    /// The user: the user's secrets for the URL are sent to it.
     #[default]
     User,
-    /// A document, which may come from anybody: only where it came from may hear of anything.
+    /// A document, which may come from anybody: secrets are sent only to the origin that the document came from.
     Document(Option<Origin>),
 }
 
 impl NamedBy {
-    /// Whether this source may hear of anything, and know who we are.
+    /// Returns true if this source may receive secrets and the client certificate.
     pub(super) fn vouches_for(&self, source: &Address) -> bool {
         match self {
             Self::User => true,
@@ -21,7 +21,7 @@ impl NamedBy {
         }
     }
 
-    /// As the manifest keeps it.
+    /// The form in the manifest.
     pub(super) fn to_record(&self) -> Option<String> {
         match self {
             Self::User => None,

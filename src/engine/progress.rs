@@ -1,26 +1,26 @@
-//! How far a download is: plain values that a watcher can look at without slowing it.
+//! Progress of a download: plain values that a watcher can read without slowing it.
 
 use crate::plan::ByteRange;
 use std::time::Duration;
 
-/// What a download is doing.
+/// Current phase of a download.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
     /// Waiting for its turn.
     #[default]
     Queued,
-    /// Asking the server, or looking at what is on disk.
+    /// Sending the first requests, or inspecting the disk.
     Starting,
-    /// Bytes are coming, or being asked for.
+    /// Bytes are being received or requested.
     Transferring,
-    /// Everything is there and is being checked.
+    /// Everything is received and is being verified.
     Verifying,
-    /// It is over.
+    /// The download has ended.
     Ended,
 }
 
-/// Why it is not faster, where that is known.
+/// Known reason for a limited rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Slowness {
@@ -28,19 +28,19 @@ pub enum Slowness {
     Server,
     /// The limit that the caller has set.
     Limit,
-    /// The digest is not computed as fast as bytes come.
+    /// The digest is computed more slowly than bytes arrive.
     Hash,
 }
 
-/// What one connection is working on.
+/// State of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionView {
-    /// The range it was given.
+    /// The assigned range.
     pub range: ByteRange,
-    /// How far in the file it has come.
+    /// Current position in the file.
     pub position: u64,
-    /// It has delivered nothing for a while.
+    /// True if it has delivered nothing for a while.
     pub stalled: bool,
 }
 
@@ -48,13 +48,13 @@ pub struct ConnectionView {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Progress {
-    /// What it is doing.
+    /// Current phase.
     pub phase: Phase,
-    /// Whether a connection to the server itself was made; a proxy before it does not count.
+    /// True once a connection to the server itself was made; a proxy before it does not count.
     pub reached: bool,
-    /// The complete length, once the server has said it.
+    /// The complete length, once the server has stated it.
     pub size: Option<u64>,
-    /// What an earlier run had left and was kept.
+    /// Bytes kept from an earlier run.
     pub resumed: u64,
     /// Payload taken off the network in this run.
     pub received: u64,
@@ -62,18 +62,18 @@ pub struct Progress {
     pub written: u64,
     /// Bytes of the file that are safely on disk and recorded.
     pub durable: u64,
-    /// How far the file is hashed; `None` where no digest is wanted.
+    /// Bytes hashed so far; `None` if no digest is expected.
     pub verified: Option<u64>,
-    /// Bytes a second over the last seconds.
+    /// Bytes per second over the last seconds.
     pub rate: Option<f64>,
-    /// The time the rest will take at this rate.
+    /// Time that the rest will take at this rate.
     pub eta: Option<Duration>,
-    /// Since the download was started.
+    /// Time since the download was started.
     pub elapsed: Duration,
-    /// What each connection is working on, in order of position.
+    /// State of each connection, in order of position.
     pub connections: Vec<ConnectionView>,
-    /// What is written, as ranges in order: at most 64, the smallest gaps left out.
+    /// Written ranges in order: at most 64, the smallest gaps left out.
     pub ranges: Vec<ByteRange>,
-    /// Why it is not faster, where that is known.
+    /// Reason for a limited rate, if known.
     pub slowed_by: Option<Slowness>,
 }

@@ -1,4 +1,4 @@
-//! One file that is wanted.
+//! Request for one file.
 
 use super::named_by::NamedBy;
 use super::settings::Connections;
@@ -21,10 +21,10 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What to do when the target exists already.
+/// Action if the target exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IfExists {
-    /// Succeed if it is the wanted file, fail if not: nothing is ever replaced silently.
+    /// Succeed if it is the requested file, fail if not: nothing is ever replaced silently.
     #[default]
     Auto,
     /// Succeed without looking.
@@ -37,7 +37,7 @@ pub enum IfExists {
     Error,
 }
 
-/// Where the bytes go.
+/// Destination of the bytes.
 pub enum Output {
     /// A file in the request's directory, named after the URL.
     Named,
@@ -57,11 +57,11 @@ impl fmt::Debug for Output {
     }
 }
 
-/// No manifest may name more.
+/// Maximum number of mirrors taken from a manifest.
 #[cfg(feature = "cli")]
 const RECORDED_MIRRORS: usize = 16;
 
-/// A file that is wanted: from where, to where, and how it is known to be right.
+/// Request for a file: its source, its destination, and its verification.
 ///
 /// ```
 /// # fn main() -> Result<(), haul::Error> {
@@ -83,18 +83,18 @@ pub struct Request {
     pub(crate) directory: PathBuf,
     pub(crate) create_directory: bool,
     pub(crate) output: Output,
-    /// The name of a file without one of the user's, as a list has it.
+    /// File name from a list, used unless the user gives one.
     pub(crate) named: Option<ForeignName>,
-    /// Where it is, below the directory.
+    /// Subdirectory below the directory.
     pub(crate) below: Option<ForeignName>,
     /// One for each algorithm.
     pub(crate) digests: Vec<Digest>,
-    /// The first two that cannot both be right.
+    /// The first two that contradict one another.
     contradiction: Option<(Digest, Digest)>,
     pub(crate) size: Option<u64>,
     pub(crate) max_size: Option<u64>,
     pub(crate) connections: Connections,
-    /// More cannot be opened, whatever is wanted.
+    /// Upper limit of connections that can be opened, regardless of `connections`.
     pub(crate) most_connections: usize,
     pub(crate) min_split: Option<u64>,
     pub(crate) if_exists: IfExists,
@@ -104,20 +104,20 @@ pub struct Request {
     pub(crate) remote_time: bool,
     pub(crate) renewal: Option<Renewal>,
     pub(crate) mirrors: Vec<(Address, Option<Credentials>)>,
-    /// Those that a manifest named, which hear of nothing.
+    /// Mirrors from a manifest, which receive no secrets.
     pub(crate) recorded_mirrors: Vec<Address>,
 }
 
-/// The shortest segments, unless the user says otherwise.
+/// Minimum segment size in bytes, unless the user sets it: in general, and for the first split.
 const MIN_SPLIT: u64 = 1 << 20;
 const FIRST_SPLIT: u64 = 64 << 10;
 
 impl Request {
-    /// Wants what is at `url`, an absolute http or https URL. A user name and password in it are sent to
-    /// its origin as Basic credentials and appear nowhere else.
+    /// Requests the resource at `url`, an absolute http or https URL. A user name and password in it are sent to its
+    /// origin as Basic credentials and appear nowhere else.
     ///
     /// # Errors
-    /// `Usage` for anything that is no such URL.
+    /// `Usage` for anything else.
     pub fn new(url: &str) -> Result<Self, Error> {
         let (address, credentials) = parse(url)?;
         Ok(Self {
@@ -170,7 +170,7 @@ impl Request {
         self
     }
 
-    /// Saves in this directory, which is created where it is missing.
+    /// Saves in this directory, which is created if it is missing.
     #[must_use]
     pub fn directory(mut self, path: impl Into<PathBuf>) -> Self {
         (self.directory, self.create_directory) = (path.into(), true);
@@ -191,7 +191,7 @@ impl Request {
         self
     }
 
-    /// Two digests of one algorithm are never both right.
+    /// Refuses two different digests of one algorithm, which are never both right.
     pub(crate) fn check_digests(&self) -> Result<(), Error> {
         match &self.contradiction {
             None => Ok(()),
@@ -199,16 +199,16 @@ impl Request {
         }
     }
 
-    /// The file has so many bytes: a source that states another length, or none, is refused.
-    /// Only a digest proves what the bytes are.
+    /// States the size of the file in bytes: a source that states another length, or none, is refused. Only a digest
+    /// proves the content.
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
         self
     }
 
-    /// Refuses a file of more bytes, with an error of kind `Unsafe`, before its first byte is taken. One whose length the
-    /// server does not state is given up once more than these have come.
+    /// Refuses a file of more bytes, with an error of kind `Unsafe`, before its first byte is taken. One whose length
+    /// the server does not state is given up once more bytes have come.
     #[must_use]
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);
@@ -236,9 +236,9 @@ impl Request {
         self
     }
 
-    /// Takes passwords from a netrc file, for the host of the URL and those of the mirrors, each for itself. Where a user is
-    /// named already, with no password, it is the password of that user or none; what is given with [`Self::bearer`], with
-    /// a password or in an `Authorization` header stays. Entries for `default` count for no host.
+    /// Takes passwords from a netrc file, for the host of the URL and those of the mirrors, each for itself. If a user
+    /// is named already, with no password, only the password of that user is taken; credentials given with
+    /// [`Self::bearer`], with a password or in an `Authorization` header stay. Entries for `default` count for no host.
     ///
     /// A netrc file knows hosts alone, so the password goes to the port and over the scheme of the URL, http included. It
     /// follows no redirect to another origin.
@@ -249,17 +249,17 @@ impl Request {
     }
 
     /// Sends the cookies that a file has for the URL to the origin of the URL, and to no other; those that it has for a
-    /// mirror, to the mirror. They are chosen for each URL that is asked, also on the way through redirects. Those that have
-    /// expired are left out. What a redirect sets is sent back to the origin that set it, for this request only.
+    /// mirror, to the mirror. They are chosen for each requested URL, also along redirects. Expired ones are left out.
+    /// Cookies that a redirect sets are sent back to the origin that set them, for this request only.
     #[must_use]
     pub fn cookies(mut self, cookies: impl Into<Arc<Cookies>>) -> Self {
         self.cookies = Some(cookies.into());
         self
     }
 
-    /// Says that it was a document that named the URL and the mirrors, and that it came from the server of `home`, or from
-    /// none. A document may come from anybody: no server of another origin hears of what was given to this request, or
-    /// is shown the certificate of the client.
+    /// Declares that the URL and the mirrors were named by a document, which came from the server of `home`, or from
+    /// none. A document may come from anybody: no server of another origin receives the secrets of this request, or is
+    /// shown the certificate of the client.
     ///
     /// ```
     /// # fn main() -> Result<(), haul::Error> {
@@ -277,42 +277,42 @@ impl Request {
         self
     }
 
-    /// How many connections at most.
+    /// Maximum number of connections.
     #[must_use]
     pub fn connections(mut self, connections: Connections) -> Self {
         self.connections = connections;
         self
     }
 
-    /// What the plan is told, within what the process may have open, and what is of use where no more than `rate` bytes a
-    /// second may come.
+    /// Allowance for the plan, within the limits of the process and the number of connections that are of use at `rate`
+    /// bytes per second.
     pub(crate) fn allowance(&self, rate: Option<NonZeroU64>) -> Allowance {
         let worth = rate.map_or(usize::MAX, Pace::most_connections);
         self.connections.allowance(self.most_connections.min(worth))
     }
 
-    /// No range shorter than this many bytes is given a request of its own, unless to relieve a slow one.
+    /// Minimum size of a range with a request of its own, in bytes, unless to relieve a slow connection.
     #[must_use]
     pub fn min_split(mut self, bytes: u64) -> Self {
         self.min_split = Some(bytes.max(1));
         self
     }
 
-    /// What to do when the target exists.
+    /// Action if the target exists.
     #[must_use]
     pub fn if_exists(mut self, policy: IfExists) -> Self {
         self.if_exists = policy;
         self
     }
 
-    /// Discards what an earlier run left.
+    /// Discards the remains of an earlier run.
     #[must_use]
     pub fn restart(mut self, restart: bool) -> Self {
         self.restart = restart;
         self
     }
 
-    /// Whether a resource that changed is started over, once (the default), or fails and keeps everything.
+    /// Starts a changed resource over, once (the default), or else fails and keeps everything.
     #[must_use]
     pub fn restart_if_changed(mut self, restart: bool) -> Self {
         self.may_restart = restart;
@@ -326,20 +326,20 @@ impl Request {
         self
     }
 
-    /// Adds a source that is said to hold the same bytes. Ranges are fetched from all of them; one that does not
-    /// agree, or keeps failing, is dropped with an event. Nothing but a digest shows that two servers hold the same
-    /// bytes, so [`Self::digest`] must be given as well, and the bytes must go into a file. A user name and password
-    /// in the URL are for this mirror; the credentials and headers of the request are for the origin of its own URL.
+    /// Adds a source that is said to hold the same bytes. Ranges are fetched from all of them; one that does not agree,
+    /// or keeps failing, is dropped with an event. Nothing but a digest shows that two servers hold the same bytes, so
+    /// [`Self::digest`] must be given as well, and the bytes must go into a file. A user name and password in the URL
+    /// are for this mirror; the credentials and headers of the request are for the origin of its own URL.
     ///
     /// # Errors
-    /// `Usage` for anything that is no http or https URL.
+    /// `Usage` for anything that is not an http or https URL.
     pub fn mirror(mut self, url: &str) -> Result<Self, Error> {
         self.mirrors.push(parse(url)?);
         Ok(self)
     }
 
-    /// Adds a source that a manifest recorded. No secret reaches it, whatever its origin. One that was signed, and one without
-    /// a digest, is left out.
+    /// Adds a source from a manifest. No secret reaches it, whatever its origin. Signed URLs are left out, and all of
+    /// them if there is no digest.
     #[cfg(feature = "cli")]
     pub(crate) fn recorded_mirror(mut self, url: &str) -> Self {
         let given = |address: &Address| self.sources().any(|source| source == address);
@@ -354,7 +354,7 @@ impl Request {
         self
     }
 
-    /// Mirrors make sense only where a digest will judge what they gave.
+    /// Mirrors make sense only if a digest will verify their bytes.
     pub(crate) fn check_mirrors(&self) -> Result<(), Error> {
         if self.mirrors.is_empty() {
             return Ok(());
@@ -376,7 +376,7 @@ impl Request {
         Ok(())
     }
 
-    /// Where the file will be, as far as that is known before the server was asked.
+    /// Target path, as far as it is known before the server is asked.
     #[cfg(feature = "cli")]
     pub(crate) fn planned_path(&self) -> Option<PathBuf> {
         if self.asks_for_its_name() {
@@ -385,7 +385,7 @@ impl Request {
         self.target(None).ok().flatten().map(|target| target.path())
     }
 
-    /// The name of the file, if a list has another one that is not used.
+    /// Name of the file, if a list has another one that cannot be used as it is.
     #[cfg(feature = "cli")]
     pub(crate) fn changed_name(&self) -> Option<String> {
         let name = self.named.as_ref().or(self.below.as_ref())?;
@@ -396,15 +396,15 @@ impl Request {
         whole.is_changed().then(|| whole.to_string())
     }
 
-    /// Whether its server is to say what it is called.
+    /// Returns true if the server is to provide the file name.
     pub(crate) fn asks_for_its_name(&self) -> bool {
         matches!(self.output, Output::Named) && self.named.is_none() && self.content_disposition
     }
 
-    /// Where the file will be, if it is not a stream. `suggested` is the server's name for it.
+    /// Target of the download; `None` for a stream. `suggested` is the server's name for the file.
     ///
     /// # Errors
-    /// `Usage`, where nothing says what it is called.
+    /// `Usage` if there is no name for the file.
     pub(crate) fn target(&self, suggested: Option<ForeignName>) -> Result<Option<Target>, Error> {
         match &self.output {
             Output::Stream(_) => return Ok(None),
@@ -425,7 +425,7 @@ impl Request {
         Ok(Some(Target::foreign(&self.directory, &name)))
     }
 
-    /// The shortest segments: usually, and at first where the way is long.
+    /// Minimum segment sizes: in general, and for the first split on a long round trip.
     pub(crate) fn splits(&self) -> (u64, u64) {
         (self.min_split.unwrap_or(MIN_SPLIT), self.min_split.unwrap_or(FIRST_SPLIT))
     }
@@ -436,10 +436,10 @@ impl Request {
         std::iter::once(&self.address).chain(given).chain(&self.recorded_mirrors)
     }
 
-    /// Where a fresh URL comes from when the server refuses this one (401, 403, 404, 410): signed URLs expire
-    /// before a large file is complete. It is called on a thread that may block, once for all connections, and
-    /// waited for at most 60 seconds; what it says must lead to the same version. Credentials and headers do
-    /// not follow to another origin.
+    /// Sets the source of a fresh URL for when the server refuses this one (401, 403, 404, 410): signed URLs expire
+    /// before a large file is complete. It is called on a thread that may block, once for all connections, and waited
+    /// for at most 60 seconds; the URL it returns must lead to the same version. Credentials and headers do not follow
+    /// to another origin.
     ///
     /// ```
     /// # fn main() -> Result<(), haul::Error> {
@@ -452,7 +452,7 @@ impl Request {
     #[must_use]
     pub fn renewed_by(self, renewal: impl Fn() -> Result<String, String> + Send + Sync + 'static) -> Self {
         let renewal = Arc::new(renewal);
-        // One that takes too long cannot be ended, and no second one begins before it has ended by itself.
+        // A call that takes too long cannot be ended, and no second one begins before it has ended by itself.
         let one_at_a_time = Arc::new(tokio::sync::Mutex::new(()));
         self.renewed_by_asking(Turn::default(), move || {
             let (renewal, one_at_a_time) = (renewal.clone(), one_at_a_time.clone());
@@ -468,7 +468,8 @@ impl Request {
         })
     }
 
-    /// The same, with something that need not block; dropping what it returns ends it. It is called when it has its `turn`.
+    /// As [`Self::renewed_by`], with a renewal that need not block; dropping the returned future ends it. It is called
+    /// when it has its `turn`.
     pub(crate) fn renewed_by_asking<F>(
         mut self,
         turn: Turn,
@@ -490,13 +491,13 @@ impl Request {
     }
 }
 
-/// Says that two digests cannot both be those of one file.
+/// Error for two different digests of one file.
 pub(super) fn contradictory(one: &Digest, other: &Digest) -> Error {
     Error::usage(format!("two different digests of one file are given: {one} and {other}"))
         .with_hint("look up which one was published, and give that one alone")
 }
 
-/// A URL that a user gave, its credentials apart.
+/// Parses a URL that a user gave, and splits off its credentials.
 fn parse(url: &str) -> Result<(Address, Option<Credentials>), Error> {
     let (address, userinfo) = Address::parse(url).map_err(|error| match error {
         AddressError::Scheme(_) | AddressError::Malformed(_) | AddressError::Userinfo => {
@@ -511,7 +512,7 @@ fn parse(url: &str) -> Result<(Address, Option<Credentials>), Error> {
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The values of headers may be secrets, and most often are.
+        // Values of headers are often secrets.
         let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("Request")
             .field("address", &self.address)

@@ -1,4 +1,4 @@
-//! Small files, saved together: all of them written, then all durable, and only then any of them named.
+//! Saves small files in batches: all are written, then all are synced, and only then are they named.
 
 use super::order::Order;
 use super::request::IfExists;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// A file that came as a whole.
+/// A complete small file in memory.
 pub(crate) struct SmallFile {
     pub(crate) target: Target,
     pub(crate) bytes: Vec<u8>,
@@ -25,31 +25,31 @@ pub(crate) struct SmallFile {
     pub(crate) order: Order,
 }
 
-/// The digests that the file was found to have, once it is durable under its name, and what was lacking.
+/// Digests of the file, once it is durable under its name, and the operations that the file system refused.
 type Saved = Result<(Vec<Digest>, Lacks), Error>;
 
-/// Files of one batch at the most.
+/// Maximum number of files in a batch.
 const BATCH: usize = 16;
 
-/// Whoever begins to save waits so long for others to come: to wake a thread for each file costs more than this.
+/// Group-commit delay: gathers files that finish together, because waking a thread for each costs more.
 const GATHER: Duration = Duration::from_millis(1);
 
-/// With so many waiting, whoever brings another one keeps its turn: what waits is in memory.
+/// With so many files waiting, a download that adds another one keeps its turn: waiting files are held in memory.
 const CROWD: usize = 64;
 
-/// Saves the small files of all downloads. While it syncs some, others gather, and are the next to be synced: the more
-/// there are, the less each of them costs.
+/// Group commit for the small files of all downloads. While some are synced, others gather and form the next batch: the
+/// more there are, the less each of them costs.
 #[derive(Clone, Default)]
 pub(crate) struct Saver {
     queue: Arc<Mutex<Queue>>,
-    /// What was lacking, as far as it was told.
+    /// Lacks that were reported already.
     told: Arc<Mutex<Lacks>>,
 }
 
 #[derive(Default)]
 struct Queue {
     waiting: Vec<(SmallFile, oneshot::Sender<Saved>)>,
-    /// A thread is at work that will look here again before it ends.
+    /// True while a thread is running that will look at the queue again before it ends.
     at_work: bool,
 }
 
@@ -59,7 +59,7 @@ impl Saver {
     /// Dropping the future does not keep the file from being saved.
     ///
     /// # Errors
-    /// `Disk`; `Exists` if something has that name by now; `Checksum`. Nothing is left of the file then.
+    /// `Disk`; `Exists` if the name is taken by now; `Checksum`. Nothing is left of the file then.
     pub(crate) async fn save(&self, file: SmallFile) -> Saved {
         let (told, hears) = oneshot::channel();
         let idle = {
@@ -69,13 +69,13 @@ impl Saver {
         };
         if idle {
             let saver = self.clone();
-            // Joined by way of the answers: there is one for each file, and the thread ends after the last.
+            // Joined through the replies: there is one for each file, and the thread ends after the last.
             drop(crate::threads::offload(move || saver.work()));
         }
         hears.await.unwrap_or_else(|_| Err(Error::new(Kind::Other, "the saving died")))
     }
 
-    /// What was lacking at a file, in words, as far as nothing was said of it for another one.
+    /// Lacks of a file, in words, unless they were reported for another one already.
     pub(crate) fn news(&self, lacks: Lacks) -> Option<String> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let news = lacks.beyond(*told);
@@ -83,7 +83,7 @@ impl Saver {
         news
     }
 
-    /// Whether so many wait that no more should be fetched meanwhile.
+    /// Returns true if so many files wait that no more should be fetched meanwhile.
     pub(crate) fn is_crowded(&self) -> bool {
         self.lock().waiting.len() >= CROWD
     }
@@ -93,7 +93,7 @@ impl Saver {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Saves what waits, until nothing does.
+    /// Saves the waiting files, until there are none left.
     fn work(&self) {
         let _guard = AtWork(self);
         std::thread::sleep(GATHER);
@@ -110,18 +110,18 @@ impl Saver {
             }
             let (files, tell): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
             for (tell, saved) in tell.into_iter().zip(save_all(files)) {
-                // Nobody may be waiting any more.
+                // The receiver may be gone.
                 let _ = tell.send(saved);
             }
         }
     }
 }
 
-/// Whoever saves, until it ends.
+/// Guard of the saving thread.
 struct AtWork<'a>(&'a Saver);
 
 impl Drop for AtWork<'_> {
-    /// A panic must not leave those waiting for ever who come after it.
+    /// Resets the queue after a panic, so that later files do not wait for ever.
     fn drop(&mut self) {
         if std::thread::panicking() {
             *self.0.lock() = Queue::default();
@@ -129,22 +129,22 @@ impl Drop for AtWork<'_> {
     }
 }
 
-/// How far a file has come.
+/// Progress of a file through the batch.
 enum Step {
-    /// Written, and found right; without a name.
+    /// Written and verified; without a name.
     Written(Unnamed, Vec<Digest>, Lacks),
-    /// It has its name, which is durable once its directory is.
+    /// Named; the name is durable once its directory is.
     Named(Vec<Digest>, Lacks),
     Ended(Saved),
 }
 
-/// The order that makes a name appear only for what is durable. Blocking.
+/// Saves a batch in an order that gives names only to durable files. Blocking.
 fn save_all(files: Vec<SmallFile>) -> Vec<Saved> {
     let written = files.into_iter().map(|file| {
         let step = write(&file).unwrap_or_else(|error| Step::Ended(Err(error)));
         (file, step)
     });
-    // All are written before the first is synced: one sync takes with it much of what the next would have to do.
+    // All are written before the first is synced: one sync includes much of the work of the next.
     let mut files: Vec<_> = written.collect();
     for (file, step) in &mut files {
         if let Step::Written(unnamed, _, lacks) = step {
@@ -167,12 +167,12 @@ fn save_all(files: Vec<SmallFile>) -> Vec<Saved> {
     files.into_iter().map(|(file, step)| ended(&file.target, step, &named)).collect()
 }
 
-/// Gives their names to the files of one directory, and makes those durable: all at once, for it costs as much as for one. The
-/// directory is opened first, so that none is named if that cannot be done.
+/// Names the files of one directory and syncs it once for all of them, which costs as much as for one. The directory is
+/// opened first, so that no file is named if that fails.
 fn name_in(directory: &Path, files: &mut [(SmallFile, Step)]) -> io::Result<bool> {
     let opened = Directory::open(directory);
     for (file, step) in files.iter_mut().filter(|(file, _)| file.target.directory() == directory) {
-        // What takes its place for a moment is not looked at.
+        // Placeholder that is never looked at.
         let written = std::mem::replace(step, Step::Ended(Ok(Default::default())));
         *step = match (&opened, written) {
             (Err(error), Step::Written(..)) => Step::Ended(Err(unsaved(&file.target, error))),
@@ -195,7 +195,7 @@ fn write(file: &SmallFile) -> Result<Step, Error> {
     Ok(Step::Written(unnamed, digests, Lacks::default()))
 }
 
-/// What is on disk is hashed, and not what was sent there.
+/// Hashes the bytes read back from disk, not those sent there.
 fn digests(file: &SmallFile, unnamed: &Unnamed) -> Result<Vec<Digest>, Error> {
     if file.order.digests.is_empty() {
         return Ok(Vec::new());
@@ -217,7 +217,7 @@ fn name(file: &SmallFile, step: Step) -> Step {
     }
 }
 
-/// Whether what has appeared at the final name is this very file: somebody else has fetched it, too.
+/// Returns true if the file that has appeared at the final name is this very file: another process has fetched it, too.
 fn is_there_already(file: &SmallFile) -> bool {
     let path = file.target.path();
     let mut bytes = vec![0; file.bytes.len() + 1];
@@ -242,7 +242,7 @@ fn ended(target: &Target, step: Step, directories: &BTreeMap<PathBuf, io::Result
     }
 }
 
-/// Where files must have a name from the start: as any other file, by its part file and its manifest.
+/// Saves a file by a part file and a manifest as usual, where unnamed files are not supported.
 fn by_part(file: &SmallFile) -> Saved {
     let part = match storage::open(&file.target)? {
         Opened::Created(part) => part,

@@ -1,4 +1,4 @@
-//! What all downloads of a client have in common.
+//! Settings that all downloads of a client share.
 
 use crate::plan::concurrency::{Allowance, HIGHEST};
 use crate::transport::{AddressFamily, Interface, Proxy, Resolve, Trace};
@@ -6,11 +6,11 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How many connections one file may use at once.
+/// Number of connections that one file may use at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Connections {
-    /// As many as make it faster: a few at first, more while that pays, up to 32, or 64 where each of them brings
-    /// little. Fewer where the server asks for it.
+    /// As many as make it faster: a few at first, more while that pays, up to 32, or 64 if each of them brings little.
+    /// Fewer if the server asks for it.
     #[default]
     Auto,
     /// At most this many.
@@ -18,7 +18,7 @@ pub enum Connections {
 }
 
 impl Connections {
-    /// What the plan is told, where no more than `possible` can be opened.
+    /// Allowance for the plan, if no more than `possible` connections can be opened.
     pub(crate) fn allowance(self, possible: usize) -> Allowance {
         match self {
             Self::Auto => Allowance::Adaptive(HIGHEST.min(possible)),
@@ -27,10 +27,10 @@ impl Connections {
     }
 }
 
-/// How many files are downloaded at once.
+/// Number of files that are downloaded at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Jobs {
-    /// Four; up to 32 as long as they turn out to be small, for then each of them waits for the way to the server and back.
+    /// Four; up to 32 as long as they turn out to be small, because each of them then mostly waits for the round trip.
     #[default]
     Auto,
     /// At most this many, and at least one.
@@ -48,60 +48,62 @@ pub enum Jobs {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientSettings {
-    /// How many files are downloaded at once; the others wait.
+    /// Number of files that are downloaded at once; the others wait.
     pub jobs: Jobs,
-    /// Bytes a second for all downloads together, at the most. What is under way in the network when they begin, and what
-    /// belongs to no file, such as heads of answers, is not counted. Default none.
+    /// Rate limit for all downloads together, in bytes per second. Bytes in flight when they begin, and bytes that
+    /// belong to no file, such as response headers, are not counted. Default none.
     pub limit_rate: Option<NonZeroU64>,
-    /// A file of more bytes is refused before its first byte is taken; one whose length the server does not state is given
-    /// up once more than these have come. Default none. See also [`Request::max_size`](crate::Request::max_size).
+    /// Maximum size in bytes: a larger file is refused before its first byte is taken; one whose length the server does
+    /// not state is given up once more bytes have come. Default none. See also
+    /// [`Request::max_size`](crate::Request::max_size).
     pub max_size: Option<u64>,
-    /// For resolving, connecting and the TLS handshake, each. Default 10 s.
+    /// Timeout for each of resolving, connecting and the TLS handshake. Default 10 s.
     pub connect_timeout: Duration,
-    /// From the request to the whole head of its answer. Default 30 s.
+    /// Timeout from the request to the end of the response headers. Default 30 s.
     pub first_byte_timeout: Duration,
-    /// A connection that delivers nothing for this long is replaced. Default 30 s.
+    /// Stall timeout: a connection that delivers nothing for this long is replaced. Default 30 s.
     pub stall_timeout: Duration,
-    /// Redirects followed for one request. Default 10.
+    /// Maximum number of redirects followed for one request. Default 10.
     pub max_redirects: usize,
     /// Rounds of failure in a row without new bytes before giving up. Default 8.
     pub retries: u32,
-    /// How long failures in a row are put up with, the waits that a server asks for included; `None` for no limit in time.
+    /// Time for which failures in a row are tolerated, including the waits that a server asks for; `None` for no time
+    /// limit.
     pub retry_max_time: Option<Duration>,
-    /// Once bytes have come, a line that is down and a server that is busy are put up with for this long, however many rounds
-    /// of failure that is. Default 300 s.
+    /// Once bytes have come, time for which a broken line or a busy server is tolerated, however many rounds of failure
+    /// that is. Default 300 s.
     pub patience: Duration,
-    /// The longest `Retry-After` that is waited for. Default 300 s.
+    /// The longest `Retry-After` that is obeyed. Default 300 s.
     pub retry_after_cap: Duration,
     /// Follow redirects from https to http. Credentials never follow.
     pub allow_downgrade: bool,
-    /// A PEM file with certificates to trust beside the platform's.
+    /// A PEM file with certificates to trust in addition to the platform's.
     pub ca_file: Option<PathBuf>,
-    /// A PEM file with a certificate, and its chain, that says who we are. It is shown to the servers of the URLs of all
-    /// requests of the client, mirrors among them, if they ask, and not to those that they redirect to.
+    /// A PEM file with a client certificate and its chain. It is shown on request to the servers of the URLs of all
+    /// requests of the client, mirrors among them, and not to those that they redirect to.
     pub certificate_file: Option<PathBuf>,
-    /// A PEM file with the key of that certificate, without a password; `None` if it is in the same file.
+    /// A PEM file with the key of that certificate, unencrypted; `None` if it is in the same file.
     pub key_file: Option<PathBuf>,
-    /// Accept any certificate: nobody knows then who answers.
+    /// Accept any certificate: the server is not authenticated then.
     pub insecure: bool,
-    /// Addresses for hosts, whatever the resolver says; of several for one host and port the last counts. Where a proxy looks names up, they are
-    /// for the proxy's own name.
+    /// Addresses for hosts, in place of the resolver's; of several for one host and port the last counts. If a proxy
+    /// resolves names, they are for the proxy's own name.
     pub resolve: Vec<Resolve>,
-    /// Which kind of addresses is used. Default both.
+    /// Address family used. Default both.
     pub family: AddressFamily,
-    /// Where connections begin. Default wherever the system has them begin.
+    /// Local end of the connections. Default the system's choice.
     pub interface: Option<Interface>,
-    /// Which proxy to use. Default none.
+    /// Proxy to use. Default none.
     pub proxy: Proxy,
-    /// Servers that are reached without it: names, which stand for what is below them too, addresses and
-    /// networks, separated by commas.
+    /// Servers that are reached without the proxy: names, each with its subdomains, addresses and networks, separated
+    /// by commas.
     pub no_proxy: String,
     /// The `User-Agent`.
     pub user_agent: String,
-    /// Write on the runtime's own threads. Faster where the runtime belongs to haul alone; a slow disk then
-    /// holds up every other task on it. Off by default.
+    /// Write on the runtime's own threads. Faster if the runtime belongs to haul alone; a slow disk then holds up every
+    /// other task on it. Off by default.
     pub inline_writes: bool,
-    /// Hears of connections, redirects, requests and answers, without their secrets. Default none.
+    /// Receives connections, redirects, requests and responses, without their secrets. Default none.
     pub trace: Option<Trace>,
 }
 

@@ -1,4 +1,4 @@
-//! What would be downloaded, found out without downloading it.
+//! Survey of a file on the server, without downloading it.
 
 use super::clock::Clock;
 use super::forecast::Forecast;
@@ -16,23 +16,23 @@ use crate::transport::{Reply, Requester, Trouble};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What a server says about a file, before any of it is fetched.
+/// Server's description of a file, before any of it is fetched.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Plan {
-    /// The URL asked for, redacted.
+    /// The requested URL, redacted.
     pub url: String,
-    /// Who answered in the end, redacted.
+    /// URL of the final response, redacted.
     pub final_url: String,
     /// The complete length in bytes, as GET states it.
     pub size: Option<u64>,
     /// The complete length in bytes, as HEAD states it: advice, which decides nothing (RFC 9110 §9.3.2).
     pub head_size: Option<u64>,
-    /// What HEAD said, in words; `None` where it was refused by the connection, or silent.
+    /// The HEAD response, in words; `None` if HEAD failed or timed out.
     pub head: Option<String>,
-    /// Whether the server was seen to serve ranges; `None` where it was not asked.
+    /// True if the server was seen to serve ranges; `None` if it was not asked.
     pub ranges: Option<bool>,
-    /// The validator with which ranges may be joined and a download resumed.
+    /// Strong validator, with which ranges may be joined and a download resumed.
     pub strong_validator: Option<String>,
     /// The `ETag` as received.
     pub etag: Option<String>,
@@ -42,15 +42,15 @@ pub struct Plan {
     pub media_type: Option<String>,
     /// The file name that the server proposes, made safe.
     pub suggested_name: Option<String>,
-    /// Where the file would be saved.
+    /// Target path.
     pub path: Option<PathBuf>,
     /// Bytes that an earlier run left there.
     pub kept: u64,
-    /// What a download would do now.
+    /// Expected course of a download started now.
     pub forecast: Forecast,
 }
 
-/// What a survey found out.
+/// Result of a survey.
 pub(crate) struct Survey {
     pub(crate) final_url: String,
     pub(crate) representation: Representation,
@@ -60,12 +60,12 @@ pub(crate) struct Survey {
     pub(crate) content_disposition: Option<Vec<u8>>,
 }
 
-/// HEAD is advice, and may take no longer than this before a GET is tried.
+/// Timeout for HEAD, which is advice, before a GET is tried.
 const HEAD_PATIENCE: Duration = Duration::from_secs(3);
-/// Where GET has answered, HEAD is waited for so long; it adds to what is shown and decides nothing.
+/// Timeout for HEAD once GET has answered; it adds to the display and decides nothing.
 const BESIDE: Duration = Duration::from_secs(1);
 
-/// Asks with HEAD and, where that is refused or silent, with a GET for one byte.
+/// Asks with HEAD and, if that is refused or silent, with a GET for one byte.
 pub(crate) async fn survey(requester: &Requester) -> Result<Survey, Error> {
     match tokio::time::timeout(HEAD_PATIENCE, requester.head()).await {
         Ok(Ok(reply)) if reply.status.is_success() => Ok(read(&reply)),
@@ -74,7 +74,7 @@ pub(crate) async fn survey(requester: &Requester) -> Result<Survey, Error> {
     }
 }
 
-/// Asks with a GET for one byte, whose length counts, and with HEAD beside it.
+/// Asks with a GET for one byte, whose length counts, and then with HEAD.
 pub(crate) async fn survey_by_get(requester: &Requester) -> Result<Survey, Error> {
     let mut found = probe(requester).await?;
     if let Ok(Ok((status, headers))) =
@@ -102,14 +102,14 @@ pub(crate) async fn probe(requester: &Requester) -> Result<Survey, Error> {
             found.ranges = Some(true);
             found.representation.complete_length = Some(*complete_length);
         }
-        // Other credentials are wanted, whatever is asked for.
+        // Other credentials are required, with or without a range.
         (401 | 407 | 511, _) => return Err(refusal(&answer)),
         _ => return whole(requester).await,
     }
     Ok(found)
 }
 
-/// Once more without a range, which may be all that was refused. The body is left.
+/// Repeats the GET without a range, which may be all that was refused. The body is not read.
 async fn whole(requester: &Requester) -> Result<Survey, Error> {
     let (reply, answer) = ask(requester, None).await?;
     if reply.status != http::StatusCode::OK {
@@ -130,7 +130,7 @@ async fn ask(requester: &Requester, range: Option<&str>) -> Result<(Reply, Answe
     Ok((reply, answer))
 }
 
-/// The error that a download would end with on this answer.
+/// The error that a download would end with on this response.
 fn refusal(answer: &Answer) -> Error {
     let policy = Policy {
         connections: Allowance::Fixed(1),

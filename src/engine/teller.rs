@@ -1,4 +1,4 @@
-//! Tells whoever listens how far a download is and what happens to it.
+//! Reports the progress and the events of a download to its listeners.
 
 use super::clock::Clock;
 use super::event::{Event, Notice};
@@ -9,14 +9,14 @@ use crate::plan::{ByteRange, Moment, RangeSet};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// The rate on the screen is that of the last seconds.
+/// Period over which the displayed rate is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
-/// Snapshots are made no more often than this.
+/// Minimum time between snapshots.
 const FRAME: Duration = Duration::from_millis(100);
-/// How many ranges a snapshot holds at most.
+/// Maximum number of ranges in a snapshot.
 const RANGES: usize = 64;
 
-/// The sending ends. Neither waits for a listener.
+/// Sending ends of both channels. Neither waits for a listener.
 pub(crate) struct Teller {
     pub(crate) clock: Clock,
     progress: watch::Sender<Progress>,
@@ -26,11 +26,11 @@ pub(crate) struct Teller {
     pub(crate) resumed: u64,
     pub(crate) retries: u32,
     pub(crate) most_connections: usize,
-    /// As many as were announced.
+    /// Maximum number of connections that was announced.
     pub(crate) allowed_connections: usize,
 }
 
-/// What the transfer itself does not know.
+/// Values that the transfer itself does not know.
 pub(crate) struct Counters<'a> {
     pub(crate) received: u64,
     pub(crate) durable: &'a RangeSet,
@@ -55,7 +55,7 @@ impl Teller {
         }
     }
 
-    /// An event that nobody has room for is dropped: a slow listener must not slow the transfer.
+    /// Sends an event, or drops it if the queue is full: a slow listener must not slow the transfer.
     pub(crate) fn tell(&mut self, event: Event) {
         if matches!(event, Event::Retry { .. }) {
             self.retries += 1;
@@ -63,8 +63,8 @@ impl Teller {
         let _ = self.events.try_send(event);
     }
 
-    /// How many connections were used at once, at the most. One that was given up may still be closing when another takes
-    /// its place.
+    /// Maximum number of connections used at once. An abandoned one may still be closing when another takes its place,
+    /// so the announced number is the limit.
     pub(crate) fn connections(&self) -> usize {
         self.most_connections.min(self.allowed_connections)
     }
@@ -80,7 +80,7 @@ impl Teller {
         });
     }
 
-    /// What was last said.
+    /// Phase that was last reported.
     pub(crate) fn last_phase(&self) -> Phase {
         self.progress.borrow().phase
     }
@@ -129,13 +129,13 @@ fn slowness(transfer: &Transfer, counters: &Counters<'_>) -> Option<Slowness> {
     transfer.is_held_back().then_some(Slowness::Server)
 }
 
-/// At most `RANGES` ranges: the smallest gaps are the first to be overlooked.
+/// Reduces to at most `RANGES` ranges: the smallest gaps are closed first.
 fn coarse(written: &RangeSet) -> Vec<ByteRange> {
     let ranges: Vec<_> = written.iter().collect();
     let (Some(first), true) = (ranges.first(), ranges.len() > RANGES) else {
         return ranges;
     };
-    // By size, and where they begin tells those of one size apart.
+    // Sorted by size; the start tells gaps of one size apart.
     let mut gaps: Vec<_> =
         ranges.windows(2).map(|two| (two[1].start() - two[0].end(), two[1].start())).collect();
     let kept = RANGES - 1;

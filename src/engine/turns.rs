@@ -1,4 +1,4 @@
-//! How many files are downloaded at once.
+//! Job slots: the number of files that are downloaded at once.
 
 use super::settings::Jobs;
 use std::pin::Pin;
@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-/// Where nobody says how many, …
+/// Number of slots unless the user sets it, …
 const FEW: usize = 4;
-/// … and how many it may become as long as they turn out to be small: then it is the way to the server, and not the line,
-/// that each of them waits for.
+/// … and the number it may grow to as long as the files turn out to be small: then each of them mostly waits for the
+/// round trip, not for bandwidth.
 const MANY: usize = 32;
 
-/// Gives out turns; cheap to clone.
+/// Hands out turns; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Turns {
     free: Arc<Semaphore>,
@@ -22,15 +22,15 @@ pub(crate) struct Turns {
 }
 
 struct Width {
-    /// How many there may be at once.
+    /// Number of turns that may be out at once.
     now: usize,
-    /// How many of those that are out are not to be given out again.
+    /// Number of turns that are out and are not to be handed out again.
     too_many: usize,
 }
 
 type Waiting = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
-/// A place in the queue for a turn; given up when it is dropped.
+/// A place in the queue for a turn; given up when dropped.
 pub(crate) struct Place {
     state: State,
     width: Arc<Mutex<Width>>,
@@ -42,7 +42,7 @@ enum State {
 }
 
 impl Place {
-    /// Waits until it is its turn.
+    /// Waits for the turn.
     pub(crate) async fn turn(self) -> Turn {
         let permit = match self.state {
             State::Taken(permit) => Some(permit),
@@ -53,7 +53,7 @@ impl Place {
     }
 }
 
-/// One file's turn; given back when it is dropped.
+/// Turn of one file; given back when dropped.
 pub(crate) struct Turn {
     permit: Option<OwnedSemaphorePermit>,
     width: Arc<Mutex<Width>>,
@@ -72,13 +72,13 @@ impl Turns {
         Self { free: Arc::new(Semaphore::new(least)), width, least, most }
     }
 
-    /// Queues for a turn, from now on and not only when it is waited for: turns come in the order of these calls.
+    /// Queues for a turn from this call on, and not only once it is awaited: turns come in the order of these calls.
     pub(crate) fn queue(&self) -> Place {
         let state = match self.free.clone().try_acquire_owned() {
             Ok(permit) => State::Taken(permit),
             Err(_) => {
                 let mut waiting: Waiting = Box::pin(self.free.clone().acquire_owned());
-                // The first poll is what takes the place; who waits for it later is woken.
+                // The first poll takes the place; the task that awaits it later is woken.
                 match waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                     Poll::Ready(Ok(permit)) => State::Taken(permit),
                     Poll::Ready(Err(_)) | Poll::Pending => State::Waiting(waiting),
@@ -93,7 +93,7 @@ impl Turns {
         self.queue().turn().await
     }
 
-    /// A file has turned out to be small: there may be one more at once.
+    /// A file has turned out to be small: one more may run at once.
     pub(crate) fn saw_small(&self) {
         let mut width = lock(&self.width);
         if width.now == self.most {
@@ -107,12 +107,12 @@ impl Turns {
         }
     }
 
-    /// Whether the next file is likely to be small, since the last ones were.
+    /// Returns true if the next file is likely to be small, since the last ones were.
     pub(crate) fn expects_small(&self) -> bool {
         lock(&self.width).now > self.least
     }
 
-    /// A file has turned out not to be small: from now on there are few at once.
+    /// A file has turned out not to be small: from now on only a few run at once.
     pub(crate) fn saw_large(&self) {
         let mut width = lock(&self.width);
         let surplus = width.now - self.least;
@@ -144,7 +144,7 @@ mod tests {
     use std::future::Future;
     use std::pin::pin;
 
-    /// As many turns as are to be had at once.
+    /// Takes as many turns as are available at once.
     fn all(turns: &Turns) -> Vec<Turn> {
         let mut cx = Context::from_waker(Waker::noop());
         let mut taken = Vec::new();
@@ -162,7 +162,7 @@ mod tests {
         let mut out = all(&turns);
         assert_eq!(out.len(), 32);
         turns.saw_large();
-        // None is given out again until there are few.
+        // None is handed out again until few are out.
         out.truncate(4);
         assert_eq!(all(&turns).len(), 0);
         out.truncate(3);
@@ -200,7 +200,7 @@ mod tests {
         let (second, third, fourth) = (turns.queue(), turns.queue(), turns.queue());
         let (mut second, mut fourth) = (pin!(second.turn()), pin!(fourth.turn()));
         assert!(fourth.as_mut().poll(&mut cx).is_pending());
-        // A place that is given up is nobody's.
+        // A place that was given up gets no turn.
         drop(third);
         drop(first);
         assert!(fourth.as_mut().poll(&mut cx).is_pending());

@@ -1,4 +1,4 @@
-//! What can be done with files while nothing is being downloaded to them. All of it blocking.
+//! Operations on files that are not being downloaded. All of them block.
 
 use super::request::contradictory;
 use crate::error::{Error, Kind};
@@ -14,7 +14,8 @@ use std::sync::atomic::AtomicBool;
 /// reads.
 ///
 /// # Errors
-/// `Usage` where two of them contradict one another, `Checksum` for the first digest that is another one, `Disk` where the file cannot be read.
+/// `Usage` if two of them contradict one another, `Checksum` for the first digest that does not match, `Disk` if the
+/// file cannot be read.
 pub fn verify_file(path: &Path, expected: &[Digest]) -> Result<Vec<Digest>, Error> {
     let failed = |error: std::io::Error| Error::disk("cannot read", path, &error);
     let expected = &one_for_each_algorithm(expected)?[..];
@@ -41,11 +42,10 @@ fn one_for_each_algorithm(expected: &[Digest]) -> Result<Vec<Digest>, Error> {
     Ok(kept)
 }
 
-/// Reads back what the manifest of an unfinished download claims; returns the damaged ranges. Blocks while
-/// it reads.
+/// Reads back the claims in the manifest of an unfinished download; returns the damaged ranges. Blocks while it reads.
 ///
 /// # Errors
-/// `NotFound` where there is no unfinished download, otherwise those of [`crate::inspect`].
+/// `NotFound` if there is no unfinished download, otherwise those of [`crate::inspect`].
 pub fn audit(path: &Path) -> Result<Vec<ByteRange>, Error> {
     let target = Target::from_path(Path::new(""), &named(path))?;
     let (part, manifest) = (target.part_path(), target.manifest_path());
@@ -58,8 +58,8 @@ pub fn audit(path: &Path) -> Result<Vec<ByteRange>, Error> {
 /// Removes the part file and the manifest of an unfinished download. A finished file is never touched.
 ///
 /// # Errors
-/// `NotFound` where there is nothing unfinished, `Locked` where another process is working on it, `Unsafe`
-/// where what is there was not made by haul.
+/// `NotFound` if there is nothing unfinished, `Locked` if another process is working on it, `Unsafe` if the files were
+/// not made by haul.
 pub fn discard(path: &Path) -> Result<(), Error> {
     let target = Target::from_path(Path::new(""), &named(path))?;
     let manifest = target.manifest_path();

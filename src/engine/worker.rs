@@ -15,26 +15,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// A connection that has delivered nothing for this long when it is given up is given up for its silence.
+/// A connection that is abandoned after delivering nothing for this long counts as silent, and its address is
+/// distrusted.
 const SILENT: Duration = Duration::from_secs(2);
 
-/// What all workers of a file share.
+/// State that all workers of a file share.
 pub(crate) struct Shared {
-    /// One for each source, by its number.
+    /// One per source, indexed by its number.
     pub(crate) requesters: Vec<Requester>,
     pub(crate) questions: mpsc::Sender<Box<Question>>,
-    /// Payload taken off the network, wanted or not.
+    /// Payload taken off the network, needed or not, in bytes.
     pub(crate) received: AtomicU64,
-    /// Nanoseconds that writing has taken, of all workers together.
+    /// Nanoseconds spent in writing, by all workers together.
     pub(crate) writing: AtomicU64,
-    /// Kept by all files of the client together.
+    /// Shared by all files of the client.
     pub(crate) limit: Option<Arc<Limit>>,
     /// For the text of a disk error.
     pub(crate) path: PathBuf,
 }
 
 impl Shared {
-    /// Counts what was taken off the network, and waits where that was too much. Dropping the future forgets only the wait.
+    /// Counts bytes taken off the network, and waits if they exceed the rate limit. Dropping the future cancels only
+    /// the wait.
     async fn received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
         if let Some(limit) = &self.limit {
@@ -43,7 +45,7 @@ impl Shared {
     }
 }
 
-/// An answer that waits for the driver's ruling before any byte of its body is taken.
+/// A response that waits for the driver's ruling before any byte of its body is taken.
 pub(crate) struct Question {
     pub(crate) id: AttemptId,
     pub(crate) answer: Answer,
@@ -52,14 +54,14 @@ pub(crate) struct Question {
 
 /// The ruling that the body may be taken.
 pub(crate) struct Permit {
-    /// Where its first byte belongs.
+    /// Position of the first byte of the body.
     pub(crate) offset: u64,
-    /// Where the answer says that its body ends; what comes beyond is nobody's.
+    /// End of the body as the response states it; bytes beyond are discarded.
     pub(crate) until: u64,
     pub(crate) sink: Sink,
 }
 
-/// Makes the attempt. Returns soon after the lane is abandoned.
+/// Runs the attempt. Returns soon after the lane is abandoned.
 pub(crate) async fn attempt(
     shared: Arc<Shared>,
     id: AttemptId,
@@ -88,7 +90,7 @@ fn ended_by(trouble: Trouble) -> End {
     }
 }
 
-/// Asks, and waits for the ruling on the answer. Nothing of the body has been read when it returns.
+/// Sends the request, and waits for the ruling on the response. Nothing of the body has been read when it returns.
 async fn open(
     shared: &Shared,
     id: AttemptId,
@@ -110,7 +112,7 @@ async fn open(
     }))
 }
 
-/// Moves the body to its place until the lane or the body ends.
+/// Writes the body to its range until the lane or the body ends.
 async fn take(shared: &Shared, lane: &Lane, mut body: Body, permit: Permit, body_end: Option<u64>) -> End {
     let mut offset = permit.offset;
     let mut abandoned = std::pin::pin!(lane.abandoned());
@@ -174,7 +176,7 @@ async fn take(shared: &Shared, lane: &Lane, mut body: Body, permit: Permit, body
     }
 }
 
-/// The lane is over. What is left of the body decides whether the connection is worth keeping.
+/// The lane has ended. The rest of the body decides whether the connection is worth keeping.
 async fn finish(shared: &Shared, lane: &Lane, mut body: Body, rest: ByteRange) {
     let leftover = lane.leftover();
     if rest.len() > leftover.bytes {
