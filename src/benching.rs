@@ -1,5 +1,5 @@
-//! The inner parts whose cost `benches/micro.rs` measures. Always compiled, so that `cargo bench` needs no flag;
-//! nothing for users, and no promise to them.
+//! Inner parts whose cost `benches/micro.rs` measures. Always compiled, so that `cargo bench` needs no flag; not meant
+//! for users, and not a stable API.
 
 mod book;
 mod rehearsal;
@@ -12,7 +12,8 @@ pub use scatter::Scatter;
 use crate::plan::segment::{Prey, cut};
 use std::time::Duration;
 
-/// Where a connection at `position` that ends at `end` would be robbed by one that is as fast: both at `rate`.
+/// Position at which a connection at `position` that ends at `end` would lose the rest to a thief of the same speed,
+/// both at `rate`.
 #[must_use]
 pub fn steal(position: u64, end: u64, rate: f64) -> Option<u64> {
     cut(&Prey { position, end, rate }, rate, Duration::from_millis(50))

@@ -1,26 +1,26 @@
-//! What can go wrong, as facts; the text is made at the edge.
+//! Failures as facts; the text is made at the edge.
 
 use std::fmt;
 
-/// The class of a failure. Each has one exit code on the command line.
+/// Class of a failure. Each has one exit code on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
     /// None of the other classes.
     Other,
-    /// The caller asked for something that makes no sense (a bad URL, a bad digest, flags that contradict).
+    /// The request makes no sense (a bad URL, a bad digest, contradictory flags).
     Usage,
-    /// The server says that there is no such resource (404, 410).
+    /// The server says that the resource does not exist (404, 410).
     NotFound,
-    /// The server wants other credentials (401, 403, 407).
+    /// The server requires other credentials (401, 403, 407).
     Auth,
-    /// Another refusal of the server, or an answer that makes no sense.
+    /// Another refusal of the server, or an invalid response.
     Http,
     /// The server could not be reached, or the connection broke and stayed broken.
     Network,
-    /// The server could not prove who it is.
+    /// TLS failed, or the server could not be authenticated.
     Tls,
-    /// The resource changed, or what is on disk cannot be continued safely.
+    /// The resource changed, or the data on disk cannot be continued safely.
     Changed,
     /// The disk is full, failing, or not writable.
     Disk,
@@ -28,7 +28,7 @@ pub enum Kind {
     Exists,
     /// Another process is working on the same target.
     Locked,
-    /// The bytes are not those of the expected digest.
+    /// The file does not have the expected digest.
     Checksum,
     /// Refused, because going on would be unsafe.
     Unsafe,
@@ -37,7 +37,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The name as it stands in JSON events.
+    /// Name of the class in JSON events.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,9 +59,9 @@ impl Kind {
     }
 }
 
-/// A failure: its class, what happened, to which URL (redacted), what was kept and what to do next.
+/// A failure: its class, its cause, its URL (redacted), the bytes kept and the next step.
 ///
-/// `Display` gives the cause on one line, escaped for a terminal, and not more of it than a screen takes; the other facts are
+/// `Display` gives the cause on one line, escaped for a terminal and clipped to a readable length; the other facts are
 /// methods.
 pub struct Error {
     facts: Box<Facts>,
@@ -72,7 +72,7 @@ struct Facts {
     cause: String,
     url: Option<String>,
     kept: Option<u64>,
-    /// Whether the same request goes on from what was kept.
+    /// True if the same request continues from the kept bytes.
     continues: bool,
     hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -97,14 +97,14 @@ impl Error {
         Self::new(Kind::Usage, cause)
     }
 
-    /// A failure of the disk, with what was being done to which path.
+    /// A failure of the disk, with the operation and the path.
     pub(crate) fn disk(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         let path = crate::formats::escape::for_terminal(&path.to_string_lossy()).into_owned();
         let hint = match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                 Some("free some space, then run the same command again")
             }
-            // The file is there; it is not the directory that refuses.
+            // The file exists; it is not the directory that refuses.
             std::io::ErrorKind::PermissionDenied
                 if doing.starts_with("cannot open") || doing.starts_with("cannot read") =>
             {
@@ -130,7 +130,7 @@ impl Error {
         }
     }
 
-    /// Something that cannot be. It is told instead of trusted.
+    /// A condition that cannot occur. It is reported instead of trusted.
     pub(crate) fn defect(what: &str) -> Self {
         Self::new(Kind::Other, format!("a defect of haul: {what}"))
             .with_hint("please report it; nothing was published")
@@ -141,7 +141,7 @@ impl Error {
         self
     }
 
-    /// So many bytes stay on disk; `continues` where the same request, made again, goes on from them.
+    /// States how many bytes stay on disk; `continues` if the same request, made again, goes on from them.
     pub(crate) fn with_kept(mut self, bytes: u64, continues: bool) -> Self {
         (self.facts.kept, self.facts.continues) = (Some(bytes), continues);
         self
@@ -152,7 +152,7 @@ impl Error {
         self
     }
 
-    /// Says more of what happened, and another way to go on.
+    /// Adds an explanation, and replaces the hint.
     pub(crate) fn explained(mut self, more: &str, hint: &str) -> Self {
         self.facts.cause.push_str(more);
         self.facts.hint = Some(hint.to_owned());
@@ -176,26 +176,26 @@ impl Error {
         self.facts.url.as_deref()
     }
 
-    /// How many bytes of the file stay on disk for the next run; `None` where there was no file yet.
+    /// Number of bytes of the file that stay on disk for the next run; `None` if there was no file yet.
     #[must_use]
     pub fn kept(&self) -> Option<u64> {
         self.facts.kept
     }
 
-    /// Whether the same request, made again, goes on from what was kept.
+    /// Returns true if the same request, made again, continues from the kept bytes.
     #[must_use]
     pub fn is_resumable(&self) -> bool {
         self.facts.continues && self.facts.kept.is_some_and(|bytes| bytes > 0)
     }
 
-    /// What to do next, where that is known.
+    /// Advice on the next step, if there is any.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.facts.hint.as_deref()
     }
 }
 
-/// An operating system's message without the code that Rust appends: people read words, programs read the kind.
+/// Message of the operating system without the code that Rust appends: people read words, programs read the kind.
 pub(crate) fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {

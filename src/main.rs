@@ -1,7 +1,7 @@
 //! The command line; everything is in [`haul::cli`].
 
-/// Much is allocated by one thread and given back by another, of many small files most of all: that
-/// is what this allocator is here for.
+/// Memory is often allocated by one thread and freed by another, for many small files most of all: this allocator is
+/// fast at that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,5 +1,5 @@
-//! Threads, where there are any to be had: a limit on processes, of a user or a container, may leave none but the
-//! first, and then that one does everything.
+//! Threads, as far as they are available: a limit on processes, of a user or a container, may leave only the main
+//! thread, which then does everything.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,18 +10,18 @@ use tokio::task::JoinHandle;
 /// Set by the program that owns the process, never by a library that is a guest in it.
 static ONE_DOES: AtomicBool = AtomicBool::new(false);
 
-/// From now on everything is done by the thread that runs the tasks.
+/// From now on the thread that runs the tasks does everything.
 #[cfg(feature = "cli")]
 pub(crate) fn let_one_do() {
     ONE_DOES.store(true, Ordering::Relaxed);
 }
 
-/// Whether the thread that runs the tasks does everything.
+/// Returns true if the thread that runs the tasks does everything.
 pub(crate) fn one_does() -> bool {
     ONE_DOES.load(Ordering::Relaxed)
 }
 
-/// Does work that blocks for a while and then ends, on a thread that may block.
+/// Runs work that blocks for a while and then ends, on a thread that may block.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the home of threads; the caller has the handle and joins"
@@ -30,9 +30,9 @@ pub(crate) fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     if one_does() { tokio::spawn(async move { work() }) } else { tokio::task::spawn_blocking(work) }
 }
 
-/// Does work that goes on beside the tasks and waits for them: `alone` on a thread of its own, or `in_turns` with the
-/// tasks where there is none to be had. It does not take a thread from those that [`offload`] needs, so that it cannot
-/// wait for what waits for its thread.
+/// Runs work that goes on beside the tasks and waits for them: `alone` on a thread of its own, or `in_turns` with the
+/// tasks if none is available. It takes no thread from the pool that [`offload`] uses, so it cannot deadlock with work
+/// that waits for a thread of the pool.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the home of threads; the caller has the handle and joins"
@@ -44,12 +44,12 @@ where
     F: Future<Output = T> + Send + 'static,
 {
     let (told, hears) = oneshot::channel();
-    // The thread takes the work out; where it could not be started, it is still there.
+    // The thread takes the work out; if it could not be started, the work is still there.
     let slot = Arc::new(Mutex::new(Some(work)));
     let theirs = slot.clone();
     let on_thread = move || {
         if let Some(work) = take(&theirs) {
-            // The caller may have lost interest.
+            // The receiver may be gone.
             let _ = told.send(alone(work));
         }
     };
@@ -59,7 +59,7 @@ where
             Some(work) => in_turns(work).await,
             None => match hears.await {
                 Ok(outcome) => outcome,
-                // The thread has panicked, and told so already.
+                // The thread has panicked, and has reported it already.
                 Err(_) => std::panic::resume_unwind(Box::new("the thread died")),
             },
         }

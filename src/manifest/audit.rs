@@ -1,4 +1,4 @@
-//! Reading back what a manifest claims, piece by piece.
+//! Reads back the claims of a manifest, piece by piece.
 
 use super::run::Run;
 use crate::plan::ByteRange;
@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const READ: usize = 256 << 10;
 
-/// The claimed ranges whose bytes are not the ones that were written; blocking. Ends early, with what was
-/// found so far, once `stop` is set.
+/// Claimed ranges whose bytes do not match their checksum; blocking. Stops early, with the result so far, once `stop`
+/// is set.
 pub(crate) fn audit(storage: &dyn Storage, runs: &[Run], stop: &AtomicBool) -> io::Result<Vec<ByteRange>> {
     let mut buffer = vec![0; READ];
     let mut damaged = Vec::new();
@@ -24,7 +24,7 @@ pub(crate) fn audit(storage: &dyn Storage, runs: &[Run], stop: &AtomicBool) -> i
     Ok(damaged)
 }
 
-/// The CRC-32C of a range; `None` where the file ends before it does.
+/// CRC-32C of a range; `None` if the file ends before it does.
 fn checksum(storage: &dyn Storage, range: ByteRange, buffer: &mut [u8]) -> io::Result<Option<u32>> {
     let (mut position, mut crc) = (range.start(), 0);
     while position < range.end() {

@@ -1,5 +1,5 @@
-//! Which run has a file: the last one that has written itself into the manifest. Locks say the same, but not on every file
-//! system, and not between hosts.
+//! Ownership of a file: it belongs to the last run that has written itself into the manifest. Locks show the same, but
+//! not on every file system, and not between hosts.
 
 use crate::error::{Error, Kind};
 use crate::storage::parent;
@@ -9,22 +9,22 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-/// A name for a run that no other one has.
+/// Unique name for a run.
 pub(crate) fn new_holder() -> String {
     // Each of them is seeded by the operating system's randomness.
     let random = || RandomState::new().hash_one(std::process::id());
     format!("{:016x}{:016x}", random(), random())
 }
 
-/// What a run wrote at the head of the manifest when it took the file over, or found there and will replace. As long as it
-/// stands there no other run has taken the file over.
+/// Head of the manifest as this run wrote it when it took the file over, or as it found it and will replace it. As long
+/// as it is there, no other run has taken the file over.
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
     path: PathBuf,
     head: Vec<u8>,
 }
 
-/// Why a manifest could not be written: a file of ours that is not there any more was taken away by a run that has it now.
+/// Error for a manifest that could not be written: a file of ours that is gone was taken over by another run.
 pub(crate) fn unwritten(path: &Path, error: &io::Error) -> Error {
     if error.kind() == io::ErrorKind::NotFound && has_directory(path) {
         return lost(path, "has taken over the download to");
@@ -37,7 +37,7 @@ impl Hold {
         Self { path: path.to_owned(), head }
     }
 
-    /// Looks whether the file is still this run's. Blocking.
+    /// Checks that this run still holds the file. Blocking.
     ///
     /// # Errors
     /// `Locked` if another run has taken it over, or has finished or removed it; `Disk`.
@@ -102,7 +102,7 @@ mod tests {
             last.append(&[], &[]).unwrap();
             assert!(last.check().is_ok());
             for earlier in before {
-                // That it writes on changes nothing.
+                // Later writes of an earlier run change nothing.
                 earlier.append(&[], &[]).unwrap();
                 assert_eq!(earlier.check().unwrap_err().kind(), Kind::Locked);
             }

@@ -1,4 +1,4 @@
-//! What a manifest says, for people and programs that ask about an unfinished download.
+//! Content of a manifest, for people and programs that ask about an unfinished download.
 
 use super::raw::{Raw, ReadError};
 use crate::error::{Error, Kind};
@@ -9,51 +9,52 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The state of an unfinished download, as its manifest tells it.
+/// State of an unfinished download according to its manifest.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// Where the finished file will be.
+    /// Path of the finished file.
     pub path: PathBuf,
-    /// The URL it comes from; credentials left out, signatures hidden.
+    /// The URL; credentials left out, signatures hidden.
     pub url: String,
-    /// Whether `url` is whole, so that the download can be resumed from it.
+    /// True if `url` is whole, so that the download can be resumed from it.
     pub url_is_whole: bool,
-    /// The complete length in bytes, where the server said it.
+    /// The complete length in bytes, if the server stated it.
     pub size: Option<u64>,
-    /// How many bytes are durably on disk.
+    /// Number of bytes durably on disk.
     pub durable: u64,
-    /// The digests that were asked for, as `algorithm:hex`.
+    /// The expected digests, as `algorithm:hex`.
     pub digests: Vec<String>,
-    /// Other URLs of the same file, as `url`. Like all of a manifest they may come from anybody.
+    /// Other URLs of the same file, as `url`. Like everything in a manifest they may come from anybody.
     pub mirrors: Vec<String>,
-    /// Where the document came from that named the URL: an origin, or nothing if it came from no server. `None` if the
-    /// user named the URL. No other server is to hear of the user's secrets: see
+    /// Origin of the document that named the URL, empty if it came from no server. `None` if the user named the URL. No
+    /// other server may receive the user's secrets: see
     /// [`Request::named_by_document`](crate::Request::named_by_document).
     pub document: Option<String>,
-    /// Whether the part file is the one that the manifest was written for, and nobody else may have written either. If it is
-    /// not, both may come from anybody: see [`Request::named_by_document`](crate::Request::named_by_document).
+    /// True if the part file is the one that the manifest was written for, and no other user may have written to
+    /// either. If not, both may come from anybody: see
+    /// [`Request::named_by_document`](crate::Request::named_by_document).
     pub part_is_recorded: bool,
-    /// Whether the complete file was refused because its digest was another one.
+    /// True if the complete file was refused because its digest did not match.
     pub rejected: bool,
-    /// Whether a process works on it now; `None` where no lock can tell.
+    /// True if a process is working on it; `None` if no lock can tell.
     pub running: Option<bool>,
-    /// When the manifest was written last.
+    /// Time of the last write to the manifest.
     pub modified: Option<SystemTime>,
-    /// The version of the resource that the bytes are of, as its server called it: an `ETag`, or a `Last-Modified`.
+    /// Version of the resource that the bytes belong to, by the server's validator: an `ETag`, or a `Last-Modified`.
     pub version: Option<String>,
 }
 
 /// Reads the manifest of the download to `path`; `path` may also name the part file or the manifest.
 ///
 /// # Errors
-/// `NotFound` where there is no unfinished download, `Unsafe` for a manifest of a newer version or one that
-/// was planted, `Changed` for one that is damaged.
+/// `NotFound` if there is no unfinished download, `Unsafe` for a manifest of a newer version or a planted one,
+/// `Changed` for a damaged one.
 pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     let target = Target::from_path(Path::new(""), &named(path))?;
     let manifest = target.manifest_path();
     let raw = Raw::read(&manifest).map_err(|error| error.into_error(&manifest))?;
-    // What is claimed beyond the end is not there.
+    // Claims beyond the end are void.
     let end = raw.file.representation.complete_length.unwrap_or(u64::MAX);
     Ok(Inspection {
         path: target.path(),
@@ -77,14 +78,14 @@ fn version(validators: &Validators) -> Option<String> {
     tag.or_else(|| validators.last_modified.clone())
 }
 
-/// Whether the part file of `target` is this one. Not by the device: many file systems get another number each time they are
-/// mounted.
+/// Returns true if the part file of `target` is the recorded one. Not by the device: many file systems get another
+/// number each time they are mounted.
 fn is_part(target: &Target, recorded: Identity) -> bool {
     let part = std::fs::symlink_metadata(target.part_path());
     part.is_ok_and(|part| part.ino() == recorded.inode && owner::flaw(&part, target.directory()).is_none())
 }
 
-/// The final name behind a name that may be one of a side file.
+/// Final name for a path that may be that of a part file or manifest.
 pub(crate) fn named(path: &Path) -> PathBuf {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("part" | "haul") => path.with_extension(""),
@@ -93,7 +94,7 @@ pub(crate) fn named(path: &Path) -> PathBuf {
 }
 
 impl ReadError {
-    /// The failure as a person sees it.
+    /// The failure in words for a person.
     pub(crate) fn into_error(self, path: &Path) -> Error {
         let shown = path.display();
         match self {

@@ -1,4 +1,4 @@
-//! The journal on disk: appended to at each checkpoint, written anew when it was opened or has grown.
+//! Journal on disk: appended to at each checkpoint, rewritten after it was opened or has grown.
 
 use super::hold::Hold;
 use super::raw::Raw;
@@ -14,25 +14,25 @@ use std::path::{Path, PathBuf};
 
 /// An open manifest.
 pub(crate) struct Journal {
-    /// `None` as long as nothing was written: then the manifest stands as it was found.
+    /// `None` as long as nothing was written: then the manifest is left as it was found.
     file: Option<Box<dyn Storage>>,
     path: PathBuf,
     record: FileRecord,
-    /// `None` on disks that are not there.
+    /// `None` on simulated disks.
     hold: Option<Hold>,
-    /// Every claim, for the next time the journal is written anew.
+    /// Every claim, for the next rewrite of the journal.
     runs: Vec<Run>,
-    /// Bytes in the file now, and right after it was last written anew.
+    /// Bytes in the file now, and right after the last rewrite.
     length: u64,
     compact_length: u64,
 }
 
-/// A journal is written anew once it has grown by more than this, and to twice its size.
+/// The journal is rewritten once it exceeds twice its size after the last rewrite by more than this many bytes.
 const SLACK: u64 = 256 << 10;
 
 impl Journal {
-    /// Writes a first manifest, or replaces the one at `path`: to a temporary file, synced, then renamed,
-    /// so that at any moment the old one or the new one is there, whole.
+    /// Writes a first manifest, or replaces the one at `path`: to a temporary file, synced, then renamed, so that at
+    /// any moment the old one or the new one is there, whole.
     pub(crate) fn create(path: PathBuf, record: FileRecord, runs: Vec<Run>) -> io::Result<Self> {
         let runs = melted(runs, piece_size(record.representation.complete_length));
         let (file, length) = write_anew(&path, &record, &runs)?;
@@ -40,7 +40,7 @@ impl Journal {
         Ok(Self { file: Some(Box::new(file)), path, record, hold, runs, length, compact_length: length })
     }
 
-    /// A first manifest in a file that is empty. For disks that are not there: a crash is one.
+    /// First manifest in an empty file, for simulated disks that crash.
     #[cfg(test)]
     pub(crate) fn over(file: Box<dyn Storage>, record: FileRecord) -> io::Result<Self> {
         let text = head(&record);
@@ -51,23 +51,23 @@ impl Journal {
         Ok(Self { file: Some(file), path, record, hold, runs: vec![], length, compact_length: length })
     }
 
-    /// Goes on with the manifest at `path` as `raw` was read from it. With the first thing that is to be written it is written
-    /// anew, with `record`, and taken over; a run that comes to nothing leaves it as it was.
+    /// Continues with the manifest at `path` as `raw` was read from it. The first write rewrites it with `record` and
+    /// takes it over; a run that writes nothing leaves it as it was.
     pub(crate) fn resume(path: PathBuf, raw: &Raw, record: FileRecord, runs: Vec<Run>) -> Self {
         let hold = Some(Hold::new(&path, raw.head.clone()));
         Self { file: None, path, record, hold, runs, length: 0, compact_length: 0 }
     }
 
-    /// Whether this run has written to it.
+    /// Returns true if this run has written to it.
     pub(crate) fn is_taken_over(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Appends what became durable, and makes the claim durable itself.
+    /// Appends claims of ranges that became durable, and makes the claims themselves durable.
     ///
     /// # Errors
-    /// After a failure nothing is known about the tail of the file; the caller stops writing to it. Readers
-    /// cut it at the first damaged line.
+    /// After a failure nothing is known about the tail of the file; the caller stops writing to it. Readers cut it at
+    /// the first damaged line.
     pub(crate) fn append(&mut self, records: &[Record], runs: &[Run]) -> io::Result<()> {
         self.runs.extend_from_slice(runs);
         if !self.is_taken_over() || self.length > 2 * self.compact_length + SLACK {
@@ -114,12 +114,12 @@ impl Journal {
         &self.path
     }
 
-    /// What shows whether the file is still this run's.
+    /// Check that this run still holds the file.
     pub(crate) fn hold(&self) -> Option<&Hold> {
         self.hold.as_ref()
     }
 
-    /// Looks whether the file is still this run's. Blocking.
+    /// Checks that this run still holds the file. Blocking.
     ///
     /// # Errors
     /// Those of [`Hold::check`].
@@ -139,7 +139,7 @@ fn write_anew(path: &Path, record: &FileRecord, runs: &[Run]) -> io::Result<(Fil
         Ok(made)
     });
     if written.is_err() {
-        // The old manifest stands; what could not be finished is not left lying around.
+        // The old manifest remains; the unfinished new one is removed.
         let _ = remove_own(&temporary);
     }
     written
@@ -161,8 +161,8 @@ fn head(record: &FileRecord) -> String {
 fn create_exclusively(path: &Path) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
-        // Left by a run that died here. The part file's lock says that nobody else is at it; unlinking takes
-        // away a planted link, not what it points to.
+        // Left by a run that died here. The part file's lock keeps other runs out; unlinking removes a planted link,
+        // not its target.
         Err(Errno::EXIST) => {
             if !may_be_left_over(path)? {
                 let why = format!("{} is there, and it is not haul's", path.display());
@@ -175,7 +175,8 @@ fn create_exclusively(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Whether a file in the place of a temporary manifest is one, or the beginning of one, or a link, which holds nothing.
+/// Returns true if the file in the place of a temporary manifest is one, whole or cut short, or a link, which holds
+/// nothing.
 fn may_be_left_over(path: &Path) -> io::Result<bool> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
@@ -191,7 +192,7 @@ fn may_be_left_over(path: &Path) -> io::Result<bool> {
     Ok(crc.iter().all(u8::is_ascii_hexdigit) && HEAD.as_bytes().starts_with(json))
 }
 
-/// What follows the checksum of the first line.
+/// Text after the checksum of the first line.
 const HEAD: &str = " {\"haul\":";
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
-//! `NAME.haul`: what is known to be on disk, of which version of which resource.
+//! `NAME.haul`: record of the ranges that are on disk, and of the resource and version they belong to.
 //!
-//! A journal of checksummed lines, described field by field in `docs/manifest.md`. What is read from it is
-//! input: [`Raw`] says only that the lines are whole; [`Trusted`] says that they fit the part file, the
-//! request and each other.
+//! A journal of checksummed lines, described field by field in `docs/manifest.md`. Its content is input: [`Raw`] says
+//! only that the lines are whole; [`Trusted`] says that they fit the part file, the request and each other.
 
 mod audit;
 mod hold;

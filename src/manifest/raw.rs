@@ -1,4 +1,4 @@
-//! A manifest as it was read: its lines are whole, and nothing more is known.
+//! A manifest as read: its lines are whole, and nothing more is known.
 
 use super::record::{Crc, FileRecord, Record, VERSION, checked};
 use super::run::Run;
@@ -10,34 +10,34 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// More than this is no manifest of haul's: the largest one, just before it is written anew, is smaller.
+/// Size limit in bytes: the largest manifest of haul, just before it is rewritten, is smaller.
 const LARGEST: u64 = 256 << 20;
 
 /// The records of a manifest, up to the first damaged one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Raw {
-    /// The first two lines as they stand there.
+    /// The first two lines as they are.
     pub(crate) head: Vec<u8>,
     pub(crate) file: FileRecord,
-    /// What is claimed, withdrawn claims left out; later claims replace earlier ones that they overlap.
+    /// Claims, without withdrawn ones; later claims replace earlier ones that they overlap.
     pub(crate) runs: Vec<Run>,
     pub(crate) rejected: Option<Vec<String>>,
-    /// How many bytes of the file were sound; what lies behind was torn off.
+    /// Number of sound bytes; the rest was torn off.
     pub(crate) sound: u64,
     pub(crate) torn: bool,
-    /// Whether others may write to the file.
+    /// True if others may write to the file.
     pub(crate) shared: bool,
 }
 
-/// Why a manifest could not be read.
+/// Reason that a manifest could not be read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
     Missing,
-    /// It is there, but its first lines are no manifest.
+    /// It exists, but its first lines are not those of a manifest.
     Unusable(&'static str),
     /// A newer haul wrote it.
     Newer(u32),
-    /// A link, a FIFO, somebody else's file: planted.
+    /// A link, a FIFO, another user's file: planted.
     Planted(&'static str),
     Io(io::Error),
 }
@@ -65,7 +65,7 @@ impl Raw {
         Ok(Self { shared: owner::others_may_write(&metadata, parent(path)), ..raw })
     }
 
-    /// Parses the bytes of a manifest: text in, values out.
+    /// Parses the bytes of a manifest.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, ReadError> {
         let mut lines = Lines { rest: bytes, sound: 0 };
         let version =
@@ -103,13 +103,13 @@ impl Raw {
     }
 }
 
-/// The version is read on its own, so that a newer one is recognised whatever else its line holds.
+/// Reads the version on its own, so that a newer one is recognised whatever else its line holds.
 fn version(line: &[u8]) -> Option<u32> {
     let json: serde_json::Value = serde_json::from_slice(checked(line)?).ok()?;
     json.get("haul")?.as_u64().and_then(|version| u32::try_from(version).ok())
 }
 
-/// Cuts a journal into its lines, each ended by a line break: one that is not was torn.
+/// Splits a journal into its lines, each ended by a line break: an unended one was torn.
 struct Lines<'a> {
     rest: &'a [u8],
     sound: u64,

@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 /// The version this program writes, and the newest it reads.
 pub(crate) const VERSION: u32 = 1;
 
-/// What a line says. Unknown records of the same version are a damaged line: a reader that does not
-/// understand what was claimed or withdrawn must not go on.
+/// Content of a line. Unknown records of the same version count as a damaged line: a reader that does not understand a
+/// claim or a withdrawal must not go on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Record {
     /// The first line: the version of the format.
     Haul(u32),
-    /// The second line: what is being downloaded, to which part file.
+    /// The second line: the resource, and the part file.
     File(Box<FileRecord>),
     /// A durable range: start, end, and the CRC-32C of its bytes.
     Have(u64, u64, Crc),
@@ -26,14 +26,14 @@ pub(crate) enum Record {
     Rejected(Vec<String>),
 }
 
-/// What the manifest belongs to.
+/// Resource and part file that the manifest belongs to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FileRecord {
     /// The user's URL, without userinfo and with secrets hidden.
     pub(crate) url: String,
     #[serde(flatten)]
     pub(crate) representation: Representation,
-    /// The digests that were asked for, as `algorithm:hex`.
+    /// The expected digests, as `algorithm:hex`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) digests: Vec<String>,
     /// The origin of the document that named the URL, empty if it came from no server; absent if the user named it.
@@ -92,7 +92,7 @@ impl Record {
     }
 }
 
-/// The JSON of a line whose checksum is right.
+/// JSON of a line whose checksum is right.
 pub(super) fn checked(line: &[u8]) -> Option<&[u8]> {
     let (crc, json) = line.split_at_checked(9)?;
     let digits = crc.strip_suffix(b" ")?;

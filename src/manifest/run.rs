@@ -1,4 +1,4 @@
-//! Runs: written ranges with the checksum of what was written.
+//! Runs: written ranges with the checksum of their bytes.
 
 use crate::plan::ByteRange;
 
@@ -9,14 +9,14 @@ pub(crate) struct Run {
     pub(crate) crc: u32,
 }
 
-/// Runs are cut at multiples of this, so that damage is found to within one piece. It grows with the file:
+/// Piece size: runs are cut at its multiples, so that damage is located to within one piece. It grows with the file:
 /// the manifest of the largest one has no more lines than that of a file of 16 GiB.
 pub(crate) fn piece_size(complete_length: Option<u64>) -> u64 {
     let pieces = 16 << 10;
     complete_length.unwrap_or(0).div_ceil(pieces).next_power_of_two().max(1 << 20)
 }
 
-/// Written runs in the order they were made, neighbours within a piece melted together.
+/// Written runs in the order they were made, neighbours within a piece merged.
 #[derive(Debug)]
 pub(crate) struct Runs {
     piece: u64,
@@ -28,7 +28,7 @@ impl Runs {
         Self { piece, runs: Vec::new() }
     }
 
-    /// `bytes` have been written at `offset`.
+    /// Adds `bytes` written at `offset`.
     pub(crate) fn wrote(&mut self, mut offset: u64, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let boundary = (offset / self.piece + 1) * self.piece;
@@ -51,13 +51,13 @@ impl Runs {
         }
     }
 
-    /// Takes out what has been written so far.
+    /// Takes out the runs written so far.
     pub(crate) fn take(&mut self) -> Vec<Run> {
         std::mem::take(&mut self.runs)
     }
 }
 
-/// Melts neighbours within a piece, as a manifest does that is written anew.
+/// Merges neighbours within a piece, as a rewritten manifest does.
 pub(crate) fn melted(mut runs: Vec<Run>, piece: u64) -> Vec<Run> {
     runs.sort_by_key(|run| run.range.start());
     let mut melted: Vec<Run> = Vec::new();

@@ -7,26 +7,26 @@ use crate::plan::{Address, RangeSet};
 use crate::storage::Identity;
 use crate::verify::Digest;
 
-/// What this run wants, to hold a manifest against.
+/// Expectations of this run that a manifest is checked against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expectation<'a> {
     pub(crate) address: &'a Address,
     pub(crate) digests: &'a [Digest],
     pub(crate) part: Identity,
     pub(crate) part_length: u64,
-    /// Whether the part file was read and found to hold all that is claimed, whatever file it is.
+    /// True if the part file was read and found to hold all claims, whichever file it is.
     pub(crate) proven: bool,
 }
 
-/// Why what is on disk is not gone on with.
+/// Reason not to continue from the data on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Distrust {
     /// It belongs to something else: leave it alone.
     Foreign(String),
-    /// It is ours, but must be started over, and why.
+    /// It is ours, but must be started over; the text gives the reason.
     StartOver(String),
-    /// The part file is another one than the manifest was written for: a copy, or something that was put in its
-    /// place. Its bytes have to tell.
+    /// The part file is another one than the manifest was written for: a copy, or one planted in its place. Its bytes
+    /// decide.
     Moved,
 }
 
@@ -35,12 +35,12 @@ pub(crate) enum Distrust {
 pub(crate) struct Trusted {
     pub(crate) representation: Representation,
     pub(crate) runs: Vec<Run>,
-    /// How many bytes are claimed beyond the end of the part.
+    /// Number of bytes claimed beyond the end of the part file.
     pub(crate) void: u64,
 }
 
 impl Trusted {
-    /// Checks a manifest against the file it stands beside and the request of this run.
+    /// Checks a manifest against the file beside it and the request of this run.
     pub(crate) fn check(raw: Raw, expected: &Expectation<'_>) -> Result<Self, Distrust> {
         let file = &raw.file;
         // Not the device: many file systems get another number each time they are mounted.
@@ -78,7 +78,7 @@ impl Trusted {
         Ok(Self { representation: raw.file.representation, runs, void: claimed - have.len() })
     }
 
-    /// Whether nothing is missing.
+    /// Returns true if nothing is missing.
     pub(crate) fn is_complete(&self) -> bool {
         self.representation.complete_length.is_some_and(|length| self.have().len() == length)
     }
@@ -93,7 +93,7 @@ fn shares_digest(recorded: &[String], expected: &[Digest]) -> bool {
     strong.map(ToString::to_string).any(|digest| recorded.contains(&digest))
 }
 
-/// Whether the file that was refused is, by what it hashes to, the one that is wanted now.
+/// Returns true if the digests of the refused file are those expected now.
 fn agrees(actual: &[String], expected: &[Digest]) -> bool {
     !expected.is_empty() && expected.iter().all(|digest| actual.contains(&digest.to_string()))
 }
