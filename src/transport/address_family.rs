@@ -1,12 +1,12 @@
-//! Which kind of addresses is used.
+//! Address family of connections.
 
 use std::net::IpAddr;
 
-/// Which kind of addresses is used.
+/// Address family of connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressFamily {
-    /// Both; where a host has both, they are tried in turns (RFC 8305).
+    /// Both; if a host has both, they are tried alternately (RFC 8305).
     #[default]
     Any,
     /// IPv4 alone.

@@ -1,4 +1,4 @@
-//! What a request to an origin may carry. This is the only place that builds a request.
+//! Fields that a request to an origin may carry. This is the only place that builds a request.
 
 use super::connection::Forwarded;
 use crate::error::Error;
@@ -43,42 +43,42 @@ impl Credentials {
     }
 }
 
-/// What the user wants sent, bound to the one origin it was given for (RFC 9110 §15.4).
+/// Secrets and fields of the user, bound to the one origin they were given for (RFC 9110 §15.4).
 #[derive(Clone)]
 pub(crate) struct Secrets {
     origin: Origin,
-    /// Whether the server of that origin may know who we are.
+    /// True if the server of that origin may see the client certificate.
     vouched: bool,
     user_agent: HeaderValue,
     authorization: Option<HeaderValue>,
-    /// What it is made of, where the server may want to hear it in another way.
+    /// User name and password in it, for a server that may require another scheme.
     login: Option<Login>,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// What the user gave in a Cookie field, for every URL of the origin.
+    /// Cookie field given by the user, for every URL of the origin.
     cookie: Option<HeaderValue>,
-    /// From a file; chosen for each URL that is asked.
+    /// Cookies from a file; chosen for each requested URL.
     cookies: Option<Arc<Cookies>>,
 }
 
-/// A user name and its password, which are never shown.
+/// User name and password, which are never shown.
 #[derive(Clone)]
 pub(super) struct Login {
     pub(super) user: String,
     pub(super) password: String,
 }
 
-/// How a request says who asks.
+/// Credentials of one request.
 #[derive(Debug)]
 pub(super) enum Proof {
-    /// As the user gave it, before anything was asked for.
+    /// As the user gave them, before any challenge.
     AsGiven,
-    /// Not yet: the server will ask, and not for that.
+    /// None yet: the server will send a challenge, and not for these.
     Withheld,
-    /// By this answer to what the server asked for.
+    /// Answer to a challenge of the server.
     Answer(HeaderValue),
 }
 
-/// What is asked for, and what goes with it.
+/// Request to be made, and its fields.
 #[derive(Clone, Copy)]
 pub(super) struct Wish<'a> {
     pub(super) method: &'a Method,
@@ -88,10 +88,10 @@ pub(super) struct Wish<'a> {
     pub(super) set: &'a [String],
 }
 
-/// No server takes so many.
+/// Maximum number of fields; no server accepts as many.
 const MOST_HEADERS: usize = 1000;
 
-/// Fields that haul writes itself, because what it does depends on them.
+/// Fields that haul writes itself, because its own behaviour depends on them.
 const RESERVED: [HeaderName; 10] = [
     header::RANGE,
     header::IF_RANGE,
@@ -109,7 +109,7 @@ impl Secrets {
     /// Binds headers and credentials to the origin of `address`.
     ///
     /// # Errors
-    /// A usage error for a field that haul must write itself, or that holds characters no header may.
+    /// A usage error for a field that haul must write itself, or with characters that no header may hold.
     pub(crate) fn new(
         address: &Address,
         user_agent: &str,
@@ -148,10 +148,10 @@ impl Secrets {
         Ok(bound)
     }
 
-    /// For a source that nobody vouches for: there are none.
+    /// No secrets, for a source that is not vouched for.
     ///
     /// # Errors
-    /// A usage error for a user agent that holds characters no header may.
+    /// A usage error for a user agent with characters that no header may hold.
     pub(crate) fn none(address: &Address, user_agent: &str) -> Result<Self, Error> {
         Ok(Self { vouched: false, ..Self::new(address, user_agent, None, &[])? })
     }
@@ -159,7 +159,7 @@ impl Secrets {
     /// Adds cookies from a file, which go to the URLs of the origin that they are for.
     ///
     /// # Errors
-    /// A usage error where one for `address` holds characters no header may.
+    /// A usage error if one for `address` has characters that no header may hold.
     pub(crate) fn with_cookies(
         self,
         address: &Address,
@@ -170,8 +170,8 @@ impl Secrets {
         Ok(bound)
     }
 
-    /// The Cookie field of a request, of which there is one for all cookies (RFC 6265 §5.4): what was given, what a file has
-    /// for this URL, and what was set for it since, which takes the place of what the file has by that name.
+    /// Cookie field of a request, of which there is one for all cookies (RFC 6265 §5.4): those given by the user, those
+    /// of the file for this URL, and those set by redirects, which replace the file's of the same name.
     fn cookies_for(&self, address: &Address, set: &[String]) -> Result<Option<HeaderValue>, Error> {
         let home = address.is_of(&self.origin);
         let given = self.cookie.as_ref().filter(|_| home);
@@ -199,18 +199,19 @@ impl Secrets {
         Ok(Some(value))
     }
 
-    /// Whether the server of `address` may know who we are. Those that a redirect leads to may not.
+    /// Returns true if the server of `address` may see the client certificate. Other origins, as redirects lead to, may
+    /// not.
     pub(super) fn may_name_us_to(&self, address: &Address) -> bool {
         self.vouched && address.is_of(&self.origin)
     }
 
-    /// The user name and password for the server of `address`, if they are for it.
+    /// User name and password, if they are for the server of `address`.
     pub(super) fn login_for(&self, address: &Address) -> Option<&Login> {
         self.login.as_ref().filter(|_| address.is_of(&self.origin))
     }
 
-    /// Builds the request to `address`; `forwarded` where a proxy is to make it. To any other origin than the one the secrets are bound to, it
-    /// carries none of them: only Accept and User-Agent follow.
+    /// Builds the request to `address`; `forwarded` if a proxy is to make it. A request to any other origin than the
+    /// bound one carries no secrets: only Accept and User-Agent follow.
     pub(super) fn request(
         &self,
         address: &Address,
@@ -256,7 +257,7 @@ impl Secrets {
         }
         if let Some(range) = wish.range {
             request = request.header(header::RANGE, range);
-            // A signed URL may not know the field; the validator of the answer is judged instead.
+            // The server of a signed URL may refuse the field; the validator of the response is checked instead.
             if let Some(if_range) = wish.if_range.filter(|_| !address.is_signed()) {
                 request = request.header(header::IF_RANGE, validator(if_range)?);
             }
@@ -267,7 +268,7 @@ impl Secrets {
     }
 }
 
-/// A validator goes back as it came, bytes beyond ASCII included.
+/// A validator is sent back as received, bytes beyond ASCII included.
 fn validator(text: &str) -> Result<HeaderValue, Error> {
     HeaderValue::from_bytes(text.as_bytes())
         .map_err(|_| Error::usage("the recorded validator holds characters that no header may"))

@@ -1,4 +1,4 @@
-//! TCP: names to addresses, and the first address that answers.
+//! TCP: name resolution, and a race between the addresses.
 
 use super::strikes::{Strikes, Turn};
 use super::{AddressFamily, Interface, Resolve, Trouble, descriptors};
@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-/// How long one address may keep the next one waiting (RFC 8305 §5: 250 ms).
+/// Delay before the next address is tried (RFC 8305 §5: 250 ms).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// How long it may keep one waiting that has failed more often: a near address that fails must not win each race.
+/// Delay if the next address has failed more often: a near address that fails must not win each race.
 const SECOND_CHANCE: Duration = Duration::from_secs(3);
 
-/// Makes TCP connections, in the way that the user wants them made.
+/// Makes TCP connections according to the user's settings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dialer {
     pub(crate) timeout: Duration,
@@ -25,19 +25,19 @@ pub(crate) struct Dialer {
     pub(crate) interface: Option<Interface>,
 }
 
-/// One connection to be made, and what it goes by beside the settings.
+/// Context of one connection to be made.
 #[derive(Clone, Copy)]
 pub(super) struct Dialing<'a> {
     pub(super) dialer: &'a Dialer,
     pub(super) strikes: &'a Strikes,
     pub(super) turn: Turn,
-    /// Closes what is open and not needed; called where no descriptor is left.
+    /// Closes connections that are not needed; called if no descriptor is left.
     pub(super) make_room: &'a (dyn Fn() + Sync),
 }
 
 impl Dialing<'_> {
-    /// Connects to `host`, trying its addresses one after the other, each a little later than the one before,
-    /// until one answers (RFC 8305). Dropping the future gives up all of them.
+    /// Connects to `host`, trying its addresses one after the other, each a little later than the previous one, until
+    /// one answers (RFC 8305). Dropping the future cancels all of them.
     pub(super) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Trouble> {
         let connecting = async {
             let peers = self.peers(host, port).await?;
@@ -60,7 +60,7 @@ impl Dialing<'_> {
         }
     }
 
-    /// The addresses of `host` that can be connected to from where connections begin.
+    /// Addresses of `host` that can be reached from the local end of the connection.
     async fn peers(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
         let mut found = self.addresses(host, port).await?;
         if let Some(interface) = &self.dialer.interface {
@@ -73,7 +73,7 @@ impl Dialing<'_> {
         Ok(found)
     }
 
-    /// The addresses of `host` that may be used, in the order in which the resolver wants them to be tried.
+    /// Addresses of `host` that may be used, in the resolver's order.
     pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
         let Dialer { resolve, family, .. } = self.dialer;
         let given = resolve.iter().rev().find_map(|resolve| resolve.answers(host, port));
@@ -84,7 +84,7 @@ impl Dialing<'_> {
         let any = !found.is_empty();
         found.retain(|address| family.has(address.ip()));
         match found.is_empty() {
-            // Nothing that is tried again changes that.
+            // Retrying does not change that.
             true if any => {
                 let cause = format!("{host} has no {}address", family.name());
                 Err(Trouble::Fatal(Error::new(Kind::Network, cause)))
@@ -104,12 +104,12 @@ impl Dialing<'_> {
     }
 }
 
-/// A socket that is not connected yet.
+/// Creates a socket that is not connected yet.
 pub(super) fn socket(v6: bool) -> io::Result<TcpSocket> {
     if v6 { TcpSocket::new_v6() } else { TcpSocket::new_v4() }
 }
 
-/// What the resolver says; it blocks, and has a thread for that where there is one.
+/// Asks the resolver, which blocks, on a thread of its own if there is one.
 async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.parse() {
         return Ok(vec![SocketAddr::new(ip, port)]);
@@ -123,7 +123,8 @@ fn unresolved(host: &str, error: &io::Error) -> Trouble {
     let text = error.to_string();
     let why = text.rsplit(": ").next().unwrap_or(&text).to_lowercase();
     let cause = format!("cannot find the address of {host}: {why}");
-    // The standard library keeps the code to itself: EAI_NONAME and EAI_NODATA, as glibc and musl put them.
+    // The standard library does not expose the code: these are EAI_NONAME and EAI_NODATA in the words of glibc and
+    // musl.
     let is_certain = [
         "name or service not known",
         "no address associated with",
@@ -136,7 +137,7 @@ fn unresolved(host: &str, error: &io::Error) -> Trouble {
     }
 }
 
-/// The resolver's order, with the families taking turns, so that one broken family costs one delay.
+/// The resolver's order, with alternating families, so that one broken family costs one delay.
 fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (preferred, other): (Vec<_>, Vec<_>) =
@@ -162,7 +163,8 @@ async fn dial(peer: SocketAddr, from: Option<Interface>) -> io::Result<TcpStream
     }
 }
 
-/// Connects to the addresses in turn, each with how often it has failed. `make_room` is called where no descriptor is left.
+/// Connects to the addresses in turn, each given with its number of failures. `make_room` is called if no descriptor is
+/// left.
 async fn race(
     addresses: Vec<(SocketAddr, u32)>,
     from: Option<&Interface>,
@@ -229,7 +231,7 @@ mod tests {
     // T047
     #[tokio::test]
     async fn an_address_that_swallows_everything_does_not_keep_the_next_one_waiting_for_long() {
-        // A listener whose queue is full answers nobody: what a black hole looks like from here.
+        // A listener with a full queue does not answer, as a black hole does not.
         let full = tokio::net::TcpSocket::new_v4().unwrap();
         full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let full = full.listen(1).unwrap();

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection, and the only task that touches it: whoever holds it.
+//! One HTTP/1.1 connection, driven only by the task that holds it.
 
 use super::Trouble;
 use super::prompt::Prompt;
@@ -14,33 +14,31 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-/// How much is asked of the socket at once, at the most: it begins with little, for answers that are short, and doubles
-/// as long as there is more. Large enough that a fast line costs few wake-ups, small enough that many connections stay
-/// within bounds.
+/// Maximum size of a read in bytes: it starts small, for short responses, and doubles as long as there is more. Large
+/// enough that a fast line costs few wake-ups, small enough that many connections stay within bounds.
 const READ_BYTES: usize = 512 << 10;
-/// With TLS each read clears its whole buffer first, and a record has 16 KiB at most.
+/// Maximum with TLS: each read clears its whole buffer first, and a record has 16 KiB at most.
 const TLS_READ_BYTES: usize = 128 << 10;
-/// More header fields than this are an attack (hyper's own default).
+/// Maximum number of header fields; more are an attack (hyper's own default).
 pub(super) const HEADERS: usize = 100;
 
-/// A connection and the machine that drives it. hyper wants the machine polled while a request is under way;
-/// it is polled here, by the one who waits, so that no byte crosses a task on its way to the file.
+/// A connection and the machine that drives it. hyper requires the machine to be polled while a request is in flight;
+/// it is polled here, by the waiting task, so that no byte crosses tasks on its way to the file.
 pub(super) struct Connection {
     sender: http1::SendRequest<Empty<Bytes>>,
     machine: Machine,
     budget: Budget,
-    /// What its server asked for on it.
+    /// Challenge that its server sent on it.
     pub(super) prompt: Option<Prompt>,
-    /// An answer on it left open where it ends.
+    /// True after a response with an ambiguous end.
     spent: bool,
-    /// Set where a proxy makes the requests that are sent on it.
+    /// Set if a proxy makes the requests that are sent on it.
     pub(super) forwarded: Option<Forwarded>,
-    /// What it is connected to: the server, or the proxy before it.
+    /// Address of the peer: the server, or the proxy before it.
     pub(super) at: SocketAddr,
 }
 
-/// Requests on such a connection go to a proxy, which is told the whole URL and, where it wants them, its own
-/// credentials.
+/// Data for requests that a proxy makes: they carry the whole URL and, if the proxy wants them, its own credentials.
 #[derive(Clone, Debug)]
 pub(super) struct Forwarded {
     /// The proxy's host.
@@ -49,7 +47,7 @@ pub(super) struct Forwarded {
 }
 
 impl Connection {
-    /// At most `read_size` bytes are read at once, if that is given.
+    /// Opens a connection on a socket. Reads are limited to `read_size` bytes, if given.
     pub(super) async fn open(
         socket: Socket,
         forwarded: Option<Forwarded>,
@@ -71,7 +69,7 @@ impl Connection {
         Ok(Self { sender, machine, budget, prompt: None, spent: false, forwarded, at })
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the response headers.
     pub(super) async fn send(
         &mut self,
         host: &str,
@@ -80,7 +78,7 @@ impl Connection {
         self.budget.for_head();
         let answered = self.machine.drive(self.sender.send_request(request)).await;
         let response = answered.map_err(|error| {
-            // Where the machine broke before it had taken the request, it alone knows why.
+            // If the machine broke before it had taken the request, only it knows the reason.
             let fault = self.machine.fault.as_ref().filter(|_| error.is_canceled());
             let proxy = self.forwarded.as_ref().map(|forwarded| Party::Proxy(&forwarded.proxy));
             Trouble::from_party(&proxy.unwrap_or(Party::Server(host)), fault.unwrap_or(&error))
@@ -90,17 +88,17 @@ impl Connection {
         Ok(response)
     }
 
-    /// Whether the server itself was asked, and has not said a word.
+    /// Returns true if the server itself was asked, and has sent nothing.
     pub(super) fn is_unanswered(&self) -> bool {
         self.forwarded.is_none() && self.budget.is_untouched()
     }
 
-    /// Waits for `future`, which wants something of the connection.
+    /// Drives the connection while `future` waits on it.
     pub(super) async fn during<F: Future>(&mut self, future: F) -> F::Output {
         self.machine.drive(future).await
     }
 
-    /// Whether the next request may use it, found out by letting the machine notice what the peer did.
+    /// Returns true if the next request may use it; polls the machine, which notices a close by the peer.
     pub(super) async fn is_reusable(&mut self) -> bool {
         let Self { sender, machine, spent, .. } = self;
         if *spent {
@@ -112,24 +110,24 @@ impl Connection {
             if machine.closed {
                 return Poll::Ready(false);
             }
-            // Anything but ready at once means that the exchange before is not over.
+            // If it is not ready at once, the previous exchange is not over.
             Poll::Ready(matches!(ready.as_mut().poll(cx), Poll::Ready(Ok(()))))
         })
         .await
     }
 }
 
-/// Whether two who read this answer may find its end in two places: what follows on the connection could then be anybody's
-/// (RFC 9112 §6.1). hyper itself refuses transfer codings in HTTP/1.0.
+/// Returns true if two recipients of this response may find its end in two places: bytes after it on the connection
+/// could then come from anybody (RFC 9112 §6.1). hyper itself refuses transfer codings in HTTP/1.0.
 fn leaves_its_end_open(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH)
 }
 
-/// What moves the bytes of a connection while it is polled.
+/// Moves the bytes of a connection while it is polled.
 struct Machine {
     inner: Pin<Box<http1::Connection<Socket, Empty<Bytes>>>>,
     closed: bool,
-    /// Why it ended, if not in order.
+    /// Reason of an abnormal end.
     fault: Option<hyper::Error>,
 }
 

@@ -1,4 +1,4 @@
-//! The date, for what is stated as one: Retry-After, and when cookies end.
+//! Current date, for Retry-After and the expiry of cookies.
 
 use std::time::SystemTime;
 

@@ -1,22 +1,22 @@
-//! File descriptors, of which there may be none left.
+//! Exhaustion of file descriptors.
 
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use std::io;
 
-/// Whether a call failed because the process, or the system, has no descriptor left.
+/// Returns true if a call failed because the process, or the system, has no descriptor left.
 pub(super) fn are_used_up(error: &io::Error) -> bool {
     let none_left = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
     error.raw_os_error().is_some_and(|code| none_left.contains(&code))
 }
 
-/// How many may be open at once.
+/// Maximum number of open descriptors.
 pub(super) fn limit() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// Whether there is none left at this moment. The resolver and the TLS library do not say why they failed.
+/// Returns true if there is none left at this moment. The resolver and the TLS library do not report why they failed.
 pub(super) fn are_used_up_now() -> bool {
     super::connect::socket(false).is_err_and(|error| are_used_up(&error))
 }

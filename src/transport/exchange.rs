@@ -1,4 +1,4 @@
-//! One request and its answer, redirects followed by hand.
+//! One request and its response, with redirects followed by hand.
 
 use super::clearance::{Login, Proof, Secrets, Wish};
 use super::connect::Dialing;
@@ -37,18 +37,18 @@ pub(crate) struct Exchange {
     strikes: Strikes,
     proxies: Proxies,
     tls: Connector,
-    /// For the servers that may know who we are.
+    /// For servers that may see the client certificate.
     own_tls: Connector,
-    /// Servers that have asked for Digest authentication. They are not told a password again.
+    /// Servers that have requested Digest authentication. They are not sent a plain password again.
     prompted: Prompted,
-    /// Sessions with a proxy are kept apart from those with servers.
+    /// Keeps sessions with a proxy apart from those with servers.
     proxy_tls: Connector,
 }
 
-/// Made when TLS is first needed; a failure is kept in words.
+/// Created when TLS is first needed; a failure is kept in words.
 type Connector = OnceLock<Result<TlsConnector, Unready>>;
 
-/// Why there is no TLS, and what to do.
+/// Reason why TLS cannot be set up, and a hint.
 struct Unready {
     cause: String,
     hint: Option<String>,
@@ -64,15 +64,15 @@ impl Unready {
     }
 }
 
-/// What one file's requests have in common.
+/// Context shared by the requests to one source of a file.
 #[derive(Clone)]
 pub(crate) struct Requester {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) route: Arc<Route>,
     pub(crate) secrets: Arc<Secrets>,
-    /// Told of each server that a new connection has reached, before anything is said on it.
+    /// Notified of each server that a new connection has reached, before anything is sent on it.
     pub(crate) reached: Arc<watch::Sender<Option<Address>>>,
-    /// Told of each pause that a redirect asks for, as it begins.
+    /// Notified of each pause that a redirect asks for, as it begins.
     pub(crate) paused: Arc<watch::Sender<Option<Pause>>>,
 }
 
@@ -83,26 +83,26 @@ pub(crate) struct Pause {
     pub(crate) wait: Duration,
 }
 
-/// An answer whose body has not been touched.
+/// A response whose body has not been touched.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// Who answered.
+    /// URL of this response.
     pub(crate) address: Address,
     pub(crate) body: Body,
 }
 
-/// The bytes of an answer, and the connection they come on.
+/// Body of a response, and the connection it comes on.
 pub(crate) struct Body {
     connection: Connection,
     incoming: Incoming,
     peer: Peer,
     exchange: Arc<Exchange>,
-    /// How much of it has come.
+    /// Number of bytes received so far.
     taken: usize,
 }
 
-/// An address that has brought this much of a body serves. Less may come over a path that swallows full packets.
+/// Bytes of a body after which an address counts as serving. Fewer may come over a path that drops full packets.
 const SERVES: usize = 64 << 10;
 
 impl Body {
@@ -137,7 +137,7 @@ impl Body {
         }
     }
 
-    /// It is given up for its silence: where nothing much had come, another address gets its turn.
+    /// Called if it is abandoned for its silence: if little had come, another address gets its turn.
     pub(crate) fn distrust(&self) {
         if self.taken < SERVES {
             self.exchange.pool.forget(self.connection.at);
@@ -145,14 +145,13 @@ impl Body {
         }
     }
 
-    /// The body was taken to its end: the connection may serve the next request. Otherwise dropping this
-    /// closes it.
+    /// Returns the connection to the pool, as the body was read to its end. Otherwise dropping this closes it.
     pub(crate) fn recycle(self) {
         self.exchange.strikes.served(self.connection.at);
         self.exchange.pool.put(self.peer, self.connection);
     }
 
-    /// The connection for another request, if the body of a refusal comes to its end soon.
+    /// Returns the connection for another request, if the body of a refusal ends soon.
     async fn drained(mut self) -> Option<Connection> {
         let draining = async {
             let mut left = LARGEST_REFUSAL;
@@ -166,14 +165,14 @@ impl Body {
     }
 }
 
-/// Addresses that one request may be lost on, one after the other, before it counts as a failure. A silent one costs more.
+/// Number of addresses that may fail one request, one after the other, before it fails. A silent one counts more.
 const LOST: u32 = 8;
 const LOST_TO_SILENCE: u32 = 3;
 
-/// A connection that came to nothing.
+/// A failed connection, or a failed request on one.
 struct Failed {
     trouble: Trouble,
-    /// What had been connected to.
+    /// Address that had been connected to.
     at: Option<SocketAddr>,
 }
 
@@ -183,13 +182,13 @@ impl From<Trouble> for Failed {
     }
 }
 
-/// The body of a refusal beyond which another connection costs less than the rest of it.
+/// Limits of a refusal's body, in bytes and time, beyond which a new connection costs less than reading on.
 const LARGEST_REFUSAL: usize = 64 << 10;
 const LONGEST_REFUSAL: Duration = Duration::from_secs(2);
 
 impl Exchange {
     /// # Errors
-    /// `Usage` for a proxy that makes no sense.
+    /// `Usage` for an invalid proxy.
     pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
         let proxies = Proxies::new(&settings.proxy, &settings.no_proxy)?;
         let (tls, own_tls, proxy_tls) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
@@ -205,7 +204,8 @@ impl Exchange {
         })
     }
 
-    /// Checks what can be checked before any file is touched: that files can be read, and that there is such an interface.
+    /// Checks as much as possible before any file is touched: the certificate files are readable, and the interface
+    /// exists.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let Settings { ca_file, insecure, identity, dialer, .. } = &self.settings;
         if ca_file.is_some() || identity.is_some() {
@@ -216,14 +216,14 @@ impl Exchange {
         dialer.interface.as_ref().map_or(Ok(()), Interface::check)
     }
 
-    /// The server of `address`, and whether it may know who we are.
+    /// Peer for `address`, with the decision if it may see the client certificate.
     fn peer(&self, address: &Address, secrets: &Secrets) -> Peer {
         let knows_us = self.settings.identity.is_some() && secrets.may_name_us_to(address);
         Peer { origin: address.origin(), knows_us }
     }
 
-    /// One request on one connection, to its head. Where an address fails that had been connected to, those that have not
-    /// failed yet are asked in its place at once.
+    /// Sends one request on one connection, and waits for the response headers. If an address fails after the connect,
+    /// addresses that have not failed yet are tried in its place at once.
     async fn ask(
         self: &Arc<Self>,
         address: &Address,
@@ -240,7 +240,7 @@ impl Exchange {
             let is_pooled = pooled.is_some();
             let made = match pooled.take() {
                 Some(connection) => Ok(connection),
-                // Boxed, since it is large and most requests go without.
+                // Boxed, since it is large and most requests need no new connection.
                 None => Box::pin(self.connect(address, &peer, &reached, turn)).await,
             };
             let failed = match made {
@@ -258,8 +258,8 @@ impl Exchange {
                             pooled = reply.body.drained().await;
                             continue;
                         }
-                        // The server hung up as the request left (RFC 9112 §9.3.1): nothing was answered, so asking
-                        // again on a fresh connection is no second try.
+                        // The server closed the connection as the request left (RFC 9112 §9.3.1): nothing was answered,
+                        // so repeating it on a fresh connection is not a retry.
                         Err(Trouble::Broken(_)) if is_pooled => continue,
                         Err(trouble) => Failed { trouble, at },
                         Ok(reply) => return Ok(reply),
@@ -278,19 +278,20 @@ impl Exchange {
         }
     }
 
-    /// A connection came to nothing. Whether another address may do better that has not failed yet.
+    /// Records the failure of a connection. Returns true if it is the first of its address, so that others may do
+    /// better.
     fn failed(&self, failed: &Failed) -> bool {
         let Some(at) = failed.at.filter(|_| !matches!(failed.trouble, Trouble::Fatal(_))) else {
             return false;
         };
         if matches!(failed.trouble, Trouble::Silent(_)) {
-            // Those that are idle go the same way.
+            // Idle connections to the address share its path.
             self.pool.forget(at);
         }
         self.strikes.failed(at)
     }
 
-    /// How a request on this connection says who asks.
+    /// Credentials for a request on this connection.
     fn proof(&self, connection: &mut Connection, login: &Login, address: &Address, wish: Wish<'_>) -> Proof {
         match &mut connection.prompt {
             Some(prompt) => {
@@ -322,7 +323,7 @@ impl Exchange {
             Trouble::Silent(format!("{} did not answer within {} s", address.host(), limit.as_secs_f32()))
         })?;
         let answered = answered.map_err(|trouble| match trouble {
-            // Most that speak TLS do no more than hang up on those who do not.
+            // Most TLS servers simply close the connection on a plain request.
             Trouble::Broken(cause)
                 if !address.is_https() && peer.origin.port != 80 && connection.is_unanswered() =>
             {
@@ -351,7 +352,7 @@ impl Exchange {
         let one = |coming: Coming| {
             let (exchange, address, peer) = (self.clone(), address.clone(), peer.clone());
             async move {
-                // Whoever needs one and finds none makes its own, and hears of the trouble then.
+                // A request that finds none opens its own, and reports the trouble then.
                 match exchange.connect(&address, &peer, || {}, Turn::Any).await {
                     Ok(connection) => coming.arrive(connection),
                     Err(failed) => {
@@ -363,8 +364,8 @@ impl Exchange {
         self.pool.expect(peer, count).into_iter().map(one).collect()
     }
 
-    /// A connection to the server of `address`, straight or through the proxy that stands before it. `reached` is
-    /// called when the server itself is, straight and before any handshake.
+    /// Connects to the server of `address`, directly or through its proxy. `reached` is called once the server itself
+    /// is connected directly, before any handshake.
     async fn connect(
         &self,
         address: &Address,
@@ -424,14 +425,14 @@ impl Exchange {
         speaking.await.map_err(|trouble| Failed { trouble, at: Some(at) })
     }
 
-    /// Tells of a step, where anybody hears of it.
+    /// Reports a step, if there is a trace.
     fn tell(&self, step: impl FnOnce() -> Step) {
         if let Some(trace) = &self.settings.trace {
             trace.tell(step());
         }
     }
 
-    /// The line to a proxy.
+    /// Line to a proxy, over TLS if it is an https proxy.
     async fn reach(&self, hop: &Hop, stream: TcpStream) -> Result<Line, Trouble> {
         if !hop.is_https() {
             return Ok(Line::Tcp(stream));
@@ -471,7 +472,7 @@ impl Exchange {
         self.in_time(party, "finish the TLS handshake (if it speaks TLS at all)", shaking).await
     }
 
-    /// What a peer does while a connection is made may take no longer than connecting may.
+    /// Bounds a step of a peer during connection setup by the connect timeout.
     async fn in_time<T>(
         &self,
         party: &Party<'_>,
@@ -485,7 +486,7 @@ impl Exchange {
     }
 }
 
-/// The protocol on a connection, in words.
+/// Protocol of a connection, in words.
 fn spoken(stream: &Stream) -> String {
     let Stream::Tls(stream) = stream else {
         return "HTTP/1.1".to_owned();
@@ -497,36 +498,36 @@ fn spoken(stream: &Stream) -> String {
     }
 }
 
-/// Whether a redirect target says that its time is over. A limit on the rate of requests says nothing of the kind.
+/// Returns true if the status of a redirect target says that the target has expired. A rate limit does not mean that.
 fn is_expired(reply: &Reply) -> bool {
     matches!(reply.status.as_u16(), 401 | 403 | 404 | 410) && !is_rate_limited(reply.status, &reply.headers)
 }
 
 impl Requester {
-    /// Makes connections to the server of `address` that nobody has a use for yet, until there are `count` of them. That
-    /// they are coming is known at once; dropping the future gives those up that are not there.
+    /// Opens connections to the server of `address` in advance, until `count` are idle or on their way. They count as
+    /// coming at once; dropping a future gives its connection up.
     pub(crate) fn warm(&self, address: &Address, count: usize) -> Vec<impl Future<Output = ()> + use<>> {
         self.exchange.warm(&self.exchange.peer(address, &self.secrets), address, count)
     }
 
-    /// What to do where the server cannot be reached in the end.
+    /// Hint for a server that cannot be reached in the end.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         self.exchange.strikes.hint(self.route.leads_to().host())
     }
 
-    /// Asks for a range with GET and waits for the head of the final answer.
+    /// Asks for a range with GET and waits for the headers of the final response.
     ///
     /// Cancel-safe in that dropping the future closes the connection it was using.
     pub(crate) async fn get(&self, range: Option<&str>, if_range: Option<&str>) -> Result<Reply, Trouble> {
         self.fetch(Wish { method: &Method::GET, range, if_range, set: &[] }).await
     }
 
-    /// Asks what a GET would answer, without its body. Advice, never the truth (RFC 9110 §9.3.2).
+    /// Asks for the headers that a GET would get, without the body. Advice, never the truth (RFC 9110 §9.3.2).
     pub(crate) async fn head(&self) -> Result<Reply, Trouble> {
         self.fetch(Wish { method: &Method::HEAD, range: None, if_range: None, set: &[] }).await
     }
 
-    /// Asks one URL with HEAD. Follows nothing, and changes nothing of where the others ask; the connection may serve the next
+    /// Asks one URL with HEAD. Follows no redirect, and leaves the route unchanged; the connection may serve the next
     /// request.
     pub(crate) async fn inquire(&self, address: &Address) -> Result<(StatusCode, HeaderMap), Trouble> {
         let wish = Wish { method: &Method::HEAD, range: None, if_range: None, set: &[] };
@@ -551,8 +552,8 @@ impl Requester {
                         }
                     };
                     if redirected && expired {
-                        // One finds the way anew for all; a target that is merely out of reach now is asked
-                        // for again by the next attempt.
+                        // One request finds the route anew for all; a target that is merely unreachable now is left to
+                        // the next attempt.
                         self.route.expired(&address);
                         if answered.is_ok() && !std::mem::replace(&mut went_back, true) {
                             continue;
@@ -616,7 +617,8 @@ impl Requester {
         }
     }
 
-    /// A redirect may ask for a pause before it is followed (RFC 9110 §10.2.3). All of a file's together are bounded.
+    /// Waits if a redirect asks for a pause before it is followed (RFC 9110 §10.2.3). The sum of the pauses of a route
+    /// is bounded.
     async fn pause(&self, method: &Method, reply: &Reply) -> Result<(), Trouble> {
         let headers = &reply.headers;
         let asked = headers.contains_key(header::RETRY_AFTER);
@@ -625,7 +627,7 @@ impl Requester {
             return Ok(());
         };
         if *method == Method::HEAD {
-            // Advice is not worth a pause, and whoever asks in earnest makes it.
+            // Advice is not worth a pause, and a GET makes it anyway.
             return Err(Trouble::Silent("a redirect asks to wait".to_owned()));
         }
         let most = self.exchange.settings.longest_pause;

@@ -9,14 +9,14 @@ use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// How a proxy is written.
+/// Hint on the notation of a proxy.
 pub(super) const WRITTEN: &str = "a proxy is written as http://HOST:PORT or HOST:PORT; also https, socks5 and socks5h; signs like @, / and # in a password as %40, %2F and %23";
 
 /// A proxy on the way to a server.
 #[derive(Clone, Debug)]
 pub(super) struct Hop {
     pub(super) speaks: Speaks,
-    /// As it stands in a URL.
+    /// In the form it has in a URL.
     host: String,
     port: u16,
     pub(super) login: Option<Login>,
@@ -26,14 +26,14 @@ pub(super) struct Hop {
 pub(super) enum Speaks {
     Http,
     Https,
-    /// SOCKS 5; whether names are looked up here.
+    /// SOCKS 5; `lookup` if names are resolved here.
     Socks {
         lookup: bool,
     },
 }
 
 impl Hop {
-    /// Reads a proxy; an error says why it cannot be used, and nothing of the text.
+    /// Parses a proxy; an error says why it cannot be used, and contains nothing of the text.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let text = text.trim();
         if text.contains(char::is_control) {
@@ -51,7 +51,7 @@ impl Hop {
             Some("socks4" | "socks4a") => return Err("of SOCKS, haul speaks version 5 only"),
             Some(_) => return Err("it is of a kind that haul does not speak"),
         };
-        // The rules for hosts are those of http, whatever is spoken.
+        // Hosts follow the rules of http, whatever the scheme is.
         let url = Url::parse(&format!("http://{rest}")).map_err(|_| "it is no URL")?;
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
             return Err("a proxy has no path");
@@ -60,7 +60,7 @@ impl Hop {
         let port = match stated_port(rest, &url) {
             Some(0) => return Err("there is no port 0"),
             Some(port) => port,
-            // A word alone is as likely a slip as a proxy.
+            // A single word is as likely a typo as a proxy.
             None if scheme.is_none() => return Err("there is neither a scheme nor a port in it"),
             None => usual,
         };
@@ -86,18 +86,18 @@ impl Hop {
         &self.host
     }
 
-    /// Whether the proxy itself is spoken to over TLS.
+    /// Returns true if the connection to the proxy itself uses TLS.
     pub(super) fn is_https(&self) -> bool {
         self.speaks == Speaks::Https
     }
 
-    /// Whether requests to this server are handed to the proxy, which makes them itself (RFC 9112 §3.2.2).
-    /// All others go through a tunnel, of which the proxy sees nothing but the host.
+    /// Returns true if requests to this server are handed to the proxy, which makes them itself (RFC 9112 §3.2.2). All
+    /// others go through a tunnel, of which the proxy sees nothing but the host.
     pub(super) fn forwards(&self, address: &Address) -> bool {
         !address.is_https() && !matches!(self.speaks, Speaks::Socks { .. })
     }
 
-    /// What an http proxy wants to hear with each request (RFC 7617).
+    /// `Proxy-Authorization` for an http proxy (RFC 7617).
     pub(super) fn authorization(&self) -> Option<HeaderValue> {
         let Login { user, password } = self.login.as_ref()?;
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
@@ -106,7 +106,7 @@ impl Hop {
         Some(value)
     }
 
-    /// The line to the proxy.
+    /// Connects to the proxy.
     pub(super) async fn connect(&self, dialer: &Dialing<'_>) -> Result<tokio::net::TcpStream, Trouble> {
         dialer.connect(&self.host, self.port).await.map_err(|trouble| match trouble {
             Trouble::Broken(cause) => Trouble::Broken(format!("the proxy: {cause}")),
@@ -116,7 +116,7 @@ impl Hop {
     }
 }
 
-/// The port that is written out, which a URL drops where it is the usual one of its scheme.
+/// Port that is written out, even if it is the default of the scheme, which a URL drops.
 fn stated_port(rest: &str, url: &Url) -> Option<u16> {
     url.port().or_else(|| Url::parse(&format!("https://{rest}")).ok()?.port())
 }

@@ -1,4 +1,4 @@
-//! Where connections begin.
+//! Local end of connections.
 
 use super::connect::socket;
 use crate::error::Error;
@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use tokio::net::TcpSocket;
 
-/// Where connections begin: an address of this machine, or one of its network devices.
+/// Local end of connections: an address of this machine, or one of its network devices.
 ///
 /// ```
 /// let address: haul::Interface = "192.0.2.7".parse()?;
@@ -19,16 +19,16 @@ use tokio::net::TcpSocket;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Interface {
-    /// The address that connections come from; only hosts with an address of the same kind can be reached.
+    /// The source address of connections; only hosts with an address of the same family can be reached.
     Address(IpAddr),
-    /// The name of the device that everything goes through, on Linux; elsewhere no client can be made with it.
+    /// The name of the network device that all connections use, on Linux; elsewhere no client can be made with it.
     Device(String),
 }
 
 impl FromStr for Interface {
     type Err = Error;
 
-    /// What is no address is the name of a device.
+    /// Anything that is not an address is the name of a device.
     ///
     /// # Errors
     /// `Usage` for an empty text.
@@ -51,7 +51,7 @@ impl Interface {
         }
     }
 
-    /// Has a connection begin here.
+    /// Binds a socket to it.
     pub(super) fn bind(&self, socket: &TcpSocket) -> io::Result<()> {
         match self {
             Self::Address(own) => socket.bind(SocketAddr::new(*own, 0)),
@@ -62,10 +62,10 @@ impl Interface {
         }
     }
 
-    /// Tries whether it is there at all, so that a mistake is told before anything is fetched.
+    /// Checks that it exists, so that a mistake is reported before anything is fetched.
     ///
     /// # Errors
-    /// `Usage`, if nothing can begin there.
+    /// `Usage`, if no socket can be bound to it.
     pub(super) fn check(&self) -> Result<(), Error> {
         let (shown, v6) = match self {
             Self::Address(own) => (own.to_string(), own.is_ipv6()),

@@ -1,4 +1,4 @@
-//! Cookies that the redirects of one request have set. They live in memory, as long as the request does.
+//! Cookies set by the redirects of one request. They are held in memory, as long as the request is.
 
 use crate::formats::cookie_file::{default_path, domain_matches, path_matches};
 use crate::formats::set_cookie::{self, Expires, SetCookie};
@@ -7,11 +7,11 @@ use http::{HeaderMap, header};
 use std::cmp::Reverse;
 use std::time::SystemTime;
 
-/// Of all hops together.
+/// Limits for all hops together.
 const COOKIES: usize = 32;
 const BYTES: usize = 16 << 10;
 
-/// Cookies, each for the origin that has set it and for no other, whatever domain it names.
+/// Cookies, each for the origin that set it and for no other, whatever domain it names.
 #[derive(Debug, Default)]
 pub(super) struct Jar {
     /// The oldest first.
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Kept {
 }
 
 impl Jar {
-    /// Takes what an answer from `from` sets, as far as it may (RFC 6265bis §5.7).
+    /// Stores the cookies that a response from `from` is allowed to set (RFC 6265bis §5.7).
     pub(super) fn keep(&mut self, from: &Address, headers: &HeaderMap, now: SystemTime) {
         for field in headers.get_all(header::SET_COOKIE) {
             let cookie = set_cookie::parse(field.as_bytes(), now);
@@ -72,12 +72,12 @@ impl Jar {
         self.cookies.iter().map(|kept| kept.name.len() + kept.value.len() + kept.path.len()).sum()
     }
 
-    /// How often something in it has changed. A redirect to where the request has been is no circle if it has since.
+    /// Number of changes so far. A redirect to a visited URL is no loop if the jar has changed since.
     pub(super) fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// What a request to `to` carries, the longest path first.
+    /// Cookies for a request to `to`, the longest path first.
     pub(super) fn pairs(&self, to: &Address, now: SystemTime) -> Vec<String> {
         let is_for = |kept: &&Kept| {
             let lives = kept.expires.is_none_or(|at| at > now);
@@ -93,7 +93,7 @@ impl Jar {
     }
 }
 
-/// Whether a server may set it: for its own host or a domain above it, and over https alone what is for https alone.
+/// Returns true if a server may set it: for its own host or a domain above it, and a secure one over https only.
 fn may_set(from: &Address, cookie: &SetCookie) -> bool {
     let host = from.host();
     let own = cookie.domain.as_deref().is_none_or(|domain| domain_matches(host, domain));

@@ -1,6 +1,6 @@
 //! Sockets: connecting, TLS, redirects, credentials, and one request at a time on a connection.
 //!
-//! hyper owns the protocol of one request; what an answer *means* is decided by the plan.
+//! hyper implements HTTP for one request; the plan decides what a response *means*.
 
 mod address_family;
 mod clearance;
@@ -40,25 +40,25 @@ pub(crate) use trouble::Trouble;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How connections are made. One for all files of a run.
+/// Settings of connections, the same for all files of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Its timeout is also that of what follows, the handshakes.
+    /// Its timeout also applies to the handshakes that follow.
     pub(crate) dialer: Dialer,
     pub(crate) first_byte_timeout: Duration,
     pub(crate) max_redirects: usize,
-    /// How long redirects may make one file wait by `Retry-After`, all of them together.
+    /// Maximum total time that redirects may make one source of a file wait by `Retry-After`.
     pub(crate) longest_pause: Duration,
     pub(crate) allow_downgrade: bool,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) insecure: bool,
-    /// Who we are, for the servers that were named and ask for it.
+    /// Client certificate, for the servers that were named and ask for it.
     pub(crate) identity: Option<IdentityFiles>,
     pub(crate) proxy: Proxy,
-    /// Servers that are reached without it, as in `NO_PROXY`.
+    /// Servers that are reached without the proxy, as in `NO_PROXY`.
     pub(crate) no_proxy: String,
-    /// How many bytes are taken off a connection at once, at the most; `None` where as many as come are welcome.
+    /// Maximum size of a read in bytes; `None` for the default.
     pub(crate) read_size: Option<usize>,
-    /// Who hears of each step.
+    /// Receives each step.
     pub(crate) trace: Option<Trace>,
 }

@@ -1,12 +1,12 @@
-//! The servers that are reached without a proxy.
+//! Servers that are reached without a proxy.
 
 use crate::plan::{Origin, bare_host};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use url::Host;
 
-/// A list as `NO_PROXY` and `--noproxy` hold it, read as curl and Go read theirs: names (with all below them), addresses,
-/// networks (`10.0.0.0/8`), names and addresses with stars in them (`*.corp`, `127.0.0.*`), each with a port or without,
+/// A list as in `NO_PROXY` and `--noproxy`, read as curl and Go read theirs: names (with all subdomains), addresses,
+/// networks (`10.0.0.0/8`), names and addresses with wildcards (`*.corp`, `127.0.0.*`), each with or without a port,
 /// and `*` for everything. Commas and blanks separate them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct NoProxy(Vec<Entry>);
@@ -22,14 +22,14 @@ enum What {
     Everything,
     Address(IpAddr),
     Network(IpNet),
-    /// This name and all below it.
+    /// This name and all its subdomains.
     Name(String),
-    /// A star stands for any characters.
+    /// `*` stands for any characters.
     Pattern(String),
 }
 
 impl NoProxy {
-    /// The list, and the first entry in it that makes no sense. Such an entry excepts nothing.
+    /// Parses the list; also returns its first invalid entry. Such an entry excepts nothing.
     pub(super) fn parse(list: &str) -> (Self, Option<&str>) {
         let words = || list.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
         let odd = words().find(|word| Entry::parse(word).is_none());
@@ -96,7 +96,8 @@ impl What {
     }
 }
 
-/// Whether `text` is of this form. Between the first and the last star, the first fit of each piece is as good as any.
+/// Returns true if `text` matches the pattern. Between the first and the last star, the first match of each piece is as
+/// good as any.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let (first, last) = (pieces.next().unwrap_or_default(), pieces.next_back().unwrap_or_default());
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn an_exception_is_read_as_other_programs_read_it() {
-        // The list, what it excepts, and what it does not.
+        // The list, hosts that it excepts, and hosts that it does not.
         let table: [(&str, &[&str], &[&str]); 18] = [
             ("", &[], &["http://a/", "http://127.0.0.1/"]),
             ("*", &["http://a/", "https://1.2.3.4:99/", "http://[::1]/"], &[]),

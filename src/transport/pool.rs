@@ -1,4 +1,4 @@
-//! Connections that wait for their next request.
+//! Pool of idle connections.
 
 use super::connection::Connection;
 use super::descriptors;
@@ -10,21 +10,21 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Idle connections kept for one peer at most, and for all of them.
+/// Maximum number of idle connections for one peer, and for all of them.
 const IDLE: usize = 64;
 const IDLE_IN_ALL: usize = 128;
-/// Servers close what has been idle for a while, and a descriptor is worth more than a handshake.
+/// Maximum idle time: servers close idle connections after a while, and a descriptor is worth more than a handshake.
 const OLDEST: Duration = Duration::from_secs(60);
-/// How long a connection that is being made for whoever needs one is waited for. They are all asked for at the same
-/// moment, so those that have not come by then are in trouble.
+/// Timeout for a connection that is being opened in advance. All of them are started at the same moment, so those that
+/// have not arrived by then are in trouble.
 const NEARLY_THERE: Duration = Duration::from_millis(100);
 
-/// Who is at the other end of a connection, as far as that tells connections apart: all of a pool go the same way and trust
-/// the same authorities, and secrets live in requests.
+/// Peer of a connection, as far as it tells connections apart: all connections of a pool use the same proxies and trust
+/// the same authorities, and secrets are in requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Peer {
     pub(super) origin: Origin,
-    /// It was shown our certificate, if it asked for one.
+    /// True if it was shown the client certificate, in case it asked for one.
     pub(super) knows_us: bool,
 }
 
@@ -38,13 +38,13 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Place {
-    /// With the moment since when; the oldest first.
+    /// Idle connections, each with the time since when; the oldest first.
     idle: Vec<(Instant, Connection)>,
-    /// How many are on their way that nobody has asked for yet.
+    /// Number of connections that are being opened in advance.
     coming: usize,
 }
 
-/// A connection that will be put into the pool, or, if this is dropped, will not.
+/// A connection that will be put into the pool, unless this is dropped before.
 pub(super) struct Coming {
     pool: Arc<Pool>,
     peer: Peer,
@@ -56,8 +56,8 @@ impl Pool {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection on which the peer has not hung up, most recently used first; waits a little for one that is on
-    /// its way.
+    /// Takes a connection that the peer has not closed, most recently used first; waits briefly for one that is on its
+    /// way.
     pub(super) async fn take(&self, peer: &Peer) -> Option<Connection> {
         let waiting = tokio::time::sleep(NEARLY_THERE);
         let mut waiting = std::pin::pin!(waiting);
@@ -79,7 +79,8 @@ impl Pool {
         }
     }
 
-    /// Idle connections over all peers: a quarter of what may be open, since files and connections in use need the rest.
+    /// Maximum number of idle connections over all peers: a quarter of the descriptors at most, since files and
+    /// connections in use need the rest.
     fn most(&self) -> usize {
         *self.most.get_or_init(|| IDLE_IN_ALL.min(descriptors::limit() / 4))
     }
@@ -90,7 +91,7 @@ impl Pool {
         (since.elapsed() < OLDEST).then_some(connection)
     }
 
-    /// Closes all idle connections: their descriptors are needed.
+    /// Closes all idle connections, to free their descriptors.
     pub(super) fn clear(&self) {
         self.retain(|_, _| false);
     }
@@ -101,7 +102,7 @@ impl Pool {
     }
 
     fn retain(&self, mut keep: impl FnMut(Instant, &Connection) -> bool) {
-        // Closed once the lock is free.
+        // Closed after the lock is released.
         let mut closed = Vec::new();
         let mut places = self.lock();
         for place in places.values_mut() {
@@ -132,8 +133,8 @@ impl Pool {
         }
     }
 
-    /// Says that as many connections are on their way as are missing where `count` are to be had: those that are idle, or
-    /// are coming already, whoever wanted them, are not made once more.
+    /// Announces as many connections as are missing to have `count` of them: those that are idle or on their way
+    /// already are not opened once more.
     pub(super) fn expect(self: &Arc<Self>, peer: &Peer, count: usize) -> Vec<Coming> {
         let missing = {
             let mut places = self.lock();
@@ -167,7 +168,7 @@ mod tests {
     use super::*;
     use tokio::net::{TcpListener, TcpStream};
 
-    /// Connections to one listener, and what it accepted of them, kept open.
+    /// Connections to one listener, and their accepted ends, kept open.
     struct Peers(TcpListener, Vec<TcpStream>);
 
     impl Peers {
@@ -220,7 +221,7 @@ mod tests {
         pool.put(peer(2), peers.connection().await);
         tokio::time::advance(OLDEST / 2).await;
         assert!(pool.take(&peer(1)).await.is_none());
-        // Whatever is given back next sweeps what nobody asks for.
+        // The next connection that is put back sweeps those that are not used any more.
         tokio::time::advance(OLDEST / 2).await;
         pool.put(peer(3), peers.connection().await);
         assert_eq!(idle(&pool), 1);

@@ -1,4 +1,4 @@
-//! Digest authentication (RFC 7616): what a server asked for, answered request by request.
+//! Digest authentication (RFC 7616): the challenge of a server, answered request by request.
 
 use super::clearance::Login;
 use crate::formats::challenges::Challenges;
@@ -9,19 +9,19 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A Digest challenge of a server, and how often it was answered. It belongs to one connection at a time: requests on it
-/// follow one another, so the server sees the count of its nonce only rise, whatever happens on other connections.
+/// A Digest challenge of a server, with its nonce count. It belongs to one connection at a time: requests on it follow
+/// one another, so the server sees the nonce count only rise, whatever happens on other connections.
 pub(super) struct Prompt(DigestClient);
 
 impl Prompt {
-    /// The one in a refusal that haul can answer.
+    /// Challenge in a refusal that haul can answer.
     pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
         Challenges::read(headers, &header::WWW_AUTHENTICATE).digest.map(Self)
     }
 
-    /// The answer for one request; `None` where the challenge makes none possible.
+    /// Authorization for one request; `None` if the challenge allows none.
     pub(super) fn answer(&mut self, login: &Login, method: &Method, target: &str) -> Option<HeaderValue> {
-        // A request of haul's has no body, and this is how the protection of one is said to be.
+        // haul's requests have no body; an empty one is hashed if the challenge does not offer `auth`.
         let body = (!(self.0.qop() & http_auth::digest::Qop::Auth)).then_some(&[][..]);
         let params = PasswordParams {
             username: &login.user,
@@ -35,21 +35,21 @@ impl Prompt {
         Some(value)
     }
 
-    /// Whether it was answered once: refused then, it was not its age that was wrong.
+    /// Returns true if it was answered once: a refusal then is not due to a stale nonce.
     pub(super) fn was_new(&self) -> bool {
         self.0.nonce_count() == 1
     }
 
-    /// Whether the server says that the answer before was right but for its age.
+    /// Returns true if the server says that the previous answer was right, but its nonce stale.
     pub(super) fn is_renewed(&self) -> bool {
         self.0.stale()
     }
 }
 
-/// How often a server may ask who asks before one request is answered.
+/// Maximum number of challenges before one request is answered.
 const TIMES: u32 = 4;
 
-/// What was asked on the way to the answer of one request. It outlives the connection that it came on.
+/// Challenges received by one request. They outlive the connections that they came on.
 #[derive(Default)]
 pub(super) struct Asked {
     last: Option<HeaderMap>,
@@ -57,15 +57,15 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Puts the challenge that came last in the place of what the connection has.
+    /// Replaces the challenge of the connection by the last one received.
     pub(super) fn hand_to(&self, prompt: &mut Option<Prompt>) {
         if let Some(asked) = self.last.as_ref().and_then(Prompt::read) {
             *prompt = Some(asked);
         }
     }
 
-    /// Whether this answer is a challenge to be met by asking again. Where the one before `was_new` and is not merely too old
-    /// now, it is the password that is wrong.
+    /// Returns true if this response is a challenge to be answered by another request. If the previous one `was_new`
+    /// and is not stale now, the password is wrong.
     pub(super) fn again(&mut self, status: StatusCode, headers: &HeaderMap, was_new: bool) -> bool {
         let asks = status == StatusCode::UNAUTHORIZED && self.times < TIMES;
         let meets = |prompt: Prompt| !was_new || prompt.is_renewed();
@@ -77,7 +77,7 @@ impl Asked {
     }
 }
 
-/// Servers that have asked for Digest authentication. They are not told a password again.
+/// Servers that have requested Digest authentication. They are not sent a plain password again.
 #[derive(Debug, Default)]
 pub(super) struct Prompted(Mutex<HashSet<Origin>>);
 
@@ -117,7 +117,7 @@ mod tests {
         prompt.answer(&login, &Method::GET, "/dir/index.html").unwrap().to_str().unwrap().to_owned()
     }
 
-    // RFC 2617 §3.5, without what RFC 7616 adds to it: the one answer that holds nothing by chance.
+    // RFC 2617 §3.5, without the additions of RFC 7616: the only answer without a random part.
     #[test]
     fn an_answer_is_the_one_that_the_standard_works_out() {
         let challenge = "Digest realm=\"testrealm@host.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"";

@@ -1,4 +1,4 @@
-//! Which proxy stands between haul and a server.
+//! Selection of the proxy for a server.
 
 use super::hop::{Hop, WRITTEN};
 use super::no_proxy::NoProxy;
@@ -8,20 +8,20 @@ use crate::plan::Origin;
 use std::ffi::OsString;
 use std::fmt;
 
-/// Which proxy to use. What `Debug` shows has no password in it.
+/// Proxy to use. The `Debug` output has no password in it.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Proxy {
     /// None, whatever the environment says.
     #[default]
     Direct,
-    /// What `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say, in either case; of both the one in small letters
-    /// counts. A program that a web server runs (`REQUEST_METHOD` is set) takes no `HTTP_PROXY` in capitals, which is
-    /// the client's to choose.
+    /// The proxies in `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case; the lower-case variable
+    /// has precedence. A program that a web server runs (`REQUEST_METHOD` is set) ignores `HTTP_PROXY` in capitals,
+    /// which the client can choose.
     Environment,
     /// This one: an `http`, `https`, `socks5` or `socks5h` URL, which may hold a user name and password for it, or
-    /// `HOST:PORT` of an `http` proxy. `socks` means `socks5`. With `socks5` names are looked up here, with `socks5h` and
-    /// the others by the proxy.
+    /// `HOST:PORT` of an `http` proxy. `socks` means `socks5`. With `socks5` names are resolved here, with `socks5h`
+    /// and the others by the proxy.
     Through(String),
 }
 
@@ -35,12 +35,11 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The rule that finds the proxy for a server. It holds proxies that were understood, not texts: one that was accepted is
-/// one that is used.
+/// Rule that selects the proxy for a server. It holds parsed proxies, not texts: one that was accepted is usable.
 #[derive(Debug)]
 pub(super) struct Proxies {
     rule: Rule,
-    /// Reached straight.
+    /// Servers that are reached directly.
     except: NoProxy,
 }
 
@@ -51,7 +50,7 @@ enum Rule {
     Environment(Environment),
 }
 
-/// For each kind of server the proxy that a variable names.
+/// Proxies that the environment names, one for each kind of server.
 #[derive(Debug, Default)]
 struct Environment {
     http: Option<Named>,
@@ -59,7 +58,7 @@ struct Environment {
     except: NoProxy,
 }
 
-/// What a variable was found to hold. What makes no sense is told when a server is asked that it is for.
+/// Value of a variable. An error in it is reported when a server that it applies to is requested.
 #[derive(Debug)]
 struct Named {
     variable: &'static str,
@@ -67,10 +66,10 @@ struct Named {
 }
 
 impl Proxies {
-    /// `except` lists what is reached straight, as `NO_PROXY` does.
+    /// `except` lists the servers that are reached directly, as `NO_PROXY` does.
     ///
     /// # Errors
-    /// `Usage` for what is no proxy that haul can use, and for an exception that makes no sense.
+    /// `Usage` for an unusable proxy, and for an invalid exception.
     pub(super) fn new(proxy: &Proxy, except: &str) -> Result<Self, Error> {
         let rule = match proxy {
             Proxy::Direct => Rule::Direct,
@@ -92,7 +91,7 @@ impl Proxies {
     /// The proxy for a server, if there is one.
     ///
     /// # Errors
-    /// `Usage` where the environment names one that haul cannot use.
+    /// `Usage` if the environment names an unusable one.
     pub(super) fn hop(&self, origin: &Origin) -> Result<Option<&Hop>, Error> {
         if self.except.has(origin) {
             return Ok(None);
@@ -116,7 +115,7 @@ impl Environment {
                 Named { variable, hop: text.and_then(Hop::parse) }
             })
         };
-        // A server hands a client's header `Proxy` to its programs by this name.
+        // Under CGI, `HTTP_PROXY` holds the client's `Proxy` header.
         let http = if variable("REQUEST_METHOD").is_some() {
             &["http_proxy"][..]
         } else {
@@ -127,7 +126,7 @@ impl Environment {
         Self {
             http: named(http).or_else(all),
             https: named(&["https_proxy", "HTTPS_PROXY"]).or_else(all),
-            // An entry that excepts nothing sends more through the proxy, not less.
+            // An invalid entry excepts nothing: more goes through the proxy, not less.
             except: NoProxy::parse(&except.unwrap_or_default()).0,
         }
     }
@@ -141,7 +140,7 @@ impl Environment {
     }
 }
 
-/// The text itself is not shown: there may be a password in it.
+/// The text itself is not shown: it may contain a password.
 fn unusable(named_by: &str, why: &str) -> Error {
     Error::usage(format!("{named_by} names no proxy that can be used: {why}")).with_hint(WRITTEN)
 }

@@ -1,4 +1,4 @@
-//! Addresses for hosts, whatever the resolver says.
+//! Fixed addresses for hosts, in place of the resolver's.
 
 use crate::error::Error;
 use crate::plan::bare_host;
@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use url::Host;
 
-/// Addresses that stand for a host and port, whatever the resolver says.
+/// Fixed addresses for a host and port, in place of the resolver's.
 ///
 /// ```
 /// let resolve: haul::Resolve = "Example.org:443:192.0.2.1,[2001:db8::1]".parse()?;
@@ -16,7 +16,7 @@ use url::Host;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolve {
-    /// As it stands in a URL.
+    /// In the form it has in a URL.
     host: String,
     port: u16,
     /// At least one.
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(addresses, ["192.0.2.1:443".parse().unwrap(), "[2001:db8::1]:443".parse().unwrap()]);
         assert!(resolve.answers("host.org", 80).is_none() && resolve.answers("org", 443).is_none());
         assert_eq!(resolve.to_string().parse::<Resolve>().unwrap(), resolve);
-        // A URL has the name in letters that every resolver knows.
+        // A URL holds the name in its ASCII form.
         let foreign: Resolve = "bücher.example:80:192.0.2.1".parse().unwrap();
         assert!(foreign.answers("xn--bcher-kva.example", 80).is_some());
         for wrong in [

@@ -1,4 +1,4 @@
-//! Where a URL leads, remembered for all workers of a file.
+//! Route of a URL: its redirect target, remembered for all workers of a file.
 
 use super::Trouble;
 use super::jar::Jar;
@@ -13,21 +13,21 @@ use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 use tokio::task::JoinSet;
 
-/// How long finding a fresh URL may take.
+/// Timeout for finding a fresh URL.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(60);
 
-/// A fresh URL, or why there is none. Dropping it ends the search.
+/// A fresh URL, or the reason why there is none. Dropping it ends the search.
 pub(crate) type Fresh = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
 
-/// Looks for a fresh URL of a resource whose URL has expired.
+/// Finds a fresh URL for a resource whose URL has expired.
 #[derive(Clone)]
 pub(crate) struct Renewal {
-    /// Waiting for it is no part of the search.
+    /// Lock held during a search; waiting for it is not part of the search.
     pub(crate) turn: Turn,
     pub(crate) look: Arc<dyn Fn() -> Fresh + Send + Sync>,
 }
 
-/// Those that share one look for fresh URLs one after the other.
+/// Renewals that share one search one after the other.
 pub(crate) type Turn = Arc<AsyncMutex<()>>;
 
 impl fmt::Debug for Renewal {
@@ -36,10 +36,10 @@ impl fmt::Debug for Renewal {
     }
 }
 
-/// The user's URL and, once that is known, what it redirects to.
+/// The user's URL and, once known, its redirect target.
 ///
-/// One worker finds the way for all: while nobody knows it, the others wait. A way that stops working (a
-/// signed URL expires) is forgotten once, and found anew by one.
+/// One worker finds the target for all: until it is known, the others wait. A target that stops working (a signed URL
+/// expires) is forgotten once, and found anew by one worker.
 #[derive(Debug)]
 pub(crate) struct Route {
     original: Mutex<Address>,
@@ -47,20 +47,20 @@ pub(crate) struct Route {
     finding: AsyncMutex<()>,
     renewal: Option<Renewal>,
     renewing: AsyncMutex<Renewing>,
-    /// Another URL has taken the place of the user's.
+    /// True once another URL has taken the place of the user's.
     renewed: AtomicBool,
-    /// What the redirects on the way have set.
+    /// Cookies set by the redirects on the way.
     jar: Mutex<Jar>,
-    /// How long redirects have made it wait.
+    /// Total time that redirects have made it wait.
     paused: Mutex<Duration>,
 }
 
-/// The search for a fresh URL. It belongs to no worker, so that it goes on when the one that began it is given up, and it
+/// Search for a fresh URL. It belongs to no worker, so that it continues if the one that began it is given up, and it
 /// ends with the route.
 #[derive(Debug, Default)]
 struct Renewing {
     search: JoinSet<Result<String, String>>,
-    /// What there is no fresh URL for, and why.
+    /// URL that there is no fresh one for, and the reason.
     failed: Option<(Address, String)>,
 }
 
@@ -72,13 +72,13 @@ enum State {
     Leads(Address),
 }
 
-/// How a worker goes.
+/// Route of one request.
 pub(super) enum Way<'a> {
     Known {
         address: Address,
         redirected: bool,
     },
-    /// Nobody knows yet; while the guard is held, nobody else asks.
+    /// Not known yet; while the guard is held, no other worker searches.
     Find(MutexGuard<'a, ()>),
 }
 
@@ -96,7 +96,8 @@ impl Route {
         }
     }
 
-    /// Whether a redirect may make it wait, where all of them together may do so for `most`. If so, that counts.
+    /// Returns true if a redirect may make it wait, with `most` as the limit for all of them together; the wait is
+    /// counted then.
     pub(super) fn may_pause(&self, wait: Duration, most: Duration) -> bool {
         let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
         let sum = paused.saturating_add(wait);
@@ -112,13 +113,13 @@ impl Route {
         self.jar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The URL that everything begins from: the user's, or the one that took its place.
+    /// The URL that every route starts from: the user's, or the one that took its place.
     pub(super) fn original(&self) -> Address {
         self.original.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts a fresh URL in the place of `stale`, which is refused; one worker does it for all. False where
-    /// there is no way to get one.
+    /// Replaces `stale`, which is refused, by a fresh URL; one worker does it for all. Returns false if there is no way
+    /// to get one.
     pub(super) async fn renew(&self, stale: &Address) -> Result<bool, Trouble> {
         let Some(Renewal { turn, look }) = &self.renewal else {
             return Ok(false);
@@ -153,7 +154,7 @@ impl Route {
         Ok(true)
     }
 
-    /// Where the URL leads, as far as is known.
+    /// Redirect target of the URL, as far as it is known.
     pub(crate) fn target(&self) -> Address {
         match self.state() {
             State::Leads(address) => address,
@@ -161,12 +162,12 @@ impl Route {
         }
     }
 
-    /// Whether another URL has taken the place of the user's.
+    /// Returns true if another URL has taken the place of the user's.
     pub(crate) fn is_renewed(&self) -> bool {
         self.renewed.load(Ordering::Relaxed)
     }
 
-    /// Whether another URL can take its place.
+    /// Returns true if another URL can take its place.
     pub(crate) fn can_be_renewed(&self) -> bool {
         self.renewal.is_some()
     }
@@ -179,7 +180,7 @@ impl Route {
         self.known().unwrap_or(Way::Find(guard))
     }
 
-    /// Where it leads, as far as that is known.
+    /// Redirect target of the URL, as far as it is known.
     pub(super) fn leads_to(&self) -> Address {
         match self.state() {
             State::Leads(address) => address,
@@ -199,13 +200,13 @@ impl Route {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The URL led to `address`.
+    /// Records that the URL led to `address`.
     pub(super) fn found(&self, address: &Address) {
         let found = if *address == self.original() { State::Direct } else { State::Leads(address.clone()) };
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
-    /// `address` works no more; says nothing if a newer way is known already.
+    /// Forgets `address`, which works no more, unless a newer target is known already.
     pub(super) fn expired(&self, address: &Address) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if *state == State::Leads(address.clone()) {
@@ -214,7 +215,7 @@ impl Route {
     }
 }
 
-/// The URL that was said, where it is one that may take another's place.
+/// Parses a fresh URL, and refuses one with a user name.
 fn usable(said: &str) -> Result<Address, String> {
     let (fresh, userinfo) = Address::parse(said.trim()).map_err(|error| error.to_string())?;
     match userinfo {

@@ -1,4 +1,4 @@
-//! A connected byte stream, plain or TLS, that bounds how long the head of an answer may be.
+//! A connected byte stream, plain or TLS, that limits the size of response headers.
 
 use super::trouble::SpeaksTls;
 use hyper::rt::ReadBufCursor;
@@ -11,11 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// How many bytes may come before the head of an answer is complete, informational answers included.
+/// Maximum number of bytes up to the end of the response headers, informational responses included.
 const HEAD_BYTES: u64 = 1 << 20;
 
-/// How many bytes may still be read. Unlimited while a body is taken; hyper has no limit for an endless row
-/// of informational answers, so this is it.
+/// Number of bytes that may still be read. Unlimited while a body is taken; hyper does not limit a series of
+/// informational responses, so this does.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Budget(Arc<AtomicU64>);
 
@@ -28,7 +28,7 @@ impl Budget {
         self.0.store(u64::MAX, Ordering::Relaxed);
     }
 
-    /// Whether nothing of the head has come yet.
+    /// Returns true if nothing of the response headers has come yet.
     pub(super) fn is_untouched(&self) -> bool {
         self.0.load(Ordering::Relaxed) == HEAD_BYTES
     }
@@ -46,15 +46,15 @@ impl Budget {
     }
 }
 
-/// The way to the server: straight there, or through a proxy that is itself spoken to over TLS.
+/// Connection to the server or to a proxy; TLS only to a proxy that itself speaks it.
 #[derive(Debug)]
 pub(super) enum Line {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What lies between a socket and TLS, which reads a record at a time: a call for each of them would cost more than
-/// what is in it.
+/// Size in bytes of the buffer between a socket and TLS, which reads one record at a time: a system call for each would
+/// cost more than its content.
 pub(super) const RECORDS: usize = 128 << 10;
 
 #[derive(Debug)]
@@ -132,7 +132,8 @@ impl hyper::rt::Read for Socket {
     }
 }
 
-/// The first byte of a record of TLS, an alert or a handshake (RFC 8446 §5.1). No answer in HTTP begins with it.
+/// Returns true for the first byte of a TLS record, an alert or a handshake (RFC 8446 §5.1). No HTTP response begins
+/// with it.
 fn is_of_tls(byte: &u8) -> bool {
     matches!(byte, 0x15 | 0x16)
 }

@@ -1,33 +1,33 @@
-//! Addresses that failed after they had been connected to: another one gets its turn before them.
+//! Addresses that failed after a successful connect: others get their turn before them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// More addresses than this are not remembered: all of them begin anew.
+/// Maximum number of addresses that are remembered; when it is reached, all of them start anew.
 const MOST: usize = 1024;
 
-/// How often each address has failed since it last served. Connecting tells nothing: a path may let the handshake through and
-/// swallow everything larger.
+/// Number of failures of each address since it last served. A successful connect proves nothing: a path may pass the
+/// handshake and drop all larger packets.
 #[derive(Debug, Default)]
 pub(super) struct Strikes {
     counts: Mutex<HashMap<SocketAddr, u32>>,
-    /// Hosts that there is a choice for.
+    /// Hosts with several addresses.
     choices: Mutex<HashMap<String, Choice>>,
 }
 
-/// What can be chosen among, by hand, where a host fails.
+/// Manual choice for a host that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
     Families,
     Addresses,
 }
 
-/// Which addresses of a host may be connected to.
+/// Addresses of a host that may be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     Any,
-    /// Those that have not failed since they last served.
+    /// Addresses that have not failed since they last served.
     Untried,
 }
 
@@ -37,7 +37,7 @@ impl Strikes {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The address failed. Whether that was the first time.
+    /// Records a failure of the address. Returns true if it is the first.
     pub(super) fn failed(&self, address: SocketAddr) -> bool {
         let mut strikes = self.lock();
         if strikes.len() >= MOST && !strikes.contains_key(&address) {
@@ -48,12 +48,12 @@ impl Strikes {
         *count == 1
     }
 
-    /// The address has served.
+    /// Clears the failures of an address that has served.
     pub(super) fn served(&self, address: SocketAddr) {
         self.lock().remove(&address);
     }
 
-    /// What a host turned out to have.
+    /// Records the addresses of a host.
     pub(super) fn found(&self, host: &str, addresses: &[SocketAddr]) {
         let v6 = addresses.iter().filter(|address| address.is_ipv6()).count();
         let choice = match addresses.len() {
@@ -68,7 +68,7 @@ impl Strikes {
         }
     }
 
-    /// What to do where a host fails on every address.
+    /// Hint for a host that fails on every address.
     pub(super) fn hint(&self, host: &str) -> Option<&'static str> {
         let choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
         choices.get(host).map(|choice| match choice {
@@ -77,7 +77,7 @@ impl Strikes {
         })
     }
 
-    /// The order in which addresses are connected to, each with how often it has failed.
+    /// Order in which addresses are tried, each with its number of failures.
     pub(super) fn order(&self, addresses: Vec<SocketAddr>, turn: Turn) -> Vec<(SocketAddr, u32)> {
         let strikes = self.lock();
         let count = |address: &SocketAddr| strikes.get(address).copied().unwrap_or_default();

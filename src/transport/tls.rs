@@ -15,11 +15,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// PEM files with a certificate that says who we are, its chain after it, and with its key.
+/// PEM files with a client certificate, its chain after it, and its key.
 #[derive(Clone, Debug)]
 pub(crate) struct IdentityFiles {
     pub(crate) certificate: PathBuf,
-    /// The same file if it is not said.
+    /// `None` if the key is in the same file.
     pub(crate) key: Option<PathBuf>,
 }
 
@@ -34,8 +34,8 @@ impl IdentityFiles {
     }
 }
 
-/// Makes the configuration: the platform's roots and those of `ca_file`, or, with `insecure`, none at all; and what we
-/// show a server that asks who we are.
+/// Creates the configuration: the platform's roots and those of `ca_file`, or, with `insecure`, no verification; and
+/// the client certificate for servers that ask for one.
 pub(super) fn configuration(
     ca_file: Option<&Path>,
     insecure: bool,
@@ -75,7 +75,7 @@ fn unusable(error: &rustls::Error) -> Error {
     Error::new(Kind::Tls, format!("TLS cannot be set up: {error}"))
 }
 
-/// The platform names no authority, which a container without certificates comes to.
+/// Error for a platform without root certificates, such as a container without that package.
 fn nobody_trusted(error: &rustls::Error) -> Error {
     if !matches!(error, rustls::Error::General(_)) {
         return unusable(error);
@@ -87,7 +87,7 @@ fn nobody_trusted(error: &rustls::Error) -> Error {
 
 fn unreadable(flag: &str, path: &Path, why: &str) -> Error {
     let named = path.to_string_lossy();
-    // curl takes a password behind a colon, which is not to be shown.
+    // curl takes a password behind a colon, which must not be shown.
     let shown = match named.split_once(':') {
         Some((file, _)) if path.symlink_metadata().is_err() => file,
         _ => &*named,
@@ -95,10 +95,10 @@ fn unreadable(flag: &str, path: &Path, why: &str) -> Error {
     Error::usage(format!("{flag} {shown}: {why}"))
 }
 
-/// A larger file holds something else.
+/// Maximum size of a PEM file in bytes; a larger one holds something else.
 const LARGEST_PEM: u64 = 16 << 20;
 
-/// A file that the user named with this flag. It may be a pipe.
+/// Reads a file that the user named with this flag. It may be a pipe.
 fn pem_file(flag: &str, path: &Path) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     #[expect(clippy::disallowed_methods, reason = "a file that the user names")]
@@ -125,8 +125,8 @@ fn private_key(flag: &str, path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'s
     })
 }
 
-/// The platform's judgement, and beside it the certificates that the user named: a server that shows exactly one of these
-/// needs nobody to vouch for it.
+/// The platform's verifier, and the certificates that the user named: a server that presents exactly one of these needs
+/// no issuer.
 #[derive(Debug)]
 struct Trusting {
     judge: Verifier,
@@ -144,7 +144,7 @@ impl ServerCertVerifier for Trusting {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let judged = self.judge.verify_server_cert(end_entity, intermediates, name, ocsp, now);
         match &judged {
-            // The dates are looked at first, so they are right where the issuer is all that is objected to.
+            // The dates are checked first, so they are valid if the issuer is the only objection.
             Err(rustls::Error::InvalidCertificate(objection))
                 if is_about_issuer(objection) && self.given.contains(end_entity) =>
             {
@@ -178,7 +178,7 @@ impl ServerCertVerifier for Trusting {
     }
 }
 
-/// An objection to who signed a certificate, and to nothing else.
+/// Returns true if the objection is to the issuer of a certificate, and to nothing else.
 fn is_about_issuer(objection: &CertificateError) -> bool {
     match objection {
         CertificateError::UnknownIssuer => true,
@@ -187,7 +187,7 @@ fn is_about_issuer(objection: &CertificateError) -> bool {
     }
 }
 
-/// `--insecure`: the traffic is encrypted, but nobody knows to whom.
+/// `--insecure`: the traffic is encrypted, but the server is not authenticated.
 #[derive(Debug)]
 struct AcceptAnyone(Arc<CryptoProvider>);
 

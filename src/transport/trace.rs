@@ -1,4 +1,4 @@
-//! What is said on connections, for people who look for a fault. Without secrets.
+//! Trace of connections and messages, for troubleshooting. Without secrets.
 
 use crate::formats::escape::clip;
 use crate::plan::Address;
@@ -7,37 +7,37 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Something that happened on the way to an answer. Texts are redacted and clipped; they are not escaped for a terminal.
+/// A step on the way to a response. Texts are redacted and clipped; they are not escaped for a terminal.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Step {
     /// A connection was made.
     Connected {
-        /// To this server: its scheme, host and port.
+        /// The server: its scheme, host and port.
         origin: String,
-        /// At this address; a proxy's, where there is one.
+        /// Address connected to; the proxy's, if there is one.
         address: SocketAddr,
-        /// Through this proxy.
+        /// Proxy in between.
         proxy: Option<String>,
-        /// What is spoken, such as `HTTP/1.1 over TLS 1.3`.
+        /// Protocol, such as `HTTP/1.1 over TLS 1.3`.
         protocol: String,
     },
     /// A redirect is followed.
     Redirected {
         /// The HTTP status.
         status: u16,
-        /// From this URL.
+        /// Redirecting URL.
         from: String,
-        /// To this one.
+        /// Target URL.
         to: String,
     },
-    /// A request was sent: its first line, and its fields.
+    /// A request was sent: its request line, and its fields.
     Asked(Vec<String>),
-    /// An answer came: its first line, and its fields.
+    /// A response was received: its status line, and its fields.
     Answered(Vec<String>),
 }
 
-/// Hears of each [`Step`]. It is called by the tasks that make them, and must not keep them waiting.
+/// Receives each [`Step`]. It is called by the tasks that make them, and must not keep them waiting.
 ///
 /// ```
 /// let mut settings = haul::ClientSettings::default();
@@ -63,11 +63,11 @@ impl fmt::Debug for Trace {
     }
 }
 
-/// Characters of a value that are shown.
+/// Maximum number of characters of a value that are shown.
 const LONGEST_VALUE: usize = 300;
 const HIDDEN: &str = "(hidden)";
 
-/// The fields of requests that haul writes itself, or that name no secret: every other one is the user's own affair.
+/// Request fields that haul writes itself, or that hold no secret: every other one is the user's and stays hidden.
 const OPEN: [HeaderName; 8] = [
     header::HOST,
     header::USER_AGENT,
@@ -79,7 +79,7 @@ const OPEN: [HeaderName; 8] = [
     header::CONNECTION,
 ];
 
-/// A name with one of these in it may be that of a secret.
+/// Parts of a field name which show that it may hold a secret.
 const SECRET_NAMES: [&str; 10] = [
     "auth",
     "cookie",
@@ -93,13 +93,13 @@ const SECRET_NAMES: [&str; 10] = [
     "proxy-",
 ];
 
-/// A redirect that is followed. A chain of them can make URLs grow.
+/// Step for a followed redirect. URLs are clipped, because a chain of redirects can make them grow.
 pub(super) fn redirected(status: StatusCode, from: &Address, to: &Address) -> Step {
     let text = |address: &Address| clip(&address.to_string(), LONGEST_VALUE).into_owned();
     Step::Redirected { status: status.as_u16(), from: text(from), to: text(to) }
 }
 
-/// The head of a request for `address`.
+/// Step for the headers of a request to `address`.
 pub(super) fn asked<B>(address: &Address, request: &Request<B>) -> Step {
     let url = address.to_string();
     let after_host = url.split_once("://").map_or("", |(_, rest)| rest);
@@ -112,7 +112,7 @@ pub(super) fn asked<B>(address: &Address, request: &Request<B>) -> Step {
     Step::Asked(lines(first, request.headers(), value))
 }
 
-/// The head of an answer of `address`.
+/// Step for the headers of a response from `address`.
 pub(super) fn answered(address: &Address, version: Version, status: StatusCode, headers: &HeaderMap) -> Step {
     let reason = status.canonical_reason().unwrap_or_default();
     let first = format!("{version:?} {} {reason}", status.as_u16());
@@ -129,7 +129,7 @@ fn lines(
     std::iter::once(first).chain(fields).collect()
 }
 
-/// A field of an answer.
+/// Value of a response field, hidden if it may be a secret.
 fn shown(address: &Address, name: &HeaderName, value: &HeaderValue) -> String {
     if SECRET_NAMES.iter().any(|secret| name.as_str().contains(secret)) && *name != header::WWW_AUTHENTICATE {
         return HIDDEN.to_owned();
@@ -139,7 +139,7 @@ fn shown(address: &Address, name: &HeaderName, value: &HeaderValue) -> String {
         return to.map_or_else(|_| HIDDEN.to_owned(), |to| to.to_string());
     }
     let text = text(value);
-    // A URL somewhere in it may be signed, or have a password in it.
+    // A URL in the value may be signed, or contain a password.
     let has_url = text.contains("://") || *name == header::LINK || *name == header::REFRESH;
     if has_url && text.contains(['?', '@']) { HIDDEN.to_owned() } else { text }
 }

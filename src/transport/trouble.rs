@@ -1,27 +1,27 @@
-//! How a request can come to nothing.
+//! Failures of a request below HTTP.
 
 use crate::error::{Error, Kind, plain};
 use rustls::{AlertDescription, CertificateError};
 use std::error::Error as _;
 use std::{fmt, io};
 
-/// A failure below HTTP, sorted by what may be done about it.
+/// A failure below HTTP, classified by the reaction to it.
 #[derive(Debug)]
 pub(crate) enum Trouble {
-    /// The network: trying again may help.
+    /// Network failure: retrying may help.
     Broken(String),
-    /// The resolver says that there is no such name: trying again helps where it is the resolver that was wrong.
+    /// The resolver says that the name does not exist: retrying helps if the resolver is wrong.
     Nameless(String),
-    /// Nothing came in time: trying again may help, but not for the same patience at once.
+    /// Timeout: retrying may help, but not with the same patience at once.
     Silent(String),
-    /// What came is not HTTP, or its framing makes no sense.
+    /// The response is not HTTP, or has invalid framing.
     Nonsense(String),
-    /// Trying again cannot help.
+    /// Retrying cannot help.
     Fatal(Error),
 }
 
 impl Trouble {
-    /// A failure of a server, or of the proxy that makes the requests to it.
+    /// Failure of a server, or of the proxy that makes the requests to it.
     pub(super) fn from_party(party: &Party<'_>, error: &hyper::Error) -> Self {
         match party {
             Party::Proxy(host) => Self::from_proxy(host, error),
@@ -30,7 +30,7 @@ impl Trouble {
         }
     }
 
-    /// Sorts a failure of hyper's; the source chain tells a torn connection from a malformed message.
+    /// Classifies an error of hyper; the source chain tells a broken connection from a malformed message.
     pub(crate) fn from_hyper(error: &hyper::Error) -> Self {
         if error.is_parse() {
             return Self::Nonsense("the server sent something that is not HTTP".to_owned());
@@ -56,7 +56,8 @@ impl Trouble {
         }
     }
 
-    /// In TLS 1.3 a server looks at who asks after the handshake, so what it thinks of it comes in the place of an answer.
+    /// Recognises an alert about the client certificate. In TLS 1.3 a server checks it after the handshake, so the
+    /// alert comes in place of a response.
     fn wants_identity(error: &io::Error) -> Option<Self> {
         let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
         let rustls::Error::AlertReceived(alert) = inner else {
@@ -65,12 +66,12 @@ impl Trouble {
         is_about_identity(*alert).then(|| Self::Fatal(unidentified("the server", inner)))
     }
 
-    /// A failure to connect to `host`.
+    /// Failure to connect to `host`.
     pub(crate) fn connecting(host: &str, error: &io::Error) -> Self {
         Self::Broken(format!("cannot connect to {host}: {}", plain(error)))
     }
 
-    /// What went wrong with a proxy before it let anything through.
+    /// Failure of a proxy, which is not that of the server behind it.
     pub(super) fn from_proxy(host: &str, error: &hyper::Error) -> Self {
         if speaks_tls(error) {
             return Self::Fatal(spoke_tls(&Party::Proxy(host)));
@@ -86,7 +87,7 @@ impl Trouble {
         }
     }
 
-    /// A failed TLS handshake: a bad certificate will not get better, a torn connection may.
+    /// Failed TLS handshake: a bad certificate will not get better, a broken connection may.
     pub(super) fn handshake(party: &Party<'_>, error: &io::Error) -> Self {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match inner {
@@ -99,7 +100,7 @@ impl Trouble {
     }
 }
 
-/// The one at the other end of a connection, in words.
+/// The peer of a connection, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Party<'a> {
     Server(&'a str),
@@ -115,7 +116,7 @@ impl fmt::Display for Party<'_> {
     }
 }
 
-/// The mark of a read that found TLS where the head of an answer was to be.
+/// Marks a read that found TLS in place of response headers.
 #[derive(Debug)]
 pub(super) struct SpeaksTls;
 
@@ -141,13 +142,13 @@ fn spoke_tls(party: &Party<'_>) -> Error {
         .with_hint(hint)
 }
 
-/// A handshake that failed for a reason.
+/// Error for a TLS handshake that was refused.
 fn shaking(party: &Party<'_>, error: &rustls::Error) -> Error {
     use rustls::Error as Tls;
     let failure = |what: &str| Error::new(Kind::Tls, format!("{party} {what}"));
     match error {
         Tls::InvalidCertificate(objection) => unproven(party, objection),
-        // The first bytes are those of another protocol; a handshake that is damaged later has no other words either.
+        // The first bytes are those of another protocol; a handshake damaged later is reported in the same words.
         Tls::InvalidMessage(_) => failure("does not speak TLS on this port").with_hint(match party {
             Party::Server(_) => "a server that speaks plain HTTP is written with http:// in the URL",
             Party::Proxy(_) => "a proxy that is spoken to in plain HTTP is written with http:// in its URL, even where it serves https URLs",
@@ -159,7 +160,7 @@ fn shaking(party: &Party<'_>, error: &rustls::Error) -> Error {
         Tls::AlertReceived(AlertDescription::InsufficientSecurity) => {
             failure("has no encryption in common with haul").with_hint(TOO_OLD)
         }
-        // TLS 1.2 has no other word for a certificate that is missing, nor for cipher suites that do not meet.
+        // TLS 1.2 uses this alert for a missing client certificate and for a lack of common cipher suites.
         Tls::AlertReceived(AlertDescription::HandshakeFailure) => failure(
             "broke off the TLS handshake: either it has no encryption in common with haul, or it wants to know who asks",
         )
@@ -172,10 +173,10 @@ fn shaking(party: &Party<'_>, error: &rustls::Error) -> Error {
     }
 }
 
-/// The reason why two may have no encryption in common.
+/// Explanation for a lack of common encryption.
 const TOO_OLD: &str = "haul speaks TLS 1.2 and 1.3 with cipher suites of forward secrecy (ECDHE over X25519, P-256 or P-384, with AES-GCM or ChaCha20), and knows RSA, P-256, P-384 and Ed25519 keys in certificates; a server that has only older ones is too old";
 
-/// A certificate that is no proof.
+/// Error for a rejected certificate.
 fn unproven(party: &Party<'_>, objection: &CertificateError) -> Error {
     let failure = |what: &str, hint: &str| {
         Error::new(Kind::Tls, format!("{party} did not prove who it is: {what}")).with_hint(hint)
@@ -214,12 +215,12 @@ fn unproven(party: &Party<'_>, objection: &CertificateError) -> Error {
     }
 }
 
-/// A certificate that may sign others is shown as that of a server by those who signed it with itself.
+/// Returns true if a CA certificate is used as that of a server, as self-signed ones often are.
 pub(super) fn is_self_signed(objection: &rustls::OtherError) -> bool {
     objection.0.downcast_ref::<webpki::Error>() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
-/// Names that a certificate is for, as many as can be read at a glance.
+/// Names in a certificate, as many as can be read at a glance.
 fn named(presented: &[String]) -> String {
     const FEW: usize = 4;
     let mut names = presented.iter().take(FEW).map(|name| bare(name)).collect::<Vec<_>>().join(", ");
@@ -229,7 +230,7 @@ fn named(presented: &[String]) -> String {
     names
 }
 
-/// The name itself: webpki writes `DnsName("example.org")` or `IpAddress(192.0.2.7)`.
+/// Name without its type: webpki writes `DnsName("example.org")` or `IpAddress(192.0.2.7)`.
 fn bare(name: &str) -> &str {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inner.unwrap_or(name).trim_matches('"')
@@ -240,7 +241,7 @@ fn unidentified(who: &str, error: &rustls::Error) -> Error {
         .with_hint("--cert FILE and --key FILE show a certificate of yours")
 }
 
-/// What a server says about the certificate of the one who asks (RFC 8446 §6.2), or about the lack of one.
+/// Returns true if the alert is about the client certificate (RFC 8446 §6.2), or the lack of one.
 fn is_about_identity(alert: AlertDescription) -> bool {
     matches!(
         alert,

@@ -1,7 +1,7 @@
-//! A way through a proxy that sees nothing of what passes: `CONNECT` (RFC 9110 §9.3.6) and SOCKS 5 (RFC 1928).
+//! Tunnels through a proxy, which does not see their content: `CONNECT` (RFC 9110 §9.3.6) and SOCKS 5 (RFC 1928).
 //!
-//! What a proxy is told about itself (its credentials) and what the server is told never mix: a `CONNECT` carries nothing
-//! of the user's but the host wanted, and a server never sees `Proxy-Authorization`.
+//! Credentials for the proxy and data for the server never mix: a `CONNECT` carries nothing of the user's but the
+//! target host, and a server never sees `Proxy-Authorization`.
 
 use super::Trouble;
 use super::connect::Dialing;
@@ -21,13 +21,13 @@ use std::task::Poll;
 use tokio_socks::Error as SocksError;
 use tokio_socks::tcp::Socks5Stream;
 
-/// How credentials for a proxy are given.
+/// Hint on the notation of credentials for a proxy.
 const CREDENTIALS: &str = "write them into the URL of the proxy: http://USER:PASSWORD@HOST:PORT";
 
 /// Has the proxy connect `line` to the server.
 ///
 /// # Errors
-/// `Fatal` for a refusal that asking again cannot change.
+/// `Fatal` for a refusal that retrying cannot change.
 pub(super) async fn through(
     hop: &Hop,
     line: Line,
@@ -72,7 +72,7 @@ async fn connect(hop: &Hop, line: Line, to: &Origin) -> Result<Line, Trouble> {
     };
     let answer = match (answered, &ended) {
         (Ok(answer), _) => answer,
-        // Where the machine broke before it had taken the request, it alone knows why.
+        // If the machine broke before it had taken the request, only it knows the reason.
         (Err(error), Some(Err(fault))) if error.is_canceled() => {
             return Err(Trouble::from_proxy(hop.host(), fault));
         }
@@ -88,13 +88,13 @@ async fn connect(hop: &Hop, line: Line, to: &Origin) -> Result<Line, Trouble> {
     };
     let parts = ended.map_err(of_proxy)?;
     match parts.io.stream {
-        // A server speaks when it was spoken to, and through this tunnel nothing was said yet.
+        // A server does not speak first, and nothing was sent through this tunnel yet.
         Stream::Plain(line) if parts.read_buf.is_empty() => Ok(line),
         _ => Err(Trouble::Nonsense(format!("the proxy {} says more than it was asked", hop.host()))),
     }
 }
 
-/// The meaning of an answer to `CONNECT` that is no tunnel.
+/// Error for a response to `CONNECT` that opens no tunnel.
 fn refused(hop: &Hop, to: &Origin, status: StatusCode, headers: &HeaderMap) -> Trouble {
     let (proxy, server, code) = (hop.host(), &to.host, status.as_u16());
     Trouble::Fatal(match code {
@@ -117,7 +117,7 @@ fn refused(hop: &Hop, to: &Origin, status: StatusCode, headers: &HeaderMap) -> T
     })
 }
 
-/// What a proxy means by 407, which no credentials of another kind change.
+/// Error for a 407 from a proxy; names the schemes it accepts if Basic is not among them.
 pub(super) fn credentials_wanted(hop: &Hop, headers: &HeaderMap) -> Error {
     let wanted = Challenges::read(headers, &header::PROXY_AUTHENTICATE);
     let proxy = hop.host();
@@ -145,7 +145,7 @@ async fn socks(hop: &Hop, line: Line, to: &Origin, host: &str) -> Result<Line, T
     }
 }
 
-/// What a SOCKS proxy answers, in words (RFC 1928 §6, RFC 1929 §2).
+/// Error for the refusal of a SOCKS proxy (RFC 1928 §6, RFC 1929 §2).
 fn socks_refused(hop: &Hop, to: &Origin, error: &SocksError) -> Trouble {
     let (proxy, server) = (hop.host(), &to.host);
     let broken = |why: &str| Trouble::Broken(format!("the proxy {proxy} did not connect to {server}: {why}"));
@@ -199,7 +199,7 @@ fn socks_refused(hop: &Hop, to: &Origin, error: &SocksError) -> Trouble {
 
 async fn looked_up(to: &Origin, dialer: &Dialing<'_>) -> Result<String, Trouble> {
     let addresses = dialer.addresses(&to.host, to.port).await?;
-    // Only one can be named, and more proxies reach IPv4 than IPv6.
+    // Only one address can be sent, and more proxies reach IPv4 than IPv6.
     let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
     let address = address.ok_or_else(|| Trouble::Broken(format!("{} has no address", to.host)))?;
     Ok(address.ip().to_string())
