@@ -81,8 +81,8 @@ impl Wants {
         }
     }
 
-    /// End of an answer that would go on to `until`: one byte beyond the size limit is enough to tell that it is
-    /// exceeded.
+    /// Limits the end of a response, which would be `until`, to one byte beyond the size limit: that byte shows that
+    /// the limit is exceeded.
     fn end_of_answer(&self, until: u64) -> u64 {
         self.max_size.map_or(until, |most| until.min(most.saturating_add(1)))
     }
@@ -347,7 +347,7 @@ impl Driver {
         }
     }
 
-    /// Opens so many connections in advance. The address reached is known for the URL only, so none are opened while a
+    /// Opens `spares` connections in advance. The address reached is known for the URL only, so none are opened while a
     /// mirror is in the lead.
     fn warm(&mut self, spares: usize) {
         let address = self.reached.borrow_and_update().clone();
@@ -358,7 +358,7 @@ impl Driver {
         }
     }
 
-    // ---- what happened -------------------------------------------------------------------------------
+    // ---- events --------------------------------------------------------------------------------------
 
     fn tell_started(&self, teller: &mut Teller) {
         let connections = match self.work {

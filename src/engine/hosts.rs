@@ -150,7 +150,7 @@ impl Host {
         Others { connections: others, served, serves: known.refusals.cap().map(|_| limit) }
     }
 
-    /// Notes that the host has refused the file one more while it served so many connections of all files.
+    /// Records that the host has refused this file one more connection while it served `serving` of all files.
     pub(crate) fn refused(&self, serving: usize) {
         self.lock().refusals.refused(serving.max(1), self.clock.now(), Duration::ZERO);
     }

@@ -81,7 +81,7 @@ impl Lane {
     }
 
     /// Sets the lane to the range of the response, before any byte is claimed. A second lane takes that of the first.
-    /// With `piece`, checksums are recorded per piece of so many bytes.
+    /// With `piece`, checksums are recorded for each piece of that many bytes.
     pub(crate) fn open(&self, wanted: ByteRange, skip: RangeSet, piece: Option<u64>) {
         if self.second {
             return;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Verdict on the file at the final name.
 pub(crate) enum Standing {
-    /// Go on, to this target; `mode` is that of a file of ours to be replaced.
+    /// Continue with this target; `mode` is that of our own file to be replaced.
     Free { target: Target, mode: Option<u32> },
     /// The file is the requested one; `digests` were checked.
     Satisfied { target: Target, size: u64, digests: Vec<Digest> },

@@ -34,7 +34,7 @@ const BATCH: usize = 16;
 /// Group-commit delay: gathers files that finish together, because waking a thread for each costs more.
 const GATHER: Duration = Duration::from_millis(1);
 
-/// With so many files waiting, a download that adds another one keeps its turn: waiting files are held in memory.
+/// With this many files waiting, a download that adds another one keeps its turn: waiting files are held in memory.
 const CROWD: usize = 64;
 
 /// Group commit for the small files of all downloads. While some are synced, others gather and form the next batch: the

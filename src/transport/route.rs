@@ -60,7 +60,7 @@ pub(crate) struct Route {
 #[derive(Debug, Default)]
 struct Renewing {
     search: JoinSet<Result<String, String>>,
-    /// URL that there is no fresh one for, and the reason.
+    /// URL without a replacement, and the reason.
     failed: Option<(Address, String)>,
 }
 

@@ -64,7 +64,7 @@ impl Driver {
         }
     }
 
-    /// Warns of a web page in place of the file: most often it stands between the user and the file.
+    /// Warns of a web page in place of the file, which most often is a login or an error page.
     fn tell_web_page(&self, representation: &Representation, teller: &mut Teller) {
         let html =
             matches!(representation.media_type.as_deref(), Some("text/html" | "application/xhtml+xml"));
