@@ -240,8 +240,8 @@ impl Request {
     /// is named already, with no password, only the password of that user is taken; credentials given with
     /// [`Self::bearer`], with a password or in an `Authorization` header stay. Entries for `default` count for no host.
     ///
-    /// A netrc file knows hosts alone, so the password goes to the port and over the scheme of the URL, http included. It
-    /// follows no redirect to another origin.
+    /// A netrc file knows hosts alone, so the password goes to the port and over the scheme of the URL, http included.
+    /// It follows no redirect to another origin.
     #[must_use]
     pub fn netrc(mut self, netrc: impl Into<Arc<Netrc>>) -> Self {
         self.netrc = Some(netrc.into());
