@@ -28,7 +28,7 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
                 "sources that a file names hear of nothing; fetch from them, or the document, by a URL",
             ));
     }
-    // Everything that can be wrong with a list is said before anything of it is fetched.
+    // Everything that can be wrong with a list is reported before anything of it is fetched.
     let (count, repeated) = check_all(&given, &lists, &setup)?;
     if repeated > 0 && !setup.options.quiet {
         let plural = if repeated == 1 { "" } else { "s" };
@@ -47,7 +47,7 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
     let listed = lists.iter().flat_map(|list| list.requests(&setup));
     let listed = listed.map(|listed| listed.map(|(_, request)| request));
     let mut names = (repeated > 0).then(Names::default);
-    // What is wrong with any of them would have been found before.
+    // Errors in the list were reported before, so it has none here.
     let mut is_fresh =
         |request: &Request| names.as_mut().is_none_or(|names| names.take(request).unwrap_or(true));
     let requests = given.into_iter().map(Ok).chain(listed);
@@ -82,11 +82,11 @@ fn lists(setup: &Setup) -> Result<Vec<List>, Error> {
     Ok(lists)
 }
 
-/// Counts the requests, and those that only repeat others, and looks for what is wrong with any of them.
+/// Counts the requests and the duplicates among them, and reports the first error in any of them.
 fn check_all(given: &[Request], lists: &[List], setup: &Setup) -> Result<(usize, usize), Error> {
     let (mut names, mut count, mut repeated) = (Names::default(), 0, 0);
     let mut check = |request: &Request| {
-        // Into a pipe there are no names; that there is more than one file is said later.
+        // A pipe has no names; more than one file for it is refused later.
         let fresh = setup.streams() || names.take(request)?;
         *if fresh { &mut count } else { &mut repeated } += 1;
         Ok(())
@@ -107,7 +107,7 @@ fn check_all(given: &[Request], lists: &[List], setup: &Setup) -> Result<(usize,
     Ok((count, repeated))
 }
 
-/// Says which names in a list are changed, up to a number of them.
+/// Reports changed names of a list, up to a number of them.
 #[derive(Default)]
 struct ChangedNames(usize);
 
@@ -128,15 +128,15 @@ impl ChangedNames {
     }
 }
 
-/// Files that a run needs beside those of its downloads, and those of one download beside its connections.
+/// Files a run needs besides those of its downloads, and files of one download besides its connections.
 const OWN_FILES: u64 = 32;
 const FILES_EACH: u64 = 4;
-/// Files at once, where nobody says how many and they may be large: as the library has it.
+/// Files at once if no number is given and they may be large: the default of the library.
 const FEW_JOBS: u16 = 4;
-/// With so many open files there may be more at once while they are small.
+/// Limit of open files from which there may be more at once while they are small.
 const ROOM_FOR_MANY: u64 = 256;
 
-/// Raises the limit of open files as far as it goes; says how many connections a download may have where that is not
+/// Raises the limit of open files to its maximum; returns the number of connections a download may have if that is not
 /// enough for all of them.
 fn bounded_by_files(options: &mut Options, count: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -204,7 +204,7 @@ fn refuse_contradictions(setup: &Setup, urls: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Into the standard output, without the line buffer that the library puts before it.
+/// Streams to the standard output, without the line buffer of the standard library.
 fn with_output(mut request: Request) -> Result<Request, Error> {
     let handle = std::io::stdout().as_fd().try_clone_to_owned();
     let handle = handle.map_err(|error| output::unwritable(&error))?;
@@ -212,8 +212,8 @@ fn with_output(mut request: Request) -> Result<Request, Error> {
     Ok(request)
 }
 
-/// Downloads everything, shows it, and ends; `earlier` are failures from before that count as well. Ends with the right
-/// code, or of the signal that interrupted it.
+/// Downloads everything, shows it, and ends with the combined exit code, or of the signal that interrupted it;
+/// `earlier` are failures from before that count as well.
 pub(super) fn fetch(
     options: &Options,
     client: &Client,
@@ -225,7 +225,7 @@ pub(super) fn fetch(
     let runtime = runtime()?;
     let outcome =
         runtime.block_on(async { Batch::new(options, client, requests, count, earlier)?.run(hint).await });
-    // A thread that is stuck writing to a pipe nobody reads must not keep the process.
+    // A thread stuck writing to a pipe without a reader must not keep the process alive.
     runtime.shutdown_background();
     let (code, signal) = outcome?;
     if let Some(signal) = signal {

@@ -17,7 +17,7 @@ pub(in super::super) fn run(options: Options, urls: &[String]) -> Result<ExitCod
     plans(&setup.client()?, &setup.requests(urls)?, setup.options.json, setup.options.dry_run)
 }
 
-/// Shows what is there to be downloaded and, for a `dry_run`, what would be done; nothing is written.
+/// Shows the file behind each URL and, for a `dry_run`, the planned actions; nothing is written.
 pub(super) fn plans(
     client: &Client,
     requests: &[Request],

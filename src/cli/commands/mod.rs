@@ -13,18 +13,18 @@ use crate::threads;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
-/// The threads that a run has beside those that run its tasks before it is sure to get on.
+/// Threads a run needs besides its workers to be sure to make progress.
 const SPARE: usize = 2;
-/// A thread without work ends after this.
+/// Keep-alive of an idle thread.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// So many looks at the most whether threads that have ended are gone.
+/// Most polls for ended threads to disappear.
 const LOOKS: usize = 10_000;
 
 /// Files that a runtime and one download on one connection have open.
 const OPEN_FILES: usize = 11;
 
-/// A runtime for this program alone: a few threads, whatever the number of files; where they are not to be had, this one.
+/// Creates the runtime: a few threads, however many files there are; only the current one if there are none to be had.
 pub(super) fn runtime() -> Result<Runtime, Error> {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let workers = cores.clamp(2, 4);
@@ -39,12 +39,13 @@ pub(super) fn runtime() -> Result<Runtime, Error> {
     }
     let runtime = Builder::new_multi_thread()
         .worker_threads(workers)
-        // Another process may take the place of a thread that has ended, and what waits for one then waits for ever.
+        // Another process may take the thread slot of one that has ended; a task that waits for it would then wait for
+        // ever.
         .thread_keep_alive(KEPT)
         .enable_all()
         .build()
         .map_err(failed)?;
-    // One is there from the beginning, for the same reason.
+    // One blocking thread exists from the beginning, for the same reason.
     {
         let _inside = runtime.enter();
         drop(threads::offload(|| ()));
@@ -52,13 +53,13 @@ pub(super) fn runtime() -> Result<Runtime, Error> {
     Ok(runtime)
 }
 
-/// Whether so many files can be open at once beside those that are. A runtime that gets none ends in a panic.
+/// Returns true if `count` more files can be opened. A runtime that cannot open its files panics.
 fn can_be_opened(count: usize) -> bool {
     let open = |_| rustix::io::dup(std::io::stderr());
     (0..count).map(open).collect::<Result<Vec<_>, _>>().is_ok()
 }
 
-/// Whether so many threads can be had at once beside this one.
+/// Returns true if `count` more threads can be started.
 fn can_be_had(count: usize) -> bool {
     let before = own_threads();
     let gate = std::sync::Mutex::new(());
@@ -69,7 +70,7 @@ fn can_be_had(count: usize) -> bool {
         drop(shut);
         all
     });
-    // A thread that was joined still counts against the limit until the system has buried it.
+    // A thread that was joined still counts against the limit until the kernel has released it.
     let buried = || before.is_none_or(|before| own_threads().is_none_or(|now| now <= before));
     for _ in 0..LOOKS {
         if buried() {
@@ -80,7 +81,7 @@ fn can_be_had(count: usize) -> bool {
     all
 }
 
-/// The threads of this process, as Linux counts them.
+/// Threads of this process, as Linux counts them.
 fn own_threads() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok()

@@ -61,7 +61,7 @@ pub(in super::super) fn run(
     fetch::fetch(options, &setup.client()?, requests.into_iter().map(Ok), count, failures, hint)
 }
 
-/// URLs, and directories to look in.
+/// Splits the arguments into URLs and directories.
 fn told_apart(places: &[OsString]) -> Result<(Vec<Request>, Vec<PathBuf>), Error> {
     let url = |place: &OsString| place.to_str().filter(|text| text.contains("://")).map(Request::new);
     let confirmed = places.iter().filter_map(url).collect::<Result<_, _>>()?;
@@ -73,8 +73,8 @@ fn told_apart(places: &[OsString]) -> Result<(Vec<Request>, Vec<PathBuf>), Error
     Ok((confirmed, directories))
 }
 
-/// Who says that what was left is to be gone on with. A manifest may come from anybody, as in a directory that was unpacked: it
-/// counts where its part file is the one that it was written for, or where the user `confirmed` the server.
+/// Decides on whose behalf an unfinished download is resumed. A manifest may be forged, as in an unpacked directory: it
+/// is trusted if its part file is the recorded one, or if the user `confirmed` the server.
 fn named_by<'a>(
     left: &Inspection,
     home: Option<&'a Request>,
@@ -85,12 +85,12 @@ fn named_by<'a>(
         _ if confirmed.iter().any(|named| named.address().origin() == url.address().origin()) => By::User,
         _ if !left.part_is_recorded => By::Manifest,
         None => By::User,
-        // What a document named is not the user's, in whatever run.
+        // A URL from a document is never treated as the user's own.
         Some(_) => By::Document(home.map(Request::address)),
     }
 }
 
-/// Says that what was given does not go to the server that a manifest names.
+/// Notes that secrets are not sent to the server that a manifest names.
 fn say_withheld(left: &Inspection, url: &Request) {
     let path = left.path.to_string_lossy();
     let path = escape::for_terminal(&path);
@@ -103,7 +103,7 @@ fn say_withheld(left: &Inspection, url: &Request) {
     output::say(format_args!("  next: haul resume DIR {origin} sends them, if you know that server"));
 }
 
-/// The request that goes on with what was left; the user `confirmed` the servers of these.
+/// Request that resumes an unfinished download; `confirmed` are URLs whose servers the user trusts.
 pub(super) fn request(left: &Inspection, setup: &Setup, confirmed: &[Request]) -> Result<Request, Error> {
     if !left.url_is_whole {
         let cause =
@@ -130,7 +130,7 @@ pub(super) fn request(left: &Inspection, setup: &Setup, confirmed: &[Request]) -
         }
     }
     let mut request = setup.with_listed_digests(request)?;
-    // A manifest may come from anybody, so its mirrors hear of nothing, and the digest judges what they give.
+    // A manifest may be forged, so its mirrors get no secrets, and the digest checks their bytes.
     for mirror in &left.mirrors {
         request = request.recorded_mirror(mirror);
     }

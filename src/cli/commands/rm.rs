@@ -12,7 +12,7 @@ pub(in super::super) fn run(files: &[PathBuf]) -> Result<ExitCode, Error> {
         match crate::discard(file) {
             Ok(()) => {
                 let shown = escape::for_terminal(&file.to_string_lossy()).into_owned();
-                // Whether it can be told or not, the others are to be removed as well.
+                // A failure to print must not keep the other files from being removed.
                 told = told.and(output::print_line(format_args!("{shown}: what was unfinished is removed")));
             }
             Err(error) => {

@@ -32,7 +32,7 @@ pub(in super::super) fn run(paths: &[PathBuf], json: bool) -> Result<ExitCode, E
     Ok(exit::combined(&failures).into())
 }
 
-/// The manifests in a directory, sorted.
+/// Manifests in a directory, sorted.
 pub(super) fn manifests(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = |error: std::io::Error| {
         Error::new(Kind::Disk, format!("cannot read {}: {error}", directory.display()))
@@ -48,7 +48,7 @@ pub(super) fn manifests(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-/// One line with how far it is and from where, and under it what else is known.
+/// Formats one line with progress and URL, and the other facts below it.
 fn described(inspection: &Inspection) -> String {
     let path = inspection.path.to_string_lossy();
     let durable = format_bytes(inspection.durable);
@@ -88,7 +88,7 @@ fn described(inspection: &Inspection) -> String {
     text
 }
 
-/// The command that goes on with it; `None` where a name cannot be shown to a shell.
+/// Command that resumes it; `None` if a name cannot be quoted for a shell.
 fn command(inspection: &Inspection) -> Option<String> {
     let url = if inspection.url_is_whole { quoted(&inspection.url)? } else { "URL".to_owned() };
     let mut command = format!("haul {url} -o {}", quoted(inspection.path.to_str()?)?);
@@ -98,12 +98,12 @@ fn command(inspection: &Inspection) -> Option<String> {
     Some(command)
 }
 
-/// How long ago it was saved; nothing for a clock that was set back.
+/// Age of the manifest; `None` if the clock was set back.
 fn age(inspection: &Inspection) -> Option<Duration> {
     inspection.modified.and_then(|modified| modified.elapsed().ok())
 }
 
-/// A time as people say it.
+/// A duration in rough units.
 fn rough(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),

@@ -21,7 +21,7 @@ pub(in super::super) fn run(
     if repair {
         return mend(file, &shown, &Setup::open(config::fill(options)?, &[])?, hint);
     }
-    // Without a list, which may be fetched, a digest is all that is needed.
+    // Only a list, which may be fetched, needs the whole setup.
     let digests = match &options.digests.checksum_file {
         Some(_) => Setup::open(config::fill(options)?, &[])?.digests(file)?,
         None => digests::given(&options.digests)?,
@@ -37,7 +37,7 @@ pub(in super::super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// A file that is not there may be on its way.
+/// Explains a missing file that is still being downloaded.
 fn of_unfinished(error: Error, file: &Path, shown: &str) -> Error {
     if file.exists() || inspect(file).is_err() {
         return error;
@@ -46,7 +46,7 @@ fn of_unfinished(error: Error, file: &Path, shown: &str) -> Error {
         .with_hint("haul verify FILE, without a digest, looks at the bytes that are there")
 }
 
-/// Without a digest, only an unfinished file has something to be held against.
+/// Audits an unfinished file; without a digest a complete one has nothing to be compared with.
 fn unfinished(file: &Path, shown: &str) -> Result<Vec<ByteRange>, Error> {
     crate::audit(file).map_err(|error| match error.kind() {
         Kind::NotFound if !file.exists() => {
@@ -73,7 +73,7 @@ fn listed(ranges: &[ByteRange]) -> String {
     ranges.join(", ")
 }
 
-/// Goes on with the download, which finds the damage itself and fetches only those pieces and what is missing.
+/// Resumes the download, which finds the damage itself and fetches only those pieces and the missing ones.
 fn mend(file: &Path, shown: &str, setup: &Setup, hint: &ResumeHint) -> Result<ExitCode, Error> {
     let damaged = match unfinished(file, shown) {
         Err(error) if error.kind() == Kind::Usage => {

@@ -1,4 +1,4 @@
-//! Bars on a terminal: two rows for each file that is being worked on, and one for all of them.
+//! Bars on a terminal: two rows for each running file, and one for the totals.
 
 use super::view::Paper;
 use super::{FileView, Render, Summary, Totals, line, waiting};
@@ -9,10 +9,10 @@ use crate::{Event, Phase, Report};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Files shown at once, where the window has the room; the others are counted.
+/// Files shown at once if the window has room; the others are only counted.
 const FILES: usize = 8;
 
-/// Rows that a file takes at the most.
+/// Most rows that a file takes.
 const ROWS: usize = 3;
 
 pub(super) struct Bars {
@@ -47,8 +47,8 @@ impl Bars {
     }
 }
 
-/// How wide a row may be. In the last column a terminal would go on to the next line, and so would the `^C` that it
-/// writes behind the last row when Ctrl-C is pressed: then a row would be left behind.
+/// Usable width of a row. From the last column a terminal would wrap, and so would the `^C` that it echoes behind the
+/// last row on Ctrl-C: a row would then be left behind.
 fn width_in(columns: usize) -> usize {
     const ECHO: usize = "^C".len();
     columns.saturating_sub(ECHO + 1).max(1)
@@ -90,7 +90,7 @@ impl Render for Bars {
 }
 
 impl Drop for Bars {
-    /// However the run ends: the next line belongs to another program.
+    /// Clears the rows however the run ends: the next line belongs to another program.
     fn drop(&mut self) {
         canvas::clear();
     }

@@ -10,18 +10,18 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The version of the events. Fields may be added, never changed.
+/// Version of the event format. Fields may be added, never changed.
 const VERSION: u32 = 1;
-/// A file's progress is told at most this often.
+/// Shortest interval between two progress events of a file.
 const PERIOD: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(super) struct Json {
-    /// The files that have started and not ended, and when the progress of each was last told.
+    /// Files that have started and not ended, with the time of the last progress event of each.
     told: BTreeMap<usize, Option<Duration>>,
-    /// The signal that ended the run.
+    /// Signal that ended the run.
     signal: Option<i32>,
-    /// Why something could not be told. That is no reason to harm a file, but whoever relies on the events must know.
+    /// First error of writing an event. It does no harm to a file, but a consumer of the events must know.
     untold: Option<Error>,
 }
 
@@ -35,7 +35,7 @@ impl Json {
         }
     }
 
-    /// Every file that a signal cancelled has the code of that signal.
+    /// Exit code of an error; a file cancelled by a signal has the code of that signal.
     fn code(&self, error: &Error) -> u8 {
         match self.signal {
             Some(number) if error.kind() == Kind::Cancelled => exit::code_of_signal(number),
@@ -50,7 +50,7 @@ fn print(mut object: Value, name: &str) -> Result<(), Error> {
     output::print_json(&object)
 }
 
-/// Tells of a failure that is none of a file's: its `id` is null.
+/// Emits an error that belongs to no file: its `id` is null.
 ///
 /// # Errors
 /// See [`output::print`].
@@ -60,13 +60,13 @@ pub(in crate::cli) fn tell_error(error: &Error, code: u8) -> Result<(), Error> {
     print(object, "error")
 }
 
-/// Tells of a run that failed before it came to its files.
+/// Emits the events of a run that failed before it came to its files.
 pub(in crate::cli) fn tell_failed_run(error: &Error, code: u8) {
-    // It is over, and has failed already.
+    // The run has failed already, so an output error changes nothing.
     let _ = tell_error(error, code).and_then(|()| tell_end(1, code));
 }
 
-/// Tells of the end of a run that came to no file.
+/// Emits the summary of a run that came to no file.
 ///
 /// # Errors
 /// See [`output::print`].
@@ -95,7 +95,7 @@ fn error_object(error: &Error, code: u8, url: Option<&str>) -> Value {
     })
 }
 
-/// A sentence. Values, such as URLs and paths, stay whole.
+/// Clips a sentence. Values, such as URLs and paths, stay whole.
 fn clipped(text: &str) -> Cow<'_, str> {
     escape::clip(text, escape::MOST_SHOWN)
 }
@@ -127,7 +127,7 @@ fn progress_object(progress: &Progress) -> Value {
 
 impl Render for Json {
     fn started(&mut self, id: usize, _: &FileView, event: &Event) {
-        // There is one start; what comes after it begins anew.
+        // There is one start event per file; later ones are restarts.
         let name = if self.told.insert(id, None).is_some() { "restart" } else { "start" };
         if let Event::Started { url, path, size, resumed, connections } = event {
             let path = path.as_ref().map(|path| path.to_string_lossy());

@@ -6,7 +6,7 @@ use crate::formats::size::{format_bytes, format_duration};
 use crate::{Event, Report};
 use std::path::Path;
 
-/// What was found out when a file began.
+/// Describes a file when its download begins.
 pub(super) fn started(name: &str, event: &Event) -> Option<String> {
     let Event::Started { url, path, size, resumed, connections } = event else {
         return None;
@@ -20,7 +20,7 @@ pub(super) fn started(name: &str, event: &Event) -> Option<String> {
     Some(format!("{shown}: {size} from {url}, up to {connections} connection{plural}{kept}"))
 }
 
-/// What there is to say of a file that ended well.
+/// Describes a file that was saved.
 pub(super) fn done(name: &str, report: &Report) -> String {
     let shown = shown(name, report.path.as_deref());
     let verified: String =
@@ -51,7 +51,7 @@ pub(super) fn done(name: &str, report: &Report) -> String {
     text
 }
 
-/// How all files of a run ended; nothing where there was only one.
+/// Totals of the run; `None` if it had only one file.
 pub(super) fn summary(summary: &Summary) -> Option<String> {
     let Summary { ok, already_there, failed, not_started, fetched, elapsed, .. } = summary;
     if ok + failed + not_started <= 1 {
@@ -71,7 +71,7 @@ pub(super) fn summary(summary: &Summary) -> Option<String> {
     Some(format!("{saved} {files} saved{there}, {failed} failed{not_started}: {fetched} in {elapsed}"))
 }
 
-/// A file, in all that is said of it: where it is, or for a stream its name.
+/// Name of a file in messages: its path or, for a stream, its name.
 fn shown(name: &str, path: Option<&Path>) -> String {
     path.map_or(name.into(), |path| escape::for_terminal(&path.to_string_lossy()).into_owned())
 }

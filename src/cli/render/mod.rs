@@ -1,4 +1,4 @@
-//! How progress is shown: as bars, as plain lines, as JSON, or not at all.
+//! Progress display: bars, plain lines, JSON, or none.
 
 mod bars;
 mod json;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// What the screen is like and what the user wants on it.
+/// Capabilities of the screen and the style that the user asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Screen {
     pub(super) style: Style,
@@ -26,7 +26,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Whether a retry is a line of its own: a screen that is drawn shows it anyway.
+    /// Returns true if a retry is printed as a line of its own: bars and events show it anyway.
     fn tells_retries(&self) -> bool {
         matches!(self.style, Style::Auto | Style::Plain) && !self.quiet
     }
@@ -39,13 +39,13 @@ pub(super) struct FileView {
     /// Redacted.
     pub(super) url: String,
     pub(super) progress: watch::Receiver<Progress>,
-    /// Who is asked for it, escaped.
+    /// Host that it is requested from, escaped.
     host: String,
     seen: waiting::Seen,
 }
 
 impl FileView {
-    /// The name is escaped, the URL redacted.
+    /// Takes an escaped name and a redacted URL.
     pub(super) fn new(name: String, url: String, progress: watch::Receiver<Progress>) -> Self {
         let host = url.split_once("://").map_or("", |(_, rest)| rest);
         let host = escape::for_terminal(host.split(['/', '?', '#']).next().unwrap_or(host)).into_owned();
@@ -53,51 +53,51 @@ impl FileView {
     }
 }
 
-/// All files of a run together, as far as they are.
+/// Totals over all files of a run so far.
 #[derive(Clone, Debug, Default)]
 struct Totals {
     count: usize,
     ok: usize,
     failed: usize,
     under_way: usize,
-    /// In this run, by all of them.
+    /// Bytes received in this run by all files.
     received: u64,
     rate: Option<f64>,
 }
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Summary {
     pub(super) ok: usize,
-    /// How many of those were there before.
+    /// Those of `ok` whose file was complete before the run.
     pub(super) already_there: usize,
     pub(super) failed: usize,
-    /// Those that a signal came before.
+    /// Files not started because of a signal.
     pub(super) not_started: usize,
     pub(super) fetched: u64,
     pub(super) elapsed: Duration,
     pub(super) code: u8,
 }
 
-/// A way to show progress. Texts it is given are not escaped yet.
+/// A style of progress display. It gets texts that are not escaped yet.
 trait Render {
     fn started(&mut self, id: usize, file: &FileView, event: &Event);
     fn retry(&mut self, _id: usize, _event: &Event) {}
     fn notice(&mut self, _id: usize, _notice: Notice, _text: &str) {}
     fn source(&mut self, _id: usize, _event: &Event) {}
-    /// What holds for all files together; told before each tick.
+    /// Sets the totals over all files; called before each tick.
     fn totals(&mut self, _totals: &Totals) {}
     fn tick(&mut self, files: &BTreeMap<usize, FileView>, elapsed: Duration);
     fn done(&mut self, id: usize, file: &FileView, report: &Report);
     fn error(&mut self, id: usize, file: &FileView, error: &Error);
-    /// Something of the run that is none of its files.
+    /// Reports an error that belongs to no file of the run.
     fn failed(&mut self, _error: &Error) {}
-    /// By this signal; what failed as cancelled from now on failed because of it.
+    /// Notes the signal; errors of the kind cancelled are caused by it from now on.
     fn interrupted(&mut self, _number: i32) {}
     fn summary(&mut self, summary: &Summary);
-    /// A line for the person, above or between whatever else there is.
+    /// Prints a message above or between the rest of the output.
     fn say(&mut self, line: &str);
-    /// Why something could not be told that somebody relies upon.
+    /// Takes the first error of writing an event, which a consumer of the events must learn of.
     fn take_untold(&mut self) -> Option<Error> {
         None
     }
@@ -107,21 +107,21 @@ pub(super) use json::{tell_end, tell_error, tell_failed_run};
 
 /// Shows a run.
 pub(super) struct Reporter {
-    /// Those that have not ended.
+    /// Files that have not ended.
     pub(super) files: BTreeMap<usize, FileView>,
     screen: Screen,
     render: Box<dyn Render>,
-    /// Those that have ended, and how many there are in all.
+    /// Totals of the files that have ended, and the number of all files.
     totals: Totals,
-    /// As of the last tick.
+    /// Time since the start of the run, as of the last tick.
     now: Duration,
 }
 
-/// Retries that are over sooner are nothing that needs to be told while bytes come.
+/// Retries with a shorter wait need no message while bytes arrive.
 const LONG_WAIT: Duration = Duration::from_secs(3);
 
 impl Reporter {
-    /// For a run of so many files.
+    /// Creates a reporter for a run of `count` files.
     pub(super) fn new(screen: Screen, count: usize) -> Self {
         let render: Box<dyn Render> = match screen.style {
             Style::Json => Box::new(json::Json::default()),
@@ -139,7 +139,7 @@ impl Reporter {
         };
         match event {
             Event::Started { path, .. } => {
-                // The name that it has on the disk may be another one than was asked for.
+                // The name on disk may differ from the requested one.
                 if let Some(name) = path.as_ref().and_then(|path| path.file_name()) {
                     file.name = escape::for_terminal(&name.to_string_lossy()).into_owned();
                 }
@@ -168,7 +168,7 @@ impl Reporter {
                 self.render
                     .say(&format!("haul: warning: {}: {url} is not used any more: {cause}", file.name));
             }
-            // Told to those who want to know more, and to nobody else.
+            // Shown only with -v.
             Event::Notice(Notice::Head, _) if self.screen.verbose == 0 => {}
             Event::Notice(notice, text) => {
                 self.render.notice(id, *notice, text);
@@ -205,7 +205,7 @@ impl Reporter {
         }
     }
 
-    /// What came for a file that has not ended, as far as is known here.
+    /// Bytes received for a file that has not ended, as of its last progress.
     pub(super) fn received(&self, id: usize) -> u64 {
         self.files.get(&id).map_or(0, |file| file.progress.borrow().received)
     }
@@ -221,7 +221,7 @@ impl Reporter {
         }
     }
 
-    /// Something of the run that is none of its files.
+    /// Reports an error that belongs to no file of the run.
     pub(super) fn failed(&mut self, error: &Error) {
         self.render.failed(error);
         for line in failure::lines(error) {
@@ -237,7 +237,7 @@ impl Reporter {
         self.render.summary(summary);
     }
 
-    /// Why something could not be told that somebody relies upon.
+    /// Takes the first error of writing an event, which a consumer of the events must learn of.
     pub(super) fn take_untold(&mut self) -> Option<Error> {
         self.render.take_untold()
     }

@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 const PERIOD: Duration = Duration::from_secs(30);
-/// A file of which nothing was heard for so long is waited for.
+/// Time that a file may take to start before a note says what it is waiting for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) struct Plain {
-    /// Only what must be said.
+    /// Print only the lines that must be printed.
     silent: bool,
     next: Duration,
-    /// The first file that may still have to be asked about.
+    /// First file that may still need a note about a long wait.
     asked_about: usize,
 }
 
@@ -26,7 +26,7 @@ impl Plain {
         Self { silent, next: PERIOD, asked_about: 0 }
     }
 
-    /// Says once of a file that nothing was heard of it for a while; what fails is told by itself.
+    /// Notes once per file that it has been waiting for long; failures have messages of their own.
     fn tell_long_waits(&mut self, files: &BTreeMap<usize, FileView>, elapsed: Duration) {
         for (id, file) in files.range(self.asked_about..) {
             let Some(began) = file.seen.began else {

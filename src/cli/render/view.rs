@@ -1,4 +1,4 @@
-//! What a file looks like at a glance, as rows of a given width. Pure.
+//! One file as rows of a given width. Pure.
 
 use super::Totals;
 use crate::cli::canvas::Row;
@@ -7,7 +7,7 @@ use crate::formats::size::{format_bytes, format_duration};
 use crate::{ByteRange, Phase, Progress, Slowness};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Marks of the map, from nothing to everything, and of connections.
+/// Characters of the map, from empty to full, and of connections.
 struct Marks {
     missing: char,
     partly: char,
@@ -22,7 +22,7 @@ const ASCII: Marks =
 const UNICODE: Marks =
     Marks { missing: '·', partly: '▒', written: '█', active: '▶', stalled: '#', ellipsis: '…' };
 
-/// The size of what is drawn into, and the marks it can show.
+/// Width of the canvas, and the characters it can show.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paper {
     /// In columns.
@@ -30,11 +30,11 @@ pub(super) struct Paper {
     pub(super) ascii: bool,
 }
 
-/// A name shorter than this says little: facts make room for it.
+/// Columns a name needs to be recognized: facts make room for it.
 const LEGIBLE: usize = 12;
-/// A longer name takes no more room than this.
+/// Most columns that a name takes.
 const LONGEST_NAME: usize = 40;
-/// A map of fewer cells says little.
+/// Fewest cells of a useful map.
 const SMALLEST_MAP: usize = 12;
 
 impl Paper {
@@ -42,7 +42,7 @@ impl Paper {
         if self.ascii { &ASCII } else { &UNICODE }
     }
 
-    /// As much of the text as fits, with an ellipsis where something is left out.
+    /// Clips a text to so many columns, with an ellipsis if something is left out.
     fn clip(self, text: &str, columns: usize) -> String {
         if text.width() <= columns {
             return text.to_owned();
@@ -69,7 +69,7 @@ impl Paper {
         }
     }
 
-    /// The row with name, bar, percent, bytes, rate and what is left.
+    /// Row with name, bar, percent, bytes, rate and time left.
     pub(super) fn headline(self, name: &str, progress: &Progress) -> Row {
         let room = |facts: &str| self.width.saturating_sub(facts.width() + 1);
         let variants = facts(progress);
@@ -95,7 +95,7 @@ impl Paper {
         }
     }
 
-    /// The row that shows where in the file each connection is, and why it is not faster.
+    /// Row that shows the position of each connection in the file, and the reason that it is not faster.
     pub(super) fn map(self, progress: &Progress) -> Option<Row> {
         let size = progress.size.filter(|size| *size > 0)?;
         if progress.phase != Phase::Transferring {
@@ -123,7 +123,7 @@ impl Paper {
         Some(self.row("  [", &map.iter().collect::<String>(), Tone::Quiet, &format!("]{count}")))
     }
 
-    /// What is waited for and why, in two rows where it takes them.
+    /// Rows with the cause of a wait: two if one is too short.
     pub(super) fn waiting(self, words: &str) -> Vec<Row> {
         let room = self.width.saturating_sub(2);
         let mut used = 0;
@@ -140,7 +140,7 @@ impl Paper {
         rows.map(|part| self.row("  ", part, Tone::Warning, "")).collect()
     }
 
-    /// The row for all files together.
+    /// Row with the totals over all files.
     pub(super) fn overall(self, totals: &Totals) -> Row {
         let Totals { count, ok, failed, under_way, received, rate } = totals;
         let mut text = format!("{} of {count} files", ok + failed);
@@ -159,7 +159,7 @@ impl Paper {
     }
 }
 
-/// What there is to say of a file, from everything to the least.
+/// Facts about a file, from the longest form to the shortest.
 fn facts(progress: &Progress) -> Vec<String> {
     let percent =
         progress.size.map_or(String::new(), |size| format!("{:3}% ", percent(progress.written, size)));
@@ -176,7 +176,7 @@ fn facts(progress: &Progress) -> Vec<String> {
     vec![format!("{percent}{written}{rate}{left}"), format!("{percent}{rate}{left}"), least + &left]
 }
 
-/// Rounded down, so that 100 means everything.
+/// Percentage, rounded down, so that 100 means everything.
 fn percent(written: u64, size: u64) -> u64 {
     if size == 0 { 100 } else { (u128::from(written) * 100 / u128::from(size)) as u64 }
 }

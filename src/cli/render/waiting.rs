@@ -1,4 +1,4 @@
-//! Why nothing comes, in words. Pure.
+//! Describes the reason for a pause in words. Pure.
 
 use super::FileView;
 use crate::formats::escape;
@@ -6,34 +6,34 @@ use crate::formats::size::format_duration;
 use crate::{Phase, Progress, Slowness};
 use std::time::Duration;
 
-/// A pause of this length is told; shorter ones are everyday life.
+/// Pauses of this length are reported; shorter ones are common.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// The last failure, which is tried again.
+/// Last failure, which is being retried.
 #[derive(Clone, Debug)]
 pub(super) struct Retrying {
     /// Not escaped.
     pub(super) cause: String,
     pub(super) attempt: u32,
-    /// When the next try begins.
+    /// Time of the next attempt.
     pub(super) until: Duration,
-    /// What had come by then.
+    /// Bytes received before the failure.
     pub(super) received: u64,
 }
 
-/// What was seen of a file, and when.
+/// Observed state of a file, with times.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
-    /// When its turn came.
+    /// Time when its turn came.
     pub(super) began: Option<Duration>,
     received: u64,
-    /// When bytes came last.
+    /// Time of the last progress in bytes.
     moved: Duration,
     pub(super) retrying: Option<Retrying>,
 }
 
 impl Seen {
-    /// Looks at the file again.
+    /// Updates the state from the file's progress.
     pub(super) fn look(&mut self, progress: &Progress, now: Duration) {
         if self.began.is_none() && progress.phase != Phase::Queued {
             (self.began, self.moved) = (Some(now), now);
@@ -47,7 +47,7 @@ impl Seen {
     }
 }
 
-/// What is waited for and why, where that is anything.
+/// Describes the cause of a wait; `None` if there is none.
 pub(super) fn words(file: &FileView, progress: &Progress, now: Duration) -> Option<String> {
     if !matches!(progress.phase, Phase::Starting | Phase::Transferring) {
         return None;
@@ -71,7 +71,7 @@ pub(super) fn words(file: &FileView, progress: &Progress, now: Duration) -> Opti
         .then(|| format!("stalled: no bytes from {} for {}", file.host, format_duration(quiet)))
 }
 
-/// When the next try begins, for a line that stays.
+/// Time until the next attempt, for a line that stays on the screen.
 pub(super) fn next_in(wait: Duration) -> String {
     match wait.as_secs_f32() {
         ..0.05 => "next at once".to_owned(),
@@ -79,7 +79,7 @@ pub(super) fn next_in(wait: Duration) -> String {
     }
 }
 
-/// The last try, what became of it, and when the next one is.
+/// Describes the last attempt, its failure, and the time until the next one.
 fn next_try(retrying: &Retrying, now: Duration) -> String {
     let Retrying { cause, attempt, until, .. } = retrying;
     let cause = escape::shown(cause);
