@@ -26,7 +26,7 @@ pub(super) struct Cli {
 }
 
 impl Cli {
-    /// Whether to use colours, as far as flags say.
+    /// Colour mode that the flags ask for.
     pub(super) fn colour(&self) -> When {
         let options = match &self.command {
             None => Some(&self.options),
@@ -348,12 +348,12 @@ pub(super) fn connections(text: &str) -> Result<crate::Connections, String> {
     }
 }
 
-/// A time that is not zero: a limit of nothing would fail everything.
-/// A URL as it was typed or pasted, in whatever coding.
+/// A URL as it was typed or pasted, in any encoding.
 fn url() -> impl TypedValueParser<Value = String> {
     OsStringValueParser::new().map(|typed| url_text(typed.as_encoded_bytes()).into_owned())
 }
 
+/// A time above zero: a limit of zero would fail everything.
 pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(Duration::ZERO) => Err("a time above 0 is wanted".to_owned()),
@@ -367,7 +367,7 @@ fn resolve(text: &str) -> Result<Resolve, String> {
 }
 
 impl Options {
-    /// Whether the events are wanted, one JSON object a line.
+    /// Returns true if events are asked for, one JSON object a line.
     pub(super) fn wants_json(&self) -> bool {
         self.json || self.progress == Some(Style::Json)
     }

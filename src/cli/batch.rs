@@ -1,4 +1,4 @@
-//! The downloads of one run: started as there is room for them, shown, and counted.
+//! Downloads of one run: starts them as there is room, shows and counts them.
 
 use super::args::Options;
 use super::render::{FileView, Reporter, Summary};
@@ -14,28 +14,28 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// How often the screen is looked after.
+/// Interval between two redraws of the screen.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// Downloads that are under way or wait for their turn: so many that a turn never waits for one, even where hundreds end
-/// between two looks at them, and few enough that a long list takes no memory.
+/// Downloads handed to the client at once, queued ones included: enough that a free turn never waits for one, even if
+/// hundreds end between two looks at them, and few enough that a long list takes no memory.
 const AHEAD: usize = 256;
 
-/// With so many under way, what happens to them is taken in together, and not one by one: to be woken costs more than
-/// a small file does.
+/// Number of downloads from which their events are handled in batches: waking the task for each costs more than a small
+/// file does.
 const MANY: usize = 16;
 const GATHER: Duration = Duration::from_millis(2);
 
-/// What happens to one of the files.
+/// Event or end of one download.
 enum Message {
     Event(usize, Event),
     Ended(usize, Result<Report, Error>),
 }
 
-/// See the module.
+/// Runs the downloads, as described in the module.
 pub(super) struct Batch<I> {
     client: Client,
-    /// Those that were not started yet.
+    /// Requests not started yet.
     requests: I,
     ahead: usize,
     next_id: usize,
@@ -47,16 +47,16 @@ pub(super) struct Batch<I> {
     signals: signals::Signals,
     started: Instant,
     ok: usize,
-    /// Of those that ended well.
+    /// Those of `ok` whose file was complete before the run.
     already_there: usize,
     failures: Vec<Kind>,
-    /// By those that failed as well.
+    /// Bytes received, including those of failed downloads.
     fetched: u64,
     signal: Option<i32>,
-    /// Of those that a signal found waiting for their turn, which are told of together.
+    /// Downloads that were still queued when the signal arrived; the summary counts them as not started.
     waiting: HashSet<usize>,
     not_started: usize,
-    /// How many requests there are.
+    /// Number of requests.
     count: usize,
 }
 
@@ -98,7 +98,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         })
     }
 
-    /// Starts as many as may be under way. After a signal there are no more.
+    /// Starts downloads up to the limit; none after a signal.
     fn start_more(&mut self) {
         while self.signal.is_none() && self.cancellers.len() < self.ahead {
             match self.requests.next() {
@@ -119,7 +119,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         let download = self.client.start(request);
         self.reporter.files.insert(id, FileView::new(name, url, download.progress()));
         self.cancellers.insert(id, Box::new(download.canceller()));
-        // Boxed: a task of this size, with the alignment that tasks have, costs more to allocate than one more box.
+        // Boxed, because a task of this size and alignment costs more to allocate than one more box does.
         self.watchers.spawn(Box::pin(watch(id, download, self.sender.clone())));
     }
 
@@ -168,7 +168,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         if let Some(error) = untold.or_else(|| self.reporter.take_untold()) {
             output::say_failure(&error);
             if code == 0 {
-                // It was the summary itself that could not be told.
+                // The summary itself could not be written.
                 code = exit::code(error.kind());
             }
         }
@@ -201,7 +201,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         }
     }
 
-    /// The first signal saves and ends; a second one does not wait for that.
+    /// Handles a signal: the first one saves and ends, a second one does not wait for that.
     fn interrupted(&mut self, number: i32) {
         if self.signal.replace(number).is_some() {
             canvas::clear();
@@ -219,7 +219,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
     }
 }
 
-/// The name a person knows the file by.
+/// Name of the file as the user knows it.
 fn name(request: &Request) -> String {
     let target = match &request.output {
         Output::Stream(_) => None,
@@ -232,7 +232,7 @@ fn name(request: &Request) -> String {
     escape::shown(&name.unwrap_or_else(|| request.address().to_string())).into_owned()
 }
 
-/// Passes on what happens to one download, its end last.
+/// Forwards the events of one download, its end last.
 async fn watch(id: usize, mut download: Download, messages: mpsc::Sender<Message>) {
     let events = download.events();
     let mut join = Box::pin(download.join());

@@ -1,10 +1,10 @@
-//! Texts that the user names, as files or `-`, read up to a bound.
+//! Reads files that the user names, or the standard input for `-`, up to a size limit.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Reads the text; `-` is the standard input.
+/// Reads a text; `-` is the standard input.
 pub(super) fn read_or_stdin(path: &Path, largest: u64) -> io::Result<String> {
     if path.as_os_str() == "-" { from(io::stdin(), largest) } else { read(path, largest) }
 }
@@ -15,7 +15,7 @@ pub(super) fn read(path: &Path, largest: u64) -> io::Result<String> {
     from(File::open(path)?, largest)
 }
 
-/// The same where a few bytes may be of another coding than the rest.
+/// Reads a text of which a few bytes may be in another encoding than the rest.
 pub(super) fn read_lossy(path: &Path, largest: u64) -> io::Result<String> {
     #[expect(clippy::disallowed_methods, reason = "a file that the user names")]
     Ok(String::from_utf8_lossy(&bytes(File::open(path)?, largest)?).into_owned())

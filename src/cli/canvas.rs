@@ -1,34 +1,34 @@
-//! The last rows of the terminal, which are drawn again and again, and the lines that go above them.
+//! The last rows of the terminal, which are redrawn, and the lines printed above them.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use unicode_width::UnicodeWidthStr as _;
 
-/// A row: what is seen, and the same with its colours.
+/// A row as plain text and with its colours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) seen: String,
     pub(super) painted: String,
 }
 
-/// The rows of this process.
+/// Rows that this process has drawn.
 static CANVAS: Mutex<Canvas> = Mutex::new(Canvas { rows: Vec::new(), columns: 0 });
 
-/// What is on the screen now.
+/// Current content of the screen.
 struct Canvas {
     rows: Vec<Row>,
-    /// How wide the window was when they were drawn.
+    /// Width of the window when the rows were drawn, in columns.
     columns: usize,
 }
 
-/// The size of the window: columns and rows.
+/// Size of the window: columns and rows.
 pub(super) fn window() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
     let some = |cells: u16, otherwise| if cells == 0 { otherwise } else { usize::from(cells) };
     size.map_or((80, 24), |size| (some(size.ws_col, 80), some(size.ws_row, 24)))
 }
 
-/// Draws these rows in the place of the last ones. A job in the background leaves the terminal to the shell.
+/// Draws these rows in place of the last ones. A background job leaves the terminal to the shell.
 pub(super) fn draw(rows: Vec<Row>) {
     let mut canvas = canvas();
     let (columns, _) = window();
@@ -41,7 +41,7 @@ pub(super) fn draw(rows: Vec<Row>) {
     write(&text);
 }
 
-/// Prints a line, above the rows where there are some.
+/// Prints a line above the rows, if there are any.
 pub(super) fn print_above(line: &str) {
     let canvas = canvas();
     if canvas.rows.is_empty() {
@@ -61,7 +61,7 @@ pub(super) fn clear() {
     }
 }
 
-/// The rows are the past's: another program has written below them.
+/// Forgets the rows without erasing them: another program has written below them.
 pub(super) fn forget() {
     let mut canvas = canvas();
     if !std::mem::take(&mut canvas.rows).is_empty() {
@@ -70,12 +70,12 @@ pub(super) fn forget() {
 }
 
 fn canvas() -> MutexGuard<'static, Canvas> {
-    // Nothing in here panics between two changes that belong together.
+    // No code in here panics between two changes that belong together.
     CANVAS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether this process may draw on a terminal. A job that a shell has put into the background leads its own group;
-/// what stands in a group of another program, such as timeout(1), is not meant by that.
+/// Returns true if this process may draw on a terminal. A job that a shell has put into the background leads its own
+/// process group; a process in the group of another program, such as timeout(1), is not treated as one.
 fn is_ours() -> bool {
     use rustix::process::{getpgrp, getpid};
     let stderr = std::io::stderr();
@@ -83,15 +83,15 @@ fn is_ours() -> bool {
     stderr.is_terminal() && rustix::termios::tcgetpgrp(&stderr).map_or(true, is_shown)
 }
 
-/// That nobody can read it is no reason to stop.
+/// Writes the text and ignores errors: a terminal that is gone is no reason to stop.
 fn write(text: &str) {
     let mut stderr = std::io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 
-/// The rows, without wrapping. A window may be narrower already than it is known here to be, and what it held before is
-/// wrapped again: a row that is cut off now leaves as many lines too few as the erasure before it left too many, so that
-/// the next erasure, which knows of the new width, takes off both.
+/// Joins the rows, with wrapping switched off. The window may already be narrower than assumed here, and the terminal
+/// has then rewrapped its old content: a row that is cut off now leaves as many lines too few as the previous erasure
+/// left too many, so that the next erasure, which knows the new width, removes both.
 fn joined(rows: &[Row]) -> String {
     if rows.is_empty() {
         return String::new();
@@ -101,15 +101,16 @@ fn joined(rows: &[Row]) -> String {
 }
 
 impl Canvas {
-    /// What takes the rows off a screen that has so many columns by now.
+    /// Returns the escape sequences that erase the rows from a screen that is now this many columns wide.
     fn erasure(&self, columns: usize) -> String {
         let widths: Vec<_> = self.rows.iter().map(|row| row.seen.width()).collect();
         erasure(&widths, if wraps_again() { columns } else { self.columns })
     }
 }
 
-/// Goes from the end of the last row to the beginning of the first, and clears on the way. In a window that became
-/// narrower a row takes several lines. Line by line, since some terminals keep what is cleared as a whole.
+/// Moves from the end of the last row to the beginning of the first and clears each line. In a window that became
+/// narrower a row takes several lines. Works line by line, since some terminals keep rows that are cleared as a
+/// whole.
 fn erasure(widths: &[usize], columns: usize) -> String {
     let lines: usize = widths.iter().map(|width| width.div_ceil(columns.max(1)).max(1)).sum();
     match lines {
@@ -118,7 +119,8 @@ fn erasure(widths: &[usize], columns: usize) -> String {
     }
 }
 
-/// Most terminals wrap again what is on them when they become narrower; these cut it off.
+/// Returns true if the terminal rewraps its content when it becomes narrower, as most do; the ones named here cut it
+/// off.
 fn wraps_again() -> bool {
     std::env::var_os("XTERM_VERSION").is_none() && std::env::var_os("TERM").is_none_or(|term| term != "linux")
 }
@@ -134,7 +136,7 @@ mod tests {
         assert_eq!(erasure(&[79], 80), "\r\x1b[2K");
         assert_eq!(erasure(&[79, 0], 80), "\r\x1b[2K\x1b[1A\x1b[2K");
         assert_eq!(lines(&[79, 80, 5], 80), 3);
-        // The window has become narrower.
+        // A window that became narrower.
         assert_eq!(lines(&[119, 41, 40], 40), 3 + 2 + 1);
     }
 }

@@ -1,11 +1,11 @@
-//! Colours, where they are wanted and can be seen.
+//! Colours, if they are asked for and the terminal shows them.
 
 use super::args::When;
 use std::borrow::Cow;
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a text is about.
+/// Meaning of a text, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
     Good,
@@ -16,7 +16,7 @@ pub(super) enum Tone {
 
 static SHOWN: AtomicBool = AtomicBool::new(false);
 
-/// Decides whether colours are shown: always, never, or where a terminal shows them and nothing forbids it
+/// Decides if colours are shown: always, never, or if the standard error is a terminal and nothing forbids it
 /// (<https://no-color.org>).
 pub(super) fn decide(when: When) {
     let forbidden = || {
@@ -39,7 +39,7 @@ pub(super) fn paint(tone: Tone, text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A line for a person, its first words in the colour of what they say.
+/// Colours the first words of a line by their meaning.
 pub(super) fn line(text: &str) -> Cow<'_, str> {
     match head(text) {
         Some((tone, length)) if SHOWN.load(Ordering::Relaxed) => {
@@ -59,7 +59,7 @@ fn painted(tone: Tone, text: &str) -> String {
     format!("\x1b[{code}m{text}\x1b[0m")
 }
 
-/// What a line begins with, and how long that is.
+/// Returns the tone of the words that a line begins with, and their length in bytes.
 fn head(text: &str) -> Option<(Tone, usize)> {
     const HEADS: [(&str, Tone); 5] = [
         ("haul: warning:", Tone::Warning),

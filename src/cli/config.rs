@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::{Table, Value};
 
-/// Fills what flags and environment left open.
+/// Fills in the options that flags and environment leave open.
 ///
 /// # Errors
-/// `Usage`, with the file, the line and the key, for whatever makes no sense in the file, be it used or not.
+/// `Usage`, with the file, the line and the key, for any invalid entry of the file, even if it is not used.
 pub(super) fn fill(options: Options) -> Result<Options, Error> {
     if options.no_config {
         return Ok(options);
@@ -77,7 +77,7 @@ fn take<T>(option: &mut Option<T>, default: Option<T>) {
     }
 }
 
-/// `$XDG_CONFIG_HOME/haul/config.toml`, whose keys are long flags. Each is taken out as it is read.
+/// `$XDG_CONFIG_HOME/haul/config.toml`, whose keys are long flags. Each key is removed as it is read.
 struct Config<'a> {
     path: &'a Path,
     text: &'a str,
@@ -96,18 +96,18 @@ impl<'a> Config<'a> {
         Ok(Self { path, text, table })
     }
 
-    /// The error that lies in the value of a key.
+    /// Error for the value of a key.
     fn wrong(&self, key: &str, why: impl Display) -> Error {
         Error::usage(format!("{}: {why}", self.place(key)))
     }
 
-    /// Where a key stands: file, line and the key itself.
+    /// Location of a key: file, line and the key itself.
     fn place(&self, key: &str) -> String {
         let line = self.text.lines().position(|line| key_of(line) == Some(key)).map_or(1, |at| at + 1);
         format!("{}: line {line}: {key}", shown(self.path))
     }
 
-    /// The value of a key, as `read` makes something of it.
+    /// Removes a key and converts its value with `read`.
     fn taken<T>(
         &mut self,
         key: &str,
@@ -139,7 +139,7 @@ impl<'a> Config<'a> {
         })
     }
 
-    /// A size, which without a letter may be a number.
+    /// A size; without a unit it may be a TOML number.
     fn size(&mut self, key: &str) -> Result<Option<u64>, Error> {
         self.taken(key, |value| parse_size(&number_or_text(value)?).map_err(|error| error.to_string()))
     }
@@ -191,7 +191,7 @@ fn number_or_text(value: &Value) -> Result<String, String> {
     }
 }
 
-/// The key that a line gives a value.
+/// Key that is assigned in a line.
 fn key_of(line: &str) -> Option<&str> {
     line.split_once('=').map(|(key, _)| key.trim().trim_matches(['"', '\'']))
 }
@@ -214,7 +214,7 @@ fn read() -> Result<Option<(PathBuf, String)>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
             Err(Error::usage(format!("cannot read {}: it is no text in UTF-8", shown(&path))))
         }
-        // As in the home of another user, in a container or after su: that is no reason to fetch nothing.
+        // For example the home of another user, in a container or after su: no reason to fetch nothing.
         Err(error) => {
             super::output::say(format_args!("haul: warning: cannot read {}: {error}", shown(&path)));
             Ok(None)
@@ -222,7 +222,7 @@ fn read() -> Result<Option<(PathBuf, String)>, Error> {
     }
 }
 
-/// There is no such file: a home that is a file, or that is nowhere, has none either.
+/// Returns true if there is no such file, which includes a home that is a file or does not exist.
 fn is_nothing(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory)

@@ -1,4 +1,4 @@
-//! The digests that files must have, from the command line and from lists of them.
+//! Digests that files must have, from the command line and from digest lists.
 
 use super::args::Digests;
 use super::document::Document;
@@ -7,7 +7,7 @@ use crate::formats::digest_list::{DigestList, Stated};
 use crate::formats::escape;
 use crate::{Algorithm, Digest};
 
-/// Those of `--sha256` and `--checksum`, in order.
+/// Digests of `--sha256` and `--checksum`, in order.
 pub(super) fn given(flags: &Digests) -> Result<Vec<Digest>, Error> {
     let mut digests = Vec::new();
     if let Some(hex) = &flags.sha256 {
@@ -19,14 +19,14 @@ pub(super) fn given(flags: &Digests) -> Result<Vec<Digest>, Error> {
     Ok(digests)
 }
 
-/// `--checksum-file`: a list that was read.
+/// Digest list of `--checksum-file`.
 pub(super) struct Listed {
     list: DigestList,
     shown: String,
     hint: Hint,
 }
 
-/// What the name of a list says of its digests, where their length leaves it open.
+/// Family of algorithms, guessed from the name of a list, for digests whose length is ambiguous.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hint {
     Sha,
@@ -35,7 +35,7 @@ enum Hint {
 }
 
 impl Hint {
-    /// By whole words: `x-1.0b2.tar.gz.sha256` is no list of `b2sum`.
+    /// Compares whole words: `x-1.0b2.tar.gz.sha256` is no list of `b2sum`.
     fn of(name: &str) -> Self {
         let name = name.to_ascii_lowercase();
         let words = || name.split(|c: char| !c.is_ascii_alphanumeric());
@@ -54,7 +54,7 @@ impl Hint {
 
 impl Listed {
     /// # Errors
-    /// `Usage`, if there is nothing in it that could be a digest.
+    /// `Usage`, if the list states no digest.
     pub(super) fn read(document: &Document) -> Result<Self, Error> {
         let (list, shown) = (DigestList::parse(&document.text), document.shown.clone());
         if list.is_empty() {
@@ -65,16 +65,16 @@ impl Listed {
         Ok(Self { list, shown, hint: Hint::of(document.name()) })
     }
 
-    /// Whether it is a digest and nothing else, which can be that of one file only.
+    /// Returns true if the list is a bare digest, which can be that of one file only.
     pub(super) fn is_for_one(&self) -> bool {
         self.list.only().is_some()
     }
 
-    /// The digests of the file at the end of the first of these paths that the list has a file for. They are given in their
-    /// parts, decoded.
+    /// Returns the digests of the file at the end of the first of these paths that the list knows. Paths are given in
+    /// components, decoded.
     ///
     /// # Errors
-    /// `Usage`, if the list has none, or several of different files.
+    /// `Usage`, if the list has no such file, or several different ones.
     pub(super) fn of(&self, paths: &[Vec<String>]) -> Result<Vec<Digest>, Error> {
         let shown = &self.shown;
         let name = |path: &[String]| escape::clip(path.last().map_or("", String::as_str), 100).into_owned();
@@ -101,10 +101,10 @@ impl Listed {
         Err(Error::usage(format!("{shown} states no digest of {name:?}")))
     }
 
-    /// The digests of these lines, one for each algorithm.
+    /// Digests of these lines, one for each algorithm.
     ///
     /// # Errors
-    /// `Usage`, where two lines contradict one another.
+    /// `Usage`, if two lines contradict each other.
     fn agreed(&self, lines: &[&Stated], name: impl Fn() -> String) -> Result<Vec<Digest>, Error> {
         let mut digests: Vec<(Digest, usize)> = Vec::new();
         for (digest, line) in lines.iter().filter_map(|stated| Some((self.digest(stated)?, stated.line))) {
@@ -125,7 +125,7 @@ impl Listed {
 
     fn digest(&self, stated: &Stated) -> Option<Digest> {
         let algorithm = match &stated.algorithm {
-            // OpenSSL says which SHA it is that has 256 bits.
+            // OpenSSL writes SHA2-256 for SHA-256.
             Some(name) => name.to_ascii_lowercase().replace("sha2-", "sha").parse().ok()?,
             None => match (stated.digest.len(), self.hint) {
                 (32, _) => Algorithm::Md5,

@@ -1,4 +1,4 @@
-//! Text that the user names by a file or by a URL: lists of digests, Metalink documents.
+//! Text that the user names by a file or by a URL: digest lists, Metalink documents.
 
 use super::bounded;
 use super::commands::runtime;
@@ -12,15 +12,15 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What is larger is something else.
+/// Size limit, in bytes; larger files are no lists.
 const LARGEST: usize = 8 << 20;
 
-/// See the module.
+/// Text of a document and its origin, as described in the module.
 pub(super) struct Document {
     pub(super) text: String,
-    /// What the person calls it, escaped, and without secrets.
+    /// Name as the user gave it, escaped, and without secrets.
     pub(super) shown: String,
-    /// Where it came from, if that was a server.
+    /// Address it was fetched from; `None` for a local file.
     pub(super) home: Option<Address>,
 }
 
@@ -33,7 +33,7 @@ impl Document {
         Ok(Self { text, shown, home: None })
     }
 
-    /// Asks a server for it, and keeps it in memory.
+    /// Fetches it from a server into memory.
     pub(super) fn fetch(request: Request, client: &Client) -> Result<Self, Error> {
         let home = request.address().clone();
         let shown = home.to_string();
@@ -47,7 +47,7 @@ impl Document {
                 number = signals.end() => Err(signals::interrupted(number, &format!("reading {shown}"))),
             }
         });
-        // Whoever still looks a name up must not keep the process.
+        // A thread still busy with a name lookup must not keep the process alive.
         runtime.shutdown_background();
         let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.overflowed {
@@ -59,20 +59,20 @@ impl Document {
         Ok(Self { text, shown, home: Some(home) })
     }
 
-    /// Says that it is not what it should be, be that a server's doing or the user's.
+    /// Error for an invalid document: the server's fault, or the user's if it is a local file.
     pub(super) fn refused(&self, why: impl fmt::Display) -> Error {
         let kind = if self.home.is_some() { Kind::Http } else { Kind::Usage };
         Error::new(kind, format!("{}: {why}", self.shown))
     }
 
-    /// The last part of its name.
+    /// Last component of its path.
     pub(super) fn name(&self) -> &str {
         let path = self.home.as_ref().map_or(self.shown.as_str(), Address::path);
         path.rsplit('/').next().unwrap_or_default()
     }
 }
 
-/// Keeps what is written to it.
+/// Collects in memory the bytes written to it.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Taken>>);
 

@@ -1,4 +1,4 @@
-//! `HAUL_…` variables: which of them an error is about, and which mean nothing.
+//! `HAUL_…` variables: finds the one that an error is about, and unknown ones.
 
 use super::args::Cli;
 use super::{output, refresh};
@@ -8,13 +8,13 @@ use clap::{Arg, Command, CommandFactory as _};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
-/// The variable that a value came from which makes no sense; `None` where it stands on the command line.
+/// Returns the variable that holds the invalid value; `None` if the value was given on the command line.
 pub(super) fn blamed(error: &clap::Error, args: &[OsString]) -> Option<String> {
     let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
         return None;
     };
     let mut command = Cli::command();
-    // Unbuilt, its arguments cannot be shown.
+    // An unbuilt command cannot show its arguments.
     command.build();
     let arg = all_args(&command).find(|arg| arg.to_string() == *shown)?;
     let variable = arg.get_env().filter(|name| std::env::var_os(name).is_some())?;
@@ -34,7 +34,7 @@ fn gives(word: &OsStr, arg: &Arg) -> bool {
     long || short
 }
 
-/// Says which variables look like haul's and mean nothing to it: most often they are misspelt.
+/// Warns of variables that begin like haul's and are unknown: most often they are misspelt.
 pub(super) fn warn_of_unknown() {
     let set = std::env::vars_os().map(|(name, _)| name);
     for name in unknown(set) {
@@ -53,7 +53,7 @@ fn unknown(set: impl Iterator<Item = OsString>) -> BTreeSet<String> {
         let command = Cli::command();
         let known = all_args(&command).filter_map(Arg::get_env);
         known.for_each(|name| _ = names.remove(&*name.to_string_lossy()));
-        // A command that looks for a fresh URL may run haul.
+        // A command of `--refresh-cmd` may run haul.
         names.remove(refresh::URL_VARIABLE);
     }
     names

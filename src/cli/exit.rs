@@ -2,7 +2,7 @@
 
 use crate::error::Kind;
 
-/// What the table looks like in `--help` and the README.
+/// The table, as printed in `--help` and the README.
 pub(super) const TABLE: &str = "\
 Exit codes:
    0  ok
@@ -21,7 +21,7 @@ Exit codes:
   13  refused as unsafe
  130  interrupted (143: terminated, 129: hung up); what came is kept";
 
-/// The rows of the table: the code, and what it means.
+/// Rows of the table: the code and its meaning.
 pub(super) fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
     TABLE
         .lines()
@@ -29,7 +29,7 @@ pub(super) fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
         .filter_map(|line| line.trim_start().split_once("  ").or_else(|| line.trim_start().split_once(' ')))
 }
 
-/// The exit code of a failure.
+/// Exit code of a failure.
 pub(super) const fn code(kind: Kind) -> u8 {
     match kind {
         Kind::Other => 1,
@@ -49,12 +49,12 @@ pub(super) const fn code(kind: Kind) -> u8 {
     }
 }
 
-/// The exit code of a run that a signal ended, as shells have it.
+/// Exit code of a run that a signal ended, as shells define it.
 pub(super) fn code_of_signal(number: i32) -> u8 {
     u8::try_from(number).map_or(1, |number| number.saturating_add(128))
 }
 
-/// The exit code of several files: that of all failures, if they agree.
+/// Exit code of several files: the code of all failures if they agree.
 pub(super) fn combined(kinds: &[Kind]) -> u8 {
     match kinds {
         [] => 0,

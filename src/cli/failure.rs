@@ -1,10 +1,10 @@
-//! A failure as lines: what happened to which URL; what was kept; what to do next.
+//! Formats a failure as lines: cause and URL; bytes kept; next step.
 
 use crate::error::Error;
 use crate::formats::escape;
 use crate::formats::size::format_bytes;
 
-/// The cause on one line, then one line each for what was kept and what to do, where there is something.
+/// Formats the cause on one line, then one line each for the bytes kept and the next step, if known.
 pub(super) fn lines(error: &Error) -> Vec<String> {
     let mut lines = vec![match error.url() {
         Some(url) => format!("haul: {error}: {}", escape::shown(url)),

@@ -1,4 +1,4 @@
-//! Mistakes on the command line, and flags that mean something in other programs.
+//! Mistakes on the command line, and flags that have another meaning in other programs.
 
 use super::{environment, exit, output, render};
 use crate::error::Error;
@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Flags of curl, wget and aria2 that haul does not have, and what to do instead.
+/// Flags of curl, wget and aria2 that haul does not have, and what to use instead.
 const FOREIGN: [(&str, &str); 25] = [
     ("-c", "haul resumes by itself: run the same command again"),
     ("-C", "haul resumes by itself: run the same command again"),
@@ -36,10 +36,10 @@ const FOREIGN: [(&str, &str); 25] = [
     ("-I", "haul info URL shows what the server says"),
 ];
 
-/// Prints help where it was asked for, and otherwise what was wrong, on one line.
+/// Prints help if it was asked for, and otherwise the error, on one line.
 pub(super) fn explain(error: &clap::Error, args: &[OsString]) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // A reader that has gone away has seen enough.
+        // A reader that closed the pipe early has seen enough.
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
@@ -57,7 +57,7 @@ pub(super) fn explain(error: &clap::Error, args: &[OsString]) -> ExitCode {
     code.into()
 }
 
-/// Whether the events are wanted, as far as can be seen in arguments that make no sense.
+/// Returns true if JSON events are asked for, as far as unparsable arguments show it.
 fn wants_json(args: &[OsString]) -> bool {
     let words = || args.iter().take_while(|word| *word != "--");
     let is_flag = |word: &OsString| word == "--json" || word == "--progress=json";
@@ -77,7 +77,7 @@ fn cause(error: &clap::Error) -> String {
     without_secrets(error, whole)
 }
 
-/// A value that was refused is quoted, and may have been meant as a URL: in curl, a proxy is given with `-x`.
+/// Hides a refused value, which clap quotes, if it may be a URL: in curl, `-x` is the proxy.
 fn without_secrets(error: &clap::Error, text: String) -> String {
     let quoted =
         [ContextKind::InvalidValue, ContextKind::InvalidArg].into_iter().filter_map(|kind| error.get(kind));
@@ -97,7 +97,7 @@ fn instead(error: &clap::Error, args: &[OsString]) -> Option<&'static str> {
         return None;
     };
     let known = |flag: &str| FOREIGN.iter().find(|(foreign, _)| *foreign == flag).map(|(_, hint)| *hint);
-    // clap names `-c` for `-c`, but also for a cluster like `-cv`; what was typed decides.
+    // clap reports `-c` for `-c`, but also for a cluster like `-cv`; the words as typed decide.
     let typed = args.iter().filter_map(|arg| arg.to_str()).any(|arg| arg.starts_with(argument.as_str()));
     known(argument).filter(|_| typed || argument.starts_with('-'))
 }

@@ -1,4 +1,4 @@
-//! `--input-file` and `--metalink`: lists given meaning.
+//! `--input-file` and `--metalink`: turns list entries into requests.
 
 use super::bounded;
 use super::output;
@@ -10,25 +10,25 @@ use crate::formats::{escape, metalink};
 use crate::{Address, Digest, ParseDigestError, Request};
 use std::path::Path;
 
-/// A larger list is no list.
+/// Size limit of an input list, in bytes.
 const LARGEST: u64 = 256 << 20;
 
-/// A list that was read.
+/// An input list or a Metalink document.
 pub(super) struct List {
     content: Content,
-    /// What the person calls it, escaped.
+    /// Name as the user gave it, escaped.
     shown: String,
 }
 
 enum Content {
-    /// Not looked into yet: it may be long.
+    /// Text that is not parsed yet, since it may be long.
     Text(String),
-    /// The files of a Metalink document, and which server it came from.
+    /// Files of a Metalink document, and the address it was fetched from.
     Files(Vec<Entry>, Option<Address>),
 }
 
 impl List {
-    /// Reads it; `-` is the standard input.
+    /// Reads an input list; `-` is the standard input.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let shown = escape::for_terminal(&redaction::named(&path.to_string_lossy())).into_owned();
         let text = bounded::read_or_stdin(path, LARGEST)
@@ -48,12 +48,12 @@ impl List {
         Ok(Self { content: Content::Files(files, document.home), shown: document.shown })
     }
 
-    /// Whether nothing in it may hear of what was given for a URL.
+    /// Returns true for a Metalink document that no server sent: none of its URLs gets the secrets given for a URL.
     pub(super) fn is_of_no_server(&self) -> bool {
         matches!(self.content, Content::Files(_, None))
     }
 
-    /// What it asks for, one after the other, and on which line.
+    /// Requests of the list in order, each with its line number.
     pub(super) fn requests<'a>(
         &'a self,
         setup: &'a Setup,
@@ -73,7 +73,7 @@ impl List {
         }
     }
 
-    /// An error that lies in this line.
+    /// Adds the list and the line to an error.
     pub(super) fn at(&self, line: usize, error: &Error) -> Error {
         let placed = Error::new(error.kind(), format!("{}: line {line}: {error}", self.shown));
         match error.hint() {
@@ -82,12 +82,12 @@ impl List {
         }
     }
 
-    /// What the user calls it, escaped.
+    /// Name as the user gave it, escaped.
     pub(super) fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// A note that a name in it is not taken as it is.
+    /// Note that a name in the list was changed to a safe one.
     pub(super) fn changed(&self, line: usize, saved: &str) -> String {
         let saved = escape::shown(saved);
         format!(
@@ -96,7 +96,7 @@ impl List {
         )
     }
 
-    /// Says which of its options are left out.
+    /// Warns of options in the list that haul ignores.
     pub(super) fn say_what_is_left_out(&self) {
         let Content::Text(text) = &self.content else {
             return;
@@ -115,10 +115,10 @@ impl List {
     }
 }
 
-/// Options that are left out are named up to this number, and then counted.
+/// Ignored options named in warnings; the rest are counted.
 const MOST_LEFT_OUT: usize = 20;
 
-/// What a list of the user's asks for.
+/// Builds the request for an entry of the user's own list.
 fn listed(entry: &Entry, setup: &Setup) -> Result<Request, Error> {
     let mut request = saved_as(entry, setup, setup.request(&entry.url, By::User)?);
     for mirror in &entry.mirrors {
@@ -128,7 +128,7 @@ fn listed(entry: &Entry, setup: &Setup) -> Result<Request, Error> {
         request = request.digest(checksum.parse::<Digest>()?);
     }
     for header in &entry.headers {
-        // Unlike on the command line, an @ means nothing: a list may not name files to be sent.
+        // Unlike on the command line, an @ has no meaning: a list may not name files to be sent.
         let (name, value) =
             header.split_once(':').ok_or_else(|| Error::usage("a header is written as 'Name: value'"))?;
         request = request.header(name, value.trim_matches([' ', '\t']));
@@ -139,10 +139,10 @@ fn listed(entry: &Entry, setup: &Setup) -> Result<Request, Error> {
     Ok(request)
 }
 
-/// A file that a Metalink document describes. Its mirrors are used where a digest shows that they hold the same file, and
-/// what a wrong one gave could be taken back.
+/// Builds the request for a file of a Metalink document. Its mirrors are used only if a digest proves that they hold
+/// the same file, and if the bytes of a bad one could be taken back, unlike in a stream.
 fn described(entry: &Entry, home: Option<&Address>, setup: &Setup) -> Result<Request, Error> {
-    // What is no URL says nothing of the others.
+    // An entry that is no URL says nothing about the others.
     let mut sources =
         std::iter::once(&entry.url).chain(&entry.mirrors).filter(|url| Request::new(url).is_ok());
     let url = sources.next().unwrap_or(&entry.url);
@@ -150,7 +150,7 @@ fn described(entry: &Entry, home: Option<&Address>, setup: &Setup) -> Result<Req
     for checksum in &entry.checksums {
         match checksum.parse::<Digest>() {
             Ok(digest) => request = request.digest(digest),
-            // There are functions that haul does not compute.
+            // Digests of algorithms that haul does not compute are skipped.
             Err(ParseDigestError::UnknownAlgorithm { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -165,7 +165,7 @@ fn described(entry: &Entry, home: Option<&Address>, setup: &Setup) -> Result<Req
     Ok(request)
 }
 
-/// Names the file, unless the command line does, and the directory below the user's that it goes to, which is created.
+/// Names the file, unless the command line does, and the directory below the user's, which is created for it.
 fn saved_as(entry: &Entry, setup: &Setup, mut request: Request) -> Request {
     if setup.options.output.is_none() {
         request.named.clone_from(&entry.output);

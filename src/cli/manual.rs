@@ -1,4 +1,4 @@
-//! The manual: a page for the program and one for each command, made from the same arguments as `--help`.
+//! The manual: a page for the program and one for each command, generated from the same arguments as `--help`.
 
 use super::args::Cli;
 use super::exit;
@@ -7,7 +7,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, line_break, roman};
 use std::io;
 
-/// What is run, and what it does.
+/// A command line and its effect.
 type Example = (&'static str, &'static str);
 
 const EXAMPLES: &[Example] = &[
@@ -30,7 +30,7 @@ const EXAMPLES: &[Example] = &[
     ("haul --json https://example.org/disk.img", "events for a script, one JSON object a line"),
 ];
 
-/// Those of a command.
+/// Examples of a command.
 fn examples(command: &str) -> &'static [Example] {
     match command {
         "haul" => EXAMPLES,
@@ -64,7 +64,7 @@ fn examples(command: &str) -> &'static [Example] {
     }
 }
 
-/// What else counts in the environment of a command that asks servers, beside the variables of flags.
+/// Environment of commands that send requests, besides the variables of flags.
 const OF_REQUESTS: &[(&str, &str)] = &[
     (
         "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY",
@@ -77,7 +77,7 @@ const OF_REQUESTS: &[(&str, &str)] = &[
     ("LC_ALL, LC_CTYPE, LANG", "Bars have marks beyond ASCII if this says UTF-8."),
 ];
 
-/// What counts for every command.
+/// Environment of every command.
 const OF_ALL: &[(&str, &str)] = &[
     ("NO_COLOR", "If it is set and not empty, no colours, unless --color says so."),
     ("TERM", "dumb: neither bars nor colours."),
@@ -97,18 +97,18 @@ const FILES: &[(&str, &str)] = &[
     ("~/.netrc", "Passwords, read only with --netrc or if the configuration says netrc = true."),
 ];
 
-/// What stands at the end of the help of the program.
+/// Text at the end of the program's help.
 pub(super) fn after_help() -> String {
     format!("{}\n\n{}", examples_text("haul"), exit::TABLE)
 }
 
-/// The examples of a command, as its help has them.
+/// Examples of a command, formatted for its help.
 pub(super) fn examples_text(command: &str) -> String {
     let lines = examples(command).iter().map(|(line, does)| format!("  {line}\n      {does}"));
     format!("Examples:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// The names of all pages: of the program, and of each command.
+/// All pages: of the program, and of each command.
 pub(super) fn pages() -> Vec<Page> {
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
@@ -118,10 +118,10 @@ pub(super) fn pages() -> Vec<Page> {
     std::iter::once(Page { command: program, of: Some(names) }).chain(commands).collect()
 }
 
-/// One page.
+/// One manual page.
 pub(super) struct Page {
     command: Command,
-    /// The commands, on the page of the program.
+    /// Names of the commands, on the page of the program.
     of: Option<Vec<String>>,
 }
 
@@ -131,7 +131,7 @@ impl Page {
         self.command.get_name()
     }
 
-    /// As man(1) looks for it.
+    /// File name under which man(1) looks for it.
     pub(super) fn file_name(&self) -> String {
         let name = self.command.get_display_name().unwrap_or(self.name());
         format!("{name}.1")
@@ -168,7 +168,7 @@ impl Page {
         Ok(page)
     }
 
-    /// The variables that stand for flags of this command, and the others.
+    /// Variables that stand for flags of this command, and the others.
     fn environment(&self, page: &mut Roff) {
         page.control("SH", ["ENVIRONMENT"]);
         for arg in self.command.get_arguments() {

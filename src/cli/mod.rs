@@ -40,9 +40,9 @@ pub fn main() -> ExitCode {
     run_with(std::env::args_os())
 }
 
-/// Runs the command line with these arguments, the program's name first, and says how it ended.
+/// Runs the command line with these arguments, the program's name first, and returns its exit code.
 ///
-/// A signal that interrupted it is raised again once everything is saved, so that this does not return then.
+/// A signal that interrupted the run is raised again once everything is saved, so this does not return then.
 pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<_> = args.into_iter().collect();
     let parsed = Cli::command().try_get_matches_from(&args);
@@ -81,11 +81,11 @@ pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     outcome.unwrap_or_else(|error| fail(&error, telling.in_json(), &hint))
 }
 
-/// How a run is told of that fails as a whole.
+/// Format in which a failure of the whole run is reported.
 enum Telling {
     InWords,
     InJson,
-    /// The configuration says it, which has to be read for that.
+    /// The configuration decides, so it has to be read.
     AsConfigured(Box<Options>),
 }
 
@@ -106,13 +106,13 @@ impl Telling {
         match self {
             Self::InWords => false,
             Self::InJson => true,
-            // What is wrong with the file is what is told of.
+            // An invalid configuration is the very error being reported.
             Self::AsConfigured(options) => config::fill(*options).is_ok_and(|options| options.wants_json()),
         }
     }
 }
 
-/// The end of a run that came to no download, or of which nothing is left to be told.
+/// Reports the error that ended a run before any download, or after everything else was reported.
 fn fail(error: &Error, json: bool, hint: &ResumeHint) -> ExitCode {
     let signal = signals::interruption(error);
     let code = signal.map_or(exit::code(error.kind()), exit::code_of_signal);

@@ -1,4 +1,4 @@
-//! The names that the downloads of one run take, so that none of them finds another in its way.
+//! Target names of the downloads of one run, so that no two of them collide.
 
 use crate::Request;
 use crate::error::Error;
@@ -8,32 +8,32 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::path::{Path, PathBuf};
 
-/// Stands for a name: of a million names there are two alike with a chance of one in 10²⁶.
+/// Hash that stands for a name: among a million names two collide with a probability of one in 10²⁶.
 type Fingerprint = [u64; 2];
 
-/// What is to be saved under a name: half a fingerprint each.
+/// Download to be saved under a name, as half a fingerprint each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Wanted {
-    /// From where, and by which request.
+    /// Hash of the address and of the request parameters.
     source: u64,
     digests: u64,
 }
 
-/// See the module.
+/// Registry of names, as described in the module.
 #[derive(Default)]
 pub(super) struct Names {
-    /// And what is to be saved there, which is only held against others of the same name.
+    /// Downloads by name; each is only compared with others of the same name.
     files: HashMap<Fingerprint, Wanted>,
-    /// Names beside which one of the files lies, as `x` for `x.part`. They are few.
+    /// Base names of side files among the targets, such as `x` for `x.part`. They are few.
     bases: HashSet<Fingerprint>,
 }
 
 impl Names {
-    /// Takes the name of one more file; false if the very same was asked for before. Of a name that the server gives
-    /// nothing is known.
+    /// Registers the name of one more file; returns false for an exact duplicate of an earlier request. A name that the
+    /// server will choose cannot be checked.
     ///
     /// # Errors
-    /// `Usage`, if another one has it, or needs it for what it keeps until it is whole.
+    /// `Usage`, if another download has the name, or needs it for its part file or manifest.
     pub(super) fn take(&mut self, request: &Request) -> Result<bool, Error> {
         let Some(path) = request.planned_path() else {
             return Ok(true);
@@ -79,7 +79,7 @@ fn fingerprint(of: &(impl Hash + ?Sized)) -> Fingerprint {
     })
 }
 
-/// The file beside which something of this name is kept.
+/// Target whose side file would have this name.
 fn base(path: &Path) -> Option<PathBuf> {
     let base = beside_which(path.file_name()?.to_str()?)?;
     Some(path.with_file_name(base))

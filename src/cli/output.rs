@@ -1,4 +1,4 @@
-//! What the program says: results on the standard output, words for a person on the standard error.
+//! Output of the program: results on the standard output, messages on the standard error.
 
 use super::{canvas, colour, failure};
 use crate::error::{Error, Kind};
@@ -6,17 +6,17 @@ use crate::formats::escape;
 use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
 
-/// A line of words for a person, above what is drawn on the screen.
+/// Prints a message above the rows drawn on the screen.
 pub(super) fn say(line: impl Display) {
     canvas::print_above(&colour::line(&line.to_string()));
 }
 
-/// What went wrong, what was kept, what to do next.
+/// Prints a failure: the cause, the bytes kept, the next step.
 pub(super) fn say_failure(error: &Error) {
     failure::lines(error).iter().for_each(say);
 }
 
-/// A line of results.
+/// Prints a line of results.
 ///
 /// # Errors
 /// See [`print`].
@@ -24,7 +24,7 @@ pub(super) fn print_line(line: impl Display) -> Result<(), Error> {
     print(format!("{line}\n").as_bytes())
 }
 
-/// A JSON object as a line of results, in which nothing acts on a terminal.
+/// Prints a JSON object as a line of results, without characters that act on a terminal.
 ///
 /// # Errors
 /// See [`print`].
@@ -32,10 +32,10 @@ pub(super) fn print_json(object: &serde_json::Value) -> Result<(), Error> {
     print_line(escape::in_json(&object.to_string()))
 }
 
-/// Results, at once. A reader that has gone away has seen enough.
+/// Prints results and flushes them. A reader that closed the pipe early has seen enough.
 ///
 /// # Errors
-/// `Disk`, where they cannot be written.
+/// `Disk`, if the standard output cannot be written to.
 pub(super) fn print(text: &[u8]) -> Result<(), Error> {
     let mut output = std::io::stdout().lock();
     match output.write_all(text).and_then(|()| output.flush()) {
@@ -44,7 +44,7 @@ pub(super) fn print(text: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// The standard output takes nothing.
+/// Error for a standard output that cannot be written to.
 pub(super) fn unwritable(error: &std::io::Error) -> Error {
     Error::new(Kind::Disk, format!("cannot write to the standard output: {error}"))
 }

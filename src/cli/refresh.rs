@@ -8,20 +8,20 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
-/// No URL is longer, and what goes on for longer is none.
+/// Longest output accepted, in bytes; no URL is longer.
 const LONGEST_URL: usize = 64 << 10;
-/// How long output is waited for that the shell has left to others when it ended.
+/// Time to wait for output of child processes after the shell has ended.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// The process groups of the commands that run now. A signal may end haul before their guards are dropped.
+/// Process groups of the running commands. A signal may end haul before their guards are dropped.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 fn running() -> MutexGuard<'static, Vec<Pid>> {
-    // Nothing panics while it is held.
+    // No code panics while the lock is held.
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A command and all that it started, which end with this.
+/// Process group of a command, killed when this is dropped.
 struct Group(Pid);
 
 impl Group {
@@ -38,26 +38,26 @@ impl Drop for Group {
     }
 }
 
-/// Ends all commands that still run, with their children.
+/// Kills all running commands, with their children.
 pub(super) fn end_all() {
     running().drain(..).for_each(end);
 }
 
 fn end(leader: Pid) {
-    // There may be none left.
+    // The group may be gone already.
     let _ = kill_process_group(leader, Signal::KILL);
 }
 
-/// The variable that tells a command which URL it is about.
+/// Variable that passes the URL to the command.
 pub(super) const URL_VARIABLE: &str = "HAUL_URL";
 
-/// Which file each fresh URL was printed for.
+/// File that each fresh URL was printed for.
 static PRINTED: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
-/// A fresh URL for `url`, which a shell command prints.
+/// Runs a shell command to get a fresh URL for `url`.
 pub(super) async fn found_for(url: String, command: String) -> Result<String, String> {
     let printed = printed_by(&command, &url).await?;
-    // Nothing panics while it is held.
+    // No code panics while the lock is held.
     let mut all = PRINTED.lock().unwrap_or_else(PoisonError::into_inner);
     // One file under the name of another is worse than none.
     if all.get(&printed).is_some_and(|file| *file != url) {
@@ -69,7 +69,7 @@ pub(super) async fn found_for(url: String, command: String) -> Result<String, St
     Ok(printed)
 }
 
-/// The first line that a shell command prints. Dropping the future ends the command and its children.
+/// Returns the first line that a shell command prints. Dropping the future ends the command and its children.
 async fn printed_by(command: &str, url: &str) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("--refresh-cmd cannot be run: {error}");
     let mut child = Command::new("/bin/sh")
@@ -77,7 +77,7 @@ async fn printed_by(command: &str, url: &str) -> Result<String, String> {
         .env(URL_VARIABLE, url)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        // So that it can be ended with its children.
+        // A group of its own, so that it can be killed with its children.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()

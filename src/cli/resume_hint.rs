@@ -10,7 +10,7 @@ use std::fmt;
 /// Flags whose values are secrets, unless they name a file with an `@`.
 const SECRET_FLAGS: [&str; 4] = ["user", "header", "proxy", "refresh_cmd"];
 
-/// The command that goes on with a run that was interrupted.
+/// Command that resumes an interrupted run.
 pub(super) struct ResumeHint(ArgMatches);
 
 impl ResumeHint {
@@ -18,7 +18,7 @@ impl ResumeHint {
         Self(matches)
     }
 
-    /// The command line that was parsed; `None` where it holds a secret, or what no shell can be shown.
+    /// Rebuilds the parsed command line; `None` if it holds a secret or cannot be quoted for a shell.
     fn command(&self) -> Option<String> {
         let mut cli = Cli::command();
         cli.build();
@@ -40,7 +40,7 @@ impl fmt::Display for ResumeHint {
     }
 }
 
-/// The arguments that were given, in their order.
+/// Arguments that were given, in their order.
 fn arguments(command: &clap::Command, matches: &ArgMatches) -> Option<Vec<String>> {
     let mut placed = Vec::new();
     for arg in command.get_arguments() {
@@ -74,7 +74,7 @@ fn with_value(arg: &Arg, value: &str) -> Option<String> {
     let quoted = quoted(value)?;
     Some(match flag(arg) {
         None => quoted,
-        // It would be taken for a flag of its own.
+        // Otherwise the value would be parsed as a flag.
         Some(_) if value.starts_with('-') && value != "-" => format!("--{}={quoted}", arg.get_long()?),
         Some(flag) => format!("{flag} {quoted}"),
     })
@@ -92,7 +92,7 @@ fn is_secret(id: &str, value: &str) -> bool {
         || request.is_ok_and(|request| request.credentials.is_some() || request.address.has_secret())
 }
 
-/// A word as a shell takes it; `None` where it holds a character that a terminal must not be sent.
+/// Quotes a word for a shell; `None` if it holds a character that must not be sent to a terminal.
 pub(super) fn quoted(word: &str) -> Option<String> {
     if word.contains(escape::is_unprintable) {
         return None;

@@ -1,4 +1,4 @@
-//! What the user wants sent with requests, and the files that it is in, read once.
+//! Headers and credentials given by the user, and the files that hold them, read once.
 
 use super::args::Options;
 use super::bounded;
@@ -7,12 +7,12 @@ use crate::{Cookies, Netrc, Request};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What is larger holds no secret.
+/// Size limit of a file with secrets, in bytes.
 const LARGEST: u64 = 64 << 10;
-/// A browser may have many cookies.
+/// Size limit of a cookie file, in bytes: a browser may have many cookies.
 const LARGEST_JAR: u64 = 16 << 20;
 
-/// See the module.
+/// Secrets of the run, as described in the module.
 #[derive(Default)]
 pub(super) struct Given {
     headers: Vec<(String, String)>,
@@ -30,7 +30,7 @@ impl Given {
                 let (name, value) = line.split_once(':').ok_or_else(|| {
                     Error::usage("a header is written as 'Name: value', or @FILE to read some from a file")
                 })?;
-                // Only the space that separates them: anything else is judged when the request is built.
+                // Only the separating space is trimmed: anything else is judged when the request is built.
                 headers.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
             }
         }
@@ -47,7 +47,7 @@ impl Given {
         })
     }
 
-    /// Gives a request what was given for the URL it is for, and the files that say themselves which hosts they are for.
+    /// Adds to a request the secrets given for its URL, and the files that name their hosts themselves.
     pub(super) fn for_url(&self, mut request: Request) -> Request {
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -61,7 +61,7 @@ impl Given {
         self.for_host(request)
     }
 
-    /// Gives a request the files alone.
+    /// Adds to a request only the files that name their hosts themselves: netrc and cookies.
     pub(super) fn for_host(&self, mut request: Request) -> Request {
         if let Some(netrc) = &self.netrc {
             request = request.netrc(netrc.clone());
@@ -72,21 +72,21 @@ impl Given {
         request
     }
 
-    /// Whether there are files that say themselves which hosts they are for.
+    /// Returns true if there is a netrc or a cookie file, which name their hosts themselves.
     pub(super) fn are_for_hosts(&self) -> bool {
         self.netrc.is_some() || self.cookies.is_some()
     }
 
-    /// Whether something was given that a URL must be named for.
+    /// Returns true if there is a secret that is only for URLs named by the user.
     pub(super) fn need_url(&self) -> bool {
         !self.headers.is_empty() || self.login.is_some() || self.bearer.is_some()
     }
 }
 
-/// A value, or with an `@` before it the file that holds it.
+/// Returns the value or, if it begins with an `@`, the content of that file.
 pub(super) fn at_file(value: &str) -> Result<String, Error> {
     match value.strip_prefix('@') {
-        // It may be a secret that begins like that, which is not to be shown.
+        // The name may be a secret that begins with an @, so it is not shown.
         Some(path) => {
             text_of(Path::new(path), || Error::usage("there is no file of the name that stands behind an @"))
         }
@@ -103,7 +103,7 @@ fn header_lines(header: &str) -> Result<Vec<String>, Error> {
 }
 
 fn bearer(path: &Path) -> Result<String, Error> {
-    // It may be the token itself, which is not to be shown.
+    // The name may be the token itself, so it is not shown.
     text_of(path, || {
         Error::usage("--bearer-file names no file that is there")
             .with_hint("it takes the name of a file that holds the token, not the token")
@@ -145,7 +145,7 @@ fn cookies(path: &Path) -> Result<Arc<Cookies>, Error> {
     Ok(Arc::new(cookies))
 }
 
-/// A file's text without the line break at its end; `absent` is the error where there is no such file.
+/// Text of a file without trailing line breaks; `absent` is the error if there is no such file.
 fn text_of(path: &Path, absent: impl FnOnce() -> Error) -> Result<String, Error> {
     let text = bounded::read(path, LARGEST).map_err(|error| match path.symlink_metadata() {
         Ok(_) => unreadable(path, &error),

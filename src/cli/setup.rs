@@ -1,4 +1,4 @@
-//! Options given meaning: what kind of client, which requests, what screen.
+//! Turns options into a client, requests and a screen.
 
 use super::args::{Cli, Options, Style};
 use super::digests::{self, Listed};
@@ -17,30 +17,30 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The options, and what the files that they name hold.
+/// The options, and the content of the files that they name.
 pub(super) struct Setup {
     pub(super) options: Options,
     secrets: Given,
     digests: Option<Listed>,
-    /// Held by the one file of the run for which `--refresh-cmd` runs.
+    /// Held by the one file of the run for which `--refresh-cmd` is running.
     refreshing: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// Who names a URL, which decides what it may hear of.
+/// Source of a URL, which decides which secrets are sent to it.
 #[derive(Clone, Copy)]
 pub(super) enum By<'a> {
-    /// The user, or a list of the user's: what was given is for it.
+    /// The user, or a list of the user's: it gets all secrets.
     User,
-    /// The user, beside the URL of a download: what was given is for URLs of the same origin as that.
+    /// The user, beside the URL of a download: it gets the secrets if it has the same origin as that URL.
     Beside(Option<&'a Address>),
-    /// A document that came from there, or from no server: no other origin may hear of anything.
+    /// A document from this address, or from a local file: no other origin gets any secrets.
     Document(Option<&'a Address>),
-    /// A manifest that anybody may have put there: nobody may hear of anything.
+    /// A manifest of unknown provenance: no server gets any secrets.
     Manifest,
 }
 
 impl By<'_> {
-    /// Whether the server of `url` may hear of what was given.
+    /// Returns true if the server of `url` may get the secrets.
     pub(super) fn vouches_for(&self, url: &Address) -> bool {
         match self {
             Self::User => true,
@@ -53,13 +53,14 @@ impl By<'_> {
 }
 
 impl Setup {
-    /// Reads what the options name; a list of digests may be fetched for that. `urls` are those of the command line.
+    /// Reads the files that the options name; a digest list may be fetched for that. `urls` are those of the command
+    /// line.
     pub(super) fn open(options: Options, urls: &[String]) -> Result<Self, Error> {
         super::colour::decide(options.color.unwrap_or_default());
         let secrets = Given::read(&options)?;
         let mut setup = Self { options, secrets, digests: None, refreshing: Arc::default() };
         if let Some(named) = setup.options.digests.checksum_file.clone() {
-            // What is wrong with the URLs is told before anything is fetched.
+            // Invalid URLs are reported before anything is fetched.
             let first = setup.requests(urls)?.into_iter().next();
             let by = By::Beside(first.as_ref().map(Request::address));
             setup.digests = Some(Listed::read(&setup.document(&named, by)?)?);
@@ -67,13 +68,14 @@ impl Setup {
         Ok(setup)
     }
 
-    /// The client that the options describe.
+    /// Creates the client that the options describe.
     pub(super) fn client(&self) -> Result<Client, Error> {
         let settings = self.settings()?;
         Client::new(settings.clone()).map_err(|error| self.blamed(error, &settings))
     }
 
-    /// The failure, with the place in the configuration, or the variable, that is at fault: what fails no longer without it.
+    /// Adds to an error the place in the configuration, or the variable, at fault: the one without which the client can
+    /// be created.
     fn blamed(&self, error: Error, settings: &ClientSettings) -> Error {
         let helps = |key: &&str| {
             let mut settings = settings.clone();
@@ -101,7 +103,7 @@ impl Setup {
         settings.limit_rate = options.limit_rate.and_then(NonZeroU64::new);
         settings.max_size = options.max_size.filter(|size| *size > 0);
         if let Some(retries) = options.retry {
-            // A number is a number: nothing goes on beyond it.
+            // An explicit number is strict: no retries beyond it.
             (settings.retries, settings.patience) = (retries, std::time::Duration::ZERO);
         }
         settings.retry_max_time = options.retry_max_time;
@@ -128,13 +130,13 @@ impl Setup {
         Ok(settings)
     }
 
-    /// The requests for the URLs on the command line.
+    /// Requests for the URLs on the command line.
     pub(super) fn requests(&self, urls: &[String]) -> Result<Vec<Request>, Error> {
         let given = |url: &String| {
             let request = self.request(url, By::User).and_then(|request| self.with_listed_digests(request));
             let request = request.and_then(|request| request.check_digests().map(|()| request));
             request.map_err(|error| {
-                // What should be a URL may be a command that stands behind a flag.
+                // The supposed URL may be a command that was given after a flag.
                 let is_command = Cli::command().find_subcommand(url).is_some();
                 let hint = || format!("a command stands before all flags: haul {url} …");
                 if is_command { error.with_hint(hint()) } else { error }
@@ -143,7 +145,7 @@ impl Setup {
         urls.iter().map(given).collect()
     }
 
-    /// The request for one URL, with all that the options say of files.
+    /// Request for one URL, with all per-file options.
     pub(super) fn request(&self, url: &str, by: By<'_>) -> Result<Request, Error> {
         let options = &self.options;
         let mut request = Request::new(url)?
@@ -180,7 +182,8 @@ impl Setup {
         Ok(self.with_secrets(request, by))
     }
 
-    /// What a file or a URL holds that is no download of the user's. `by` says who may hear of the user's secrets.
+    /// Reads a digest list or Metalink document from a file or a URL. `by` decides which of the user's secrets are
+    /// sent.
     pub(super) fn document(&self, named: &str, by: By<'_>) -> Result<Document, Error> {
         if !named.contains("://") {
             return Document::read(named);
@@ -190,7 +193,7 @@ impl Setup {
             let url = request.address().to_string();
             output::say(format_args!("haul: note: reading {}", escape::shown(&url)));
         }
-        // A list has a bound of its own, and is none of the files that --max-size is about.
+        // A list has a limit of its own, and --max-size is about downloads.
         let settings = ClientSettings { max_size: None, ..self.settings()? };
         Document::fetch(request, &Client::new(settings)?)
     }
@@ -207,7 +210,8 @@ impl Setup {
         }
     }
 
-    /// Adds the digests that a list has for the file: by the path of the URL or, where that is not in it, by its own name.
+    /// Adds the listed digests of the file, found by the path of the URL or, if that is not listed, by the file's own
+    /// name.
     pub(super) fn with_listed_digests(&self, request: Request) -> Result<Request, Error> {
         let Some(listed) = &self.digests else {
             return Ok(request);
@@ -221,7 +225,7 @@ impl Setup {
         Ok(listed.of(&paths)?.into_iter().fold(request, Request::digest))
     }
 
-    /// The digests that a file of the user's must have.
+    /// Digests that a local file must have.
     pub(super) fn digests(&self, file: &Path) -> Result<Vec<Digest>, Error> {
         let mut digests = digests::given(&self.options.digests)?;
         if let Some(listed) = &self.digests {
@@ -230,24 +234,24 @@ impl Setup {
         Ok(digests)
     }
 
-    /// Whether there is a digest that can be that of one file only.
+    /// Returns true if there is a digest that can be that of one file only.
     pub(super) fn has_digest_of_one(&self) -> bool {
         let flags = &self.options.digests;
         let listed = self.digests.as_ref().is_some_and(Listed::is_for_one);
         flags.sha256.is_some() || !flags.checksum.is_empty() || listed
     }
 
-    /// Whether something was given that a URL must be named for.
+    /// Returns true if there is a secret that is only for URLs named by the user.
     pub(super) fn has_secrets_for_a_url(&self) -> bool {
         self.secrets.need_url()
     }
 
-    /// Whether anything was given that not every server may hear of.
+    /// Returns true if there are secrets that not every server may get, a client certificate included.
     pub(super) fn has_secrets(&self) -> bool {
         self.secrets.need_url() || self.secrets.are_for_hosts() || self.options.cert.is_some()
     }
 
-    /// Refuses what names files where a command has its own.
+    /// Refuses lists of downloads for a command that takes none.
     pub(super) fn refuse_lists(&self, command: &str) -> Result<(), Error> {
         if self.options.input_file.is_some() || self.options.metalink.is_some() {
             return Err(Error::usage(format!(
@@ -257,13 +261,13 @@ impl Setup {
         Ok(())
     }
 
-    /// Whether everything goes to the standard output.
+    /// Returns true if everything goes to the standard output.
     pub(super) fn streams(&self) -> bool {
         self.options.output.as_ref().is_some_and(|path| path.as_os_str() == "-")
     }
 }
 
-/// The parts of a path, which is percent-encoded where it is a URL's.
+/// Components of a path, percent-decoded if it is a URL's.
 fn parts(path: &str, encoded: bool) -> Vec<String> {
     let part = |part: &str| match encoded {
         true => percent_decode_str(part).decode_utf8_lossy().into_owned(),
@@ -280,7 +284,7 @@ fn proxy(options: &Options) -> Result<Proxy, Error> {
     })
 }
 
-/// What progress looks like here.
+/// Style of progress for these options and this terminal.
 pub(super) fn screen(options: &Options) -> Screen {
     let terminal = std::io::stderr().is_terminal();
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");

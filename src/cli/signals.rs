@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that are listened for.
+/// Signals that a run listens for.
 pub(super) struct Signals {
     ends: Ends,
     continues: Signal,
 }
 
-/// The signals that end a run; none in the place of those that were ignored when the program began: `nohup` wants
-/// no hang-up to be heard, and a shell without job control wants an interrupt to reach its foreground alone.
+/// Signals that end a run; `None` for those ignored when the program began: `nohup` ignores hang-ups, and a shell
+/// without job control lets an interrupt reach only its foreground job.
 struct Ends {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
@@ -24,8 +24,8 @@ struct Ends {
 }
 
 impl Signals {
-    /// Takes over the signals that end a run; and the one for exceeding a file size limit, so that the write
-    /// fails with an error that can be told instead of killing the process.
+    /// Takes over the signals that end a run, and SIGXFSZ, so that a write beyond the file size limit fails with an
+    /// error instead of killing the process.
     pub(super) fn listen() -> Result<Self, Error> {
         let failed =
             |error: std::io::Error| Error::new(Kind::Other, format!("signals cannot be watched: {error}"));
@@ -41,7 +41,7 @@ impl Signals {
         Ok(Self { ends, continues: signal(SignalKind::from_raw(SIGCONT)).map_err(failed)? })
     }
 
-    /// Waits for the next one that arrives: that the run is to end, or that it goes on after it was stopped.
+    /// Waits for the next signal: to end the run, or to go on after it was stopped.
     pub(super) async fn next(&mut self) -> Told {
         let Ends { interrupt, terminate, hangup } = &mut self.ends;
         tokio::select! {
@@ -52,7 +52,7 @@ impl Signals {
         }
     }
 
-    /// Waits for the one that ends the run, and says its number.
+    /// Waits for a signal that ends the run, and returns its number.
     pub(super) async fn end(&mut self) -> i32 {
         loop {
             if let Told::End(number) = self.next().await {
@@ -62,16 +62,16 @@ impl Signals {
     }
 }
 
-/// What a signal says.
+/// Meaning of a signal.
 pub(super) enum Told {
-    /// The run ends of the signal of this number.
+    /// End the run, because of the signal with this number.
     End(i32),
     /// The run was stopped, and goes on.
     Continue,
 }
 
 impl Drop for Signals {
-    /// Between two that listen, a signal does what it would have done without them.
+    /// Restores the default effect of signals until the next listener.
     fn drop(&mut self) {
         if let Ok(unheard) = unheard() {
             unheard.store(true, Ordering::SeqCst);
@@ -79,8 +79,8 @@ impl Drop for Signals {
     }
 }
 
-/// Whether there is nobody who listens; while that is so, the signals that were taken over kill. Made once: what was
-/// registered for a signal is not taken back.
+/// Flag that is set while there is no listener; the signals taken over then kill the process. Created once, since the
+/// registration for a signal is never undone.
 fn unheard() -> std::io::Result<&'static AtomicBool> {
     static UNHEARD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     if let Some(unheard) = UNHEARD.get() {
@@ -94,7 +94,7 @@ fn unheard() -> std::io::Result<&'static AtomicBool> {
     Ok(unheard)
 }
 
-/// What interrupted a part of the run that has no files yet.
+/// Signal that interrupted a part of the run that has no files yet.
 #[derive(Debug)]
 struct Interruption(i32);
 
@@ -106,18 +106,18 @@ impl fmt::Display for Interruption {
 
 impl std::error::Error for Interruption {}
 
-/// The failure of what a signal interrupted.
+/// Error for work that a signal interrupted.
 pub(super) fn interrupted(number: i32, doing: &str) -> Error {
     Error::new(Kind::Cancelled, format!("interrupted while {doing}")).with_source(Interruption(number))
 }
 
-/// The signal behind such a failure.
+/// Signal that caused such an error.
 pub(super) fn interruption(error: &Error) -> Option<i32> {
     let source = std::error::Error::source(error)?;
     source.downcast_ref::<Interruption>().map(|interruption| interruption.0)
 }
 
-/// Waits for a signal; for ever where it is not listened for.
+/// Waits for a signal; for ever if it is not listened for.
 async fn arrival(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => _ = signal.recv().await,
@@ -125,14 +125,14 @@ async fn arrival(signal: &mut Option<Signal>) {
     }
 }
 
-/// The kernel's description of a process has some two KiB.
+/// Size limit for /proc/self/status, in bytes; it has some two KiB.
 const LONGEST_STATUS: u64 = 64 << 10;
 
 fn ignored() -> u64 {
     bounded::read(Path::new("/proc/self/status"), LONGEST_STATUS).map_or(0, |status| ignored_in(&status))
 }
 
-/// The signals that the process ignores, a bit for each, from proc_pid_status(5); none where nothing is told.
+/// Set of signals that the process ignores, a bit for each, from proc_pid_status(5); empty if unknown.
 fn ignored_in(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
@@ -142,7 +142,7 @@ const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
-/// Dies of `number`, as if it had never been caught: the caller's shell sees what happened.
+/// Dies of `number`, as if it had never been caught, so that the calling shell sees the cause.
 pub(super) fn die_of(number: i32) {
     super::refresh::end_all();
     // It fails only for signals that cannot be caught, and those are not listened for.

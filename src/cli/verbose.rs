@@ -1,10 +1,10 @@
-//! What `-v` and `-vv` say of connections.
+//! Messages of `-v` and `-vv` about connections.
 
 use super::output;
 use crate::formats::escape;
 use crate::{Step, Trace};
 
-/// Says each step as it comes: connections and redirects; with a verbosity of 2 and more the heads of requests and answers.
+/// Prints each step as it happens: connections and redirects; from a verbosity of 2 also request and response heads.
 pub(super) fn trace(verbosity: u8) -> Option<Trace> {
     (verbosity > 0).then(|| {
         Trace::new(move |step| {
@@ -13,7 +13,7 @@ pub(super) fn trace(verbosity: u8) -> Option<Trace> {
     })
 }
 
-/// A step in lines that begin as curl's do.
+/// Formats a step as lines with the prefixes of curl.
 fn lines(step: &Step, verbosity: u8) -> Vec<String> {
     let heads = |mark: char, head: &[String]| head.iter().map(|line| format!("{mark} {line}")).collect();
     match step {
