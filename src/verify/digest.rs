@@ -1,4 +1,4 @@
-//! Digests: what a user expects a file to hash to, and the hasher that finds out.
+//! Digests that a user expects of a file, and the hashers that compute them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,9 +29,9 @@ pub enum Algorithm {
     Sha1,
     /// MD5 (RFC 1321). Finds damage, not forgery.
     Md5,
-    /// `BLAKE2b` with 64 bytes of output (RFC 7693), what `b2sum` prints.
+    /// `BLAKE2b` with 64 bytes of output (RFC 7693), as printed by `b2sum`.
     Blake2b,
-    /// BLAKE3 with 32 bytes of output, what `b3sum` prints.
+    /// BLAKE3 with 32 bytes of output, as printed by `b3sum`.
     Blake3,
 }
 
@@ -39,7 +39,7 @@ impl Algorithm {
     /// Every algorithm, in the order error messages name them.
     const ALL: [Self; 6] = [Self::Sha256, Self::Sha512, Self::Blake2b, Self::Blake3, Self::Sha1, Self::Md5];
 
-    /// Whether nobody is known to be able to make two files with the same digest.
+    /// Returns true if no way is known to make two files with the same digest.
     ///
     /// A digest that is not collision resistant still finds accidental damage, but it says nothing about a
     /// file whose author had a reason to prepare a second one (RFC 6151 for MD5, RFC 6194 for SHA-1).
@@ -48,7 +48,7 @@ impl Algorithm {
         !matches!(self, Self::Sha1 | Self::Md5)
     }
 
-    /// The length of a digest in bytes.
+    /// Length of a digest in bytes.
     #[must_use]
     pub fn output_len(self) -> usize {
         match self {
@@ -93,9 +93,9 @@ impl FromStr for Algorithm {
     }
 }
 
-/// A digest and the algorithm it was made with.
+/// A digest and the algorithm that computed it.
 ///
-/// It is written and stored as `sha256:HEX`. Parsing accepts what people paste:
+/// It is written and stored as `sha256:HEX`. Parsing accepts the forms in common use:
 ///
 /// ```
 /// use haul::Digest;
@@ -117,7 +117,7 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// Reads a digest written in hexadecimal, in any case (RFC 4648 §8).
+    /// Parses a digest written in hexadecimal, in any case (RFC 4648 §8).
     ///
     /// # Errors
     ///
@@ -136,7 +136,7 @@ impl Digest {
         Ok(Self { algorithm, bytes })
     }
 
-    /// Reads a digest written in the standard base64 alphabet, padded or not (RFC 4648 §4).
+    /// Parses a digest written in the standard base64 alphabet, padded or not (RFC 4648 §4).
     ///
     /// # Errors
     ///
@@ -145,18 +145,18 @@ impl Digest {
         let text = base64.trim_end_matches('=');
         check_characters(text, Encoding::Base64)?;
         check_length(algorithm, text, Encoding::Base64)?;
-        // Alphabet and length are right, so only bits behind the last byte can be wrong.
+        // Alphabet and length are right, so only bits after the last byte can be wrong.
         let bytes = STANDARD_NO_PAD.decode(text).map_err(|_| ParseDigestError::StrayBits)?;
         Ok(Self { algorithm, bytes: bytes.into() })
     }
 
-    /// The algorithm this digest was made with.
+    /// Algorithm of this digest.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The digest itself, [`Algorithm::output_len`] bytes.
+    /// Bytes of the digest, [`Algorithm::output_len`] of them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -196,8 +196,8 @@ impl FromStr for Digest {
 
 /// Splits `sha256-BASE64` (W3C Subresource Integrity §3.5).
 ///
-/// A name may contain one dash itself, so the dash that counts is the first or the second: the later of those
-/// with a known name in front of it. The hexadecimal forms never match, as no name contains `:` or `=`.
+/// A name may itself contain one dash, so the separator is the first or the second dash: the later one that has a known
+/// name in front of it. The hexadecimal forms never match, as no name contains `:` or `=`.
 fn split_integrity(spec: &str) -> Option<(Algorithm, &str)> {
     let split_at = |(dash, _): (usize, &str)| {
         let algorithm = spec[..dash].parse().ok()?;
@@ -206,45 +206,45 @@ fn split_integrity(spec: &str) -> Option<(Algorithm, &str)> {
     spec.match_indices('-').take(2).filter_map(split_at).last()
 }
 
-/// Why a text is not a digest.
+/// Reason that a text is not a digest.
 ///
-/// The messages are for the person who wrote the text. Whatever they quote of it is shortened and free of
-/// control characters, since the text may come from a file that a server sent.
+/// The messages address the author of the text. Quoted parts of it are shortened and free of control characters, since
+/// the text may come from a file that a server sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseDigestError {
-    /// Nothing in the text says which algorithm made it.
+    /// The text does not name an algorithm.
     MissingAlgorithm,
     /// The name in front of the digest is not one that haul knows.
     UnknownAlgorithm {
-        /// The beginning of the name as it was given.
+        /// Beginning of the name as it was given.
         name: String,
     },
-    /// The digest is shorter or longer than the algorithm makes it.
+    /// The digest is shorter or longer than one of the algorithm.
     WrongLength {
-        /// The algorithm that was named.
+        /// Algorithm that was named.
         algorithm: Algorithm,
-        /// How the digest was written.
+        /// Encoding of the digest.
         encoding: Encoding,
-        /// How many characters such a digest has.
+        /// Number of characters in such a digest.
         expected: usize,
-        /// How many characters were given.
+        /// Number of characters given.
         found: usize,
     },
     /// A character does not belong in a digest.
     BadCharacter {
-        /// How the digest was written.
+        /// Encoding of the digest.
         encoding: Encoding,
-        /// The first such character.
+        /// First such character.
         character: char,
-        /// Where it stands, counted in characters from 1.
+        /// Its position, counted in characters from 1.
         position: usize,
     },
-    /// The last base64 character carries bits that no encoder would put there (RFC 4648 §3.5).
+    /// The last base64 character carries bits that no encoder sets (RFC 4648 §3.5).
     StrayBits,
 }
 
-/// How the bytes of a digest were written as text.
+/// Text encoding of a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Encoding {
@@ -262,7 +262,7 @@ impl Encoding {
         }
     }
 
-    /// How many characters `len` bytes take, without padding.
+    /// Number of characters for `len` bytes, without padding.
     fn text_len(self, len: usize) -> usize {
         match self {
             Self::Hex => len * 2,
@@ -289,7 +289,7 @@ impl fmt::Display for ParseDigestError {
                 write!(f, "unknown digest algorithm {name:?}; known are {known}")
             }
             Self::WrongLength { algorithm, encoding, expected, found } => {
-                // "md5" is spoken with a vowel.
+                // "md5" begins with a vowel sound.
                 let article = if *algorithm == Algorithm::Md5 { "an" } else { "a" };
                 let unit = encoding.unit();
                 write!(f, "{article} {algorithm} digest has {expected} {unit}s, this has {found}")
@@ -323,7 +323,7 @@ fn check_length(algorithm: Algorithm, text: &str, encoding: Encoding) -> Result<
     Err(ParseDigestError::WrongLength { algorithm, encoding, expected, found })
 }
 
-/// Two hexadecimal digits as a byte. The caller has checked that they are digits.
+/// Converts two hexadecimal digits to a byte. The caller has checked that they are digits.
 fn byte_of_pair(pair: &[u8]) -> u8 {
     pair.iter().fold(0, |byte, digit| (byte << 4) | nibble(*digit))
 }
@@ -336,12 +336,12 @@ fn nibble(digit: u8) -> u8 {
     }
 }
 
-/// Enough of a name to recognise it. The rest may be a whole file.
+/// Beginning of a name, enough to recognise it. The rest may be a whole file.
 fn excerpt(name: &str) -> String {
     name.chars().take(32).collect()
 }
 
-/// Computes a digest of bytes as they come.
+/// Computes a digest incrementally.
 #[derive(Clone, Debug)]
 pub(crate) enum Hasher {
     Sha256(sha2::Sha256),
@@ -354,7 +354,7 @@ pub(crate) enum Hasher {
 }
 
 impl Hasher {
-    /// A hasher that has seen nothing.
+    /// Creates a hasher that has hashed no bytes yet.
     pub(crate) fn new(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::Sha256 => Self::Sha256(sha2::Sha256::new()),
@@ -366,7 +366,7 @@ impl Hasher {
         }
     }
 
-    /// Takes the bytes that follow those seen so far.
+    /// Hashes the bytes that follow those hashed so far.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha256(state) => state.update(bytes),
@@ -380,7 +380,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of everything seen.
+    /// Returns the digest of all bytes hashed.
     pub(crate) fn finish(self) -> Digest {
         let algorithm = self.algorithm();
         let bytes: Box<[u8]> = match self {
@@ -394,7 +394,7 @@ impl Hasher {
         Digest { algorithm, bytes }
     }
 
-    /// The algorithm this hasher computes.
+    /// Algorithm of this hasher.
     pub(crate) fn algorithm(&self) -> Algorithm {
         match self {
             Self::Sha256(_) => Algorithm::Sha256,

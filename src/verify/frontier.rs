@@ -1,4 +1,4 @@
-//! Hashing behind the contiguous front: the verdict comes with the last byte.
+//! Hashing behind the contiguous front, so that the digest is ready soon after the last byte.
 
 use super::digest::{Digest, Hasher};
 use crate::storage::Storage;
@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How much is read back at once: small enough to stay in a core's cache between reading and hashing.
+/// Bytes read back at once: few enough to stay in a core's cache between reading and hashing.
 const READ: usize = 256 << 10;
-/// How often it looks at the front where it has no thread of its own.
+/// Poll interval of the front for a hasher without a thread of its own.
 const TURN: Duration = Duration::from_millis(5);
-/// How much is let go of at once.
+/// Bytes dropped from the page cache at once.
 const LET_GO: u64 = 64 << 20;
 
-/// A hash that follows a file as it grows. It reads the file back, so that what it vouches for is what is
-/// there, not what passed by.
+/// Front of a growing file that a hasher follows. The hasher reads the file back, so that it vouches for the bytes in
+/// the file, not for those received.
 #[derive(Debug)]
 pub(crate) struct Frontier {
     shared: Arc<Shared>,
@@ -31,19 +31,19 @@ struct Shared {
 #[derive(Clone, Copy, Debug, Default)]
 struct Front {
     position: u64,
-    /// Set once the position is the end of the file.
+    /// True once the position is the end of the file.
     complete: bool,
     cancelled: bool,
 }
 
-/// The reading and hashing side, for a thread of its own where there is one.
+/// Reading and hashing side, for a thread of its own if there is one.
 pub(crate) struct Follower {
     shared: Arc<Shared>,
     storage: Arc<dyn Storage>,
     hashers: Vec<Hasher>,
-    /// How far it has come.
+    /// End of the bytes hashed so far.
     position: u64,
-    /// What was hashed is not kept in memory.
+    /// Drop hashed bytes from the page cache.
     lets_go: bool,
 }
 
@@ -54,7 +54,7 @@ impl Frontier {
         (Self { shared: shared.clone() }, Follower { shared, storage, hashers, position: 0, lets_go })
     }
 
-    /// Everything before `position` is written.
+    /// Reports that all bytes before `position` are written.
     pub(crate) fn advance(&self, position: u64, complete: bool) {
         self.change(|front| {
             front.position = front.position.max(position);
@@ -62,13 +62,13 @@ impl Frontier {
         });
     }
 
-    /// How far it has been hashed.
+    /// Number of bytes hashed.
     pub(crate) fn hashed(&self) -> u64 {
         self.shared.hashed.load(Ordering::Relaxed)
     }
 
     fn change(&self, change: impl FnOnce(&mut Front)) {
-        // Plain numbers: a panic elsewhere cannot leave them half changed.
+        // Plain numbers, so a panic elsewhere cannot leave them half changed.
         change(&mut self.shared.front.lock().unwrap_or_else(PoisonError::into_inner));
         self.shared.moved.notify_all();
     }
@@ -81,7 +81,7 @@ impl Drop for Frontier {
 }
 
 impl Follower {
-    /// Hashes until the end of the file; `None` if the frontier was dropped before. Blocking.
+    /// Hashes until the end of the file; returns `None` if the frontier was dropped before. Blocking.
     pub(crate) fn run(mut self) -> io::Result<Option<Vec<Digest>>> {
         let mut buffer = vec![0; READ];
         loop {
@@ -98,7 +98,7 @@ impl Follower {
         }
     }
 
-    /// The same, between the tasks of one thread.
+    /// Does the same as [`Self::run`] on a shared thread, yielding to its other tasks.
     pub(crate) async fn run_in_turns(mut self) -> io::Result<Option<Vec<Digest>>> {
         let mut buffer = vec![0; READ];
         loop {
@@ -127,14 +127,14 @@ impl Follower {
         }
         self.position += read as u64;
         if self.lets_go && self.position % LET_GO < read as u64 && self.position >= 2 * LET_GO {
-            // Not what was written a moment ago: it may not be on disk yet.
+            // Keeps the latest bytes: they may not be on disk yet.
             self.storage.forget(self.position - 2 * LET_GO, LET_GO);
         }
         self.shared.hashed.store(self.position, Ordering::Relaxed);
         Ok(())
     }
 
-    /// What it ends with, where that `front` is its end.
+    /// Returns the result once `front` is final: digests at the end of the file, `None` if cancelled.
     fn ended(&mut self, front: Front) -> Option<Option<Vec<Digest>>> {
         if front.cancelled {
             return Some(None);
@@ -158,7 +158,7 @@ impl Follower {
     }
 }
 
-/// Hashes a whole file; blocking.
+/// Hashes a whole file. Blocking.
 pub(crate) fn hash_file(storage: Arc<dyn Storage>, expected: &[Digest]) -> io::Result<Vec<Digest>> {
     let length = storage.len()?;
     let (frontier, follower) = Frontier::new(storage, expected, false);
