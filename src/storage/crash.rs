@@ -1,15 +1,15 @@
 //! A disk that can lose power, as an implementation of [`Storage`].
 //!
-//! What was written is visible at once and durable only after a sync. When the power goes, of every write that was
-//! not synced any of its sectors may be on disk, in any combination and whatever came after. A sync that fails
-//! forgets what was not on disk yet, and the next one says that all is well: that is what kernels do.
+//! Writes are visible at once and durable only after a sync. After a power cut, any combination of the sectors of the
+//! unsynced writes may be on disk, in any order. A failed sync drops the unsynced bytes, and the next one succeeds:
+//! that is how kernels behave.
 
 use super::Storage;
 use crate::plan::seed::mix;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What a disk writes at once or not at all.
+/// Unit that a disk writes atomically, in bytes.
 const SECTOR: u64 = 512;
 
 /// One disk with any number of files.
@@ -20,9 +20,9 @@ pub(crate) struct CrashDisk(Arc<Mutex<State>>);
 struct State {
     files: Vec<Contents>,
     operations: usize,
-    /// The operation during which the power goes.
+    /// Number of the operation during which the power fails.
     crash_at: Option<usize>,
-    /// Syncs that fail, counted over all files.
+    /// Number of the sync that fails, counted over all files.
     failing_sync: Option<usize>,
     syncs: usize,
     seed: u64,
@@ -35,7 +35,7 @@ struct Contents {
     unsynced: Vec<(u64, Vec<u8>)>,
 }
 
-/// A handle of one file on it.
+/// Handle of one file on the disk.
 #[derive(Clone)]
 pub(crate) struct CrashFile {
     disk: CrashDisk,
@@ -49,13 +49,13 @@ impl CrashDisk {
         disk
     }
 
-    /// The power goes during the nth operation from now on; that one and all later ones fail.
+    /// Makes the power fail during the nth operation from now on; that one and all later ones fail.
     pub(crate) fn crash_at(&self, operation: usize) {
         let mut state = self.lock();
         state.crash_at = Some(state.operations + operation);
     }
 
-    /// The nth sync from now on fails.
+    /// Makes the nth sync from now on fail.
     pub(crate) fn fail_sync(&self, nth: usize) {
         let mut state = self.lock();
         state.failing_sync = Some(state.syncs + nth);
@@ -65,7 +65,7 @@ impl CrashDisk {
         self.lock().operations
     }
 
-    /// A file of this length, durably there.
+    /// Creates a file of this length, already durable.
     pub(crate) fn file(&self, length: usize) -> CrashFile {
         let mut state = self.lock();
         let contents = Contents { live: vec![0; length], durable: vec![0; length], unsynced: Vec::new() };
@@ -73,7 +73,7 @@ impl CrashDisk {
         CrashFile { disk: self.clone(), number: state.files.len() - 1 }
     }
 
-    /// What is on the disk when the power is back.
+    /// Contents of the file on disk after the power cut.
     pub(crate) fn image(&self, file: &CrashFile) -> Vec<u8> {
         let mut state = self.lock();
         let mut seed = state.seed ^ file.number as u64;
@@ -124,7 +124,7 @@ impl Storage for CrashFile {
         let before = state.crash_at.is_some_and(|at| state.operations >= at);
         let step = state.step();
         if !before {
-            // The write during which the power goes may have come as far as any other.
+            // The write during which the power fails may have come as far as any other.
             let contents = &mut state.files[self.number];
             put(&mut contents.live, offset, bytes);
             contents.unsynced.push((offset, bytes.to_vec()));

@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-/// Opens a character device to be written to; `None` for anything else. Links are followed below `/dev` only, where they are the
-/// system's.
+/// Opens a character device for writing; returns `None` for anything else. Links are followed only below `/dev`, where
+/// the system made them.
 ///
 /// # Errors
 /// `Disk`.
@@ -22,7 +22,7 @@ pub(crate) fn open_device(path: &Path) -> Result<Option<File>, Error> {
     flags.set(OFlags::NOFOLLOW, !follow);
     let file = rustix::fs::open(path, flags, Mode::empty()).map(File::from);
     let file = file.map_err(|error| failed(error.into()))?;
-    // What has the name now may be another thing than a moment ago.
+    // The name may lead to another file by now.
     let is_device = file.metadata().map_err(failed)?.file_type().is_char_device();
     Ok(is_device.then_some(file))
 }

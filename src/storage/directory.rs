@@ -1,14 +1,14 @@
-//! What a directory must be told: names are durable only after it was synced.
+//! Sync of directories: names are durable only after it.
 
 use super::lacks::is_refusal;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-/// A directory in which names are about to appear. It is opened before they do: where too many files are open already,
-/// that is found out while nothing has happened yet.
+/// A directory in which names are about to appear. It is opened before they do, so that running out of file descriptors
+/// is noticed while nothing has happened yet.
 ///
-/// Nothing where it may be written to and not read, for then it cannot be opened to be synced.
+/// Holds no handle if the directory may be written but not read, since it cannot be opened for syncing then.
 pub(crate) struct Directory(Option<File>);
 
 impl Directory {
@@ -20,8 +20,8 @@ impl Directory {
         }
     }
 
-    /// After it returns true, the names in it are on disk (fsync(2): a file's own sync does not do this). False where that cannot
-    /// be had, as on some network file systems, or need not.
+    /// Syncs the directory; on true, the names in it are on disk (fsync(2): a file's own sync does not do this).
+    /// Returns false if that is not possible, as on some network file systems, or if there is no handle.
     pub(crate) fn sync(&self) -> io::Result<bool> {
         match self.0.as_ref().map(File::sync_all) {
             None => Ok(false),
@@ -31,17 +31,17 @@ impl Directory {
     }
 }
 
-/// The directory of a file, in a form that can be opened.
+/// Directory of a file, in a form that can be opened.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes what happened to the names in `directory` durable, where that can be had.
+/// Makes changes of names in `directory` durable, if the file system can.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     Directory::open(directory)?.sync().map(drop)
 }
 
-/// Removes one of haul's own files; one that is not there is no failure.
+/// Removes one of haul's own files; a missing one is no error.
 pub(crate) fn remove_own(path: &Path) -> io::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "callers name a part file or a manifest of theirs")]
     match fs::remove_file(path) {

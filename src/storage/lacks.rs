@@ -1,4 +1,4 @@
-//! What a file system cannot do for a finished file, where no promise hangs on it.
+//! Capabilities that a file system lacks for a finished file, none of which affects its bytes.
 
 use super::Seal;
 use super::publish::Publication;
@@ -8,27 +8,27 @@ use std::io;
 use std::ops::BitOr;
 use std::os::unix::fs::PermissionsExt as _;
 
-/// What was refused. The file is complete and published all the same.
+/// Refused operations. The file is complete and published all the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lacks {
     mode: bool,
     time: bool,
     seal: bool,
-    /// Its directory could not be synced.
+    /// Sync of its directory.
     name: bool,
 }
 
-/// Whether a file system says that it cannot do such a thing, or not for this user.
+/// Returns true if the error means that the file system does not support the operation, or not for this user.
 pub(crate) fn is_refusal(error: &io::Error) -> bool {
     let refusals = [Errno::PERM, Errno::ACCESS, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL];
     Errno::from_io_error(error).is_some_and(|error| refusals.contains(&error))
 }
 
 impl Lacks {
-    /// Makes of a complete file, which is still to be synced, what it is to be under its name.
+    /// Sets mode, time and seal of a complete file that is still to be synced.
     ///
     /// # Errors
-    /// Those that are no refusals, with what was being done.
+    /// Errors that are no refusals, with the failed operation.
     pub(super) fn finish(
         file: &File,
         mode: Option<u32>,
@@ -38,18 +38,18 @@ impl Lacks {
         let mode = is_lacking(set_mode).map_err(|error| ("cannot set the mode of", error))?;
         let set_time = how.modified.map(|modified| file.set_modified(modified));
         let time = is_lacking(set_time).map_err(|error| ("cannot set the time of", error))?;
-        // The next run cannot know then, and asks.
+        // Without a seal the next run has to ask the server.
         let sealed =
             Seal::of(file, how.url.clone(), how.validators.clone()).and_then(|seal| seal.write(file));
         Ok(Self { mode, time, seal: sealed.is_err(), name: false })
     }
 
-    /// What is lacking where a directory was synced, or could not be.
+    /// Lack of durable names, unless the directory was `synced`.
     pub(crate) fn of_names(synced: bool) -> Self {
         Self { name: !synced, ..Self::default() }
     }
 
-    /// What is lacking of this and was not lacking before, in words.
+    /// Describes the capabilities that are lacking now and were not lacking before.
     pub(crate) fn beyond(self, before: Self) -> Option<String> {
         let lacks = [
             (self.mode && !before.mode, "the mode of files cannot be set"),
@@ -81,7 +81,7 @@ impl BitOr for Lacks {
     }
 }
 
-/// Whether what was to be done was refused.
+/// Returns true if the operation was refused.
 fn is_lacking(done: Option<io::Result<()>>) -> io::Result<bool> {
     match done {
         Some(Err(error)) if !is_refusal(&error) => Err(error),

@@ -1,14 +1,14 @@
-//! A small file while it is being fetched: in memory.
+//! Storage in memory, for a small file while it is fetched.
 
 use super::Storage;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Bytes of a length that is known from the start.
+/// Bytes of a file whose length is known from the start.
 #[derive(Debug)]
 pub(crate) struct Memory {
     length: usize,
-    /// As many as have come; those before them that have not are zeros.
+    /// Bytes up to the furthest one received; gaps are zeros.
     bytes: Mutex<Vec<u8>>,
 }
 
@@ -22,7 +22,7 @@ impl Memory {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the bytes out, all of them.
+    /// Takes out all bytes.
     pub(crate) fn take(&self) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut *self.lock());
         bytes.resize(self.length, 0);
@@ -44,7 +44,7 @@ impl Storage for Memory {
         let end = start.checked_add(bytes.len()).filter(|end| *end <= self.length).ok_or_else(beyond)?;
         let mut all = self.lock();
         if all.len() == start {
-            // As they mostly come: in order.
+            // Usual case: in order.
             all.extend_from_slice(bytes);
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl Storage for Memory {
         Ok(read)
     }
 
-    /// Nothing of it is on any disk.
+    /// Fails, since nothing of it is on any disk.
     fn sync(&self) -> io::Result<()> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "memory is not durable"))
     }

@@ -1,4 +1,4 @@
-//! Where bytes go: the part file beside the target, or a pipe.
+//! Destinations of bytes: the part file beside the target, memory, or a pipe.
 
 #[cfg(test)]
 pub(crate) mod crash;
@@ -34,22 +34,22 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-/// A file as the engine sees it. A crash is an implementation of this.
+/// A file as the engine sees it. Tests implement it with a disk that crashes.
 pub(crate) trait Storage: Send + Sync {
     fn len(&self) -> io::Result<u64>;
 
-    /// Writes all of `bytes` at `offset`. After it returns they are *written*: visible to others and safe
-    /// from the death of this process, not from a power cut.
+    /// Writes all of `bytes` at `offset`. After it returns they are *written*: visible to others and safe if this
+    /// process dies, but not after a power cut.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Reads up to `buffer.len()` bytes from `offset`; 0 only at the end.
+    /// Reads up to `buffer.len()` bytes from `offset`; returns 0 only at the end.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// These bytes are on disk and will not be read again: the page cache has better uses.
+    /// Advises that these bytes are on disk and will not be read again, so the page cache may drop them.
     fn forget(&self, _offset: u64, _length: u64) {}
 
-    /// After it returns, everything written before it was called is on disk. An error is final: what was
-    /// not yet on disk may be lost although a second call would succeed.
+    /// Makes everything written before the call durable. An error is final: bytes not yet on disk may be lost although
+    /// a second call would succeed.
     fn sync(&self) -> io::Result<()>;
 }
 

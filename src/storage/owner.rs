@@ -1,16 +1,16 @@
-//! Whose file it is. A file is *ours* if it belongs to the user that a file made here and now belongs to: network shares map all
-//! users to one, or root to one without rights, and a user namespace gives them other numbers.
+//! Ownership of files. A file is *ours* if its owner is also the owner of a file created here and now: network shares
+//! map all users to one, or root to one without rights, and a user namespace gives them other numbers.
 
 use rustix::fs::{CWD, Mode, OFlags};
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// The write permissions of everybody but the owner.
+/// Write permissions of the group and of others.
 pub(super) const OTHERS_WRITE: u32 = 0o022;
 
-/// What makes this file in `directory` one that is not taken for a file of haul's, if anything does. The names it has count, too:
-/// with a second one it can be opened in a place that others may write to.
+/// Reason not to trust the file in `directory` as one of haul's; `None` if it is sound. A second name counts as well:
+/// through it the file can be opened in a place that others may write to.
 pub(crate) fn flaw(file: &Metadata, directory: &Path) -> Option<&'static str> {
     if !file.is_file() {
         Some("not a regular file")
@@ -23,27 +23,27 @@ pub(crate) fn flaw(file: &Metadata, directory: &Path) -> Option<&'static str> {
     }
 }
 
-/// Whether the file in `directory` belongs to the user that a file made there now belongs to.
+/// Returns true if the owner of the file in `directory` is also the owner of files created there now.
 pub(crate) fn is_ours(file: &Metadata, directory: &Path) -> bool {
     file.uid() == rustix::process::geteuid().as_raw()
         || Newborn::in_directory(directory).is_some_and(|newborn| newborn.owner == file.uid())
 }
 
-/// Whether the group or others may write to the file in `directory`. Where a file that is made for its owner alone comes out with
-/// these permissions, the file system has one mode for all files, and it says nothing.
+/// Returns true if the group or others may write to the file in `directory`. If even a file created for its owner alone
+/// gets these permissions, the file system has one mode for all files, and the bits mean nothing.
 pub(crate) fn others_may_write(file: &Metadata, directory: &Path) -> bool {
     let granted = file.mode() & OTHERS_WRITE;
     granted != 0 && Newborn::in_directory(directory).is_none_or(|newborn| granted & !newborn.mode != 0)
 }
 
-/// What a file comes out as that is made here and now, for its owner alone.
+/// Owner and mode of a file created here and now for its owner alone.
 struct Newborn {
     owner: u32,
     mode: u32,
 }
 
 impl Newborn {
-    /// `None` where none can be made: then the user of the process is all that is known.
+    /// Creates one; `None` if that is not possible, so that only the user of the process is known.
     fn in_directory(directory: &Path) -> Option<Self> {
         let metadata = nameless(directory).or_else(|| named(directory))?;
         Some(Self { owner: metadata.uid(), mode: metadata.mode() })
@@ -56,10 +56,10 @@ fn nameless(directory: &Path) -> Option<Metadata> {
     File::from(file).metadata().ok()
 }
 
-/// Where files must have a name, for the moment that a look at it takes.
+/// Creates a file with a name for a moment, on file systems without unnamed files.
 fn named(directory: &Path) -> Option<Metadata> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // The name may be taken by a process of another machine.
+    // A process of another machine may have taken the name.
     let made = (0..16).find_map(|number| {
         let path: PathBuf = directory.join(format!(".haul-{}-{number}", std::process::id()));
         Some((rustix::fs::openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR).ok()?, path))

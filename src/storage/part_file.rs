@@ -1,4 +1,4 @@
-//! `NAME.part`: created exclusively, never through a link, locked while it is worked on.
+//! `NAME.part`: created exclusively, never through a link, locked while in use.
 
 use super::lacks::is_refusal;
 use super::{Storage, Target, owner, parent};
@@ -11,48 +11,48 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// The locked part file. The lock goes with the handle: when the process dies, so does it.
+/// The locked part file. The lock belongs to the handle and ends with the process.
 #[derive(Debug)]
 pub(crate) struct PartFile {
     file: File,
     path: PathBuf,
 }
 
-/// Which file it is, so that a manifest can tell its own part from another one of the same name.
+/// Device and inode, by which a manifest recognises its own part file under the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Identity {
     pub(crate) device: u64,
     pub(crate) inode: u64,
 }
 
-/// How much is copied at once.
+/// Bytes copied at once.
 const COPIED: usize = 1 << 20;
 
-/// A part file that was opened, and whether it was there before.
+/// An open part file, created or existing.
 pub(crate) enum Opened {
     Created(PartFile),
     Existing(PartFile),
 }
 
-/// How the space of the file was made.
+/// Kind of preallocation that a file got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Allocation {
-    /// Reserved: later writes will not fail for lack of space.
+    /// Space is reserved: later writes will not fail for lack of it.
     Reserved,
-    /// There is room, and it is memory: to reserve it would be to fill it, see [`PartFile::allocate`].
+    /// Space in memory is free but not reserved, since that would fill it, see [`PartFile::allocate`].
     Memory,
-    /// The file system cannot reserve; only the size is set.
+    /// The file system cannot reserve space; only the size is set.
     Sparse,
 }
 
 /// Opens the part file of `target`, or creates it, and locks it.
 ///
 /// # Errors
-/// `Locked` if another process works on it; `Unsafe` for anything but a regular file of our own with one
-/// name; `Disk` for the rest.
+/// `Locked` if another process uses it; `Unsafe` for anything but a regular file of our own with one name; `Disk` for
+/// the rest.
 pub(crate) fn open(target: &Target) -> Result<Opened, Error> {
     let path = target.part_path();
-    // Between opening and locking, its owner may publish or remove it. Then the name leads elsewhere: again.
+    // Between open and lock its owner may publish or remove it. The name then leads elsewhere, so try again.
     for _ in 0..16 {
         let (file, created) = match create_new(&path) {
             Ok(file) => (file, true),
@@ -74,7 +74,7 @@ pub(crate) fn open(target: &Target) -> Result<Opened, Error> {
     Err(Error::new(Kind::Locked, format!("{} keeps changing hands", path.display())))
 }
 
-/// Creates the part file of `target`, which is not there, and locks it.
+/// Creates the missing part file of `target`, and locks it.
 ///
 /// # Errors
 /// `Locked` if another process was faster; `Disk`.
@@ -94,7 +94,7 @@ fn create_new(path: &Path) -> Result<File, Errno> {
 }
 
 fn open_existing(path: &Path) -> Result<File, Errno> {
-    // NONBLOCK: a planted FIFO must not hang us before we can see what it is.
+    // NONBLOCK: a planted FIFO must not block us before its type is known.
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map(File::from)
 }
@@ -111,7 +111,8 @@ fn lock(file: &File, path: &Path) -> Result<(), Error> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(busy(path)),
-        // Some network file systems have no locks; going on without is what users expect there. The manifest tells who has it.
+        // Some network file systems have no locks; users expect to go on without. The manifest names the process that
+        // has it.
         Err(TryLockError::Error(error)) if is_refusal(&error) || is_without_locks(&error) => Ok(()),
         Err(TryLockError::Error(error)) => Err(Error::disk("cannot lock", path, &error)),
     }
@@ -122,8 +123,8 @@ fn busy(path: &Path) -> Error {
         .with_hint("wait for it to end, or choose another name with -o")
 }
 
-/// Whether a process works on this part file; `None` where there is none, or where locks say nothing. It is locked for the
-/// moment of the look, and shared, so that two looks do not see each other.
+/// Returns true if a process has locked this part file; `None` if there is no such file, or if locks do not work. The
+/// probe holds a shared lock for a moment, so that two probes do not see each other.
 pub(crate) fn is_worked_on(path: &Path) -> Option<bool> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, Mode::empty()).map(File::from).ok()?;
@@ -143,7 +144,7 @@ fn planted(path: &Path, what: &str) -> Error {
         .with_hint("look at it, and move it away if it is not yours")
 }
 
-/// Removes the part file of `target` unless another process works on it.
+/// Removes the part file of `target` unless another process uses it.
 pub(crate) fn remove_unlocked(target: &Target) -> Result<bool, Error> {
     let path = target.part_path();
     let file = match open_existing(&path) {
@@ -158,7 +159,7 @@ pub(crate) fn remove_unlocked(target: &Target) -> Result<bool, Error> {
 }
 
 impl PartFile {
-    /// Wraps a handle that was opened elsewhere (a test's, or a finished file under inspection).
+    /// The open file.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
@@ -176,12 +177,12 @@ impl PartFile {
         self.file.metadata().map_err(|error| Error::disk("cannot look at", &self.path, &error))
     }
 
-    /// Whether its name still leads to this very file, and not to one that somebody put there.
+    /// Returns true if its name still leads to this very file, and not to a planted one.
     pub(crate) fn is_still_named(&self) -> Result<bool, Error> {
         self.is_at(&self.path)
     }
 
-    /// Whether that name leads to this very file.
+    /// Returns true if `path` leads to this very file.
     pub(crate) fn is_at(&self, path: &Path) -> Result<bool, Error> {
         let own = self.metadata()?;
         match fs::symlink_metadata(path) {
@@ -191,7 +192,7 @@ impl PartFile {
         }
     }
 
-    /// An existing part must be a regular file of our own with no second name: anything else was planted.
+    /// Refuses an existing part that is not a regular file of our own with one name: anything else was planted.
     fn checked(self) -> Result<Self, Error> {
         match owner::flaw(&self.metadata()?, parent(&self.path)) {
             Some(flaw) => Err(planted(&self.path, flaw)),
@@ -199,13 +200,13 @@ impl PartFile {
         }
     }
 
-    /// Whether the lock on it keeps others out: another handle must not get it as well.
+    /// Returns true if the lock works: a second handle must not get it as well.
     pub(crate) fn excludes_others(&self) -> bool {
         let other = open_existing(&self.path);
         other.is_ok_and(|other| matches!(other.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Whether a copy of it, `length` bytes long, would fit beside it.
+    /// Checks that a copy of it, `length` bytes long, would fit beside it.
     pub(crate) fn has_room_for_a_copy(&self, length: u64) -> Result<(), Error> {
         match self.free() {
             Some(free) if free < length => Err(self.too_small(length, self.metadata()?.len())),
@@ -232,12 +233,12 @@ impl PartFile {
         Ok(())
     }
 
-    /// Whether others may write to it, so that only a digest can tell what is in it.
+    /// Returns true if others may write to it, so that only a digest can vouch for its content.
     pub(crate) fn is_shared(&self) -> Result<bool, Error> {
         Ok(owner::others_may_write(&self.metadata()?, parent(&self.path)))
     }
 
-    /// Takes from others the permission to write to it, as far as the file system lets us.
+    /// Revokes the write permission of others, as far as the file system allows.
     pub(crate) fn withhold(&self) {
         if let Ok(metadata) = self.file.metadata()
             && metadata.mode() & owner::OTHERS_WRITE != 0
@@ -246,13 +247,13 @@ impl PartFile {
         }
     }
 
-    /// How many bytes of disk the file has.
+    /// Bytes of disk space allocated to the file.
     pub(crate) fn allocated(&self) -> Result<u64, Error> {
         Ok(self.metadata()?.blocks().saturating_mul(512))
     }
 
-    /// Whether not one byte was ever written to it. Only used to see that nothing is lost by starting over,
-    /// never as evidence of progress.
+    /// Returns true if no byte was ever written to it. Only used to see that starting over loses nothing, never as
+    /// evidence of progress.
     pub(crate) fn holds_nothing(&self) -> bool {
         match rustix::fs::seek(&self.file, SeekFrom::Data(0)) {
             Err(Errno::NXIO) => true,
@@ -260,17 +261,17 @@ impl PartFile {
         }
     }
 
-    /// Makes room for `length` bytes.
+    /// Preallocates `length` bytes.
     ///
     /// # Errors
-    /// `Disk`, naming what is needed and what is free, before a single byte is fetched.
+    /// `Disk`, naming the bytes needed and free, before a single byte is fetched.
     pub(crate) fn allocate(&self, length: u64) -> Result<Allocation, Error> {
         let before = self.metadata()?.len();
         if length == 0 {
             return self.resize(0).map(|()| Allocation::Reserved);
         }
-        // A reservation on tmpfs makes and clears every page there and then: a quarter of a second for each GiB
-        // in which nothing can be written. The room is counted instead.
+        // fallocate on tmpfs allocates and clears every page at once: a quarter of a second for each GiB, in which
+        // nothing can be written. The free space is checked instead.
         if self.is_in_memory() {
             self.enough_space(length, before)?;
             return self.resize(length).map(|()| Allocation::Memory);
@@ -303,12 +304,12 @@ impl PartFile {
         rustix::fs::fstatfs(&self.file).is_ok_and(|system| system.f_type as u64 == TMPFS_MAGIC)
     }
 
-    /// Whether `length` bytes would fit.
+    /// Checks that `length` bytes would fit.
     pub(crate) fn has_room_for(&self, length: u64) -> Result<(), Error> {
         self.enough_space(length, self.metadata()?.len())
     }
 
-    /// Whether what the file does not have yet is free.
+    /// Checks that the space not allocated to the file yet is free.
     fn enough_space(&self, length: u64, before: u64) -> Result<(), Error> {
         let has = self.allocated()?;
         if self.free().is_some_and(|free| free < length.saturating_sub(has)) {
@@ -319,7 +320,7 @@ impl PartFile {
     }
 
     fn too_small(&self, needed: u64, before: u64) -> Error {
-        // What a failed reservation took is given back before it is counted.
+        // A failed reservation is given back before the free space is read.
         let _ = self.file.set_len(before);
         let free = self.free().unwrap_or_default();
         Error::new(
@@ -329,18 +330,18 @@ impl PartFile {
         .with_hint("free some space, or choose another disk with -d or -o")
     }
 
-    /// Takes away its name, and then its room, for a new version of the resource. A run that believes it has this file, too, may
-    /// have published it a moment ago: then it keeps its bytes.
+    /// Removes its name, and then frees its space, for a new version of the resource. Another run that holds this file,
+    /// too, may have published it a moment ago: then it keeps its bytes.
     pub(crate) fn remove(&self) -> Result<(), Error> {
         super::remove_own(&self.path).map_err(|error| Error::disk("cannot remove", &self.path, &error))?;
         if self.metadata()?.nlink() == 0 {
-            // It goes with the handle in any case.
+            // The space is freed with the handle in any case.
             let _ = self.file.set_len(0);
         }
         Ok(())
     }
 
-    /// Gives back what was reserved beyond `length`, as far as the file system lets us.
+    /// Gives back space reserved beyond `length`, as far as the file system allows.
     pub(crate) fn give_back_beyond(&self, length: u64) {
         if self.file.len().is_ok_and(|has| has > length) {
             let _ = self.file.set_len(length);

@@ -1,18 +1,18 @@
-//! A pipe as storage: bytes come in any order within a window and leave in order.
+//! A pipe as storage: bytes arrive in any order within a window and leave in order.
 
 use super::Storage;
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often the front is looked at where no thread waits for it, and how much then leaves at once: a pipe holds so much.
+/// Poll interval of the front if no thread waits for it, and bytes moved at once then: the capacity of a pipe.
 const TURN: Duration = Duration::from_millis(5);
 const TURN_BYTES: usize = 64 << 10;
 
-/// Holds what lies ahead of the front, in a ring of fixed size, until the gap before it is closed.
+/// Buffers bytes ahead of the front, in a ring of fixed size, until the gap before them is closed.
 ///
-/// The plan asks for nothing further than the window beyond what it knows to be *drained*, so writes always
-/// find their place; one that does not is refused as a defect instead of growing the ring.
+/// The plan requests no bytes beyond the window after the *drained* ones, so writes always find their place; a write
+/// that does not is refused as a defect instead of growing the ring.
 pub(crate) struct Pipe {
     state: Mutex<State>,
     /// Signalled when bytes at the front become available, or when no more will come.
@@ -23,9 +23,9 @@ pub(crate) struct Pipe {
 
 struct State {
     ring: Vec<u8>,
-    /// What has left through the pipe.
+    /// Number of bytes that have left through the pipe.
     drained: u64,
-    /// The ranges within the window that have been written, as a set.
+    /// Ranges within the window that have been written.
     written: crate::plan::RangeSet,
     closed: bool,
 }
@@ -42,25 +42,25 @@ impl Pipe {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing was ever written to it, so that it can still begin anew.
+    /// Returns true if nothing was ever written to it, so that the download can start over.
     pub(crate) fn is_untouched(&self) -> bool {
         let state = self.lock();
         state.drained == 0 && state.written.is_empty()
     }
 
-    /// How much has left through the pipe.
+    /// Number of bytes that have left through the pipe.
     pub(crate) fn drained(&self) -> u64 {
         self.lock().drained
     }
 
-    /// No more will be written: [`Self::drain_to`] ends once all is out.
+    /// Ends the writing: [`Self::drain_to`] returns once all bytes are out.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.available.notify_all();
         self.room.notify_waiters();
     }
 
-    /// Moves bytes to `out` in order until the pipe is closed; `seen` is shown each run of them.
+    /// Moves bytes to `out` in order until the pipe is closed; passes each run of them to `seen`.
     ///
     /// Blocking: to be run on a thread of its own.
     pub(crate) fn drain_to(&self, out: &mut dyn Write, mut seen: impl FnMut(&[u8])) -> io::Result<u64> {
@@ -79,7 +79,7 @@ impl Pipe {
         }
     }
 
-    /// The same between the tasks of one thread, where there is no other.
+    /// Does the same as [`Self::drain_to`] on a shared thread, yielding to its other tasks.
     pub(crate) async fn drain_in_turns(
         &self,
         out: &mut (dyn Write + Send),
@@ -102,7 +102,7 @@ impl Pipe {
         }
     }
 
-    /// Moves up to `most` bytes to `out`; false where there are none at the front.
+    /// Moves up to `most` bytes to `out`; returns false if there are none at the front.
     fn move_some(
         &self,
         out: &mut dyn Write,
@@ -130,11 +130,11 @@ impl Pipe {
         Ok(true)
     }
 
-    /// Waits until positions up to `end` lie within the window: a slow reader of the pipe pushes back to
-    /// the socket here.
+    /// Waits until positions up to `end` lie within the window: back-pressure from a slow reader of the pipe to the
+    /// socket.
     ///
     /// # Errors
-    /// `BrokenPipe` once the pipe is closed: nobody will read what would be written.
+    /// `BrokenPipe` once the pipe is closed: it has no reader any more.
     pub(crate) async fn wait_for_room(&self, end: u64) -> io::Result<()> {
         loop {
             let mut moved = std::pin::pin!(self.room.notified());

@@ -1,4 +1,4 @@
-//! Where a file can be: in a directory that is made, under a name that the directory takes.
+//! Placement of a target: creates its directory and finds a name that the file system accepts.
 
 use super::Target;
 use super::target::Chosen;
@@ -12,19 +12,20 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::Path;
 
-/// A target that can be made.
+/// A target that can be created.
 #[derive(Debug)]
 pub(crate) struct Placed {
     pub(crate) target: Target,
-    /// Why its name is another one than was proposed.
+    /// Reason that its name differs from the proposed one.
     pub(crate) note: Option<String>,
 }
 
-/// Makes the directory of `target`, where that is wanted or its name says so, and finds a name that it takes. A name that
-/// the user chose is not changed.
+/// Creates the directory of `target`, if `create` is set or a foreign name includes directories, and finds a name that
+/// it accepts. A name that the user chose is not changed.
 ///
 /// # Errors
-/// `Disk` or `Usage` for a name of the user's that cannot be, with one that could; `Unsafe` for a link on the way.
+/// `Disk` or `Usage` for an impossible name of the user's, with a possible one in the hint; `Unsafe` for a link on the
+/// way.
 pub(crate) fn place(target: Target, create: bool) -> Result<Placed, Error> {
     let wanted = target;
     let target = in_directory_of(&wanted, create)?;
@@ -75,13 +76,13 @@ fn place_foreign(target: &Target, longest: usize) -> Result<Placed, Error> {
     Ok(Placed { target: placed, note })
 }
 
-/// Makes the directory of `target`, where that is wanted or its name says so.
+/// Creates the directory of `target`, if `create` is set or a foreign name includes directories.
 fn in_directory_of(target: &Target, create: bool) -> Result<Target, Error> {
     let directories = match target.chosen() {
         Chosen::ByUser => 0,
         Chosen::ByOthers { directories } => directories,
     };
-    // There are so many, since they were put there one by one.
+    // There are at least that many, since they were appended one by one.
     let base = target.directory().ancestors().nth(directories).unwrap_or(Path::new(""));
     let below = target.directory().strip_prefix(base).unwrap_or(Path::new(""));
     let base = if base.as_os_str().is_empty() { Path::new(".") } else { base };
@@ -98,19 +99,20 @@ fn in_directory_of(target: &Target, create: bool) -> Result<Target, Error> {
     Ok(target.moved_to(made.strip_prefix(".").unwrap_or(&made).to_owned()))
 }
 
-/// The longest name that a directory takes, in bytes.
+/// Longest name in a directory, in bytes.
 pub(super) fn longest_name_in(directory: &Path) -> usize {
     const USUAL: usize = 255;
     let stated = rustix::fs::statvfs(directory).map_or(0, |system| system.f_namemax);
-    // Some count in characters and state what those could take in bytes; others state nothing.
+    // Some file systems count in characters and state the bytes those could take; others state nothing.
     usize::try_from(stated).ok().filter(|longest| (1..USUAL).contains(longest)).unwrap_or(USUAL)
 }
 
-/// A name up to so many bytes is taken everywhere, unless there is a character in it that is not.
+/// Length in bytes up to which every file system takes a name, unless a character in it is refused.
 const SHORT: usize = 100;
 
-/// Whether the name is one that a file system may refuse although it says nothing of it; not where one of the files is
-/// there already. A look at what is beside it shows names that are too long for most of those that state another length.
+/// Returns true for a name that a file system may refuse without stating so, unless a file of that name or its part
+/// exists already. A lookup of the longest side name finds names that are too long on most file systems with a wrong
+/// stated length.
 fn is_doubtful(target: &Target) -> bool {
     let name = target.name();
     let refused = |error| {
@@ -127,19 +129,19 @@ fn is_doubtful(target: &Target) -> bool {
         && !there(&target.part_path())
 }
 
-/// How a directory takes a name.
+/// Result of the search for a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Found {
     AsItIs,
-    /// It does not, but it takes this one; and why.
+    /// Another name is accepted, for this reason.
     Other(String, String),
     Nothing(String),
 }
 
-/// Lengths that file systems are known to have, eCryptfs the first of them.
+/// Limits of known file systems, in bytes, eCryptfs first.
 const LENGTHS: [usize; 4] = [143, 100, 60, 30];
 
-/// Looks for a name like `name` that is taken, by asking `says`, a few times at the most.
+/// Searches for an accepted name similar to `name`, by asking `says` a few times at most.
 fn acceptable(name: &OsStr, longest: usize, says: impl Fn(&OsStr) -> Answer) -> Found {
     let mut answer = says(name);
     if answer == Answer::Taken {
@@ -170,7 +172,7 @@ fn acceptable(name: &OsStr, longest: usize, says: impl Fn(&OsStr) -> Answer) -> 
 
 const NOT_POSSIBLE: &str = "it is not possible there";
 
-/// What a directory says to a name.
+/// Answer of a directory to a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Taken,
@@ -178,8 +180,8 @@ enum Answer {
     Refused,
 }
 
-/// Makes a file of this name, with a suffix as long as the longest of haul's own, and takes it away again: many file
-/// systems refuse a name only then. What else may be wrong is found out later.
+/// Creates a file of this name, with a suffix as long as the longest of haul's own, and removes it again: many file
+/// systems refuse a name only then. Other errors show up later.
 fn try_out(directory: &Path, name: &OsStr) -> Answer {
     let mut tried = OsString::from(name);
     tried.push(format!(".{:08x}", std::process::id()));
@@ -187,13 +189,13 @@ fn try_out(directory: &Path, name: &OsStr) -> Answer {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR) {
         Ok(_) => {
-            // What cannot be removed is empty, and of no use to anybody.
+            // A file that cannot be removed is empty, and useless to others.
             let _ = rustix::fs::unlinkat(CWD, &path, AtFlags::empty());
             Answer::Taken
         }
         Err(Errno::NAMETOOLONG) => Answer::TooLong,
         Err(Errno::INVAL | Errno::ILSEQ) => Answer::Refused,
-        // CIFS says so of a name that it refuses.
+        // CIFS returns this for a name that it refuses.
         Err(Errno::NOENT) if directory.is_dir() => Answer::Refused,
         Err(_) => Answer::Taken,
     }
@@ -217,7 +219,7 @@ fn refused(target: &Target, why: &str) -> Error {
     Error::new(Kind::Disk, format!("the file system of {directory} refuses the file name {name}: {why}"))
 }
 
-/// The characters of a name that are not allowed where it was refused, in words.
+/// Lists the characters of a refused name that are not allowed there.
 fn not_allowed(name: &str, alphabet: Alphabet) -> String {
     let mut characters: Vec<char> = name.chars().filter(|c| is_refused_by(alphabet, *c)).collect();
     characters.sort_unstable();
@@ -261,7 +263,7 @@ mod tests {
         assert!(placed.target.name().len() <= 246, "{placed:?}");
     }
 
-    /// File systems as they are: what they forbid, and how many bytes they take, which not all of them state.
+    /// Real file systems: forbidden characters, and the limit in bytes, which not all of them state.
     #[test]
     fn every_file_system_gets_a_name_that_it_takes() {
         let systems: [(&str, bool, usize); 4] =

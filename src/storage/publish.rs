@@ -1,4 +1,4 @@
-//! The last step: the final name appears, at once and complete.
+//! Last step: the final name appears, at once and complete.
 
 use super::owner::OTHERS_WRITE;
 use super::{Directory, Lacks, PartFile, Target, remove_own};
@@ -9,14 +9,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::SystemTime;
 
-/// How the finished file is to stand there.
+/// Attributes of the finished file.
 #[derive(Clone, Debug)]
 pub(crate) struct Publication {
-    /// The mode the file gets, never executable; `None` for the one that new files get.
+    /// Mode of the file, never executable; `None` for the default of new files.
     pub(crate) mode: Option<u32>,
-    /// Whether a file at the final name may be replaced.
+    /// True if a file at the final name may be replaced.
     pub(crate) replace: bool,
-    /// The modification time the server stated, where the user wants that.
+    /// Modification time stated by the server, if the user wants it.
     pub(crate) modified: Option<SystemTime>,
     pub(crate) url: String,
     pub(crate) validators: crate::plan::representation::Validators,
@@ -24,10 +24,10 @@ pub(crate) struct Publication {
 
 /// Gives the complete, verified and durable part file its final name, then removes the manifest.
 ///
-/// Every crash in between leaves a state the next run understands: part and manifest (verify, publish), or
-/// the final file and a manifest (clean up). Returns what the file system would not do for it.
+/// A crash at any point leaves a state the next run understands: part and manifest (verify, publish), or the final file
+/// and a manifest (clean up). Returns the refusals of the file system.
 ///
-/// `held` looks whether the file is still this run's, which locks do not say everywhere.
+/// `held` checks that the file is still this run's, which locks do not guarantee everywhere.
 pub(crate) fn publish(
     part: &PartFile,
     target: &Target,
@@ -38,13 +38,13 @@ pub(crate) fn publish(
     let failed = |doing: &'static str| move |error: std::io::Error| Error::disk(doing, part.path(), &error);
     let file = part.file();
     let mode = how.mode.unwrap_or_else(|| 0o666 & !umask());
-    // As long as it has the name of a part file others must not write to it, or the next run would not believe it.
+    // While it has the name of a part file others must not write to it, or the next run would not trust it.
     let narrow = mode & !OTHERS_WRITE;
     held()?;
     let lacks = Lacks::finish(file, Some(narrow), how).map_err(|(doing, error)| failed(doing)(error))?;
     file.sync_all().map_err(failed("cannot save"))?;
     held()?;
-    // What was verified is the file behind the handle; what is renamed is the one behind the name.
+    // The file behind the handle was verified; rename takes the one behind the name.
     match fs::symlink_metadata(part.path()) {
         Err(error) => {
             held()?;
@@ -63,12 +63,12 @@ pub(crate) fn publish(
     rename(part, target, how.replace)?;
     let lost = held().err();
     if let Some(lost) = lost.as_ref().filter(|_| !part.is_at(&path).unwrap_or(true)) {
-        // Another run has put its own file in the place of this one just then, and it is not complete.
+        // Another run has just put its own, incomplete file in the place of this one.
         let _ = rustix::fs::renameat_with(CWD, &path, CWD, part.path(), RenameFlags::NOREPLACE);
         return Err(Error::new(lost.kind(), lost.to_string()));
     }
     if mode != narrow {
-        // What refuses this has refused the other one, too.
+        // A file system that refuses this has refused the first mode, too.
         let _ = file.set_permissions(fs::Permissions::from_mode(mode));
     }
     let synced = directory.sync().map_err(unsaved)?;
@@ -98,8 +98,8 @@ fn rename(part: &PartFile, target: &Target, replace: bool) -> Result<(), Error> 
     })
 }
 
-/// Where the file system has no hard links either, what is left is to look and then rename: a file that
-/// appears within that instant is replaced. SECURITY.md states it.
+/// Publishes with a hard link. A file system without them leaves only a check and a rename: a file that appears in
+/// between is replaced. SECURITY.md states it.
 fn link_then_unlink(part: &PartFile, target: &Target) -> Result<(), Errno> {
     let (from, to) = (part.path(), target.path());
     match rustix::fs::linkat(CWD, from, CWD, &to, rustix::fs::AtFlags::empty()) {
@@ -110,10 +110,10 @@ fn link_then_unlink(part: &PartFile, target: &Target) -> Result<(), Errno> {
     }
 }
 
-/// The process's file mode creation mask, read without changing it even for a moment.
+/// File mode creation mask of the process, read without changing it even for a moment.
 pub(super) fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let stated = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    // Where it cannot be read, the usual one: nobody but the owner may write.
+    // Falls back to the usual mask: only the owner may write.
     stated.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o022)
 }

@@ -1,4 +1,4 @@
-//! A finished file, to be read.
+//! Finished files, opened for reading.
 
 use super::Storage;
 use rustix::fs::{Mode, OFlags};
@@ -6,16 +6,16 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// A file that is only read; writing to it is refused.
+/// A file that is only read; writes are refused.
 pub(crate) struct ReadOnly(File);
 
 impl ReadOnly {
-    /// Opens a regular file; anything else, a pipe that would keep us waiting among it, is refused.
+    /// Opens a regular file; refuses anything else, including a pipe, which would block.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Self::open_with(path, OFlags::empty())
     }
 
-    /// As [`Self::open`], but a link is refused, too: for names in directories where others may make some.
+    /// Opens a file as [`Self::open`] does, but refuses a link, too: for directories in which others may create links.
     pub(crate) fn open_itself(path: &Path) -> io::Result<Self> {
         Self::open_with(path, OFlags::NOFOLLOW)
     }

@@ -1,4 +1,4 @@
-//! The name that the finished file will have, and the names beside it.
+//! Name of the finished file, and the names beside it.
 
 use super::placing::longest_name_in;
 use super::publish::umask;
@@ -20,12 +20,12 @@ pub(crate) struct Target {
     chosen: Chosen,
 }
 
-/// Who chose the name.
+/// Origin of the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chosen {
-    /// The user, who is taken at his word.
+    /// The user; taken literally.
     ByUser,
-    /// Somebody else, and so many directories at the end of the path with it.
+    /// A server or a document, together with this many directories at the end of the path.
     ByOthers { directories: usize },
 }
 
@@ -38,7 +38,7 @@ impl Target {
         Ok(Self { directory, name, chosen: Chosen::ByUser })
     }
 
-    /// The target of `-o PATH`, taken from `directory` if it is relative.
+    /// Target of `-o PATH`, relative to `directory`.
     pub(crate) fn from_path(directory: &Path, path: &Path) -> Result<Self, Error> {
         let whole = if directory == Path::new(".") { path.to_owned() } else { directory.join(path) };
         let name = whole.file_name().filter(|_| !path.as_os_str().to_string_lossy().ends_with('/'));
@@ -47,7 +47,7 @@ impl Target {
         Self::new(parent.unwrap_or(Path::new("")).to_owned(), name.to_owned())
     }
 
-    /// The target of a name that somebody else chose, below the user's `directory`.
+    /// Target of a foreign name, below the user's `directory`.
     pub(crate) fn foreign(directory: &Path, name: &ForeignName) -> Self {
         let mut directory = if directory == Path::new(".") { PathBuf::new() } else { directory.to_owned() };
         directory.extend(name.above());
@@ -63,17 +63,17 @@ impl Target {
         self.chosen
     }
 
-    /// The same name, in another directory as deep as this one.
+    /// Returns the same name in another directory of the same depth.
     pub(super) fn moved_to(&self, directory: PathBuf) -> Self {
         Self { directory, ..self.clone() }
     }
 
-    /// The same place, under another name.
+    /// Returns the same directory with another name.
     pub(super) fn named(&self, name: impl Into<OsString>) -> Self {
         Self { name: name.into(), ..self.clone() }
     }
 
-    /// The directory, in a form that can be opened.
+    /// Directory, in a form that can be opened.
     pub(crate) fn directory(&self) -> &Path {
         if self.directory.as_os_str().is_empty() { Path::new(".") } else { &self.directory }
     }
@@ -90,7 +90,7 @@ impl Target {
         self.beside(".haul")
     }
 
-    /// The longest of the names that are needed beside it.
+    /// Longest of the names that are needed beside it.
     pub(super) fn longest_path(&self) -> PathBuf {
         self.beside(".haul.tmp")
     }
@@ -101,7 +101,7 @@ impl Target {
         self.directory.join(name)
     }
 
-    /// Whether nothing stands at any of its names; whether its directory is there at all is another question.
+    /// Returns true if none of its names exists, even if its directory does not exist either.
     pub(crate) fn is_untouched(&self) -> bool {
         let absent = |path: &Path| {
             fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
@@ -109,7 +109,7 @@ impl Target {
         absent(&self.path()) && absent(&self.part_path()) && absent(&self.manifest_path())
     }
 
-    /// The first of `NAME.1`, `NAME.2`, … (before the extension) that is free.
+    /// Returns the first of `NAME.1`, `NAME.2`, … (before the extension) that is free.
     pub(crate) fn renamed(&self) -> Result<Self, Error> {
         let room = longest_target(longest_name_in(self.directory()));
         for number in 1..10_000 {
@@ -124,7 +124,7 @@ impl Target {
         ))
     }
 
-    /// What stands at the final name now. A link is looked at, not followed.
+    /// Looks at the final name. A link is not followed.
     pub(crate) fn present(&self) -> Result<Option<Present>, Error> {
         let path = self.path();
         match fs::symlink_metadata(&path) {
@@ -135,7 +135,7 @@ impl Target {
     }
 }
 
-/// `NAME.number.EXTENSION`, with as much of the name as there is room for.
+/// Builds `NAME.number.EXTENSION`, cutting the name to the available room.
 fn numbered(name: &Path, number: u32, room: usize) -> OsString {
     let mut ending = OsString::from(format!(".{number}"));
     if let Some(extension) = name.extension() {
@@ -152,7 +152,7 @@ fn numbered(name: &Path, number: u32, room: usize) -> OsString {
     fresh
 }
 
-/// Something that stands at the final name.
+/// An existing file, or anything else, at the final name.
 #[derive(Clone, Debug)]
 pub(crate) struct Present {
     metadata: fs::Metadata,
@@ -167,15 +167,15 @@ impl Present {
         self.metadata.len()
     }
 
-    /// The mode that a file in its place in `directory` is to have: its own, less what the umask takes away; `None` if it is not
-    /// ours, for then its mode is not either.
+    /// Mode for a file that replaces it in `directory`: its own, less the umask; `None` if it is not ours, since its
+    /// mode is then not ours either.
     pub(crate) fn mode_to_keep(&self, directory: &Path) -> Option<u32> {
         owner::is_ours(&self.metadata, directory).then(|| self.metadata.mode() & 0o666 & !umask())
     }
 }
 
-/// Says, beside a finished file, which version of which resource it is, so that the next run can see that
-/// there is nothing to do. It is void as soon as the file's size or modification time differ.
+/// Extended attribute of a finished file that states its resource and version, so that the next run can see that there
+/// is nothing to do. It is void once the file's size or modification time differ.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Seal {
     pub(crate) url: String,
@@ -203,10 +203,10 @@ impl Seal {
         Ok(rustix::fs::fsetxattr(file, SEAL, &text, rustix::fs::XattrFlags::empty())?)
     }
 
-    /// The seal of the file at `path`, if it has one that is still true and that no other user can have made.
+    /// Reads the seal of the file at `path`, if it is still valid and no other user can have made it.
     ///
     /// # Errors
-    /// Why there is none, to be put after a cause; mostly nothing.
+    /// The reason that there is none, to be appended to a cause; mostly empty.
     pub(crate) fn read(path: &Path) -> Result<Self, &'static str> {
         let file = ReadOnly::open_itself(path).map_err(|_| "")?;
         let metadata = file.file().metadata().map_err(|_| "")?;

@@ -1,4 +1,4 @@
-//! A file without a name, which gets one when it is complete.
+//! Files without a name, which get one when they are complete.
 
 use super::publish::Publication;
 use super::{Lacks, Storage as _, Target};
@@ -9,19 +9,19 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
-/// The whole of a small file. Until it is given its name nobody can see it, and when the process dies it is gone.
+/// A whole small file. It is invisible until it gets its name, and gone if the process dies before.
 #[derive(Debug)]
 pub(crate) struct Unnamed {
     file: File,
 }
 
 impl Unnamed {
-    /// Whether one can be made in this directory.
+    /// Returns true if unnamed files work in this directory.
     pub(crate) fn is_possible_in(directory: &Path) -> bool {
         make(directory).is_ok()
     }
 
-    /// Makes one in the directory of `target`, with these bytes; `None` where the file system has no such files.
+    /// Creates one in the directory of `target`, with these bytes; returns `None` if the file system has no such files.
     ///
     /// # Errors
     /// `Disk`.
@@ -35,12 +35,12 @@ impl Unnamed {
         Ok(Some(Self { file }))
     }
 
-    /// What it holds, to be read back.
+    /// The file, to be read back.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Makes it what it is to be once it has its name, and durable. Returns what the file system would not do for it.
+    /// Sets mode, time and seal, and makes the file durable. Returns the refusals of the file system.
     pub(crate) fn prepare(&self, target: &Target, how: &Publication) -> Result<Lacks, Error> {
         let finished = Lacks::finish(&self.file, how.mode, how);
         let lacks = finished.map_err(|(doing, error)| failed(doing, target)(error))?;
@@ -48,12 +48,12 @@ impl Unnamed {
         Ok(lacks)
     }
 
-    /// Gives it its name, which nothing may have yet. False where this way of naming is not to be had, which cannot
-    /// replace anything either.
+    /// Gives it its name, which must be free. Returns false if this way of naming is not supported, or would have to
+    /// replace a file.
     pub(crate) fn publish(&self, target: &Target, how: &Publication) -> Result<bool, Error> {
         let path = target.path();
-        // The shorter way is open to whoever made the file since Linux 6.10, and before that to root; otherwise it is as if
-        // nothing were there.
+        // The direct way is open to the creator of the file since Linux 6.10, and before that to root; for others it
+        // fails with ENOENT.
         let named = match rustix::fs::linkat(&self.file, "", CWD, &path, AtFlags::EMPTY_PATH) {
             Err(Errno::NOENT) => {
                 let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
@@ -68,7 +68,7 @@ impl Unnamed {
                 Err(Error::new(Kind::Exists, format!("{} appeared meanwhile", target.path().display()))
                     .with_hint("move that file away, or replace it with --if-exists overwrite"))
             }
-            // Without /proc, or where links are refused.
+            // Without /proc, or on file systems that refuse links.
             Err(
                 Errno::NOENT | Errno::XDEV | Errno::OPNOTSUPP | Errno::PERM | Errno::INVAL | Errno::NOSYS,
             ) => Ok(false),
@@ -79,7 +79,7 @@ impl Unnamed {
 
 fn make(directory: &Path) -> Result<File, Errno> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    // Nobody can open it before it has its name, so it has its final mode from the start, less the mask.
+    // It cannot be opened by others before it has its name, so it has its final mode from the start, less the mask.
     rustix::fs::open(directory, flags, Mode::from_raw_mode(0o666)).map(File::from)
 }
 

@@ -1,4 +1,4 @@
-//! Directories that a list or a document names, below the user's own: made and entered one by one.
+//! Directories that a list or a document names, below the user's own: created and entered one by one.
 
 use super::placing::longest_name_in;
 use crate::error::{Error, Kind};
@@ -9,11 +9,11 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// Makes the directories `below` a directory of the user's, where they are missing, and says where they are: one whose name the
-/// file system refuses gets another one.
+/// Creates the missing directories `below` a directory of the user's, and returns their path: one whose name the file
+/// system refuses gets another one.
 ///
-/// A link on the way is followed only where it is ours, or made by the owner of the directory that it stands in: anybody
-/// else's leads where the user does not mean to write.
+/// A link on the way is followed only if it is ours, or made by the owner of the directory that holds it: any other
+/// leads to places the user does not mean to write to.
 ///
 /// # Errors
 /// `Unsafe` for such a link, `Disk` for the rest.
@@ -27,7 +27,7 @@ pub(super) fn make_below(base: &Path, below: &Path) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-/// Enters `part`, or what it can be called in this directory, and adds that to `path`.
+/// Enters `part`, or an accepted variant of its name, and appends that to `path`.
 fn enter_as_it_can_be(directory: &OwnedFd, part: &OsStr, path: &mut PathBuf) -> Result<OwnedFd, Error> {
     let name = part.to_string_lossy();
     let others = [
@@ -50,7 +50,7 @@ fn enter_as_it_can_be(directory: &OwnedFd, part: &OsStr, path: &mut PathBuf) -> 
     Err(Error::disk("cannot create", &path.join(part), &refused.into()))
 }
 
-/// Why a directory cannot be entered.
+/// Reason that a directory cannot be entered.
 enum Obstacle {
     /// The file system refuses the name.
     Name(Errno),
@@ -68,7 +68,7 @@ impl Obstacle {
 
 fn enter(directory: &OwnedFd, part: &OsStr, path: &Path) -> Result<OwnedFd, Obstacle> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // Between two looks another process may make it.
+    // Another process may create it between the two calls.
     for _ in 0..2 {
         match rustix::fs::openat(directory, part, flags, Mode::empty()) {
             Ok(entered) => return Ok(entered),
@@ -85,7 +85,7 @@ fn enter(directory: &OwnedFd, part: &OsStr, path: &Path) -> Result<OwnedFd, Obst
     Err(Obstacle::of("cannot open", path, Errno::NOENT))
 }
 
-/// Follows a link that may be. It is judged and read through one handle, so that it cannot be exchanged in between.
+/// Follows a trusted link. It is checked and read through one handle, so that it cannot be exchanged in between.
 fn follow(directory: &OwnedFd, part: &OsStr, path: &Path) -> Result<OwnedFd, Error> {
     let failed = |error: Errno| Error::disk("cannot open", path, &error.into());
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(make_below(root.path(), Path::new("dangling/a")).unwrap_err().kind(), Kind::Disk);
     }
 
-    /// Needs root, to be several users.
+    /// Needs root, to act as several users.
     #[expect(clippy::print_stderr, reason = "a test that did not run says so")]
     #[test]
     fn a_link_of_another_user_is_followed_only_in_that_users_own_directory() {
