@@ -1,8 +1,8 @@
 //! A disk that can lose power, as an implementation of [`Storage`].
 //!
 //! Writes are visible at once and durable only after a sync. After a power cut, any combination of the sectors of the
-//! unsynced writes may be on disk, in any order. A failed sync drops the unsynced bytes, and the next one succeeds:
-//! that is how kernels behave.
+//! unsynced writes may be on disk, whatever was written after them. A failed sync drops the unsynced bytes, and the
+//! next one succeeds: that is how kernels behave.
 
 use super::Storage;
 use crate::plan::seed::mix;

@@ -111,8 +111,7 @@ fn lock(file: &File, path: &Path) -> Result<(), Error> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(busy(path)),
-        // Some network file systems have no locks; users expect to go on without. The manifest names the process that
-        // has it.
+        // Some network file systems have no locks; users expect to go on without. The manifest states which run has it.
         Err(TryLockError::Error(error)) if is_refusal(&error) || is_without_locks(&error) => Ok(()),
         Err(TryLockError::Error(error)) => Err(Error::disk("cannot lock", path, &error)),
     }
