@@ -1,6 +1,6 @@
-//! A number of bytes, as people read it.
+//! Byte counts for display.
 
-/// A size for people, at most ten characters: `1023 B`, `1.4 GiB`.
+/// Formats a size in at most ten characters: `1023 B`, `1.4 GiB`.
 pub(crate) fn format_bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {

@@ -1,18 +1,18 @@
-//! How a server or a proxy wants to be told who asks (RFC 9110 §11.6.1).
+//! Authentication challenges of servers and proxies (RFC 9110 §11.6.1).
 
 use http::{HeaderMap, HeaderName};
 use http_auth::{DigestClient, parse_challenges};
 
-/// More schemes than this are not told.
+/// Most scheme names that are kept for messages.
 const TOLD: usize = 4;
 const LONGEST_NAME: usize = 30;
 
-/// What the `WWW-Authenticate` or `Proxy-Authenticate` fields of an answer ask for.
+/// Challenges in the `WWW-Authenticate` or `Proxy-Authenticate` fields of a response.
 #[derive(Debug, Default)]
 pub(crate) struct Challenges {
-    /// Names of schemes, as they were written, each once.
+    /// Names of schemes as written, without duplicates.
     schemes: Vec<String>,
-    /// The first Digest challenge that can be answered: a server puts first what it would rather have (RFC 7616 §3.7).
+    /// First Digest challenge that can be answered: servers list the preferred one first (RFC 7616 §3.7).
     pub(crate) digest: Option<DigestClient>,
 }
 
@@ -30,7 +30,7 @@ impl Challenges {
                         }
                     }
                 }
-                // Some schemes write a token that the grammar of the others has no place for.
+                // Some schemes use a token that does not fit the grammar of the others.
                 Err(_) => read.add(text.split([' ', ',']).next().unwrap_or_default()),
             }
         }
@@ -49,7 +49,7 @@ impl Challenges {
         self.schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme))
     }
 
-    /// The schemes as "A, B or C"; `None` where none is named.
+    /// Lists the schemes as "A, B or C"; `None` if there are none.
     pub(crate) fn in_words(&self) -> Option<String> {
         match self.schemes.as_slice() {
             [] => None,

@@ -1,4 +1,4 @@
-//! The `Content-Disposition` header (RFC 6266): which name a server would give the file.
+//! The `Content-Disposition` header (RFC 6266): the file name proposed by a server.
 
 use std::borrow::Cow;
 
@@ -7,12 +7,12 @@ use percent_encoding::{percent_decode, percent_decode_str};
 use super::encoded_word;
 use super::file_name::ForeignName;
 
-/// The file name a `Content-Disposition` header proposes, made safe.
+/// Returns the file name proposed by a `Content-Disposition` header, made safe.
 pub(crate) fn file_name(header: &[u8]) -> Option<ForeignName> {
     ForeignName::from_server(&proposed(header)?)
 }
 
-/// The name as the server meant it: a path, a flag or a name with escape sequences, as the case may be.
+/// Returns the name as the server meant it, which may be a path, look like a flag, or hold escape sequences.
 ///
 /// - `filename*` wins over `filename` (RFC 6266 §4.3), unless it cannot be decoded; it is percent-decoded once (RFC
 ///   8187 §3.2).
@@ -20,7 +20,7 @@ pub(crate) fn file_name(header: &[u8]) -> Option<ForeignName> {
 ///   appendix C.1).
 /// - Any disposition type counts, since unknown ones are to be treated as `attachment` (§4.2), and a missing
 ///   one is tolerated.
-/// - Of a parameter that is given twice the first counts; an empty name counts as none.
+/// - The first of duplicate parameters counts; an empty name counts as none.
 fn proposed(header: &[u8]) -> Option<String> {
     let parameters = parameters(header);
     let extended = value_of(&parameters, b"filename*").and_then(decode_extended);
@@ -40,7 +40,7 @@ fn value_of<'a>(parameters: &'a [Parameter<'_>], name: &[u8]) -> Option<&'a [u8]
         .map(|parameter| parameter.value.as_ref())
 }
 
-/// Everything of the form `name=value`, in order. The disposition type has no `=` and drops out.
+/// Returns every `name=value` in order. The disposition type has no `=` and drops out.
 fn parameters(header: &[u8]) -> Vec<Parameter<'_>> {
     let mut rest = header;
     let mut found = Vec::new();
@@ -52,7 +52,7 @@ fn parameters(header: &[u8]) -> Vec<Parameter<'_>> {
     found
 }
 
-/// Reads up to and over the next `;` that is not inside a quoted string.
+/// Parses up to and including the next `;` outside a quoted string.
 fn take_parameter(text: &[u8]) -> (Option<Parameter<'_>>, &[u8]) {
     let end_of_name = position(text, |byte| matches!(byte, b'=' | b';'));
     let (name, rest) = text.split_at(end_of_name);
@@ -73,8 +73,8 @@ fn take_value(text: &[u8]) -> (Cow<'_, [u8]>, &[u8]) {
     (Cow::Borrowed(value.trim_ascii()), rest)
 }
 
-/// The inside of a quoted string (RFC 9110 §5.6.4), and what follows it. One that never ends is taken to the
-/// end.
+/// Parses the inside of a quoted string (RFC 9110 §5.6.4), and returns the text after it. An unterminated string
+/// extends to the end.
 fn take_quoted(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut value = Vec::new();
     let mut bytes = text.iter();
@@ -88,7 +88,7 @@ fn take_quoted(text: &[u8]) -> (Vec<u8>, &[u8]) {
     (value, bytes.as_slice())
 }
 
-/// What follows the next `;`. Anything in front of it is junk behind a quoted string.
+/// Returns the text after the next `;`. Anything in front of it is junk after a quoted string.
 fn skip_separator(text: &[u8]) -> &[u8] {
     let semicolon = position(text, |byte| byte == b';');
     text.get(semicolon + 1..).unwrap_or_default()
@@ -98,7 +98,7 @@ fn position(text: &[u8], wanted: impl Fn(u8) -> bool) -> usize {
     text.iter().position(|byte| wanted(*byte)).unwrap_or(text.len())
 }
 
-/// `charset'language'percent-encoded` (RFC 8187 §3.2.1), where the charset is one of the two that are in use.
+/// Decodes `charset'language'percent-encoded` (RFC 8187 §3.2.1) in one of the two charsets in use.
 fn decode_extended(value: &[u8]) -> Option<String> {
     let mut fields = value.splitn(3, |byte| *byte == b'\'');
     let (charset, _language, encoded) = (fields.next()?, fields.next()?, fields.next()?);
@@ -111,9 +111,9 @@ fn decode_extended(value: &[u8]) -> Option<String> {
     name.filter(|name| !name.is_empty())
 }
 
-/// A plain `filename` is ISO-8859-1 by the letter and UTF-8 in practice (RFC 6266 appendix C.3). Text that
-/// happens to be valid UTF-8 hardly ever is anything else. The same goes for encoded words, and for percent signs that
-/// are followed by hexadecimal digits and come out as UTF-8: browsers read them so.
+/// Decodes a plain `filename`: ISO-8859-1 by the letter and UTF-8 in practice (RFC 6266 appendix C.3). Text that
+/// happens to be valid UTF-8 is hardly ever anything else. The same goes for encoded words, and for percent-encoded
+/// bytes that form UTF-8: browsers decode them.
 fn decode_plain(value: &[u8]) -> String {
     let name = str::from_utf8(value).map_or_else(|_| from_latin1(value), str::to_owned);
     if let Some(words) = encoded_word::decode(&name) {
@@ -128,7 +128,7 @@ fn decode_plain(value: &[u8]) -> String {
     }
 }
 
-/// ISO-8859-1 is the first 256 code points of Unicode.
+/// Decodes ISO-8859-1, which is the first 256 code points of Unicode.
 pub(super) fn from_latin1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }

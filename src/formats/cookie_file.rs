@@ -1,11 +1,11 @@
-//! Cookie files of the form that Netscape had, which browsers export and curl, wget and aria2 read.
+//! Cookie files in the Netscape format, which browsers export and curl, wget and aria2 read.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Cookies from a file, in the form of Netscape.
+/// Cookies from a file in the Netscape format.
 ///
 /// ```
 /// # fn main() -> Result<(), haul::Error> {
@@ -17,14 +17,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// ```
 #[derive(Clone, Default)]
 pub struct Cookies {
-    /// By domains in lower case, without the dot before them.
+    /// Cookies by domain, in lower case and without a leading dot.
     domains: HashMap<String, Vec<Cookie>>,
 }
 
-/// What a request must be for a cookie to go with it.
+/// Properties of a request that decide which cookies it gets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
-    /// A name, an IPv4 address, or an IPv6 address in brackets; in lower case.
+    /// Host name, IPv4 address, or IPv6 address in brackets; in lower case.
     pub(crate) host: &'a str,
     pub(crate) path: &'a str,
     pub(crate) https: bool,
@@ -34,19 +34,19 @@ pub(crate) struct Wanted<'a> {
 
 #[derive(Clone)]
 struct Cookie {
-    /// Whether hosts below the domain are meant as well.
+    /// True if hosts below the domain get it as well.
     below: bool,
     path: String,
     https_only: bool,
-    /// Seconds since 1970; 0 for the end of a session, which this one is.
+    /// Seconds since 1970; 0 for a session cookie, which is valid in this run.
     expires: u64,
-    /// Where it stands among all.
+    /// Position in the file.
     number: usize,
     pair: String,
 }
 
 impl Cookies {
-    /// Reads the text of a cookie file. Lines that are no cookies are passed over.
+    /// Parses the text of a cookie file. Lines that are no cookies are skipped.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -59,14 +59,13 @@ impl Cookies {
         cookies
     }
 
-    /// Whether there are none, be it that the text was something else.
+    /// Returns true if there are no cookies, for example because the text is no cookie file.
     #[cfg(feature = "cli")]
     pub(crate) fn is_empty(&self) -> bool {
         self.domains.is_empty()
     }
 
-    /// The pairs of the `Cookie` field for a request (RFC 6265 §5.4): the longest path first, among equals in the order of the
-    /// file.
+    /// Pairs of the `Cookie` field for a request (RFC 6265 §5.4): longest path first, equal ones in file order.
     pub(crate) fn pairs(&self, wanted: Wanted<'_>) -> Vec<&str> {
         let mut cookies: Vec<_> = domains_of(wanted.host)
             .filter_map(|domain| Some((domain, self.domains.get(domain)?)))
@@ -79,7 +78,7 @@ impl Cookies {
     }
 }
 
-/// The host and the domains above it (RFC 6265 §5.1.3). No address lies below another one.
+/// Returns the host and the domains above it (RFC 6265 §5.1.3). An address has no domain above it.
 fn domains_of(host: &str) -> impl Iterator<Item = &str> {
     let is_address = is_address(host);
     let dots = host.match_indices('.').take_while(move |_| !is_address);
@@ -90,8 +89,8 @@ fn is_address(host: &str) -> bool {
     host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
 }
 
-/// When a cookie's time is over, in seconds since 1970; some write the fraction too. 0, or nothing, is the end of a session,
-/// which this one is. `None` for what is over in any case, or says nothing.
+/// Parses the expiry of a cookie in seconds since 1970, ignoring a fraction. 0, or an empty text, is a session cookie.
+/// `None` for a negative or malformed number.
 fn expiry(text: &str) -> Option<u64> {
     match text.split('.').next().unwrap_or_default() {
         "" => Some(0),
@@ -99,9 +98,9 @@ fn expiry(text: &str) -> Option<u64> {
     }
 }
 
-/// The domain and cookie that a line names.
+/// Parses a line into a domain and a cookie.
 fn cookie(number: usize, line: &str) -> Option<(String, Cookie)> {
-    // This mark looks like a remark, and is none.
+    // This prefix looks like a comment, and is none.
     let line = line.strip_prefix("#HttpOnly_").unwrap_or(line);
     if line.starts_with('#') {
         return None;
@@ -127,14 +126,14 @@ impl Cookie {
     }
 }
 
-/// Whether `path` is that of a cookie, or below it (RFC 6265 §5.1.4).
+/// Returns true if `path` is the path of a cookie, or below it (RFC 6265 §5.1.4).
 pub(crate) fn path_matches(of_cookie: &str, path: &str) -> bool {
     path.strip_prefix(of_cookie).is_some_and(|rest| {
         rest.is_empty() || of_cookie.is_empty() || of_cookie.ends_with('/') || rest.starts_with('/')
     })
 }
 
-/// The directory of a path: that of a cookie that names none (RFC 6265 §5.1.4).
+/// Directory of a path: the default path of a cookie (RFC 6265 §5.1.4).
 pub(crate) fn default_path(path: &str) -> &str {
     match path.rfind('/') {
         Some(at) if at > 0 => &path[..at],
@@ -142,7 +141,7 @@ pub(crate) fn default_path(path: &str) -> &str {
     }
 }
 
-/// Whether a host is a domain, or below it (RFC 6265 §5.1.3); both in lower case.
+/// Returns true if a host is a domain, or below it (RFC 6265 §5.1.3); both in lower case.
 pub(crate) fn domain_matches(host: &str, domain: &str) -> bool {
     domains_of(host).any(|above| above == domain)
 }

@@ -1,47 +1,48 @@
-//! Lists of digests as publishers write them: as coreutils does (`HEX  name`), and as BSD does (`SHA256 (name) = HEX`).
+//! Digest lists in the formats of coreutils (`HEX  name`) and of BSD (`SHA256 (name) = HEX`).
 
 use super::file_name::ForeignName;
 use std::collections::HashMap;
 
-/// What one line says.
+/// Digest stated by one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stated {
-    /// As the line names it. The lines of coreutils do not.
+    /// Name of the algorithm on the line. Lines in coreutils format have none.
     pub(crate) algorithm: Option<String>,
-    /// In hexadecimal.
+    /// Digest in hexadecimal.
     pub(crate) digest: String,
-    /// Of which file: its path, parts separated by `/`; `None` where the line holds nothing but a digest.
+    /// Path of the file, components separated by `/`; `None` if the line is a bare digest.
     pub(crate) name: Option<String>,
-    /// Counted from 1.
+    /// Line number, counted from 1.
     pub(crate) line: usize,
 }
 
-/// What a list states, found by names: there may be many, and many who ask.
+/// Digests of a list, indexed by name: both entries and lookups may be many.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DigestList {
-    /// How many lines state something, and the first of them.
+    /// Number of lines that state a digest, and the first of them.
     count: usize,
     first: Option<Stated>,
     files: HashMap<String, OfFile>,
-    /// The files that end in a name, whatever directory they are in.
+    /// Files by their last component, whatever directory they are in.
     names: HashMap<String, Vec<String>>,
-    /// The files whose name haul changes to this one, since it is not harmless.
+    /// Files whose unsafe name haul changes to this one.
     changed: HashMap<String, Vec<String>>,
 }
 
 impl Stated {
-    /// The name that its file has once haul has saved it.
+    /// Name under which haul saves its file.
     fn saved_as(&self) -> Option<ForeignName> {
         ForeignName::below(self.name.as_ref()?).ok()
     }
 }
 
-/// What is stated of one file: bounded, however many lines there are.
+/// Lines about one file: bounded, however many the list has.
 #[derive(Clone, Debug, Default)]
 struct OfFile(Vec<Stated>);
 
 impl OfFile {
-    /// Keeps what says something new: a kind of digest, or the first one that contradicts it. A repetition says nothing.
+    /// Keeps a line that adds something: a new kind of digest, or the first contradiction to one. Repetitions are
+    /// dropped.
     fn take(&mut self, stated: Stated) {
         let alike = || self.0.iter().filter(|other| other.is_like(&stated));
         let repeats = alike().any(|other| other.digest.eq_ignore_ascii_case(&stated.digest));
@@ -52,7 +53,7 @@ impl OfFile {
 }
 
 impl Stated {
-    /// Whether the two are of one kind, so that only one of them can be right.
+    /// Returns true if the two are of one kind, so that only one of them can be right.
     fn is_like(&self, other: &Self) -> bool {
         let same = |one: &Option<String>, other: &Option<String>| match (one, other) {
             (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
@@ -62,18 +63,18 @@ impl Stated {
     }
 }
 
-/// Lines that are kept of one file: more kinds of digests nobody computes.
+/// Lines kept for one file: more kinds of digests are not in use.
 const MOST_OF_FILE: usize = 32;
 
-/// Shorter ones no publisher would use, and they might be words.
+/// Shortest digest accepted, in hex digits: publishers use no shorter ones, and those might be words.
 const SHORTEST: usize = 32;
 
-/// So many directories of a path are looked at, from its end.
+/// Path components that are compared, from the end.
 const DEEPEST: usize = 64;
 
 impl DigestList {
-    /// Lines that state nothing are passed over. Where a part of the text is signed, nothing else in it counts: somebody may
-    /// have checked the signature, and it says nothing of what stands around that part.
+    /// Parses a list and skips lines without a digest. If a part of the text is signed, only that part counts: a
+    /// signature that was checked does not cover the text around it.
     pub(crate) fn parse(text: &str) -> Self {
         let mut list = Self::default();
         let stated = |(number, line)| {
@@ -98,7 +99,7 @@ impl DigestList {
         list
     }
 
-    /// The names that its files have once haul has saved them.
+    /// Names under which haul saves the files of the list.
     #[cfg(test)]
     pub(super) fn saved_names(&self) -> impl Iterator<Item = ForeignName> {
         self.files.values().flat_map(|of_file| &of_file.0).filter_map(Stated::saved_as)
@@ -108,17 +109,17 @@ impl DigestList {
         self.count == 0
     }
 
-    /// The one thing that it states, if that is a digest without a name.
+    /// Returns the only entry of the list if it is a digest without a name.
     pub(crate) fn only(&self) -> Option<&Stated> {
         self.first.as_ref().filter(|first| self.count == 1 && first.name.is_none())
     }
 
-    /// What is stated of the file at the end of a path, which is given in its parts: of the files whose whole name the path
-    /// ends in, the one with the most directories; if there is none, the only file of that name. A list that is nothing but
-    /// one digest is for whatever file it was named for.
+    /// Returns the lines about the file at the end of a path, which is given in components: of the files whose whole
+    /// name is a suffix of the path, the one with the most directories; if there is none, the only file of that name. A
+    /// list that is just one bare digest matches any file.
     ///
     /// # Errors
-    /// How many files of this name the list has, where nothing tells which of them is meant.
+    /// Number of files of this name in the list, if the path does not tell them apart.
     pub(crate) fn of_path(&self, path: &[impl AsRef<str>]) -> Result<Vec<&Stated>, usize> {
         if let Some(only) = self.only() {
             return Ok(vec![only]);
@@ -139,8 +140,8 @@ impl DigestList {
 
 const SIGNED: &str = "BEGIN PGP SIGNED MESSAGE";
 
-/// The numbered lines of the signed part, or all of them if there is none (RFC 9580 §7). In a signed part a dash and a blank may stand
-/// before a line. Where it is not certain what is signed, as with two such parts, nothing is taken.
+/// Returns the numbered lines of the signed part, or all lines if there is none (RFC 9580 §7). In a signed part a dash
+/// and a blank may precede a line. If the signed part is ambiguous, as with two of them, returns none.
 fn signed(text: &str) -> Vec<(usize, &str)> {
     let is = |line: &str, mark: &str| line.trim_end_matches([' ', '\t', '\r']) == mark;
     let marks: Vec<_> = text.lines().filter(|line| line.contains(SIGNED)).collect();
@@ -149,7 +150,7 @@ fn signed(text: &str) -> Vec<(usize, &str)> {
     }
     let begins = |line: &str| is(line, "-----BEGIN PGP SIGNED MESSAGE-----");
     let ends = |line: &str| is(line, "-----BEGIN PGP SIGNATURE-----");
-    // What stands between the mark and the first empty line is not signed either.
+    // The header lines up to the first empty line are not signed either.
     let after = numbered(text).skip_while(|(_, line)| !begins(line)).skip_while(|(_, line)| !is(line, ""));
     let lines: Vec<_> = after.take_while(|(_, line)| !ends(line)).collect();
     let is_whole = matches!(marks[..], [mark] if begins(mark)) && text.lines().any(ends);
@@ -163,7 +164,7 @@ fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().enumerate().map(|(at, line)| (at + 1, line))
 }
 
-/// `SHA256 (name) = HEX`, and what OpenSSL makes of it: `SHA2-256(name)= HEX`.
+/// Parses `SHA256 (name) = HEX`, and the variant of OpenSSL: `SHA2-256(name)= HEX`.
 fn bsd(line: &str) -> Option<Stated> {
     let (line, escaped) = unmarked(line);
     let (algorithm, rest) = line.split_once('(')?;
@@ -181,7 +182,7 @@ fn bsd(line: &str) -> Option<Stated> {
     })
 }
 
-/// `HEX  name`, with a star for "binary" in the place of the second blank, or the digest alone. A single blank or a tab
+/// Parses `HEX  name`, with a star for "binary" in place of the second blank, or a bare digest. A single blank or a tab
 /// separates as well.
 fn coreutils(line: &str) -> Option<Stated> {
     let (line, escaped) = unmarked(line);
@@ -191,13 +192,12 @@ fn coreutils(line: &str) -> Option<Stated> {
     is_digest(digest).then(|| Stated { algorithm: None, digest: digest.to_owned(), name, line: 0 })
 }
 
-/// The line, and whether its name is written with backslashes: coreutils then begins the line with one.
+/// Returns the line, and true if its name is backslash-escaped: coreutils then marks the line with a leading backslash.
 fn unmarked(line: &str) -> (&str, bool) {
     line.strip_prefix('\\').map_or((line, false), |line| (line, true))
 }
 
-/// A name without what changes nothing in it. Without a mark at the beginning of the line a backslash is what it is on
-/// Windows.
+/// Normalizes a file name. Without the mark at the beginning of the line a backslash is a separator, as on Windows.
 fn file(name: &str, escaped: bool) -> Option<String> {
     let name = if escaped { unescaped(name) } else { name.replace('\\', "/") };
     let parts: Vec<_> = name.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(digests(&list, "/rel/x"), Ok(vec![A.to_owned()]));
         assert_eq!(digests(&list, "/rel/y"), Ok(vec![B.to_owned()]));
         assert_eq!(digests(&list, "/rel/z"), Ok(vec![]));
-        // What a reader of signatures would pass over as no part of it is no part of it here.
+        // Text that readers of signatures would not count as signed does not count here.
         let fake = format!("{}\n{B}  x\n{end}", begin.replace("-\n", "-\u{a0}\n"));
         for unsure in [format!("{fake}{list}"), format!("{list}{list}"), list.replace(end, ""), fake] {
             assert_eq!(digests(&unsure, "/rel/x"), Ok(vec![]), "{unsure}");

@@ -1,11 +1,11 @@
-//! Encoded words (RFC 2047), as some servers write file names: `=?UTF-8?B?…?=`.
+//! Encoded words (RFC 2047) in file names of some servers: `=?UTF-8?B?…?=`.
 
 use super::content_disposition::from_latin1;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// Padding is left out by some, and bits behind the end are set by others.
+/// Lenient base64: some encoders leave out the padding, others set trailing bits.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -13,10 +13,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The text with its encoded words decoded; `None` where it holds none, or one in an unknown charset or encoding.
+/// Decodes the encoded words of a text; `None` if it has none, or one in an unknown charset or encoding.
 ///
-/// Blanks between two words belong to neither (§6.2). A character may be cut in two by the end of a word, against §5, so
-/// the bytes of neighbours in one charset are joined first.
+/// Blanks between two words belong to neither (§6.2). A character may straddle two words, against §5, so the bytes of
+/// neighbours in one charset are joined first.
 pub(super) fn decode(text: &str) -> Option<String> {
     let mut decoded = String::new();
     let mut pending: Option<(Charset, Vec<u8>)> = None;
@@ -52,7 +52,7 @@ enum Charset {
 }
 
 impl Charset {
-    /// A language may stand behind it (RFC 2231 §5).
+    /// Parses a charset name, ignoring a language after it (RFC 2231 §5).
     fn named(name: &str) -> Option<Self> {
         let name = name.split('*').next().unwrap_or_default();
         match name.to_ascii_lowercase().as_str() {
@@ -71,7 +71,7 @@ fn written(pending: Option<(Charset, Vec<u8>)>) -> Option<String> {
     }
 }
 
-/// The word that `text` begins with, and the text behind it.
+/// Parses the word at the start of `text`, and returns the text after it.
 fn word_at(text: &str) -> Option<(Charset, Vec<u8>, &str)> {
     let mut fields = text.strip_prefix("=?")?.splitn(3, '?');
     let (charset, encoding, rest) = (fields.next()?, fields.next()?, fields.next()?);
@@ -84,7 +84,7 @@ fn word_at(text: &str) -> Option<(Charset, Vec<u8>, &str)> {
     Some((Charset::named(charset)?, bytes, after))
 }
 
-/// The `Q` encoding (§4.2): `_` for a blank, `=XX` for a byte.
+/// Decodes the `Q` encoding (§4.2): `_` for a blank, `=XX` for a byte.
 fn quoted(content: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut rest = content.as_bytes();
@@ -124,7 +124,7 @@ mod tests {
             ("=?ISO-8859-1?Q?na=EFve?=.txt", Some("naïve.txt")),
             ("=?UTF-8*en?Q?a?= =?UTF-8?Q?b?= c", Some("ab c")),
             ("x =?UTF-8?Q?a?=", Some("x a")),
-            // A character that is cut in two by the end of a word.
+            // A character that straddles two words.
             ("=?UTF-8?Q?=E4=BD?= =?UTF-8?Q?=A0?=", Some("你")),
             ("=?UTF-8?Q??=", Some("")),
             ("=?KOI8-R?Q?a?=", None),

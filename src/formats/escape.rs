@@ -1,13 +1,12 @@
-//! Text that others control, made safe to show on one line of a terminal.
+//! Untrusted text, made safe to show on one line of a terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// `text` with every character escaped that could move the cursor, change colours, end the line or reorder
-/// what is read.
+/// Escapes every character of `text` that could move the cursor, change colours, end the line or reorder the text.
 ///
-/// Control characters become `\x1b`, the others `\u{202e}`. A backslash stays as it is: the result is for
-/// people to read, not for programs to read back.
+/// Control characters become `\x1b`, the others `\u{202e}`. A backslash stays as it is: the result is for people, not
+/// for programs to parse.
 pub(crate) fn for_terminal(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
@@ -19,8 +18,9 @@ pub(crate) fn for_terminal(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// JSON with every character of its strings escaped that [`for_terminal`] escapes: as `\u009b`, which reads back as what it was.
-/// Outside of strings JSON has none of them, and the writer has escaped those below U+0020 already.
+/// Escapes in the strings of a JSON text every character that [`for_terminal`] escapes: as `\u009b`, which parses back
+/// to the original. Outside of strings JSON has none of them, and the serializer has escaped those below U+0020
+/// already.
 #[cfg(feature = "cli")]
 pub(crate) fn in_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_unprintable) {
@@ -40,7 +40,7 @@ pub(crate) fn in_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// The first `max_chars` characters of `text`, the last of them an ellipsis if anything was left out.
+/// Returns the first `max_chars` characters of `text`, the last of them an ellipsis if anything was left out.
 ///
 /// Counts characters, not columns. Escape first: a clip in the middle of an escape is still safe, and the
 /// length holds.
@@ -56,12 +56,11 @@ pub(crate) fn clip(text: &str, max_chars: usize) -> Cow<'_, str> {
     Cow::Owned(clipped)
 }
 
-/// Characters of one text that are shown in a line: what others wrote must not fill the screen. Two digests of 512
-/// bits fit.
+/// Most characters of one text shown in a line: untrusted text must not fill the screen. Two digests of 512 bits fit.
 pub(crate) const MOST_SHOWN: usize = 320;
 
-/// `text` escaped, and with its middle left out where it is longer than [`MOST_SHOWN`]: what a sentence is about stands at
-/// its beginning, and what is the matter often at its end.
+/// Escapes `text`, and leaves out its middle if it is longer than [`MOST_SHOWN`]: the subject of a sentence is at its
+/// beginning, and the problem often at its end.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     match for_terminal(text) {
         Cow::Borrowed(text) => shortened(text, MOST_SHOWN),
@@ -69,7 +68,7 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The beginning and the end of `text`, `max_chars` characters together, with an ellipsis in the place of its middle.
+/// Returns the beginning and the end of `text`, `max_chars` characters together, with an ellipsis in between.
 fn shortened(text: &str, max_chars: usize) -> Cow<'_, str> {
     // No character is shorter than a byte.
     if text.len() <= max_chars || text.chars().nth(max_chars).is_none() {
@@ -81,7 +80,7 @@ fn shortened(text: &str, max_chars: usize) -> Cow<'_, str> {
     Cow::Owned(text.chars().take(before).chain(['…']).chain(text[end..].chars()).collect())
 }
 
-/// Whether a character acts on a terminal or on the text around it instead of being seen.
+/// Returns true if a character acts on a terminal or on the text around it instead of being visible.
 ///
 /// These are the control characters (C0, DEL, C1), the line and paragraph separators, and everything with the
 /// Unicode property `Bidi_Control` (UAX #9 §2), which can make `gpj.exe` read as `exe.jpg`.

@@ -1,5 +1,5 @@
-//! Names that somebody else chose, made safe to create: by a server, in a URL, in a list, a Metalink document or a list
-//! of digests. All of them become a [`ForeignName`], by one rule.
+//! Foreign names made safe to create: from a server, a URL, a list, a Metalink document or a digest list. All of them
+//! become a [`ForeignName`], by one rule.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,25 +10,24 @@ use percent_encoding::percent_decode_str;
 
 use super::escape;
 
-/// The longest name most file systems take, in bytes; the directory itself may take less.
+/// Longest name in most file systems, in bytes; a given directory may take less.
 const MAX_NAME: usize = 255;
 
-/// The longest suffix haul itself puts behind a name.
+/// Longest suffix that haul itself appends to a name.
 const LONGEST_SIDE_SUFFIX: &str = ".haul.tmp";
 
-/// What haul's own files beside the target end in.
+/// Suffixes of haul's own files beside the target.
 const SIDE_SUFFIXES: [&str; 3] = [".part", ".haul", LONGEST_SIDE_SUFFIX];
 
-/// One underscore in front and one behind may be added after a name was cut.
+/// Underscores that may be added after a name was cut: one in front and one at the end.
 const UNDERSCORES: usize = 2;
 
-/// An ending up to this many bytes, with its dot, says what the file is and survives the cut. A longer one is
-/// prose.
+/// Longest extension, in bytes with its dot, that tells the file type and survives the cut. A longer one is prose.
 const LONGEST_EXTENSION: usize = 16;
 
-/// A file name, and directories above it, that somebody else chose. Each part of it is harmless:
+/// A foreign file name, with directories above it. Each component is harmless:
 ///
-/// - it holds no separator, no control character, and none that is not seen or reorders text;
+/// - it holds no separator, no control character, and none that is invisible or reorders text;
 /// - it does not begin with a dot or a blank (nothing is hidden), nor with `-`, `~` or `|`, and does not end in a dot or
 ///   a blank;
 /// - it is no device of any system, and none of the files that haul keeps beside a target, in any case;
@@ -43,18 +42,17 @@ pub(crate) struct ForeignName {
 }
 
 impl ForeignName {
-    /// The file name in the path of a URL: its last segment, percent-decoded once.
+    /// Takes the file name from the path of a URL: its last segment, percent-decoded once.
     ///
-    /// `None` when nothing is left, as with `https://example.org/`; then only the user can say what the file is
-    /// called. A segment that does not decode to UTF-8 keeps its percent signs, so that different URLs still give
-    /// different names.
+    /// `None` when nothing is left, as with `https://example.org/`; then only the user can name the file. A segment
+    /// that does not decode to UTF-8 keeps its percent signs, so that different URLs still give different names.
     pub(crate) fn from_url_path(path: &str) -> Option<Self> {
         let segment = path.rsplit('/').next()?;
         let decoded = percent_decode_str(segment).decode_utf8().unwrap_or(Cow::Borrowed(segment));
         Self::of_last_part(&decoded)
     }
 
-    /// The name that a server proposed. Only what follows the last `/` or `\` counts, whatever the platform (RFC 6266
+    /// Takes the name that a server proposed: only the part after the last `/` or `\`, whatever the platform (RFC 6266
     /// §4.3).
     pub(crate) fn from_server(raw: &str) -> Option<Self> {
         Self::of_last_part(raw)
@@ -66,10 +64,10 @@ impl ForeignName {
         Some(Self { above: Vec::new(), changed: name != part, name })
     }
 
-    /// A path in a list or a document, its parts separated by `/`.
+    /// Parses a path in a list or a document, its components separated by `/`.
     ///
     /// # Errors
-    /// In words, for a path that leads out of the directory where it starts, or names nothing.
+    /// A message for a path that leads out of its starting directory, or has no name.
     #[cfg(feature = "cli")]
     pub(crate) fn below(path: &str) -> Result<Self, String> {
         let parts = || path.split('/').filter(|part| !matches!(*part, "" | "."));
@@ -84,7 +82,7 @@ impl ForeignName {
         Ok(Self { above, name, changed })
     }
 
-    /// The same, in a directory that somebody else chose as well.
+    /// Puts the name into a foreign directory.
     #[must_use]
     pub(crate) fn within(self, directory: &Self) -> Self {
         let above = directory.parts().map(str::to_owned).chain(self.above).collect();
@@ -95,7 +93,7 @@ impl ForeignName {
         &self.name
     }
 
-    /// The directories above it, from the outermost.
+    /// Directories above it, outermost first.
     pub(crate) fn above(&self) -> &[String] {
         &self.above
     }
@@ -105,7 +103,7 @@ impl ForeignName {
         self.above.iter().chain([&self.name]).map(String::as_str)
     }
 
-    /// Whether it is not what was proposed.
+    /// Returns true if it differs from the proposed name.
     #[cfg(feature = "cli")]
     pub(crate) fn is_changed(&self) -> bool {
         self.changed
@@ -126,7 +124,7 @@ impl fmt::Display for ForeignName {
     }
 }
 
-/// The rule for one part.
+/// Applies the rule to one component.
 fn harmless(part: &str) -> Option<String> {
     let seen = |c: &char| !escape::is_unprintable(*c) && !is_invisible(*c);
     let part: String = part.chars().filter(seen).map(|c| if is_separator(c) { '_' } else { c }).collect();
@@ -134,8 +132,8 @@ fn harmless(part: &str) -> Option<String> {
     (!part.is_empty()).then(|| finished(part, MAX_NAME))
 }
 
-/// `name` as a directory takes it whose longest name has `longest` bytes, with the files beside it. A name that fits is
-/// left as it is.
+/// Fits `name` into a directory whose longest name has `longest` bytes, together with its side files. A name that fits
+/// is unchanged.
 pub(crate) fn fitted(name: &str, longest: usize) -> String {
     if name.len() + LONGEST_SIDE_SUFFIX.len() <= longest {
         return name.to_owned();
@@ -143,41 +141,41 @@ pub(crate) fn fitted(name: &str, longest: usize) -> String {
     finished(name, longest)
 }
 
-/// The longest name of a target in a directory whose longest name has `longest` bytes.
+/// Longest target name, in bytes, in a directory whose longest name has `longest` bytes.
 pub(crate) fn longest_target(longest: usize) -> usize {
     longest.saturating_sub(LONGEST_SIDE_SUFFIX.len()).max(1)
 }
 
-/// How much of a name is replaced where a file system refuses it.
+/// Characters kept in a name that a file system refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alphabet {
-    /// All but what the file systems of Windows refuse.
+    /// All except those refused by the file systems of Windows.
     Portable,
-    /// Letters, digits and signs that every system knows.
+    /// ASCII letters, digits and those signs that every system accepts.
     Ascii,
 }
 
-/// Whether some file system refuses this character in a name.
+/// Returns true if the character is outside the alphabet, so that some file system may refuse it.
 pub(crate) fn is_refused_by(alphabet: Alphabet, c: char) -> bool {
     let refused = c.is_control() || matches!(c, '"' | '*' | '/' | ':' | '<' | '>' | '?' | '\\' | '|');
     refused || (alphabet == Alphabet::Ascii && !c.is_ascii())
 }
 
-/// `name` with `_` in the place of what a file system may refuse.
+/// Replaces with `_` the characters of `name` that a file system may refuse.
 pub(crate) fn replaced(name: &str, alphabet: Alphabet) -> String {
     let name: String = name.chars().map(|c| if is_refused_by(alphabet, c) { '_' } else { c }).collect();
     let name = name.trim_end_matches(is_dot_or_blank);
     if name.is_empty() { "_".to_owned() } else { finished(name, MAX_NAME) }
 }
 
-/// Finishes a name that holds no character that it may not hold, and no dot or blank at its ends.
+/// Marks and shortens a name that holds no forbidden character, and no dot or blank at its ends.
 fn finished(name: &str, longest: usize) -> String {
     let room = longest_target(longest);
     let whole = marked(name);
     if whole.len() <= room {
         return whole;
     }
-    // Cutting may bring a dot or a blank to the end, and shape an ending or a device name: looked for afterwards.
+    // Cutting may leave a dot or a blank at the end, or a new side suffix or device name, so check again.
     let cut = cut(name, room.saturating_sub(UNDERSCORES).max(1));
     match cut.trim_end_matches(is_dot_or_blank) {
         "" => "_".to_owned(),
@@ -185,7 +183,7 @@ fn finished(name: &str, longest: usize) -> String {
     }
 }
 
-/// Underscores where a name would mean something else than a file.
+/// Adds underscores to a name that would not mean a plain file.
 fn marked(name: &str) -> String {
     let before = if name.starts_with(['-', '~', '|']) || is_device(name) { "_" } else { "" };
     let behind = if is_side_file(name) { "_" } else { "" };
@@ -200,8 +198,8 @@ fn is_dot_or_blank(c: char) -> bool {
     c == '.' || c.is_whitespace()
 }
 
-/// Format characters (Unicode category Cf), and what else is not seen (`Default_Ignorable_Code_Point`): file systems
-/// that fold case take a name with them for the one without.
+/// Returns true for format characters (Unicode category Cf) and other invisible ones (`Default_Ignorable_Code_Point`):
+/// file systems that fold case treat a name with them like the one without.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
@@ -211,7 +209,7 @@ fn is_invisible(c: char) -> bool {
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// At most `room` bytes of `name`, never half a character.
+/// Cuts `name` to at most `room` bytes, never within a character.
 fn cut(name: &str, room: usize) -> String {
     let (stem, extension) = split_extension(name);
     match room.checked_sub(extension.len()) {
@@ -220,7 +218,7 @@ fn cut(name: &str, room: usize) -> String {
     }
 }
 
-/// Splits in front of the last dot, if what follows is short enough to keep.
+/// Splits in front of the last dot, if the extension is short enough to keep.
 fn split_extension(name: &str) -> (&str, &str) {
     match name.rfind('.') {
         Some(dot) if name.len() - dot <= LONGEST_EXTENSION => name.split_at(dot),
@@ -228,7 +226,7 @@ fn split_extension(name: &str) -> (&str, &str) {
     }
 }
 
-/// Whether Windows would open a device instead of a file: these names, in any case and with any extension.
+/// Returns true if Windows would open a device instead of a file: these names, in any case and with any extension.
 fn is_device(name: &str) -> bool {
     let stem = name.split(['.', ':']).next().unwrap_or_default();
     let stem = stem.trim_end().to_ascii_uppercase();
@@ -238,19 +236,19 @@ fn is_device(name: &str) -> bool {
     }
 }
 
-/// `COM1` to `LPT9`. Windows reads the superscript digits of ISO-8859-1 as digits too.
+/// Returns true for `COM0` to `LPT9`. Windows reads the superscript digits of ISO-8859-1 as digits too.
 fn is_numbered_port(stem: &str) -> bool {
     let digit = stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT"));
     let mut characters = digit.unwrap_or_default().chars();
     matches!((characters.next(), characters.next()), (Some('0'..='9' | '¹' | '²' | '³'), None))
 }
 
-/// Whether the name could be that of a file haul keeps beside another target.
+/// Returns true if the name could be that of a file haul keeps beside another target.
 fn is_side_file(name: &str) -> bool {
     beside_which(name).is_some()
 }
 
-/// The target beside which haul keeps a file of this name, in any case, since some file systems fold it.
+/// Returns the target beside which haul would keep a file of this name, in any case, since some file systems fold it.
 pub(crate) fn beside_which(name: &str) -> Option<&str> {
     SIDE_SUFFIXES.iter().find_map(|suffix| {
         let at = name.len().checked_sub(suffix.len()).filter(|at| *at > 0)?;

@@ -1,7 +1,7 @@
-//! Lists of what to download: plain URLs, JSON lines, and the lists that aria2 reads.
+//! Input lists: plain URLs, JSON lines, and the format of aria2.
 //!
-//! A list may come from somebody else, so it says what is wanted and nothing about how: of aria2's options a few are
-//! taken, and its names are [`ForeignName`]s.
+//! A list may come from an untrusted source, so it states files but not how to fetch them: few of aria2's options are
+//! accepted, and its names are [`ForeignName`]s.
 
 use super::file_name::ForeignName;
 use serde::Deserialize;
@@ -10,37 +10,37 @@ use std::fmt;
 use std::iter::{Enumerate, Peekable};
 use std::str::Lines;
 
-/// A longer line names nothing that can be downloaded.
+/// Longest line accepted, in bytes; no download needs a longer one.
 const LONGEST_LINE: usize = 64 << 10;
 
 /// One file of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Where it stands, counted from 1.
+    /// Line number, counted from 1.
     pub(crate) line: usize,
     pub(crate) url: String,
     pub(crate) mirrors: Vec<String>,
-    /// A file name, or a path below the directory.
+    /// File name, or a path below the target directory.
     pub(crate) output: Option<ForeignName>,
-    /// A directory below the directory.
+    /// Directory below the target directory.
     pub(crate) directory: Option<ForeignName>,
-    /// As `--checksum` takes them.
+    /// Digests in the form of `--checksum`.
     pub(crate) checksums: Vec<String>,
-    /// As `--header` takes them.
+    /// Header lines in the form of `--header`.
     pub(crate) headers: Vec<String>,
-    /// In bytes.
+    /// Size in bytes.
     pub(crate) size: Option<u64>,
 }
 
-/// What a list says, one file after the other, so that the longest one takes no more memory than its text.
+/// Parses a list one file at a time, so that a long list takes no more memory than its text.
 #[derive(Clone, Debug)]
 pub(crate) struct Entries<'a> {
     lines: Peekable<Enumerate<Lines<'a>>>,
-    /// Options that are left out, with their lines, as far as has been read.
+    /// Ignored options, with their lines, as far as the list has been read.
     pub(crate) left_out: Vec<(usize, &'a str)>,
 }
 
-/// Why a list is not used.
+/// Reason to reject a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListError {
     pub(crate) line: usize,
@@ -53,14 +53,14 @@ impl fmt::Display for ListError {
     }
 }
 
-/// A line of JSON.
+/// One line of JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Object {
     url: String,
     #[serde(default)]
     mirrors: Vec<String>,
-    /// As aria2 calls it, too.
+    /// Also accepted under aria2's name.
     #[serde(alias = "out")]
     output: Option<String>,
     dir: Option<String>,
@@ -95,7 +95,7 @@ impl Several {
     }
 }
 
-/// As lines, or by name.
+/// Headers as lines, or as an object by name.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected headers as lines of \"Name: value\" or as an object")]
 enum Headers {
@@ -126,9 +126,9 @@ impl Headers {
     }
 }
 
-/// Reads a list. Empty lines and lines that begin with `#` say nothing.
+/// Parses a list. Empty lines and lines that begin with `#` are skipped.
 pub(crate) fn entries(text: &str) -> Entries<'_> {
-    // Some editors put a mark before everything else.
+    // Some editors put a byte order mark before everything else.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     Entries { lines: text.lines().enumerate().peekable(), left_out: Vec::new() }
 }
@@ -140,7 +140,7 @@ impl<'a> Iterator for Entries<'a> {
         let (number, line) = self.next_telling(|_| true)?;
         let read = self.read(number, line);
         if read.is_err() {
-            // What comes after a line that is wrong may mean anything.
+            // Lines after a malformed one may mean anything, so stop.
             self.lines = "".lines().enumerate().peekable();
         }
         Some(read)
@@ -148,14 +148,14 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// The next line that says something, if it is `wanted`.
+    /// Takes the next line that is neither empty nor a comment, if it is `wanted`.
     fn next_telling(&mut self, wanted: impl Fn(&str) -> bool) -> Option<(usize, &'a str)> {
         let silent = |line: &str| line.trim().is_empty() || line.trim().starts_with('#');
         while self.lines.next_if(|(_, line)| silent(line) && line.len() <= LONGEST_LINE).is_some() {}
         self.lines.next_if(|(_, line)| wanted(line)).map(|(at, line)| (at + 1, line))
     }
 
-    /// An entry and the options below it.
+    /// Parses an entry and the options below it.
     fn read(&mut self, number: usize, line: &'a str) -> Result<Entry, ListError> {
         let mut entry = file(line).map_err(|why| ListError { line: number, why })?;
         entry.line = number;
@@ -167,7 +167,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// A line that names a file.
+/// Parses a line that names a file.
 fn file(line: &str) -> Result<Entry, String> {
     not_too_long(line)?;
     let told = line.trim();
@@ -203,7 +203,7 @@ fn object(text: &str) -> Result<Entry, String> {
     })
 }
 
-/// An object is one line of the list, and its number is told already.
+/// Formats a JSON error with its column only: an object is one line of the list, whose number is reported already.
 fn not_usable(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let why = text.rsplit_once(" at line ").map_or(text.as_str(), |(why, _)| why);
@@ -213,7 +213,8 @@ fn not_usable(error: &serde_json::Error) -> String {
     }
 }
 
-/// An indented line, as aria2 writes the options of the entry above; says the one that is left out, if it is.
+/// Parses an indented line, which in aria2's format is an option of the entry above; returns the option if it is
+/// ignored.
 fn option<'a>(entry: &mut Entry, line: &'a str) -> Result<Option<&'a str>, String> {
     not_too_long(line)?;
     let Some((name, value)) = line.trim().split_once('=') else {

@@ -1,7 +1,7 @@
-//! Metalink documents: which files there are, where from, and with which digests (RFC 5854, and version 3 before it).
+//! Metalink documents: files with their sources and digests (RFC 5854, and version 3 before it).
 //!
-//! A document may come from anybody, so its names are [`ForeignName`]s, and it says nothing of how to fetch. It is
-//! read in one pass, in time and memory that its length bounds; what it declares for itself (DTD) is refused.
+//! A document may be untrusted, so its names are [`ForeignName`]s, and it cannot decide how to fetch. It is parsed in
+//! one pass, in time and memory bounded by its length; a DTD is refused.
 
 use super::file_name::ForeignName;
 use super::input_list::Entry;
@@ -12,13 +12,13 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-/// Sources of a file beside the best one that are taken: more than that would not make it faster.
+/// Sources of a file used besides the best one: more of them would not make it faster.
 const MOST_MIRRORS: usize = 16;
 
-/// The files of a document, the best source of each one first.
+/// Parses a document into its files, the best source of each one first.
 ///
 /// # Errors
-/// In words, for what is no Metalink document, or has a file without a name or a source that can be used.
+/// A message, if it is no Metalink document, or if a file has no name or no usable source.
 pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader::from_str(text);
@@ -48,14 +48,14 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, String> {
 
 const NO_METALINK: &str = "not a Metalink document";
 
-/// What an element means where it stands.
+/// Meaning of an element at its place in the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Element {
     Metalink,
-    /// Version 3 has one more level.
+    /// Extra level of version 3.
     Files,
     File,
-    /// Version 3 puts sources and digests in groups.
+    /// Group of sources or digests in version 3.
     Group,
     Url,
     Hash,
@@ -64,7 +64,8 @@ enum Element {
 }
 
 impl Element {
-    /// Digests of pieces and other documents about the file stand elsewhere, and are not meant.
+    /// Classifies an element by its parent: digests of pieces and other documents about the file have other parents,
+    /// and are skipped.
     fn of(parent: Option<Self>, name: &str) -> Self {
         match (parent, name) {
             (None, "metalink") => Self::Metalink,
@@ -79,15 +80,15 @@ impl Element {
     }
 }
 
-/// The document as far as it has been read.
+/// State of the parser.
 #[derive(Default)]
 struct Reading {
-    /// Counted from 0.
+    /// Line number, counted from 0.
     line: usize,
     is_metalink: bool,
     open: Vec<Element>,
     files: Vec<Draft>,
-    /// What stands in the source, digest or size that is open; each takes it when it ends.
+    /// Text of the open source, digest or size, which takes it at its end tag.
     text: String,
 }
 
@@ -162,10 +163,10 @@ impl Reading {
     }
 }
 
-/// The text of an attribute, what stands for other characters put in.
+/// Returns the text of an attribute, with references resolved.
 fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
     let mut attributes = tag.attributes();
-    // The first of two counts; to look for others takes time that grows with the square of their number.
+    // The first of duplicates counts; a check for duplicates takes time quadratic in their number.
     let found = attributes
         .with_checks(false)
         .flatten()
@@ -173,7 +174,7 @@ fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
     found.normalized_value(XmlVersion::Implicit1_0).ok().map(Cow::into_owned)
 }
 
-/// By ascending priority (RFC 5854 §4.2.16), or in version 3 by descending preference; last where none is stated.
+/// Order of sources: ascending priority (RFC 5854 §4.2.16), or in version 3 descending preference; last without either.
 type Rank = (u32, Reverse<u32>);
 
 fn rank(tag: &BytesStart<'_>) -> Rank {
@@ -181,12 +182,12 @@ fn rank(tag: &BytesStart<'_>) -> Rank {
     (number("priority").unwrap_or(u32::MAX), Reverse(number("preference").unwrap_or(0)))
 }
 
-/// A file as the document describes it.
+/// A file under construction.
 struct Draft {
     line: usize,
     output: ForeignName,
     urls: Vec<Source>,
-    /// Functions and digests.
+    /// Hash functions and digests.
     hashes: Vec<(String, String)>,
     size: String,
 }
@@ -194,7 +195,7 @@ struct Draft {
 struct Source {
     rank: Rank,
     url: String,
-    /// It says that it is of a kind that haul does not speak.
+    /// True if its stated type is a protocol that haul does not speak.
     other: bool,
 }
 
@@ -341,7 +342,7 @@ mod tests {
         assert_eq!(files[0].mirrors.len(), MOST_MIRRORS);
     }
 
-    /// Each would take hours if it took time with the square of its length.
+    /// Each would take hours in time quadratic in its length.
     #[test]
     fn a_document_takes_no_longer_than_it_is_long() {
         let many = 200_000;

@@ -1,8 +1,8 @@
-//! Text in, values out: the small formats that servers send and people type.
+//! Parsers and formatters of the small formats that servers send and people type.
 //!
-//! Everything here is a pure function. Nothing reads a file, a socket or a clock; where the time matters it
-//! is an argument. Input is bytes or text that nobody has checked yet, so every parser is total: it answers
-//! with a value, with `None` or with an error, and never panics.
+//! Everything here is a pure function. Nothing reads a file, a socket or a clock; a function that needs the time takes
+//! it as an argument. Input is unchecked bytes or text, so every parser is total: it returns a value, `None` or an
+//! error, and never panics.
 
 pub(crate) mod byte_count;
 pub(crate) mod challenges;

@@ -17,7 +17,7 @@ use std::str::Chars;
 /// ```
 #[derive(Clone, Default)]
 pub struct Netrc {
-    /// By names in lower case; several of one machine in the order of the file.
+    /// Logins by machine name in lower case; several of one machine in file order.
     machines: HashMap<String, Vec<Login>>,
 }
 
@@ -25,18 +25,18 @@ pub struct Netrc {
 struct Login {
     user: String,
     password: Option<String>,
-    /// Something in it has no value: what it is meant to say is anybody's guess.
+    /// True if a keyword in it has no value, so that its meaning is uncertain.
     torn: bool,
 }
 
 impl Netrc {
-    /// Reads the text of a netrc file. What makes no sense in it is passed over.
+    /// Parses the text of a netrc file. Unknown words are skipped.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut words = Words(text.chars().peekable());
         let mut netrc = Self::default();
-        // Without a name what follows is nobody's.
+        // `None` until a machine is named, and after `default`: logins there are dropped.
         let mut machine: Option<(String, Login)> = None;
         while let Some(keyword) = words.keyword() {
             match keyword.to_ascii_lowercase().as_str() {
@@ -65,9 +65,9 @@ impl Netrc {
         }
     }
 
-    /// The user name and password for `host`: those of `user`, if one is wanted, and otherwise the first that there are.
+    /// Returns the user name and password for `host`: those of `user`, if given, and otherwise the first ones.
     ///
-    /// Only a `machine` of exactly this name counts. What follows `default` is for every host there is, and so for none.
+    /// Only a `machine` of exactly this name counts. A `default` entry is for every host, so it is used for none.
     pub(crate) fn find(&self, host: &str, user: Option<&str>) -> Option<(&str, &str)> {
         let logins = self.machines.get(&host.to_ascii_lowercase())?;
         let mut meant = logins.iter().filter(|login| user.is_none_or(|user| user == login.user));
@@ -92,12 +92,12 @@ impl fmt::Debug for Netrc {
     }
 }
 
-/// Words between blanks.
+/// Words separated by blanks.
 #[derive(Clone)]
 struct Words<'a>(Peekable<Chars<'a>>);
 
 impl Words<'_> {
-    /// The next word that stands where a keyword does, remarks left out.
+    /// Takes the next word in the position of a keyword, skipping comments.
     fn keyword(&mut self) -> Option<String> {
         loop {
             self.skip_blanks();
@@ -110,7 +110,7 @@ impl Words<'_> {
         }
     }
 
-    /// The value of the keyword before it; `None` where there is none, but the next keyword on a line of its own.
+    /// Takes the value of the preceding keyword; `None` if it is missing and the next keyword follows on a new line.
     fn value(&mut self) -> Option<String> {
         let before = self.clone();
         let new_line = self.skip_blanks();
@@ -126,7 +126,7 @@ impl Words<'_> {
         Some(word)
     }
 
-    /// A word; one in quotation marks may hold blanks, and a backslash there stands before what is meant as it is.
+    /// Takes a word; in quotation marks it may hold blanks, and a backslash escapes the next character.
     fn word(&mut self) -> String {
         let mut word = String::new();
         if self.0.next_if_eq(&'"').is_none() {
@@ -146,7 +146,7 @@ impl Words<'_> {
         word
     }
 
-    /// Whether the line ended with them.
+    /// Skips blanks; returns true if a line ended in them.
     fn skip_blanks(&mut self) -> bool {
         let mut new_line = false;
         while let Some(c) = self.0.next_if(|c| c.is_whitespace()) {
@@ -155,7 +155,7 @@ impl Words<'_> {
         new_line
     }
 
-    /// Up to the end of the line; whether there was anything but blanks.
+    /// Skips to the end of the line; returns true if there was anything but blanks.
     fn skip_line(&mut self) -> bool {
         let mut any = false;
         while let Some(c) = self.0.next_if(|c| *c != '\n') {
@@ -164,7 +164,7 @@ impl Words<'_> {
         any
     }
 
-    /// A macro ends at the first empty line.
+    /// Skips a macro, which ends at the first empty line.
     fn skip_macro(&mut self) {
         while self.skip_line() {
             self.0.next();

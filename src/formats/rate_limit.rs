@@ -1,17 +1,18 @@
-//! Rate limits as servers state them beside the status: `X-RateLimit-Remaining`, `RateLimit-Remaining`, and the reset.
+//! Rate limits in header fields of servers: `X-RateLimit-Remaining`, `RateLimit-Remaining`, and the reset.
 
 use std::time::{Duration, SystemTime};
 
-/// A reset beyond this is a moment in seconds since 1970, below it a number of seconds: both are in use under one name.
+/// Threshold between a reset in seconds from now and one in seconds since 1970: both are in use under one name.
 const MOMENT: u64 = 1_000_000_000;
 
-/// Whether the number of requests that are left is stated, and is 0.
+/// Returns true if the number of remaining requests is stated as 0.
 pub(crate) fn is_used_up(remaining: &[u8]) -> bool {
     let remaining = remaining.trim_ascii();
     !remaining.is_empty() && remaining.iter().all(|digit| *digit == b'0')
 }
 
-/// The wait until a reset that was stated at `now`; `None` for what is no number. Cap it before adding it to a moment.
+/// Returns the wait until a reset that was received at `now`; `None` if it is no number. Cap it before adding it to a
+/// point in time.
 pub(crate) fn until_reset(reset: &[u8], now: SystemTime) -> Option<Duration> {
     let text = str::from_utf8(reset).ok()?.trim_ascii();
     let number: u64 = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())??;

@@ -1,4 +1,4 @@
-//! Secrets in URLs: which query parameters carry them, and texts in which they are hidden.
+//! Secrets in URLs: finds the query parameters that carry them, and hides them in texts.
 
 use std::borrow::Cow;
 
@@ -30,18 +30,18 @@ const SECRET_ENDINGS: [&str; 23] = [
     "token",
 ];
 
-/// Names that are too short to be looked for at the end of any word: they count as the last word of a name.
+/// Names too short to match the end of any word: they count as the last word of a name.
 const SECRET_WORDS: [&str; 11] =
     ["auth", "cred", "hdnea", "hdnts", "key", "otp", "pass", "session", "sid", "sig", "sign"];
 
-/// Names that count only as a whole: as the end of a name they are mostly harmless, as in `country_code`.
+/// Names that count only as a whole: at the end of a longer name they are mostly harmless, as in `country_code`.
 const SECRET_NAMES: [&str; 4] = ["code", "pin", "pw", "st"];
 
-/// Query parameters that say until when and from where something may be fetched; they change with each signing.
+/// Query parameters that limit the time and origin of access; they change with each signing.
 const SIGNING_NAMES: [&str; 10] =
     ["expires", "se", "sip", "ske", "skoid", "sks", "skt", "sktid", "skv", "spr"];
 
-/// Whether the value of the parameter with this name, as it stands in a query, is a secret.
+/// Returns true if the value of the parameter with this encoded name is a secret.
 fn is_secret(name: &str) -> bool {
     let name = decoded(name);
     let lower = name.to_ascii_lowercase();
@@ -51,8 +51,8 @@ fn is_secret(name: &str) -> bool {
         || last_word(&name).is_some_and(|word| SECRET_WORDS.contains(&word.to_ascii_lowercase().as_str()))
 }
 
-/// Whether the parameter says who may fetch and until when, and nothing of what is fetched. A `key` may be a secret
-/// here and the name of a file there, so it is none of these.
+/// Returns true if the parameter states only who may fetch and until when, not which resource. A `key` may be a secret
+/// on one server and a file name on another, so it does not count.
 pub(crate) fn is_signing(name: &str) -> bool {
     let lower = decoded(name).to_ascii_lowercase();
     let is_key = last_word(&lower) == Some("key");
@@ -62,7 +62,7 @@ pub(crate) fn is_signing(name: &str) -> bool {
         || (is_secret(name) && !is_key)
 }
 
-/// The last word of a name, as `Token` of `accessToken` and `key` of `sort_key`.
+/// Returns the last word of a name: `Token` of `accessToken`, `key` of `sort_key`.
 fn last_word(name: &str) -> Option<&str> {
     let name = name.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
     let mut start = name.rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |at| at + 1);
@@ -73,8 +73,8 @@ fn last_word(name: &str) -> Option<&str> {
     tail.get(start..)
 }
 
-/// A query with the values of its secret parameters replaced by what `hide` makes of them. Values that hold a URL with
-/// secrets of its own are hidden as well.
+/// Replaces the values of secret parameters in a query with the result of `hide`. Values that hold a URL with secrets
+/// of its own are hidden as well.
 pub(crate) fn hidden(query: &str, hide: impl Fn(&str) -> String) -> String {
     let mut text = String::with_capacity(query.len());
     for parameter in query.split_inclusive(['&', ';']) {
@@ -84,7 +84,7 @@ pub(crate) fn hidden(query: &str, hide: impl Fn(&str) -> String) -> String {
             Some((name, value)) if !value.is_empty() && (is_secret(name) || holds_secret(value)) => {
                 text.extend([name, "=", &hide(value)]);
             }
-            // An equals sign that is encoded is one to some servers.
+            // Some servers accept a percent-encoded equals sign.
             None if holds_secret(parameter) => text.push_str(&hide(parameter)),
             Some(_) | None => text.push_str(parameter),
         }
@@ -93,7 +93,7 @@ pub(crate) fn hidden(query: &str, hide: impl Fn(&str) -> String) -> String {
     text
 }
 
-/// Whether a value, decoded, holds what would be hidden in a URL: a secret parameter or userinfo.
+/// Returns true if a value, decoded, holds a secret parameter or userinfo.
 fn holds_secret(value: &str) -> bool {
     if !value.contains(['%', '=', '@']) {
         return false;
@@ -108,18 +108,16 @@ fn holds_secret(value: &str) -> bool {
     userinfo || value.split(['?', '&', ';', '#']).any(names_one)
 }
 
-/// A text that was meant as a URL and cannot be used, with nothing in it that may be a secret: neither userinfo, nor a
-/// query, nor a fragment, nor what follows a blank.
+/// Redacts an unusable text that was meant as a URL: drops userinfo, query, fragment, and anything after a blank.
 ///
-/// A password that is not percent-encoded may hold any of `/ ? # @ :`, so each is taken for a part of it where that is
-/// possible.
+/// A password that is not percent-encoded may hold any of `/ ? # @ :`, so each is treated as a part of it if possible.
 pub(crate) fn refused(text: &str) -> String {
     let text = text.trim();
     let (scheme, rest) = scheme(text);
     let at = [rest.rfind('@').map(|at| (at, 1)), rfind_encoded_at(rest)].into_iter().flatten().max();
     let ends = |c: char| matches!(c, '?' | '#') || c.is_whitespace() || c.is_control();
     let (hidden, shown) = match at {
-        // What looks like a query may be part of a password, and the other way round.
+        // An apparent query may be part of a password, and the other way round.
         Some((at, _)) if rest[..at].contains(ends) => return format!("{scheme}***"),
         Some((at, length)) => ("***@", &rest[at + length..]),
         None => ("", rest),
@@ -132,20 +130,19 @@ pub(crate) fn refused(text: &str) -> String {
     format!("{scheme}{hidden}{}{more}", without_odd_port(shown))
 }
 
-/// Whether a text that should be something else may be a URL.
+/// Returns true if a text that should be something else may be a URL.
 pub(crate) fn is_like_url(text: &str) -> bool {
     let (scheme, rest) = scheme(text);
     let has_userinfo = rest.split_once('@').is_some_and(|(userinfo, _)| userinfo.contains(':'));
     scheme.contains(':') || scheme.starts_with("//") || has_userinfo
 }
 
-/// What names a file, a device or a quantity; a URL that stands in its place is shown as one that is refused.
+/// Shows the name of a file or a device, or a quantity; a URL in its place is redacted as unusable.
 pub(crate) fn named(text: &str) -> Cow<'_, str> {
     if is_like_url(text) { Cow::Owned(refused(text)) } else { Cow::Borrowed(text) }
 }
 
-/// The scheme with what follows it up to the authority, and the rest. Without a slash there is no telling a scheme from
-/// a user name.
+/// Splits off the scheme with everything up to the authority. Without a slash a scheme cannot be told from a user name.
 fn scheme(text: &str) -> (&str, &str) {
     let is_scheme = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -163,12 +160,12 @@ fn scheme(text: &str) -> (&str, &str) {
     }
 }
 
-/// The last `%40`, and its length.
+/// Finds the last `%40`, with its length.
 fn rfind_encoded_at(text: &str) -> Option<(usize, usize)> {
     text.rfind("%40").map(|at| (at, 3))
 }
 
-/// What follows a colon in the authority and is no number may be a password whose `@` was forgotten.
+/// Hides the text after a colon in the authority unless it is a number: it may be a password with a missing `@`.
 fn without_odd_port(text: &str) -> Cow<'_, str> {
     let authority = text.split(['/', '\\']).next().unwrap_or_default();
     let after = authority.rfind(']').unwrap_or(0);

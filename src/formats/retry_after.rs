@@ -1,8 +1,8 @@
-//! The `Retry-After` header (RFC 9110 §10.2.3): how long a server asks us to wait.
+//! The `Retry-After` header (RFC 9110 §10.2.3): the wait that a server asks for.
 
 use std::time::{Duration, SystemTime};
 
-/// How long to wait from `now`, or `None` when the value is neither delay-seconds nor an HTTP-date.
+/// Returns the wait from `now`, or `None` if the value is neither delay-seconds nor an HTTP-date.
 ///
 /// A date is accepted in all three formats (RFC 9110 §5.6.7); one that has passed means no wait. A number too
 /// large to count is a wait too long to count, not nonsense, so it becomes [`Duration::MAX`]. Cap the result
@@ -12,12 +12,12 @@ pub(crate) fn parse(value: &[u8], now: SystemTime) -> Option<Duration> {
     delay_seconds(text).or_else(|| until_date(text, now))
 }
 
-/// Digits only: `parse` alone would take `+5`.
+/// Accepts only digits: `parse` alone would accept `+5`.
 fn delay_seconds(text: &str) -> Option<Duration> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // Nothing but digits, so the only way to fail is to overflow.
+    // Nothing but digits, so only an overflow can fail.
     Some(text.parse().map_or(Duration::MAX, Duration::from_secs))
 }
 

@@ -2,34 +2,34 @@
 
 use std::time::{Duration, SystemTime};
 
-/// Name and value together have this many bytes at most (RFC 6265bis §5.6).
+/// Most bytes of name and value together (RFC 6265bis §5.6).
 const LONGEST: usize = 4096;
-/// An attribute that is longer is ignored.
+/// Most bytes of an attribute; longer ones are ignored.
 const LONGEST_ATTRIBUTE: usize = 1024;
 
-/// A cookie as a server sets it. Whether it may is judged where it is kept.
+/// A cookie from a `Set-Cookie` field. The cookie store decides if it is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SetCookie {
     pub(crate) name: String,
     pub(crate) value: String,
-    /// In lower case, without the dot before it.
+    /// Domain in lower case, without a leading dot.
     pub(crate) domain: Option<String>,
-    /// Begins with a slash; `None` for the directory of the URL that set it.
+    /// Path beginning with a slash; `None` for the directory of the URL that set it.
     pub(crate) path: Option<String>,
     pub(crate) secure: bool,
     pub(crate) expires: Expires,
 }
 
-/// When a cookie's time is over.
+/// Expiry of a cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expires {
     WithTheSession,
     At(SystemTime),
-    /// It was over when it came: it removes the one of its name.
+    /// Expired on arrival: removes the cookie of its name.
     Already,
 }
 
-/// Reads a field that was received at `now`; `None` for what is to be ignored as a whole.
+/// Parses a field that was received at `now`; `None` if it is to be ignored as a whole.
 pub(crate) fn parse(field: &[u8], now: SystemTime) -> Option<SetCookie> {
     let text = str::from_utf8(field).ok()?;
     if text.chars().any(|c| c.is_ascii_control() && c != '\t') {
@@ -61,18 +61,18 @@ pub(crate) fn parse(field: &[u8], now: SystemTime) -> Option<SetCookie> {
             _ => {}
         }
     }
-    // Max-Age goes before Expires.
+    // Max-Age takes precedence over Expires.
     if let Some(age) = max_age {
         cookie.expires = match age {
             Age::Over => Expires::Already,
-            // One that outlives the clock outlives the program.
+            // A cookie that outlives the clock outlives the program.
             Age::Seconds(age) => now.checked_add(age).map_or(Expires::WithTheSession, Expires::At),
         };
     }
     has_earned_its_prefix(&cookie).then_some(cookie)
 }
 
-/// Names that promise how they were set (RFC 6265bis §4.1.3).
+/// Checks the prefixes by which a name promises how it was set (RFC 6265bis §4.1.3).
 fn has_earned_its_prefix(cookie: &SetCookie) -> bool {
     let name = cookie.name.to_ascii_lowercase();
     let at_home = || cookie.domain.is_none() && cookie.path.as_deref() == Some("/");
@@ -101,7 +101,7 @@ fn age(text: &str) -> Option<Age> {
     }
 }
 
-/// A date as HTTP has it, or with the dashes that cookies had first.
+/// Parses an HTTP date, also with the dashes of the first cookie specification.
 fn date(text: &str) -> Option<SystemTime> {
     httpdate::parse_http_date(text).or_else(|_| httpdate::parse_http_date(&text.replace('-', " "))).ok()
 }

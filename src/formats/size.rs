@@ -1,4 +1,4 @@
-//! Sizes and durations as people write and read them.
+//! Parsing and formatting of sizes and durations.
 
 use super::redaction;
 use std::fmt;
@@ -8,13 +8,13 @@ pub(crate) use super::byte_count::format_bytes;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// Longer than anyone means, and short enough to be added to any point in time.
+/// Longest duration accepted: beyond practical use, and short enough to be added to any point in time.
 const LONGEST_DURATION: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// Reads a size in bytes: `4096`, `64K`, `10M`, `1.5G`, `10MiB`, `10 MB`.
+/// Parses a size in bytes: `4096`, `64K`, `10M`, `1.5G`, `10MiB`, `10 MB`.
 ///
-/// K, M, G and T are powers of 1024, in any case and with or without `B` or `iB` behind them. A fraction of a
-/// byte that remains is dropped.
+/// K, M, G and T are powers of 1024, in any case and with or without `B` or `iB` after them. A remaining fraction of a
+/// byte is dropped.
 pub(crate) fn parse_size(text: &str) -> Result<u64, ParseQuantityError> {
     let number = Number::split(text, Quantity::Size)?;
     let unit = size_unit(number.unit).ok_or_else(|| number.unknown_unit(Quantity::Size))?;
@@ -27,7 +27,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, ParseQuantityError> {
         .ok_or_else(|| ParseQuantityError::too_large(text, Quantity::Size))
 }
 
-/// Reads a duration: `3`, `3s`, `0.5s`, `500ms`, `2m`, `1h`. A number without a unit is seconds.
+/// Parses a duration: `3`, `3s`, `0.5s`, `500ms`, `2m`, `1h`. A number without a unit is seconds.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, ParseQuantityError> {
     let number = Number::split(text, Quantity::Duration)?;
     let unit = duration_unit(number.unit).ok_or_else(|| number.unknown_unit(Quantity::Duration))?;
@@ -39,7 +39,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, ParseQuantityError>
         .ok_or_else(|| ParseQuantityError::too_large(text, Quantity::Duration))
 }
 
-/// A duration for people, in whole seconds: `0:07`, `1:02:03`. Hours are not turned into days.
+/// Formats a duration in whole seconds: `0:07`, `1:02:03`. Hours are not turned into days.
 pub(crate) fn format_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -57,7 +57,7 @@ fn size_unit(unit: &str) -> Option<u128> {
     }
 }
 
-/// In nanoseconds.
+/// Nanoseconds of a unit.
 fn duration_unit(unit: &str) -> Option<u128> {
     match unit.to_ascii_lowercase().as_str() {
         "ms" => Some(NANOS_PER_SECOND / 1000),
@@ -68,7 +68,8 @@ fn duration_unit(unit: &str) -> Option<u128> {
     }
 }
 
-/// A decimal number and its unit, still as text. Never a float: `0.1` has none, and large sizes lose bytes.
+/// A decimal number and its unit, still as text. Never a float: none is exactly `0.1`, and large sizes would lose
+/// bytes.
 struct Number<'a> {
     whole: &'a str,
     fraction: &'a str,
@@ -91,7 +92,7 @@ impl<'a> Number<'a> {
         Ok(Self { whole, fraction, unit: rest.trim_start() })
     }
 
-    /// The number in the smallest unit, rounded down. `None` if it does not fit.
+    /// Multiplies the number by a unit, rounded down. `None` on overflow.
     fn times(&self, unit: u128) -> Option<u128> {
         // Eighteen digits are finer than any unit here, and leave room for the multiplication.
         let fraction = &self.fraction[..self.fraction.len().min(18)];
@@ -111,12 +112,12 @@ fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// Why a text is not a size or not a duration, in words for the person who wrote it.
+/// Reason that a text is not a size or not a duration, in words for its author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ParseQuantityError {
     quantity: Quantity,
     problem: Problem,
-    /// The part of the input that is wrong, shortened.
+    /// Wrong part of the input, shortened.
     text: String,
 }
 
@@ -184,7 +185,7 @@ impl fmt::Display for ParseQuantityError {
 
 impl std::error::Error for ParseQuantityError {}
 
-/// Enough to recognise the input. The rest may be anything, as a URL with a password.
+/// Beginning of the input, enough to recognise it. The rest may be anything, such as a URL with a password.
 fn excerpt(text: &str) -> String {
     redaction::named(text).chars().take(32).collect()
 }
@@ -323,7 +324,7 @@ mod tests {
         fn a_shown_size_is_short_and_close(bytes in 0..u64::MAX >> 16) {
             let text = format_bytes(bytes);
             prop_assert!(text.len() <= 10, "{}", text);
-            // Up to a terabyte the units can be read back; rounding moves a size by at most 0.05 of 1.0.
+            // Up to a terabyte the units can be parsed back; rounding moves a size by at most 0.05 of 1.0.
             if let Ok(read) = parse_size(&text) {
                 prop_assert!(read.abs_diff(bytes) <= bytes / 19);
             }

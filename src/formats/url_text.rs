@@ -1,10 +1,10 @@
-//! The bytes of a URL as text.
+//! Bytes of a URL as text.
 
 use percent_encoding::{AsciiSet, percent_encode};
 use std::borrow::Cow;
 
-/// UTF-8 as it is; of bytes in any other coding (Latin-1, most often) those beyond ASCII percent-encoded, as browsers and curl
-/// send them.
+/// Returns UTF-8 unchanged; in any other encoding (mostly Latin-1) the bytes beyond ASCII are percent-encoded, as
+/// browsers and curl send them.
 pub(crate) fn url_text(bytes: &[u8]) -> Cow<'_, str> {
     let encoded = || percent_encode(bytes, &AsciiSet::EMPTY).to_string();
     str::from_utf8(bytes).map_or_else(|_| Cow::Owned(encoded()), Cow::Borrowed)

@@ -212,7 +212,7 @@ fn cutting_does_not_bring_back_what_was_removed() {
     assert!(server(&device).unwrap().starts_with("_CON "));
 }
 
-/// eCryptfs takes 143 bytes.
+/// The limit of eCryptfs is 143 bytes.
 #[test]
 fn a_name_fits_a_directory_together_with_the_files_beside_it() {
     for longest in [14, 20, 143, 255] {
@@ -250,7 +250,7 @@ fn assert_safe(name: &str) {
     assert!(name.len() + LONGEST_SIDE_SUFFIX.len() <= MAX_NAME, "{name:?}");
 }
 
-/// Names made of the pieces that are dangerous, so that their combinations come up often.
+/// Names made of dangerous pieces, so that their combinations come up often.
 fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[./\\\\:~ |-]{1,3}",
@@ -263,7 +263,7 @@ fn hostile() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
 
-/// What each of the sources makes of a name.
+/// The name as sanitized from each of the sources.
 type Source = fn(&str) -> Option<ForeignName>;
 
 fn by_header(name: &str) -> Option<ForeignName> {
@@ -305,7 +305,7 @@ const SOURCES: [Source; 6] = [by_header, by_url, by_list, by_options, by_metalin
 #[cfg(not(feature = "cli"))]
 const SOURCES: [Source; 2] = [by_header, by_url];
 
-/// All of them, since a name that means the same everywhere cannot be smuggled past one of them.
+/// Covers all sources, since a name that means the same everywhere cannot be smuggled past one of them.
 #[test]
 fn every_source_makes_the_same_of_a_name() {
     for (name, expected) in [
@@ -318,7 +318,7 @@ fn every_source_makes_the_same_of_a_name() {
         ("a\u{2028}b", "ab"),
     ] {
         for (number, source) in SOURCES.iter().enumerate() {
-            // A line of text ends at nothing else than a line feed.
+            // A line of text ends only at a line feed.
             assert_eq!(text(source(name)).as_deref(), Some(expected), "{name:?} by source {number}");
         }
     }
