@@ -1,4 +1,4 @@
-//! The haul binary as a child process, with nothing of the person's settings.
+//! The haul binary as a child process, without the settings of the user.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -10,19 +10,19 @@ use serde_json::Value;
 /// Far more than any of these downloads takes; a hang becomes a failure.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// haul over four connections, told where to save.
+/// haul over four connections, with a given output path.
 pub(crate) fn haul(url: &str, output: &Path) -> Command {
     haul_over(4, url, output)
 }
 
-/// haul over so many connections, with pieces small enough that the files of these tests keep them busy.
+/// haul over this many connections, with pieces small enough that the files of these tests keep them busy.
 pub(crate) fn haul_over(connections: u32, url: &str, output: &Path) -> Command {
     let mut command = haul_as_it_is(url, output);
     command.args(["-k", "1M", "-x"]).arg(connections.to_string());
     command
 }
 
-/// haul as people start it.
+/// haul with its default options.
 pub(crate) fn haul_as_it_is(url: &str, output: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_haul"));
     command
@@ -37,7 +37,7 @@ pub(crate) fn haul_as_it_is(url: &str, output: &Path) -> Command {
     command
 }
 
-/// How a run ended.
+/// Result of a run.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) stderr: String,
@@ -50,7 +50,7 @@ impl Ended {
         assert_eq!(self.code, Some(code), "haul's exit code; it said: {}", self.stderr);
     }
 
-    /// A number of the one event of this name, from a run with `--json`.
+    /// A number in the one event of this name, from a run with `--json`.
     pub(crate) fn number(&self, event: &str, field: &str) -> u64 {
         let found = self.field(event, field);
         found.as_u64().unwrap_or_else(|| panic!("{event}: {field} is no number: {found}"))

@@ -1,4 +1,4 @@
-//! What must work with every server that has ranges.
+//! Behaviour that every server with ranges must allow.
 
 use crate::client::{haul, run};
 use crate::interruption::kill_when_durable;

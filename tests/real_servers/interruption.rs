@@ -1,4 +1,4 @@
-//! `kill -9` half-way, with the download standing still, after haul said how much of it is safe.
+//! `kill -9` half-way, with the download held, after haul reported how much of it is durable.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -24,11 +24,11 @@ pub(crate) fn kill_when_durable(command: &mut Command, durable: u64) {
     assert!(reached, "haul never reported {durable} durable bytes; the last it said: {last}");
 }
 
-/// Starts haul, waits until it received something, and kills it.
+/// Starts haul, waits until the relay holds the download, and kills it.
 pub(crate) fn kill_when_held(command: &mut Command, held: impl Fn() -> bool) {
     let child = start(command);
     let deadline = Instant::now() + Duration::from_secs(60);
-    // The relay holds the download for good once it is held, so looking now and then misses nothing.
+    // The relay holds the download for good, so polling misses nothing.
     while !held() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -46,7 +46,7 @@ fn kill(mut child: Child) {
     assert!(!status.success(), "haul ended before it was killed");
 }
 
-/// The lines as they come; the thread ends with the process that writes them.
+/// Passes on lines as they arrive; the thread ends with the process that writes them.
 fn lines(stdout: ChildStdout) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {

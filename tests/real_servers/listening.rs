@@ -1,4 +1,4 @@
-//! A port to listen on, and the moment from which somebody does.
+//! Ports to listen on, and the wait for a listener.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// A loopback port that nobody listens on. Below the range from which outgoing connections get theirs (32768
-/// on Linux), so that none of those takes it before the server does; other processes start elsewhere, and
-/// this one never gives a port twice.
+/// A loopback port without a listener. It is below the range of outgoing connections (32768 and up on Linux), so that
+/// none of those takes it before the server does; other processes start elsewhere, and this one never returns a port
+/// twice.
 pub(crate) fn free_port() -> u16 {
     let first = u16::try_from(std::process::id() % 190).expect("less than 190 fits") * 64;
     loop {
@@ -21,8 +21,7 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// Waits until the server accepts connections. The server is somebody else's program and says so in no other
-/// way.
+/// Waits until the server accepts connections. The server is a foreign program that reports it in no other way.
 pub(crate) fn wait_until_listening(server: &mut Child, port: u16) -> io::Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let deadline = Instant::now() + Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! What nginx can be configured to do to a client, and what its log says about haul's requests.
+//! Limits that nginx can impose on a client, and its log of haul's requests.
 
 use std::collections::BTreeMap;
 

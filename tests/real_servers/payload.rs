@@ -1,11 +1,11 @@
-//! The published bytes: from a seed, no two ranges alike, so that nothing swapped or repeated goes unseen.
+//! The published bytes: generated from a seed, no two ranges alike, so that nothing swapped or repeated goes unseen.
 
 use sha2::{Digest, Sha256};
 
 /// Enough for several connections, and not a multiple of anything.
 pub(crate) const SIZE: usize = (24 << 20) + 12_345;
 
-/// `size` bytes that only this seed gives (SplitMix64).
+/// Returns `size` bytes that are unique to this seed (SplitMix64).
 pub(crate) fn bytes(seed: u64, size: usize) -> Vec<u8> {
     let mut state = seed;
     let mut bytes = Vec::with_capacity(size + 8);
@@ -19,7 +19,7 @@ pub(crate) fn bytes(seed: u64, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// The digest in the form that `--sha256` takes.
+/// Digest in the form that `--sha256` takes.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     let hex = |byte: &u8| format!("{byte:02x}");
     Sha256::digest(bytes).iter().map(hex).collect()

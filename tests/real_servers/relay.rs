@@ -1,6 +1,5 @@
-//! A relay between haul and a server, with a gate: it lets so many bytes through and then holds everything,
-//! connections open, so that a download stands still half-way, whatever the server and however fast the
-//! machine.
+//! A relay between haul and a server, with a gate: it lets a number of bytes through and then holds everything,
+//! connections open, so that a download stops half-way, whatever the server and however fast the machine.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -17,7 +16,7 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Relays to this loopback port, and lets `allowance` bytes of answers through until it is opened.
+    /// Relays to this loopback port, and lets `allowance` bytes of responses through until it is opened.
     pub(crate) fn start(upstream: u16, allowance: u64) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
         let port = listener.local_addr().expect("it is bound").port();
@@ -33,7 +32,7 @@ impl Relay {
         self.port
     }
 
-    /// Ends the connections there are, opens the gate for new ones, and counts from zero.
+    /// Ends all current connections, opens the gate for new ones, and counts from zero.
     pub(crate) fn open(&self) {
         self.gate.change(|passage| {
             passage.generation += 1;
@@ -42,7 +41,7 @@ impl Relay {
         });
     }
 
-    /// Bytes of answers let through, heads and TLS records included.
+    /// Bytes of responses let through, heads and TLS records included.
     pub(crate) fn passed(&self) -> u64 {
         self.gate.lock().passed
     }
@@ -54,7 +53,7 @@ impl Drop for Relay {
             passage.generation += 1;
             passage.closed = true;
         });
-        // The accepting thread sees that it is closed when something arrives.
+        // The accepting thread notices the closing when a connection arrives.
         let woken = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
         if let Some(accepting) = self.accepting.take().filter(|_| woken) {
             let _ = accepting.join();
@@ -62,7 +61,7 @@ impl Drop for Relay {
     }
 }
 
-/// What the relay's threads share.
+/// State shared by the relay's threads.
 struct Gate {
     passage: Mutex<Passage>,
     changed: Condvar,
@@ -114,7 +113,7 @@ fn accept(listener: &TcpListener, upstream: u16, gate: &Arc<Gate>) {
         if closed {
             return;
         }
-        // A connection that fails is one that haul sees fail; it has its own opinion about that.
+        // haul sees the connection fail as well, and reacts to it.
         let _ = client.and_then(|client| connect(client, upstream, gate, generation));
     }
 }

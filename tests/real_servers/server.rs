@@ -22,7 +22,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The program and the Debian package that has it.
+    /// The program and the Debian package that contains it.
     const fn program(self) -> (&'static str, &'static str) {
         match self {
             Self::Nginx | Self::NginxTls => ("nginx", "nginx-light"),
@@ -78,14 +78,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it for this site. `None`, said on stderr, if it is not installed and need not be.
+    /// Starts it for this site. `None`, reported on stderr, if it is not installed and need not be.
     pub(crate) fn start(kind: Kind, site: &Site) -> Option<Self> {
         let (name, package) = kind.program();
         let Some(program) = find(name) else {
             did_not_run(name, package);
             return None;
         };
-        // The port was free a moment ago; that somebody else took it since is rare, twice is not chance.
+        // The port was free a moment ago; losing it to another process is rare, and twice is no coincidence.
         let started = Self::launch(kind, &program, site).or_else(|_| Self::launch(kind, &program, site));
         Some(started.unwrap_or_else(|error| panic!("{name} did not start: {error}\n{}", logs(site))))
     }
@@ -128,7 +128,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing left to do.
+        // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -145,7 +145,7 @@ fn configuration(kind: Kind, site: &Site, port: u16) -> String {
         .replace("@KEY@", &fixtures.join("tls/server-key.pem").display().to_string())
 }
 
-/// Debian keeps servers where a person's PATH does not look.
+/// Searches also the directories in which Debian keeps servers, outside the PATH of users.
 fn find(name: &str) -> Option<PathBuf> {
     let own = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
@@ -158,7 +158,7 @@ fn did_not_run(name: &str, package: &str) {
     let test = thread.name().unwrap_or("a test");
     let line = format!("DID NOT RUN: {test}: {name} is not installed (apt-get install {package})");
     assert!(std::env::var_os("HAUL_REQUIRE_SERVERS").is_none_or(|value| value != "1"), "{line}");
-    // Straight to stderr: what a passing test prints with eprintln is never shown.
+    // Writes to stderr directly: output of eprintln is hidden in a passing test.
     let _ = writeln!(io::stderr(), "{line}");
 }
 

@@ -1,4 +1,4 @@
-//! A directory of one test: what the server publishes, what the server writes, what haul saves.
+//! Directories of one test: for files published by the server, files written by the server, and files saved by haul.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +19,7 @@ impl Site {
     /// A site that publishes these bytes.
     pub(crate) fn publishing(bytes: &[u8]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        // Started as root, Apache becomes nobody, who has to read here.
+        // Apache started as root drops to an unprivileged user, who has to read here.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("the directory is ours");
         let site = Self { dir };
         for name in ["root", "server", "saved"] {
@@ -29,8 +29,8 @@ impl Site {
         site
     }
 
-    /// Replaces what is published. A new `version` is a new modification time, long ago: Apache gives a weak
-    /// ETag to what changed within the last second, and no server's Last-Modified proves anything about it.
+    /// Replaces the published bytes. A new `version` is a new modification time, long ago: Apache gives a weak ETag to
+    /// a file changed within the last second, and no server's Last-Modified proves anything about it.
     pub(crate) fn publish(&self, bytes: &[u8], version: u64) {
         let path = self.root().join(NAME);
         fs::write(&path, bytes).expect("the directory is ours");
@@ -39,22 +39,22 @@ impl Site {
         file.set_modified(modified).expect("the file is ours");
     }
 
-    /// What the server publishes.
+    /// Directory that the server publishes.
     pub(crate) fn root(&self) -> PathBuf {
         self.dir.path().join("root")
     }
 
-    /// What the server writes.
+    /// Directory that the server writes to.
     pub(crate) fn server_dir(&self) -> PathBuf {
         self.dir.path().join("server")
     }
 
-    /// Where haul saves.
+    /// Path where haul saves.
     pub(crate) fn target(&self) -> PathBuf {
         self.dir.path().join("saved").join(NAME)
     }
 
-    /// The names of everything that haul left.
+    /// Names of all files that haul left.
     pub(crate) fn saved(&self) -> Vec<String> {
         let entries = fs::read_dir(self.dir.path().join("saved")).expect("the directory is ours");
         let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
@@ -63,7 +63,7 @@ impl Site {
         names
     }
 
-    /// Fails the test unless the file is there, exactly these bytes, and nothing beside it.
+    /// Fails the test unless the file is there, with exactly these bytes, and nothing beside it.
     pub(crate) fn assert_saved(&self, bytes: &[u8]) {
         assert_eq!(self.saved(), [NAME], "the file and nothing beside it");
         let found = fs::read(self.target()).expect("it is listed");
