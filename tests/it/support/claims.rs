@@ -1,9 +1,9 @@
-//! What a manifest claims, read without the program's help, and whether it is true.
+//! Claims of a manifest, parsed independently of the program and compared with the file.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// The ranges that a manifest claims.
+/// Ranges that a manifest claims.
 pub(crate) fn claims(manifest: &[u8]) -> Vec<Range<u64>> {
     let text = String::from_utf8_lossy(manifest);
     let records = text.lines().filter_map(|line| serde_json::from_str(line.get(9..)?).ok());
@@ -18,7 +18,7 @@ pub(crate) fn claimed(manifest: &[u8]) -> u64 {
     claims(manifest).iter().map(|range| range.end - range.start).sum()
 }
 
-/// How many of the claimed bytes beside this target are not the payload's; none where there is no manifest.
+/// Number of claimed bytes beside this target that differ from the payload; 0 without a manifest.
 pub(crate) fn untrue_claims(target: &Path, payload: &super::Payload) -> u64 {
     let side = |ending: &str| {
         let mut path = target.as_os_str().to_owned();
@@ -28,7 +28,7 @@ pub(crate) fn untrue_claims(target: &Path, payload: &super::Payload) -> u64 {
     let Ok(manifest) = std::fs::read(side(".haul")) else {
         return 0;
     };
-    // Between the last rename and the removal of the manifest, what it speaks of has its final name already.
+    // Between the last rename and the removal of the manifest, the file already has its final name.
     let part = std::fs::File::open(side(".part")).or_else(|_| std::fs::File::open(target)).ok();
     let differs = |range: &Range<u64>| {
         let mut bytes = vec![0; (range.end - range.start) as usize];

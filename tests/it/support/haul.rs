@@ -1,4 +1,4 @@
-//! Runs the real program in a sandbox of its own and looks at what it said and left behind.
+//! Runs the real program in a sandbox of its own and checks its output and files.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 const RSS_LIMIT_KIB: u64 = 64 * 1024;
 
-/// A directory tree of one test: `work`, where the program runs, and an empty `home`.
+/// Directory tree of one test: `work`, where the program runs, and an empty `home`.
 pub(crate) struct Sandbox {
     root: TempDir,
 }
@@ -44,7 +44,7 @@ impl Sandbox {
         self.root.path().join("home")
     }
 
-    /// A path in the directory where the program runs.
+    /// Path in the directory where the program runs.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.work().join(name)
     }
@@ -71,7 +71,7 @@ impl Sandbox {
         names_in(&self.work())
     }
 
-    /// Every file under the sandbox but the work directory, with its bytes.
+    /// Every file under the sandbox except in the work directory, with its bytes.
     pub(crate) fn outside(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut found = Vec::new();
         collect_files(self.root.path(), &self.work(), &mut found);
@@ -83,7 +83,7 @@ impl Sandbox {
         Haul::new(&self.work()).env("HOME", self.home()).env("TMPDIR", self.root.path())
     }
 
-    /// The complete file under this name and nothing of the way it came.
+    /// Checks that the complete file has this name and no side files remain.
     #[track_caller]
     pub(crate) fn assert_ok_file(&self, payload: &Payload, name: &str) {
         payload.assert_file_is(&self.path(name));
@@ -199,13 +199,13 @@ impl Haul {
         self
     }
 
-    /// After this long the program is killed and the test fails.
+    /// Sets the time after which the program is killed and the test fails.
     pub(crate) fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Stdout is a pipe that nobody reads any more.
+    /// Makes stdout a pipe without a reader.
     pub(crate) fn stdout_closed(mut self) -> Self {
         self.stdout_closed = true;
         self
@@ -270,7 +270,7 @@ impl Haul {
     }
 }
 
-/// A program at work; killed when dropped.
+/// A running program; killed when dropped.
 pub(crate) struct Running {
     child: Child,
     started: Instant,
@@ -287,7 +287,7 @@ impl Running {
         self.child.id()
     }
 
-    /// By name: `INT`, `TERM`, `HUP`, `STOP`, `CONT`.
+    /// Sends a signal by name: `INT`, `TERM`, `HUP`, `STOP`, `CONT`.
     pub(crate) fn signal(&self, name: &str) {
         let done = Command::new("/bin/sh")
             .args(["-c", "kill -s \"$0\" \"$1\"", name, &self.pid().to_string()])
@@ -295,7 +295,7 @@ impl Running {
         assert!(done.unwrap().success(), "signal {name} could not be sent");
     }
 
-    /// `kill -9`, and the end of it.
+    /// Kills it with SIGKILL, and waits for its end.
     #[track_caller]
     pub(crate) fn kill(mut self) -> Outcome {
         let _ = self.child.kill();
@@ -309,21 +309,21 @@ impl Running {
         self.stdout.wait_for(what, self.left(), fulfilled, &self.stderr);
     }
 
-    /// Blocks until so many bytes came on stdout.
+    /// Blocks until this many bytes arrived on stdout.
     #[track_caller]
     pub(crate) fn wait_for_stdout_bytes(&self, len: usize) {
         let fulfilled = |captured: &Captured| captured.bytes.len() >= len;
         self.stdout.wait_for(&format!("{len} bytes came"), self.left(), fulfilled, &self.stderr);
     }
 
-    /// Blocks until the program has reported such an event (needs `--json`); the first one.
+    /// Blocks until the program reports such an event, and returns the first one (needs `--json`).
     #[track_caller]
     pub(crate) fn wait_for_event(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
         self.wait_for_stdout(what, |text| complete_lines(text).iter().any(&condition));
         complete_lines(&self.stdout.text()).into_iter().find(condition).unwrap()
     }
 
-    /// Blocks until the program says that so many bytes are safe on the disk (needs `--json`).
+    /// Blocks until the program reports this many durable bytes (needs `--json`).
     #[track_caller]
     pub(crate) fn wait_for_durable(&self, bytes: u64) {
         self.wait_for_event(&format!("{bytes} bytes are durable"), |event| {
@@ -331,13 +331,13 @@ impl Running {
         });
     }
 
-    /// Blocks until the program says where it goes on from (needs `--json`).
+    /// Blocks until the program reports its start, with the bytes it resumes from (needs `--json`).
     #[track_caller]
     pub(crate) fn wait_for_start(&self) -> Value {
         self.wait_for_event("it starts", |event| event["event"] == "start")
     }
 
-    /// Waits for the end, and checks what holds for every run: no panic, no outgrown memory.
+    /// Waits for the end, and checks every run for panics and excessive memory.
     #[track_caller]
     pub(crate) fn wait(self) -> Outcome {
         let outcome = self.wait_quietly();
@@ -381,7 +381,7 @@ impl Running {
 
     /// The high-water mark only grows, so the last look before the end is close to the truth.
     fn look_at_memory(&mut self) {
-        // Until it has become the program, it is this one, with the memory of this one.
+        // Before exec, the child is a copy of this process, with the memory of this process.
         let exe = |pid: &str| fs::read_link(format!("/proc/{pid}/exe")).ok();
         if exe(&self.pid().to_string()) == exe("self") {
             return;
@@ -408,7 +408,7 @@ impl Drop for Running {
     }
 }
 
-/// What a program has said so far.
+/// Output of a program so far.
 struct Capture {
     state: Arc<(Mutex<Captured>, Condvar)>,
     reader: Option<thread::JoinHandle<()>>,
@@ -479,7 +479,7 @@ impl Capture {
     }
 }
 
-/// How a run ended.
+/// Result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
@@ -513,7 +513,7 @@ impl Outcome {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Everything it said, for hunting secrets and control characters.
+    /// All of its output, for hunting secrets and control characters.
     pub(crate) fn said(&self) -> String {
         self.stdout_text() + &self.stderr
     }
@@ -524,7 +524,7 @@ impl Outcome {
         self
     }
 
-    /// That exit code, and exactly one cause line on stderr. Looking at the files is the sandbox's part.
+    /// Checks the exit code, and that stderr has exactly one cause line. The sandbox checks the files.
     #[track_caller]
     pub(crate) fn assert_failed(&self, code: i32) -> &Self {
         assert!(self.code == Some(code), "exit {code} expected: {self}");
@@ -539,7 +539,7 @@ impl Outcome {
         self
     }
 
-    /// Some line on stdout or stderr speaks of this, in whatever case.
+    /// Checks that some line on stdout or stderr contains this text, in any case.
     #[track_caller]
     pub(crate) fn assert_says(&self, text: &str) -> &Self {
         let said = self.said().to_lowercase();
@@ -547,7 +547,7 @@ impl Outcome {
         self
     }
 
-    /// The highest `durable` any progress event reported.
+    /// Returns the highest `durable` of any progress event.
     #[track_caller]
     pub(crate) fn durable(&self) -> u64 {
         complete_lines(&self.stdout_text())
@@ -557,7 +557,7 @@ impl Outcome {
             .unwrap_or(0)
     }
 
-    /// Ended by this signal, or with 128 + its number as a shell would say it.
+    /// Checks that it died of this signal, or exited with 128 + its number as shells report it.
     #[track_caller]
     pub(crate) fn assert_signalled(&self, signal: i32) -> &Self {
         assert!(
@@ -567,7 +567,7 @@ impl Outcome {
         self
     }
 
-    /// Lines that begin with `haul: ` and are neither a warning nor a note.
+    /// Returns the lines that begin with `haul: ` and are neither a warning nor a note.
     pub(crate) fn cause_lines(&self) -> Vec<&str> {
         self.stderr
             .lines()
@@ -576,7 +576,7 @@ impl Outcome {
             .collect()
     }
 
-    /// The lines of `--json`; every line has to be an object.
+    /// Parses the lines of `--json`; every line has to be an object.
     #[track_caller]
     pub(crate) fn events(&self) -> Vec<Value> {
         let text = self.stdout_text();
@@ -595,7 +595,7 @@ impl Outcome {
         self.events().into_iter().filter(|event| event["event"] == name).collect()
     }
 
-    /// The only event of this name.
+    /// Returns the only event of this name.
     #[track_caller]
     pub(crate) fn event(&self, name: &str) -> Value {
         let mut events = self.events_named(name);

@@ -1,9 +1,9 @@
-//! Libraries of `fixtures/faults` that are loaded before the C library, and make a machine like no machine of ours.
+//! Preloaded libraries of `fixtures/faults`, which simulate an unusual machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Builds the library of this name in `directory`; `None`, with a word about it, where that cannot be done.
+/// Builds the library of this name in `directory`; `None`, with a note, if that is not possible.
 pub(crate) fn library(name: &str, directory: &Path) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/faults/{name}.c"));
     let library = directory.join(format!("{name}.so"));

@@ -1,5 +1,5 @@
-//! A file system of its own in a file: it can be small, and it can be copied as it stands, which is what is left of it
-//! after a power cut. Needs root, loop devices and the programs that make file systems.
+//! A file system in a file of its own: it can be small, and a copy of it at any instant is its state after a power cut.
+//! Needs root, loop devices and the mkfs programs.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,7 +15,7 @@ pub(crate) struct LoopDisk {
 }
 
 impl LoopDisk {
-    /// `None`, with a word about it, where this cannot be had.
+    /// Creates and mounts one; `None`, with a note, if that is not possible.
     pub(crate) fn make(kind: &'static str, mib: u64) -> Option<Self> {
         let disk = Self { kind, directory: tempfile::Builder::new().prefix("haul-disk-").tempdir().unwrap() };
         let image = disk.image();
@@ -25,7 +25,7 @@ impl LoopDisk {
             return None;
         }
         if !disk.mount() {
-            // Whether that is allowed is a matter of the machine, not of what is installed on it.
+            // The permission depends on the machine, not on its installed programs.
             eprintln!("DID NOT RUN: no {kind} can be mounted here");
             return None;
         }
@@ -46,7 +46,7 @@ impl LoopDisk {
         done(Command::new("mount").args(mount).arg(self.image()).arg(self.root()))
     }
 
-    /// A copy of what is on the disk at this instant, whatever the kernel still has in memory.
+    /// Copies the current content of the disk, without anything that the kernel still has in memory.
     pub(crate) fn as_it_stands(&self) -> PowerlessDisk {
         let directory = tempfile::Builder::new().prefix("haul-disk-").tempdir().unwrap();
         let copy = LoopDisk { kind: self.kind, directory };
@@ -54,7 +54,7 @@ impl LoopDisk {
         PowerlessDisk(copy)
     }
 
-    /// The program, at work on this disk.
+    /// The program, working on this disk.
     pub(crate) fn haul(&self) -> Haul {
         Haul::new(&self.root()).env("HOME", self.directory.path())
     }
@@ -64,12 +64,12 @@ impl LoopDisk {
     }
 }
 
-/// A disk after a power cut, not mounted yet. The one it was copied from has to be gone by then: no system mounts two of the
-/// same name.
+/// A disk after a power cut, not mounted yet. Its original has to be unmounted first: the kernel does not mount two
+/// file systems with the same id.
 pub(crate) struct PowerlessDisk(LoopDisk);
 
 impl PowerlessDisk {
-    /// The power is back: mounted, its journal replayed.
+    /// Mounts it again, replaying its journal.
     pub(crate) fn mounted(self) -> LoopDisk {
         assert!(self.0.mount(), "the copy cannot be mounted");
         self.0

@@ -1,5 +1,5 @@
-//! What the tests stand on: files whose bytes betray their place, a server that does exactly as it is told, a runner for
-//! the real program, and certificates.
+//! Support of the tests: files whose bytes tell their offset, a scripted server, a runner for the real program, and
+//! certificates.
 
 pub(crate) mod claims;
 pub(crate) mod haul;
@@ -15,12 +15,12 @@ pub(crate) use payload::Payload;
 pub(crate) use server::{Answer, Body, Ending, Exchange, Gate, Modified, Reply, Request, Resource, Server};
 pub(crate) use tls::Authority;
 
-/// Whether the long runs are wanted, too.
+/// Returns true if the long runs are asked for, too.
 pub(crate) fn exhaustive() -> bool {
     std::env::var_os("HAUL_EXHAUSTIVE").is_some_and(|value| value == "1")
 }
 
-/// Says that a test has nothing to say here; where `HAUL_REQUIRE_TOOLS=1` asks for all of them, that is a failure.
+/// Reports a skipped test; with `HAUL_REQUIRE_TOOLS=1` this is a failure.
 pub(crate) fn left_out(why: &str) {
     assert!(std::env::var_os("HAUL_REQUIRE_TOOLS").is_none_or(|value| value != "1"), "{why}");
     eprintln!("DID NOT RUN: {why}");

@@ -1,5 +1,5 @@
-//! File contents that cannot hide a mistake: every aligned 8-byte word is different from every other one, and from the
-//! word that stands in a byte of a mistaken place one can tell which place it was meant for.
+//! File contents that cannot hide a mistake: all aligned 8-byte words differ, and a misplaced word tells the offset it
+//! was meant for.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// `len` bytes, each a pure function of the seed and its offset; nothing is held in memory.
+/// Contents of `len` bytes, each a pure function of the seed and its offset; nothing is held in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Payload {
     pub(crate) seed: u64,
@@ -28,7 +28,7 @@ impl Payload {
         Self::new(seed, mib * super::MIB)
     }
 
-    /// Writes the bytes at `offset..offset + into.len()`, whether or not the file is that long.
+    /// Writes the bytes at `offset..offset + into.len()`, even beyond the end of the file.
     pub(crate) fn fill(&self, offset: u64, into: &mut [u8]) {
         let mut word_index = offset / 8;
         let mut skip = (offset % 8) as usize;
@@ -89,7 +89,7 @@ impl Payload {
         }
     }
 
-    /// Says where `actual` first differs from this payload, and what stands there instead.
+    /// Reports the first difference of `actual` from this payload, and the content there.
     pub(crate) fn compare(&self, mut actual: impl Read) -> Result<(), String> {
         let mut got = vec![0; 1 << 16];
         let mut want = vec![0; 1 << 16];
@@ -121,7 +121,7 @@ impl Payload {
         if offset == self.len { Ok(()) } else { Err(format!("ends at {offset} instead of {}", self.len)) }
     }
 
-    /// What `bytes`, found in a wrong place, are.
+    /// Describes misplaced `bytes`.
     fn describe(&self, bytes: &[u8]) -> String {
         let zeros = bytes.iter().take_while(|&&b| b == 0).count();
         if zeros >= 8 || zeros == bytes.len() {
@@ -133,7 +133,7 @@ impl Payload {
         format!("foreign bytes {}", String::from_utf8_lossy(&bytes[..bytes.len().min(24)]).escape_debug())
     }
 
-    /// Looks for a word of this payload in the first bytes given: how far in it stands, and the offset it belongs to.
+    /// Searches the first bytes for a word of this payload: returns its position in them, and the offset it belongs to.
     fn locate(&self, bytes: &[u8]) -> Option<(u64, u64)> {
         (0..8).find_map(|skip| {
             let word = u64::from_le_bytes(bytes.get(skip..skip + 8)?.try_into().unwrap());
@@ -142,7 +142,7 @@ impl Payload {
         })
     }
 
-    /// splitmix64: a bijection, so no two words are alike and a word can be traced back to its index.
+    /// Computes splitmix64: a bijection, so no two words are alike and a word can be traced back to its index.
     fn word(&self, index: u64) -> u64 {
         let mut z = self.seed.wrapping_mul(0xD6E8_FEB8_6659_FD93).wrapping_add(index.wrapping_mul(GOLDEN));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -158,7 +158,7 @@ impl Payload {
     }
 }
 
-/// Undoes `z ^ (z >> by)`.
+/// Inverts `z ^ (z >> by)`.
 fn unshift(z: u64, by: u32) -> u64 {
     let mut result = z;
     for _ in 0..64 / by {
@@ -167,7 +167,7 @@ fn unshift(z: u64, by: u32) -> u64 {
     result
 }
 
-/// The inverse of an odd number modulo 2^64, by Newton's iteration.
+/// Computes the inverse of an odd number modulo 2^64, by Newton's iteration.
 fn inverse(odd: u64) -> u64 {
     (0..6).fold(odd, |x, _| x.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(x))))
 }

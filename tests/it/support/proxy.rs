@@ -1,4 +1,4 @@
-//! Proxies that do as they are told and keep what they were told: http (forwarding and `CONNECT`) and SOCKS 5.
+//! Scripted proxies that record their requests: http (forwarding and `CONNECT`) and SOCKS 5.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -18,7 +18,7 @@ impl Proxy {
         Self::start(move |client, heads| serve_http(client, wanted.as_deref(), heads))
     }
 
-    /// Reads the head of a request, answers this and hangs up.
+    /// Reads the head of a request, sends this response and hangs up.
     pub(crate) fn answering(answer: &'static [u8]) -> Self {
         Self::start(move |mut client, heads| {
             let head = read_head(&mut client)?;
@@ -37,7 +37,7 @@ impl Proxy {
         Self::start(move |client, heads| serve_socks(client, Some((user, password)), 0, heads))
     }
 
-    /// Refuses every connection with this code of SOCKS 5.
+    /// Refuses every connection with this SOCKS 5 code.
     pub(crate) fn socks_refusing(code: u8) -> Self {
         Self::start(move |client, heads| serve_socks(client, None, code, heads))
     }
@@ -52,7 +52,7 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (kept, serve) = (kept.clone(), serve.clone());
-                // A client that hangs up is no concern of the proxy's.
+                // The proxy ignores clients that hang up.
                 thread::spawn(move || drop(serve(client, &kept)));
             }
         });
@@ -63,7 +63,7 @@ impl Proxy {
         self.port
     }
 
-    /// What it was asked: heads of http requests, or the servers that were named to SOCKS.
+    /// Requests received: heads of http requests, or the servers named to SOCKS.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
@@ -89,7 +89,7 @@ fn serve_http(mut client: TcpStream, wanted: Option<&str>, heads: &Mutex<Vec<Str
     }
     let (authority, path) = target.strip_prefix("http://").and_then(|rest| rest.split_once('/')).unwrap();
     let mut server = TcpStream::connect(authority)?;
-    // One request a connection, without what was meant for the proxy.
+    // One request a connection, without the fields meant for the proxy.
     let kept: Vec<_> = head
         .lines()
         .skip(1)
@@ -148,7 +148,7 @@ fn serve_socks(
     relay(client, server)
 }
 
-/// A text with its length before it.
+/// Reads a text with a length prefix.
 fn read_text(client: &mut TcpStream) -> io::Result<String> {
     let mut length = [0];
     client.read_exact(&mut length)?;
@@ -160,7 +160,7 @@ fn read_text(client: &mut TcpStream) -> io::Result<String> {
 fn read_head(client: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
-    // What begins like TLS has no such end.
+    // A TLS handshake has no such end.
     while !head.ends_with(b"\r\n\r\n") && head.first() != Some(&0x16) {
         client.read_exact(&mut byte)?;
         head.push(byte[0]);

@@ -32,24 +32,24 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// Writes the certificate where `--cacert` can find it; outside the directory of the downloads.
+    /// Writes the certificate for `--cacert`, outside the directory of the downloads.
     pub(crate) fn write_to(&self, sandbox: &Sandbox) -> PathBuf {
         let path = sandbox.root().join("ca.pem");
         std::fs::write(&path, &self.pem).unwrap();
         path
     }
 
-    /// A sound certificate for these names and addresses.
+    /// A server with a sound certificate for these names and addresses.
     pub(crate) fn config(&self, names: &[&str]) -> Arc<ServerConfig> {
         self.config_with(names, |_| {})
     }
 
-    /// A server that wants to know from everybody who he is.
+    /// A server that requires a client certificate.
     pub(crate) fn config_for_known_clients(&self, names: &[&str]) -> Arc<ServerConfig> {
         self.config_asking(names, |verifier| verifier)
     }
 
-    /// A server that wants to know from everybody who he is, and serves strangers too.
+    /// A server that asks for a client certificate, and also serves clients without one.
     pub(crate) fn config_for_curious_server(&self, names: &[&str]) -> Arc<ServerConfig> {
         self.config_asking(names, ClientCertVerifierBuilder::allow_unauthenticated)
     }
@@ -85,7 +85,7 @@ impl Authority {
         })
     }
 
-    /// A certificate that is spoiled on purpose.
+    /// A server whose certificate is spoiled on purpose.
     pub(crate) fn config_with(
         &self,
         names: &[&str],
@@ -94,7 +94,7 @@ impl Authority {
         self.config_and_pem_with(names, spoil).0
     }
 
-    /// With the certificate the text of its file.
+    /// Returns the configuration and the PEM text of the certificate.
     pub(crate) fn config_and_pem_with(
         &self,
         names: &[&str],
@@ -114,8 +114,7 @@ pub(crate) fn self_signed(names: &[&str]) -> Arc<ServerConfig> {
     config_of(certificate.der().clone(), &key, None)
 }
 
-/// A certificate that nobody else has signed, as `openssl req -x509` makes it: one that may sign others. With it the text
-/// of its file.
+/// A self-signed certificate, as `openssl req -x509` makes it: one that may sign others. Returned with its PEM text.
 pub(crate) fn of_its_own(
     names: &[&str],
     spoil: impl FnOnce(&mut CertificateParams),
@@ -143,7 +142,7 @@ pub(crate) fn for_clients_only(params: &mut CertificateParams) {
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
 }
 
-/// The name stands in the subject only, where nobody looks any more.
+/// Puts the name into the subject only, which clients no longer check.
 pub(crate) fn common_name_only(params: &mut CertificateParams) {
     params.subject_alt_names.clear();
     params.distinguished_name.push(DnType::CommonName, "127.0.0.1");

@@ -1,4 +1,4 @@
-//! What the server says, as a value.
+//! Responses of the server, as values.
 
 use std::ops::Range;
 
@@ -32,11 +32,11 @@ pub(crate) enum Ending {
     Stall(u64),
 }
 
-/// An answer as a value: take a correct one, bend it, send it.
+/// A response as a value: take a correct one, alter it, send it.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// The whole text after the status code, if not the usual one.
+    /// Text after the status code, if not the usual one.
     pub(crate) reason: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Body,
@@ -48,7 +48,7 @@ impl Answer {
         Self { status, reason: None, headers: Vec::new(), body: Body::None, ending: Ending::Whole }
     }
 
-    /// A complete answer with a body that is not payload.
+    /// A complete response with a body that is not payload.
     pub(crate) fn text(status: u16, body: &str) -> Self {
         let mut answer = Self::new(status);
         answer.set("Content-Type", "text/html");
@@ -73,13 +73,13 @@ impl Answer {
         self
     }
 
-    /// A body of other bytes, with the Content-Length that belongs to it.
+    /// Sets a body of other bytes, with the matching Content-Length.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.set("Content-Length", bytes.len().to_string());
         self.body = Body::Bytes(bytes.to_vec());
     }
 
-    /// A body of payload bytes, with the Content-Length that belongs to it.
+    /// Sets a body of payload bytes, with the matching Content-Length.
     pub(crate) fn payload(&mut self, payload: Payload, range: Range<u64>) {
         self.set("Content-Length", (range.end - range.start).to_string());
         self.body = Body::Payload(payload, range);
@@ -98,20 +98,20 @@ impl Answer {
     }
 }
 
-/// The short way to say what a request gets; see [`Builder::behave`].
+/// Shorthand for the response to a request; see [`Builder::behave`].
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     Normal,
-    /// 200 with everything, whatever was asked.
+    /// Status 200 with everything, whatever was requested.
     Everything,
     Answer(Answer),
     /// These bytes, then FIN.
     Raw(Vec<u8>),
     Status(u16),
     Redirect(u16, String),
-    /// The normal answer that ends early.
+    /// The normal response, ending early.
     Ends(Ending),
-    /// The normal answer at so many bytes a second.
+    /// The normal response at this many bytes a second.
     Throttled(u64),
     /// The request is read and nothing ever comes.
     NoAnswer,

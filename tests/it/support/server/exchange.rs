@@ -17,7 +17,7 @@ use crate::support::payload::Payload;
 
 const WRITE_SIZE: u64 = 64 * 1024;
 
-/// The server's side of one request. Once the client is gone, every method does nothing.
+/// The server's side of one request. Once the client is gone, no method has any effect.
 pub(crate) struct Exchange<'a> {
     shared: &'a Arc<Shared>,
     wire: &'a mut Wire,
@@ -25,7 +25,7 @@ pub(crate) struct Exchange<'a> {
     record: usize,
     generation: usize,
     counted: bool,
-    /// Instead of the server's.
+    /// Used instead of the server's gate.
     gate: Option<Gate>,
     rate: Option<u64>,
     rate_since: Instant,
@@ -62,7 +62,7 @@ impl<'a> Exchange<'a> {
         self.shared.resource_at(self.request.path())
     }
 
-    /// What a model citizen would answer, ready to be bent.
+    /// Builds the response of a well-behaved server, ready to be altered.
     pub(crate) fn answer(&self) -> Answer {
         self.resource().answer(&self.request)
     }
@@ -75,7 +75,7 @@ impl<'a> Exchange<'a> {
         self.send(&resource.answer(&self.request));
     }
 
-    /// 200 with everything, whatever was asked.
+    /// Sends status 200 with everything, whatever was requested.
     pub(crate) fn serve_everything(&mut self) {
         let mut resource = self.resource();
         resource.honours_range = false;
@@ -118,7 +118,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The head, and, unless the method is HEAD, the body up to its ending.
+    /// Sends the head, and, unless the method is HEAD, the body up to its ending.
     pub(crate) fn send(&mut self, answer: &Answer) {
         self.note_status(answer.status);
         self.send_raw(&answer.head());
@@ -159,7 +159,7 @@ impl<'a> Exchange<'a> {
         self.send_raw(&answer.head());
     }
 
-    /// Says in the log what a head sent with [`Exchange::send_raw`] said.
+    /// Logs the status of a head sent with [`Exchange::send_raw`].
     pub(crate) fn note_status(&mut self, status: u16) {
         self.counted = matches!(status, 200 | 206);
         self.shared.note(self.record, self.generation, |record| {
@@ -168,14 +168,14 @@ impl<'a> Exchange<'a> {
         });
     }
 
-    /// Any bytes, counted nowhere.
+    /// Sends any bytes, counted nowhere.
     pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
         if !self.over && self.wire.write_all(bytes).and_then(|()| self.wire.flush()).is_err() {
             self.over = true;
         }
     }
 
-    /// The same, but no faster than [`Exchange::throttle`] allows, byte by byte.
+    /// Sends bytes one by one, no faster than [`Exchange::throttle`] allows.
     pub(crate) fn send_crawling(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.pace(1);
@@ -187,7 +187,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Body bytes of this exchange's own making.
+    /// Sends body bytes of this exchange's own making.
     pub(crate) fn send_body(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(WRITE_SIZE as usize) {
             self.write_counted(piece);
@@ -199,7 +199,7 @@ impl<'a> Exchange<'a> {
         self.send_payload_of(&payload, range);
     }
 
-    /// Payload bytes, through the gate and at the rate.
+    /// Sends payload bytes, through the gate and at the rate.
     pub(crate) fn send_payload_of(&mut self, payload: &Payload, range: Range<u64>) {
         let mut buffer = vec![0; WRITE_SIZE as usize];
         let mut offset = range.start;
@@ -215,7 +215,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// What is sent from now on passes this gate and no other.
+    /// Makes everything sent from now on pass only this gate.
     pub(crate) fn stand_at(&mut self, gate: &Gate) {
         self.gate = Some(gate.clone());
     }
@@ -226,12 +226,12 @@ impl<'a> Exchange<'a> {
         self.rate_spent = 0;
     }
 
-    /// FIN.
+    /// Closes the connection with FIN.
     pub(crate) fn close(&mut self) {
         self.over = true;
     }
 
-    /// RST.
+    /// Closes the connection with RST.
     pub(crate) fn reset(&mut self) {
         let id = self.request.connection;
         self.shared.sockets.lock().unwrap().retain(|(other, _)| *other != id);
@@ -240,7 +240,7 @@ impl<'a> Exchange<'a> {
         self.with_reset = true;
     }
 
-    /// Keeps the connection open and says nothing until the client closes it or the server is dropped.
+    /// Keeps the connection open and sends nothing until the client closes it or the server is dropped.
     pub(crate) fn stall(&mut self) {
         let mut sink = [0; 1024];
         let mut socket = self.wire.socket();

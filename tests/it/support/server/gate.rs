@@ -1,11 +1,11 @@
-//! Payload held back until a test lets it go.
+//! Payload held back until a test releases it.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use super::PATIENCE;
 
-/// Holds payload back until a test lets it go.
+/// Holds payload back until a test releases it.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     state: Arc<(Mutex<GateState>, Condvar)>,
@@ -21,7 +21,7 @@ struct GateState {
 }
 
 impl Gate {
-    /// Lets so many payload bytes pass, then holds everything.
+    /// Lets this many payload bytes pass, then holds everything.
     pub(crate) fn after(bytes: u64) -> Self {
         Self::new(Some(bytes), None)
     }
@@ -47,7 +47,7 @@ impl Gate {
         changed.notify_all();
     }
 
-    /// Lets so many more bytes pass.
+    /// Lets this many more bytes pass.
     pub(crate) fn allow(&self, bytes: u64) {
         let (state, changed) = &*self.state;
         let mut state = state.lock().unwrap();
@@ -55,7 +55,7 @@ impl Gate {
         changed.notify_all();
     }
 
-    /// Blocks until so many connections stand before the gate.
+    /// Blocks until this many connections wait at the gate.
     #[track_caller]
     pub(crate) fn wait_for_waiting(&self, connections: usize) {
         let (state, changed) = &*self.state;
@@ -69,7 +69,8 @@ impl Gate {
         );
     }
 
-    /// How many of `want` bytes at `offset` may pass now; blocks while none may. `None` once `given_up` says so.
+    /// Returns the number of bytes, up to `want` at `offset`, that may pass now; blocks while it is 0. `None` once
+    /// `given_up` returns true.
     pub(crate) fn pass(&self, offset: u64, want: u64, mut given_up: impl FnMut() -> bool) -> Option<u64> {
         let (state, changed) = &*self.state;
         let mut state = state.lock().unwrap();

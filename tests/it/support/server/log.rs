@@ -1,4 +1,4 @@
-//! What was asked and what went out.
+//! Log of requests and responses.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use super::request::Request;
 
-/// One request and what became of it.
+/// One request and its outcome.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) request: Arc<Request>,
     pub(crate) status: Option<u16>,
-    /// When the head of the answer was written.
+    /// Time at which the response head was written.
     pub(crate) answered: Option<Instant>,
     /// Body bytes of a 200 or 206 that were written to the socket.
     pub(crate) body: u64,
-    /// When the exchange was over, however it ended.
+    /// Time at which the exchange was over, however it ended.
     pub(crate) ended: Option<Instant>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Payload that went out: body bytes of all 200 and 206 answers.
+    /// Payload sent: body bytes of all 200 and 206 responses.
     pub(crate) fn body_bytes(&self) -> u64 {
         self.requests.iter().map(|record| record.body).sum()
     }

@@ -1,8 +1,8 @@
-//! A loopback HTTP/1.1 server on raw sockets. Left alone it is a model citizen; told otherwise it misbehaves byte for byte.
-//! It keeps every request as it came and counts every payload byte it wrote.
+//! A loopback HTTP/1.1 server on raw sockets. By default it behaves well; scripted, it misbehaves byte for byte. It
+//! records every request verbatim and counts every payload byte it wrote.
 //!
-//! Three depths of control: [`Resource`] says what is served, [`Builder::behave`] picks a [`Reply`] for each request, and
-//! [`Builder::handler`] gets the [`Exchange`] and may write anything.
+//! Three depths of control: [`Resource`] defines the file served, [`Builder::behave`] picks a [`Reply`] for each
+//! request, and [`Builder::handler`] gets the [`Exchange`] and may write anything.
 
 mod answer;
 mod dates;
@@ -49,7 +49,7 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    /// Serves this path differently; every path that is not named serves the main resource.
+    /// Serves this path differently; every other path serves the main resource.
     pub(crate) fn file(mut self, path: &str, resource: impl Into<Resource>) -> Self {
         self.files.push((path.into(), resource.into()));
         self
@@ -64,7 +64,7 @@ impl Builder {
         self
     }
 
-    /// States no length of the `length` bytes: they end with their connection.
+    /// Sends `length` bytes without stating a length: they end with their connection.
     pub(crate) fn ending_with_its_connection(self, length: u64) -> Self {
         self.handler(move |request, exchange| {
             exchange.send_head(200, &[("Connection", "close")]);
@@ -75,18 +75,18 @@ impl Builder {
         })
     }
 
-    /// Answers each request with what the function picks; the number counts requests from 0.
+    /// Answers each request with the reply that the function picks; the number counts requests from 0.
     pub(crate) fn behave(self, behave: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         self.handler(move |request, exchange| exchange.reply(behave(request, request.n)))
     }
 
-    /// All payload passes this gate.
+    /// Makes all payload pass this gate.
     pub(crate) fn gate(mut self, gate: &Gate) -> Self {
         self.gate = Some(gate.clone());
         self
     }
 
-    /// Bytes a second of payload on each connection.
+    /// Sets the rate of each connection, in payload bytes a second.
     pub(crate) fn rate(mut self, bytes_per_second: u64) -> Self {
         self.rate = Some(bytes_per_second);
         self
@@ -125,7 +125,7 @@ impl Builder {
     }
 }
 
-/// Runs until it is dropped; then every connection is closed.
+/// A running server; dropping it closes every connection.
 pub(crate) struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -168,18 +168,18 @@ impl Server {
         })
     }
 
-    /// The same server under another host name.
+    /// Origin of the same server under another host name.
     pub(crate) fn origin_as(&self, host: &str) -> String {
         let scheme = if self.shared.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{host}:{}", self.port())
     }
 
-    /// `path` starts with a slash.
+    /// URL of `path`, which starts with a slash.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin())
     }
 
-    /// From now on the main resource is this one.
+    /// Replaces the main resource from now on.
     pub(crate) fn replace(&self, resource: impl Into<Resource>) {
         *self.shared.resource.lock().unwrap() = resource.into();
     }
@@ -192,25 +192,25 @@ impl Server {
         self.handle_with(move |request, exchange| exchange.reply(behave(request, request.n)));
     }
 
-    /// From now on a model citizen.
+    /// Behaves well from now on.
     pub(crate) fn recover(&self) {
         self.handle_with(|_, exchange| exchange.serve());
         self.set_gate(None);
     }
 
-    /// Puts another gate (or none) before the payload; whoever stands before the old one gives up.
+    /// Puts another gate (or none) before the payload; exchanges waiting at the old one give up.
     pub(crate) fn set_gate(&self, gate: Option<&Gate>) {
         *self.shared.gate.lock().unwrap() = gate.cloned();
     }
 
-    /// Closes every connection there is, wherever it stands.
+    /// Closes every connection, in whatever state it is.
     pub(crate) fn hang_up(&self) {
         for (_, socket) in self.shared.sockets.lock().unwrap().iter() {
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
 
-    /// Empties the log: what was begun before is not counted any more.
+    /// Empties the log: exchanges begun before are no longer counted.
     pub(crate) fn forget(&self) {
         let mut log = self.shared.log.lock().unwrap();
         log.requests.clear();
@@ -220,7 +220,7 @@ impl Server {
         log.generation += 1;
     }
 
-    /// The log as it is now. A copy: an assertion that describes the server while it holds the lock would wait for itself.
+    /// Copies the current log: an assertion that describes the server while it holds the lock would deadlock.
     pub(crate) fn log(&self) -> Log {
         self.locked_log().clone()
     }
@@ -284,7 +284,7 @@ impl Drop for Server {
         for (_, socket) in self.shared.sockets.lock().unwrap().drain(..) {
             let _ = socket.shutdown(Shutdown::Both);
         }
-        // Wakes the accepting thread, which then sees that it is over.
+        // Wakes the accepting thread, which then sees that it should end.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -364,7 +364,7 @@ impl Shared {
     fn begin(&self, raw: Vec<u8>, connection: usize, nth: usize) -> (Arc<Request>, usize, usize) {
         let mut log = self.log.lock().unwrap();
         let request = Arc::new(Request::parse(raw, log.total_requests, connection, nth));
-        // HEAD goes beside the GETs that tests script and count.
+        // HEAD runs beside the GETs that tests script and count, so it is not counted.
         let counts = usize::from(!request.is_head());
         log.total_requests += counts;
         log.in_flight += counts;

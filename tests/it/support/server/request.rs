@@ -1,12 +1,12 @@
-//! What the client asked, as it came.
+//! Requests of the client, verbatim.
 
 use std::ops::Range;
 use std::time::Instant;
 
-/// One request as it came.
+/// One request, verbatim.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// Counts all requests to this server, from 0; [`Server::forget`] does not start it again.
+    /// Counts all requests to this server, from 0; [`Server::forget`] does not reset it.
     pub(crate) n: usize,
     /// Counts connections, from 0.
     pub(crate) connection: usize,
@@ -58,7 +58,7 @@ impl Request {
         AskedRange::parse(self.header("range")?)
     }
 
-    /// Where the asked range starts; 0 without one.
+    /// Start of the requested range; 0 without one.
     pub(crate) fn start(&self) -> u64 {
         match self.range() {
             Some(AskedRange::From(start, _)) => start,
@@ -105,7 +105,7 @@ impl AskedRange {
         Some(Self::From(start.parse().ok()?, end))
     }
 
-    /// The half-open range it means in a file of this length.
+    /// Converts it to a half-open range in a file of this length.
     pub(crate) fn within(self, len: u64) -> Option<Range<u64>> {
         let range = match self {
             Self::From(start, None) => start..len,

@@ -1,4 +1,4 @@
-//! What stands behind a URL.
+//! The resource behind a URL.
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
@@ -18,14 +18,14 @@ pub(crate) enum Modified {
     None,
 }
 
-/// What stands behind a URL, with the metadata the server states for it.
+/// The resource behind a URL, with the metadata the server states for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Resource {
     pub(crate) payload: Payload,
     pub(crate) etag: Option<String>,
     pub(crate) modified: Modified,
     pub(crate) content_type: Option<String>,
-    /// Added to every answer.
+    /// Fields added to every response.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) honours_range: bool,
     made: SystemTime,
@@ -44,7 +44,7 @@ impl Resource {
         }
     }
 
-    /// The text of the whole field value: `"\"v1\""`, `"W/\"1\""`.
+    /// Sets the whole field value: `"\"v1\""`, `"W/\"1\""`.
     pub(crate) fn etag(mut self, etag: &str) -> Self {
         self.etag = Some(etag.into());
         self
@@ -60,7 +60,7 @@ impl Resource {
         self
     }
 
-    /// Neither ETag nor Last-Modified.
+    /// Removes both ETag and Last-Modified.
     pub(crate) fn no_validator(self) -> Self {
         self.no_etag().modified(Modified::None)
     }
@@ -80,7 +80,7 @@ impl Resource {
         self
     }
 
-    /// The same metadata with other bytes behind it.
+    /// Keeps the metadata and replaces the bytes.
     pub(crate) fn with_payload(mut self, payload: Payload) -> Self {
         self.payload = payload;
         self
@@ -95,7 +95,7 @@ impl Resource {
         }
     }
 
-    /// What a correct server says to this request.
+    /// Builds the response of a correct server to this request.
     pub(crate) fn answer(&self, request: &Request) -> Answer {
         let date = SystemTime::now();
         let len = self.payload.len;
