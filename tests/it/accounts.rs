@@ -1,4 +1,4 @@
-//! What a run tells of its files: their time, their order, and which of them it has saved.
+//! Reports of a run about its files: their time, their order, and which of them are saved.
 
 use crate::support::*;
 

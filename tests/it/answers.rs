@@ -1,11 +1,11 @@
-//! Answers to requests for ranges that are odd, dishonest, broken or hostile.
+//! Range responses that are odd, dishonest, broken or hostile.
 
 use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(31, 16);
 const FOUR: &[&str] = &["-x", "4", "-k", "1M"];
 
-/// A server that bends its answer to every ranged GET.
+/// A server that alters its response to every ranged GET.
 fn bending(
     resource: impl Into<Resource>,
     bend: impl Fn(&Request, &mut Answer) + Send + Sync + 'static,
@@ -93,7 +93,7 @@ fn a_206_that_goes_on_to_the_end_of_the_file_does_no_harm() {
 // T006
 #[test]
 fn a_206_that_does_not_say_what_it_holds_is_not_used_and_a_plain_get_is() {
-    // Other bytes than those of the file: whoever takes them has a wrong file.
+    // Bytes unlike those of the file: a client that used them would save a wrong file.
     let server = bending(PAYLOAD, |_, answer| {
         answer.remove("Content-Range");
         answer.payload(Payload::mib(46, 16), 0..answer.body.len());
@@ -167,7 +167,7 @@ fn a_206_of_unknown_total_is_used() {
         let Body::Payload(_, range) = answer.body.clone() else {
             return;
         };
-        // The first one tells the length, so that the others can be asked for.
+        // The first response states the length, so that the other ranges can be requested.
         let total = if range.start == 0 { PAYLOAD.len.to_string() } else { "*".to_owned() };
         answer.set("Content-Range", format!("bytes {}-{}/{total}", range.start, range.end - 1));
     });
@@ -224,7 +224,7 @@ fn a_range_in_several_parts_is_not_used_and_a_plain_get_is() {
         answer.set("Content-Type", "multipart/byteranges; boundary=BOUNDARY");
         answer.bytes(&body);
     });
-    // The plain answer waits, so that what stands in the part file until then can be looked at.
+    // The plain response waits, so that the content of the part file can be checked until then.
     let gate = Gate::at_offset(0);
     let sandbox = Sandbox::new();
     server.set_gate(Some(&gate));
@@ -304,7 +304,7 @@ fn an_answer_that_always_ends_before_what_is_missing_is_not_taken_again_and_agai
             if request.range().is_some() && request.start() < 8 * MIB {
                 return exchange.serve();
             }
-            // From here on everything, with no length, up to three quarters.
+            // From here on the response has everything up to three quarters, without a length.
             exchange.send_head(200, &[("ETag", "\"v1\""), ("Connection", "close")]);
             exchange.send_payload(0..12 * MIB);
             exchange.close();

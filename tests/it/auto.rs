@@ -1,4 +1,4 @@
-//! How many connections there are when nobody says how many there should be.
+//! The number of connections if no number is given.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(221, 48);
 
-/// Whoever comes while it serves `most` is refused.
+/// Refuses requests while it serves `most`.
 fn serving_at_once(payload: Payload, bytes_per_second: u64, most: usize) -> Server {
     let served = AtomicUsize::new(0);
     Server::serve(payload)

@@ -1,4 +1,4 @@
-//! Bounds on what others write, and what is told of what makes no sense.
+//! Bounds on untrusted input, and the messages about invalid input.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ fn a_hundred_thousand_lines_for_one_name_are_read_within_a_second() {
         let sandbox = Sandbox::new();
         sandbox.write(name, text);
         let outcome = sandbox.haul().args([flag, name]).args(with_url.then(|| url.clone())).run();
-        // A build without optimisation is some ten times as slow, on a machine that does other things as well.
+        // A build without optimisation is some ten times as slow on a busy machine.
         assert!(outcome.elapsed < Duration::from_secs(6), "{name}: {:?}", outcome.elapsed);
         match code {
             0 => drop(outcome.assert_ok()),
@@ -133,7 +133,7 @@ fn a_file_of_no_stated_length_is_given_up_once_it_is_larger_than_allowed() {
         assert!(outcome.elapsed < Duration::from_secs(3), "{outcome}");
     }
     sandbox.assert_absent("f");
-    // One byte more than is allowed shows that it is too large.
+    // One byte beyond the limit shows that it is too large.
     let kept = std::fs::metadata(sandbox.part("f")).map_or(0, |part| part.len());
     assert!(kept <= 2 * MIB + 1, "{kept} bytes were kept");
     assert!(into_pipe.stdout.len() as u64 <= 2 * MIB + 1, "{} bytes were passed on", into_pipe.stdout.len());

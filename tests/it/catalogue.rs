@@ -1,10 +1,10 @@
-//! Which tests cover which case of `docs/cases.md`.
+//! Coverage of the cases in `docs/cases.md` by tests.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// The tests of a file by the cases named above them.
+/// Collects the tests of a file by the cases named above them.
 fn cases_in(path: &Path, found: &mut BTreeMap<String, Vec<String>>) {
     let text = fs::read_to_string(path).unwrap();
     let module = path.file_stem().unwrap().to_string_lossy().into_owned();

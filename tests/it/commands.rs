@@ -98,7 +98,7 @@ fn status_tells_whether_it_runs_of_which_version_it_is_and_what_goes_on_with_it(
     let command = object["command"].as_str().unwrap();
     assert!(outcome.stdout_text().contains(&format!("  go on    {command}\n")), "{outcome}");
     gate.open();
-    // It is for a shell; nothing in it has to be quoted here.
+    // The command is for a shell; nothing in it has to be quoted here.
     let words = command.split(' ').skip(1).map(str::to_owned);
     sandbox.haul().args(words).run().assert_ok().assert_says("resuming");
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");

@@ -1,4 +1,4 @@
-//! Cookies: those of a file for the URL that is asked, those of redirects for the request that met them.
+//! Cookies: those of a file for the requested URL, and those of redirects for the request that met them.
 
 use crate::support::*;
 

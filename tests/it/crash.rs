@@ -1,6 +1,6 @@
-//! The program is killed at random moments and at chosen system calls (those need strace), and the power goes under it
-//! (that needs root and loop devices). What cannot be had here is said and left out. `HAUL_EXHAUSTIVE=1` makes the long runs
-//! of them, which print what they found.
+//! Kills the program at random moments and at chosen system calls (which needs strace), and cuts its power (which needs
+//! root and loop devices). Tests that cannot run here are reported and skipped. `HAUL_EXHAUSTIVE=1` selects the long
+//! runs, which print their results.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ pub(crate) fn strace_works() -> bool {
     works
 }
 
-/// Kills the program with its nth call of one of these; false if it ended before that.
+/// Kills the program at its nth call of one of these; returns false if it ended before that.
 fn killed_at(sandbox: &Sandbox, server: &Server, calls: &str, n: usize) -> bool {
     let trace = format!("trace={calls}");
     let inject = format!("inject={calls}:signal=KILL:when={n}");
@@ -33,12 +33,12 @@ fn killed_at(sandbox: &Sandbox, server: &Server, calls: &str, n: usize) -> bool 
     if outcome.signal == Some(9) || outcome.code == Some(137) {
         return true;
     }
-    // Anything else would say that the calls were never made, or that strace did not understand.
+    // Any other outcome would mean that the calls were never made, or that strace failed.
     outcome.assert_ok();
     false
 }
 
-/// Kills at each of these calls, or, in the long run, at every one there is, and goes on each time.
+/// Kills at each of these calls, or, in the long run, at every one there is, and resumes each time.
 #[track_caller]
 fn survives_kills_at(calls: &str, nths: impl IntoIterator<Item = usize>) {
     if !strace_works() {
@@ -76,7 +76,8 @@ fn survives_kills_at(calls: &str, nths: impl IntoIterator<Item = usize>) {
 // T087
 #[test]
 fn a_kill_at_any_rename_is_survived() {
-    // strace counts for each thread, so each kind of call gets a count of its own: the manifest's name, and the final one.
+    // strace counts for each thread, so each kind of call gets a count of its own: the manifest's name, and the final
+    // one.
     for call in ["renameat", "renameat2"] {
         survives_kills_at(call, 1..12);
     }
@@ -108,13 +109,13 @@ fn a_kill_at_the_opening_of_a_file_is_survived() {
     survives_kills_at("openat", [8, 16, 24, 28, 30, 32, 34, 36]);
 }
 
-/// Numbers that depend on the seed alone.
+/// Pseudo-random number that depends on the seed alone.
 fn random(seed: u64) -> u64 {
     let word = Payload::new(seed, 8).all();
     u64::from_le_bytes(word.try_into().unwrap())
 }
 
-/// Kills a download at a random moment and goes on; says how many bytes were sent twice.
+/// Kills a download at a random moment and resumes it; returns the number of bytes sent twice.
 fn killed_at_random(payload: Payload, rate: u64, seed: u64) -> u64 {
     let server = Server::serve(payload).rate(rate).start();
     let sandbox = Sandbox::new();
@@ -168,11 +169,11 @@ fn a_kill_at_a_random_moment_is_survived_and_costs_little() {
             share(worst)
         );
     }
-    // What two seconds bring, and what was in the sockets.
+    // Payload of two seconds, and the content of the sockets.
     assert!(worst <= 2 * 8 * rate + 2 * MIB, "{worst} bytes were sent twice");
 }
 
-/// A download on a disk of its own, whose power goes at random instants; each time the copy is gone on with.
+/// Downloads to a disk of its own whose power fails at random instants, and resumes from a copy of the disk each time.
 fn power_cuts(kind: &'static str) {
     let payload = Payload::mib(173, 32);
     let (instants, mut claimed_bytes, mut written_bytes) = (if exhaustive() { 50 } else { 4 }, 0, 0);
@@ -201,7 +202,7 @@ fn power_cuts(kind: &'static str) {
         payload.assert_file_is(&copy.path("file.bin"));
         server.assert_cost(payload.len - kept + 8 * MIB);
     }
-    // Whoever makes no checkpoints keeps nothing.
+    // A program without checkpoints would keep nothing.
     assert!(claimed_bytes * 4 >= written_bytes, "{kind}: {claimed_bytes} of {written_bytes} bytes were kept");
     if exhaustive() {
         eprintln!(

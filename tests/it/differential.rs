@@ -1,7 +1,8 @@
-//! The same misbehaving servers for haul and for the programs it is compared with: who ends with exit 0 and wrong bytes?
+//! Runs haul and the programs it is compared with against the same misbehaving servers: which of them exit with 0 and
+//! wrong bytes?
 //!
-//! Every run of the tests asks haul. `HAUL_DIFFERENTIAL=1 cargo test --release --test it differential` asks the others too,
-//! as far as they are installed, and writes `docs/differential.md`.
+//! Every run of the tests checks haul. `HAUL_DIFFERENTIAL=1 cargo test --release --test it differential` also runs the
+//! other programs that are installed, and writes `docs/differential.md`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,11 +20,11 @@ fn v2() -> Resource {
 /// One way to misbehave.
 struct Scenario {
     what: &'static str,
-    /// The server as it is at first.
+    /// Initial state of the server.
     server: fn() -> Server,
-    /// Where there are two runs: the first is killed after half of the file, then this happens to the server.
+    /// For scenarios of two runs: the first is killed after half of the file, then this changes the server.
     then: Option<fn(&Server)>,
-    /// What may stand under the final name when all is said to be well.
+    /// Files that may be under the final name after an exit code of 0.
     right: &'static [Payload],
 }
 
@@ -206,7 +207,7 @@ fn unsatisfied(request: &Request, _: usize) -> Reply {
     }
 }
 
-/// What became of a run.
+/// Result of a run.
 #[derive(Debug, PartialEq, Eq)]
 enum Came {
     Right,
@@ -215,7 +216,7 @@ enum Came {
     Stopped,
 }
 
-/// Runs the command where `timeout` ends it, into a directory of its own.
+/// Runs the command under `timeout`, in a directory of its own.
 fn run(scenario: &Scenario, command: impl Fn(&str, &Path) -> Vec<String>) -> Came {
     let server = (scenario.server)();
     let directory = tempfile::tempdir().unwrap();
@@ -236,7 +237,7 @@ fn run(scenario: &Scenario, command: impl Fn(&str, &Path) -> Vec<String>) -> Cam
         server.set_gate(Some(&gate));
         let mut first = start();
         server.wait_for_body_bytes(V1.len / 2 - MIB);
-        // What it knows by now has to be on disk: programs save their state once a second, or when they are asked to end.
+        // Its state has to be on disk by now: programs save it once a second, or on an interrupt.
         gate.wait_for_waiting(1);
         let _ = Command::new("pkill").args(["-INT", "-P", &first.id().to_string()]).status();
         let _ = first.wait();
@@ -273,7 +274,7 @@ fn no_scenario_ends_well_with_wrong_bytes() {
     }
 }
 
-/// A program to compare with: its name, how it is asked for its version, and its command line but for URL and output.
+/// A program to compare with: its name, and its command line without URL and output.
 type Peer = (&'static str, &'static str);
 
 const PEERS: [Peer; 5] = [

@@ -1,4 +1,4 @@
-//! Proving that the file is what was published.
+//! Verification that the file is the published one.
 
 use crate::support::*;
 
@@ -21,7 +21,7 @@ const ABC: &[(&str, &str)] = &[
 
 const ZERO_SHA256: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Serves the three bytes whose digests everybody knows.
+/// Serves "abc", whose digests are well known.
 fn abc_server() -> Server {
     Server::serve(Payload::new(1, 3))
         .handler(|_, exchange| {

@@ -1,4 +1,4 @@
-//! `--checksum-file`: the digest beside the file's name is the one the file must have.
+//! `--checksum-file`: the file must have the digest listed with its name.
 
 use crate::support::*;
 

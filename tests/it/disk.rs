@@ -1,4 +1,4 @@
-//! Disks that are full, read-only or not there.
+//! Disks that are full, read-only or missing.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -14,7 +14,7 @@ const PAYLOAD: Payload = Payload::mib(181, 8);
 fn a_limit_on_the_file_size_is_an_error_and_not_a_death() {
     let server = Server::serve(PAYLOAD).start();
     let sandbox = Sandbox::new();
-    // In units of 512 bytes: 4 MiB.
+    // The unit is 512 bytes: 4 MiB.
     let outcome = sandbox
         .haul()
         .under(["/bin/sh", "-c", "ulimit -f 8192; exec \"$0\" \"$@\""])
@@ -74,7 +74,7 @@ fn a_directory_that_disappears_half_way_is_no_panic() {
 // T091
 #[test]
 fn a_file_that_cannot_fit_is_known_before_it_is_fetched() {
-    // More than any disk has; the server claims it and need never send it.
+    // More than any disk has; the server states the length and need never send the bytes.
     let server = Server::serve(Payload::new(182, 1 << 60)).gate(&Gate::after(MIB)).start();
     let sandbox = Sandbox::new();
     let outcome = sandbox.haul().arg(server.url("/file.bin")).run();
@@ -107,7 +107,7 @@ fn after_a_failure_what_was_reserved_beyond_the_last_byte_is_given_back() {
     let server = Server::serve(payload).start();
     let sandbox = Sandbox::new();
     let held = || fs::metadata(sandbox.part("file.bin")).unwrap().blocks() * 512;
-    // The second run reserves again, and gets nothing.
+    // The second run reserves space again, and receives nothing.
     for first in [true, false] {
         server
             .behave_with(move |_, _| if first { Reply::Ends(Ending::Close(2 * MIB)) } else { Reply::Reset });

@@ -113,8 +113,8 @@ fn assert_asked_ranges_cover(server: &Server, size: u64) {
         covered = covered.max(range.end);
     }
     assert_eq!(covered, size);
-    // The first answer is cut down to a share once its head has told the length; what its server had put
-    // into the socket by then is lost.
+    // The first response is cut down to a share once its head has told the length; bytes that its server had put into
+    // the socket by then are lost.
     server.assert_cost(size + if size > 64 * KIB { MIB } else { 0 });
 }
 

@@ -1,4 +1,4 @@
-//! How a run ends: the code, the one line, and what is left.
+//! The end of a run: the exit code, the one line, and the files left.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -300,7 +300,7 @@ fn what_is_asked_for_twice_is_fetched_once() {
     outcome.assert_ok().assert_says("1 URL asked for again");
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
     server.assert_cost(PAYLOAD.len + MIB);
-    // Another file under the same name is a mistake, and is found before anything is asked.
+    // Another file under the same name is a mistake, and is found before any request.
     server.forget();
     let list = format!("{}\n{}\n", server.url("/x/other.bin"), server.url("/y/other.bin"));
     let outcome = sandbox.haul().args(["-i", "-"]).stdin(list).run();
@@ -345,7 +345,7 @@ fn a_file_that_is_skipped_is_not_called_complete() {
     assert!(!outcome.stderr.contains("complete"), "{outcome}");
 }
 
-/// Runs what follows with one of its outputs on a device that is always full.
+/// Runs a command with one of its outputs on a device that is always full.
 fn full(output: u8) -> [String; 3] {
     ["/bin/sh".into(), "-c".into(), format!("exec \"$0\" \"$@\" {output}>/dev/full")]
 }

@@ -1,5 +1,5 @@
-//! Disks that fail in the middle: full, broken, slow to admit it. The faults are put in by strace, or by a library that is
-//! loaded before the C library; where neither can be had these tests have nothing to say.
+//! Disks that fail half-way: full, broken, or late to report it. The faults are injected by strace, or by a library
+//! that is preloaded; without either these tests are skipped.
 
 use crate::crash::strace_works;
 use crate::resume::killed_after;
@@ -10,10 +10,10 @@ use crate::support::*;
 const PAYLOAD: Payload = Payload::mib(191, 16);
 const FOUR: &[&str] = &["-x", "4", "-k", "1M"];
 
-/// Runs under strace with these faults put in; `only` limits them to calls that concern that file.
+/// Runs under strace with these faults injected; `only` limits them to calls that concern that file.
 fn with_faults(sandbox: &Sandbox, only: Option<&str>, faults: &[&str]) -> Haul {
     let mut wrapper = vec!["strace", "-f", "-qq", "-o", "../trace"];
-    // strace compares with the path as the program says it, and with the one that a descriptor leads to.
+    // strace compares with the path as the program passes it, and with the one of a descriptor.
     let canonical = sandbox.work().canonicalize().unwrap();
     let paths = only.map(|name| {
         let absolute = canonical.join(name).to_string_lossy().into_owned();
@@ -28,7 +28,7 @@ fn with_faults(sandbox: &Sandbox, only: Option<&str>, faults: &[&str]) -> Haul {
     sandbox.haul().under(wrapper)
 }
 
-/// The same command on a healthy disk and server: the right file, and nothing fetched that was kept.
+/// Runs the same command on a healthy disk and server: it must save the right file, and fetch none of the kept bytes.
 #[track_caller]
 fn assert_goes_on(sandbox: &Sandbox, server: &Server, kept: u64) {
     server.recover();
@@ -75,7 +75,7 @@ fn a_manifest_that_cannot_be_written_anew_leaves_the_old_one_as_it_was() {
         let sandbox = Sandbox::new();
         killed_after(&sandbox, &server, 8 * MIB, FOUR);
         let before = sandbox.read("file.bin.haul");
-        // That a digest is asked for now has to be recorded, so the manifest is written anew.
+        // The manifest is rewritten because it has to record the new digest.
         let outcome = with_faults(
             &sandbox,
             Some("file.bin.haul.tmp"),
@@ -99,7 +99,7 @@ fn a_manifest_that_cannot_be_added_to_keeps_what_it_said() {
         return;
     }
     for (calls, error) in [("write,pwrite64", "ENOSPC"), ("write,pwrite64", "EIO"), ("fdatasync", "EIO")] {
-        // The first checkpoint takes the manifest over, which writes it anew; a later one adds to it.
+        // The first checkpoint takes the manifest over, which rewrites it; a later one appends to it.
         let server = Server::serve(PAYLOAD).rate(4 * MIB).start();
         let sandbox = Sandbox::new();
         killed_after(&sandbox, &server, 8 * MIB, FOUR);
@@ -121,7 +121,7 @@ fn a_manifest_that_cannot_be_added_to_keeps_what_it_said() {
     }
 }
 
-/// Whether these ranges, in whatever order, hold that one.
+/// Returns true if these ranges, in any order, cover `wanted`.
 fn covers(ranges: &[std::ops::Range<u64>], wanted: &std::ops::Range<u64>) -> bool {
     let mut sorted = ranges.to_vec();
     sorted.sort_by_key(|range| range.start);
@@ -131,7 +131,7 @@ fn covers(ranges: &[std::ops::Range<u64>], wanted: &std::ops::Range<u64>) -> boo
     reached >= wanted.end
 }
 
-/// What a failed sync may do: the pages are gone, and nothing says so. Whatever is not claimed becomes zeros.
+/// Simulates a failed sync that silently lost its pages: unclaimed bytes become zeros.
 fn drop_unclaimed_pages(sandbox: &Sandbox) {
     let claims = claims(&sandbox.read("file.bin.haul"));
     let bytes = sandbox.read("file.bin.part");
@@ -167,7 +167,7 @@ fn a_sync_that_failed_is_never_tried_again_and_what_it_lost_is_not_claimed() {
         let trace = std::fs::read_to_string(sandbox.root().join("trace")).unwrap();
         let syncs = trace.lines().filter(|line| line.contains("fdatasync(")).count();
         assert_eq!(syncs, 1, "after the failure nothing is synced again: {trace}");
-        // Nothing was made durable in a first run, so it may have removed its files, too.
+        // Nothing was made durable in a first run, so it may also have removed its files.
         if sandbox.part("file.bin").exists() {
             let after = sandbox.read("file.bin.haul");
             assert_eq!(claims(&after), claims(&before));

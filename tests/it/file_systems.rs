@@ -1,4 +1,4 @@
-//! File systems that cannot do everything: the file is what counts, and the rest is a note.
+//! File systems with missing capabilities: the file is what counts, and the rest is a note.
 
 use crate::crash::strace_works;
 use crate::support::haul::names_in;
@@ -13,7 +13,7 @@ fn dated(payload: Payload) -> Resource {
     Resource::of(payload).modified(Modified::Text("Sun, 06 Nov 1994 08:49:37 GMT".into()))
 }
 
-/// Downloads with these calls failing, on the directory alone where that is said.
+/// Downloads with these calls failing, either everywhere or on the directory alone.
 fn downloaded(payload: Payload, calls: &str, error: &str, on_directory: bool) -> (Sandbox, Outcome) {
     let server = Server::serve(dated(payload)).start();
     let sandbox = Sandbox::new();

@@ -1,9 +1,9 @@
-//! The floors: a module uses only what lies on a lower one.
+//! The floors: a module uses only modules on lower ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each top module may use. Floor 2 has an order of its own; transport stands beside it.
+/// Modules that each top module may use. Floor 2 has an order of its own; transport is beside it.
 const MAY_USE: [(&str, &[&str]); 10] = [
     ("error", &["formats"]),
     ("formats", &[]),
@@ -31,7 +31,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The names that follow `crate::` in a line of code, one or several in braces.
+/// Returns the names after `crate::` in a line of code, one or several in braces.
 fn used(line: &str) -> Vec<&str> {
     let code = line.split("//").next().unwrap_or_default();
     let word = |text: &'_ str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
@@ -62,11 +62,11 @@ fn a_module_uses_only_what_lies_on_a_lower_floor() {
             continue;
         };
         let text = fs::read_to_string(&file).unwrap();
-        // The tests of a module may look anywhere.
+        // The tests of a module may use anything.
         let tests = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
         for (number, line) in text[..tests].lines().enumerate() {
             for name in used(line) {
-                // What the root re-exports has a capital, or is a function of the public face.
+                // Re-exports of the root have a capital, or are functions of the public API.
                 let public = module == "cli" && !MAY_USE.iter().any(|(other, _)| *other == name);
                 if name != module && !public && !allowed.contains(&name) {
                     wrong.push(format!("{}:{}: {}", inside.display(), number + 1, line.trim()));

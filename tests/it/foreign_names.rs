@@ -1,4 +1,4 @@
-//! Names that somebody else chose: in a URL, a list, a document or an answer.
+//! Names from untrusted sources: a URL, a list, a document or a response.
 
 use std::fs;
 use std::os::unix::fs::{lchown, symlink};
@@ -7,7 +7,7 @@ use crate::support::*;
 
 const PAYLOAD: Payload = Payload::new(71, 50_000);
 
-/// A run that saves one file under a name that a list chose, in its three forms.
+/// Saves one file under a name from a list, in one of its three forms.
 fn named_by(form: &str, name: &str, url: &str, sandbox: &Sandbox) -> Outcome {
     let (flag, text) = match form {
         "aria2" => ("-i", format!("{url}\n out={name}\n")),
@@ -63,7 +63,7 @@ fn a_name_with_colons_keeps_them() {
     }
 }
 
-/// Each of these names is one that haul keeps something under, beside `disk.img`.
+/// Each of these names is one of a side file of `disk.img`.
 #[test]
 fn nothing_that_others_name_is_one_of_hauls_own_files() {
     let server = Server::serve(PAYLOAD).start();

@@ -1,4 +1,4 @@
-//! Heads and bodies of answers: chunks, lengths, codings, trailers, and what could be read in two ways.
+//! Heads and bodies of responses: chunks, lengths, codings, trailers, and ambiguous framing.
 
 use crate::support::*;
 
@@ -92,7 +92,7 @@ fn a_body_that_ends_with_its_connection_and_has_no_length_is_saved_with_care() {
 fn a_head_that_could_be_read_in_two_ways_never_gives_a_wrong_file() {
     let body = Payload::new(38, 1000).all();
     let whole = "HTTP/1.1 200 OK\r\n";
-    // Whether the RFC leaves no choice, so that nothing may be saved.
+    // True if the RFC leaves no choice, so that nothing may be saved.
     let table = [
         (true, format!("{whole}Content-Length: 5, 6\r\n\r\n")),
         (true, format!("{whole}Content-Length: +1000\r\n\r\n")),
@@ -231,7 +231,7 @@ fn an_endless_head_is_given_up_soon() {
         let server = Server::serve(PAYLOAD)
             .handler(move |_, exchange| {
                 exchange.send_raw(b"HTTP/1.1 200 OK\r\n");
-                // 64 MiB are more than anybody should read, and an end if somebody does.
+                // 64 MiB are more than any client should read, and bound the test.
                 let mut sent = 0;
                 for n in 0.. {
                     let piece = line(n);
@@ -249,7 +249,7 @@ fn an_endless_head_is_given_up_soon() {
         let outcome = sandbox.haul().args(["--retry", "0"]).arg(server.url("/file.bin")).run();
         outcome.assert_failed(5);
         assert!(outcome.elapsed.as_secs() < 10, "{outcome}");
-        // What was read, and what lay in the sockets.
+        // Bytes that were read, and those in the sockets.
         let sent = most.load(std::sync::atomic::Ordering::SeqCst);
         assert!(sent <= 8 * MIB, "{sent} bytes of a head were taken");
         sandbox.assert_empty();

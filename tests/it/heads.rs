@@ -1,14 +1,14 @@
-//! HEAD requests, and answers to them that are wrong or never come.
+//! HEAD requests, and responses to them that are wrong or never come.
 
 use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(31, 16);
 const FOUR: &[&str] = &["-x", "4", "-k", "1M"];
 
-/// Where the name is the server's to say, HEAD is asked first; else beside the first GET.
+/// If the server may choose the name, HEAD comes before the first GET; otherwise in parallel with it.
 const WITH_HEAD: &[&str] = &["--content-disposition"];
 
-/// The file comes, whatever becomes of the HEAD that is asked first.
+/// The file must arrive, whatever happens to the HEAD before it.
 #[track_caller]
 fn assert_fetched(server: &Server, payload: &Payload) -> Outcome {
     let sandbox = Sandbox::new();
@@ -154,7 +154,7 @@ fn a_head_that_is_refused_silent_slow_or_wrong_changes_nothing_of_a_plain_downlo
 
 #[test]
 fn a_200_that_is_shorter_than_head_says_is_asked_for_once_more_without_a_range() {
-    // The bytes of the range, with the status of the whole and no word of it.
+    // The bytes of the range with status 200, and without a Content-Range.
     let server = Server::serve(PAYLOAD)
         .handler(|request, exchange| {
             let mut answer = exchange.answer();
@@ -192,7 +192,7 @@ fn a_200_that_states_the_same_length_twice_is_believed_whatever_head_says() {
     }
 }
 
-/// Sends bodies that end with the connection; what the function says of a GET's number is where.
+/// Sends bodies that end with the connection, at the position that the function returns for the number of the GET.
 fn ending_with_the_connection(until: impl Fn(usize) -> u64 + Send + Sync + 'static) -> Server {
     Server::serve(PAYLOAD)
         .handler(move |request, exchange| {
@@ -220,7 +220,7 @@ fn a_body_that_ends_with_its_connection_is_held_against_what_head_says() {
         let outcome = sandbox.haul().args(["-x", connections]).arg(server.url("/file.bin")).run();
         outcome.assert_failed(6).assert_says(&PAYLOAD.len.to_string());
         sandbox.assert_absent("file.bin");
-        // What was kept is not taken for the whole file by the next run either.
+        // The next run does not mistake the kept bytes for the whole file either.
         sandbox.haul().args(["-x", connections]).arg(server.url("/file.bin")).run().assert_failed(6);
         sandbox.assert_absent("file.bin");
         assert!(server.heads().len() <= 4, "{}", server.describe());

@@ -1,4 +1,4 @@
-//! The last piece, asked for twice: whoever brings a byte first writes it.
+//! The last piece, requested twice: the first connection to deliver a byte writes it.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(171, 32);
 const FOUR: &[&str] = &["--json", "-x", "4", "-k", "1M"];
-/// The last piece: less than may be fetched twice.
+/// Length of the last piece: less than may be fetched twice.
 const LAST: u64 = 100_000;
 const RATE: u64 = 8_000_000;
 
-/// Whether it is the second request for the last piece.
+/// Returns true for a request for the last piece.
 fn is_hedge(request: &Request) -> bool {
     request.is_get() && request.start() >= PAYLOAD.len - LAST
 }
 
-/// How much was fetched for nothing, as the program tells.
+/// Returns the number of wasted bytes that the program reports.
 #[track_caller]
 fn assert_little_wasted(outcome: &Outcome) -> u64 {
     let done = outcome.done_event();
@@ -48,7 +48,7 @@ fn a_last_piece_that_does_not_come_is_brought_by_another_connection() {
     assert!(outcome.events_named("retry").is_empty(), "{outcome}");
 }
 
-/// A server that holds the last piece back until it is asked for a second time, which gets `reply`.
+/// A server that holds the last piece back until its second request, which gets `reply`.
 fn held_until_the_hedge(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Server {
     let gate = Gate::at_offset(PAYLOAD.len - LAST);
     let opener = gate.clone();
@@ -65,7 +65,7 @@ fn held_until_the_hedge(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Se
         .start()
 }
 
-/// Fetches the file, and says what was fetched for nothing.
+/// Fetches the file, and returns the number of wasted bytes.
 #[track_caller]
 fn assert_hedged_once(server: &Server, args: &[&str]) -> (Outcome, u64) {
     let sandbox = Sandbox::new();
@@ -80,7 +80,7 @@ fn assert_hedged_once(server: &Server, args: &[&str]) -> (Outcome, u64) {
 
 #[test]
 fn the_first_one_may_still_be_the_one_that_brings_it() {
-    // Nothing ever comes of the second one, and the first goes on.
+    // The second request never gets a byte, and the first goes on.
     let server = held_until_the_hedge(|| Reply::Ends(Ending::Stall(0)));
     let (outcome, wasted) = assert_hedged_once(&server, &[]);
     assert!(outcome.elapsed < Duration::from_secs(4), "{outcome}");
@@ -90,7 +90,7 @@ fn the_first_one_may_still_be_the_one_that_brings_it() {
 #[test]
 fn two_that_bring_the_last_piece_at_the_same_time_write_each_byte_once() {
     let server = held_until_the_hedge(|| Reply::Throttled(RATE / 4));
-    // The manifest takes each byte once and no more, and the digest vouches for what was written.
+    // The manifest takes each byte exactly once, and the digest vouches for the bytes written.
     assert_hedged_once(&server, &["--sha256", &PAYLOAD.sha256_hex()]);
 }
 

@@ -92,7 +92,7 @@ fn a_file_that_changes_twice_in_one_run_comes_in_one_answer_and_is_one_version()
     server.replace(v2());
     server.hang_up();
     gate.allow(4 * MIB);
-    // What the hung-up connections held back still counts for the gate.
+    // Bytes held back on the closed connections still count for the gate.
     server.wait_for_body_bytes(7 * MIB);
     let v3 = Payload::mib(24, 16);
     server.replace(Resource::of(v3).etag("\"v3\""));
@@ -122,8 +122,8 @@ fn a_silent_change_is_found_by_the_digest_and_healed_by_the_next_run() {
     server.assert_cost(V2.len + MIB);
 }
 
-/// The probe asks for a range and learns that ranges must not be joined; then one answer serves everything.
-/// What the server had put into the socket for the probe by then is all that is lost.
+/// The probe requests a range and learns that ranges must not be joined; then one response serves everything. Only the
+/// bytes that the server had put into the socket for the probe by then are lost.
 #[track_caller]
 fn assert_one_stream(server: &Server) {
     let gets = server.gets();
@@ -208,7 +208,7 @@ fn without_any_validator_there_is_one_connection_and_a_right_file() {
     assert_one_stream(&server);
 }
 
-/// Sends every other request to `/n1` and `/n2` of the nodes.
+/// Redirects requests to `/n1` and `/n2` of the nodes in turn.
 fn balancing(nodes: &Server) -> Server {
     let urls = [nodes.url("/n1"), nodes.url("/n2")];
     Server::serve(V1).behave(move |_, n| Reply::Redirect(302, urls[n % 2].clone())).start()
@@ -272,7 +272,7 @@ fn a_login_page_in_place_of_the_file_keeps_what_was_there() {
     server.assert_cost(V1.len - kept + MIB);
 }
 
-/// An answer that says nothing but that there is none.
+/// A response that only says that there is none.
 fn error_page() -> Answer {
     let mut page = Answer::text(200, "{\"error\":\"too many\"}");
     page.set("Content-Type", "application/json");

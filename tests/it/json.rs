@@ -1,4 +1,4 @@
-//! The events that scripts live on.
+//! JSON events, on which scripts rely.
 
 use serde_json::Value;
 
@@ -271,7 +271,7 @@ fn a_file_starts_once_and_a_new_start_is_a_restart() {
     let server = Server::serve(Resource::of(PAYLOAD).etag("\"one\"")).start();
     let other = Payload::mib(92, 8);
     server.handle_with(move |request, exchange| {
-        // The first answer is of the old version, and all others of the new one.
+        // The first response has the old version, and all others have the new one.
         let resource = if request.n == 0 {
             Resource::of(PAYLOAD).etag("\"one\"")
         } else {

@@ -1,14 +1,14 @@
-//! A limit on the rate, which all files of a run keep together.
+//! A limit on the rate, shared by all files of a run.
 
 use std::time::Duration;
 
 use crate::support::*;
 
 const RATE: u64 = 2 << 20;
-/// What may have come at the rate after so long. What is saved up, and the last read, are a part of it.
+/// Bytes that may be ahead of the rate: the saved-up allowance, and the last read.
 const SLACK: u64 = RATE / 5;
 
-/// No faster than the limit, and not much slower.
+/// Checks that the download was no faster than the limit, and not much slower.
 #[track_caller]
 fn assert_kept(outcome: &Outcome, bytes: u64) {
     let due = |bytes: u64| Duration::from_secs_f64(bytes as f64 / RATE as f64);

@@ -1,4 +1,4 @@
-//! Two programs, one file.
+//! Two programs that save the same file.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ fn other_files_in_the_same_directory_are_not_locked() {
 fn a_file_that_another_program_finishes_before_the_lock_is_not_fetched_again() {
     let sandbox = Sandbox::new();
     let there = sandbox.path("file.bin");
-    // Somebody else is done after this program has looked, and before it has anything.
+    // Another program finishes after this one has looked, and before it has anything.
     let server = Server::serve(PAYLOAD)
         .behave(move |_, nth| {
             if nth == 0 {
@@ -85,12 +85,12 @@ fn a_file_that_another_program_finishes_before_the_lock_is_not_fetched_again() {
     server.assert_cost(2 * MIB);
 }
 
-// ---- where locks do nothing ------------------------------------------------------------------------------
+// ---- file systems without working locks ------------------------------------------------------------------
 
 const OLD: Payload = Payload::mib(142, 8);
 const NEW: Payload = Payload::mib(143, 8);
 
-/// A server that has another version for each of the two, and holds both back where they are told to be.
+/// A server that has another version for each of the two programs, and holds both back at their gates.
 struct Rivals {
     server: Server,
     gates: [Gate; 2],
@@ -120,7 +120,7 @@ impl Rivals {
         haul.args(args).arg(self.server.url("/file.bin")).spawn()
     }
 
-    /// At most one says that all is well, and then the file is the one that it asked for.
+    /// Checks that at most one reports success, and that the file is then the one it requested.
     #[track_caller]
     fn assert_one_at_most(&self, what: &str, ended: [&Outcome; 2], payloads: [&Payload; 2]) {
         let well: Vec<usize> = (0..2).filter(|who| ended[*who].code == Some(0)).collect();
@@ -131,7 +131,7 @@ impl Rivals {
             self.sandbox.assert_absent("file.bin");
         }
         for outcome in ended {
-            // Mostly 11; in the instant after the last look there are other ways to find out.
+            // Mostly 11; right after the last check the loss shows in other errors.
             assert!(matches!(outcome.code, Some(0 | 8..=13)), "{outcome}");
         }
     }
@@ -139,7 +139,7 @@ impl Rivals {
 
 #[test]
 fn a_run_whose_file_was_taken_over_stops_and_leaves_it_to_the_other_one() {
-    // How far each comes before the other goes on.
+    // Bytes that each gets before the other goes on, in MiB.
     for (first, second) in [(2, 0), (2, 3), (6, 3), (7, 8)] {
         let (old, new) = (Resource::of(OLD).etag("\"old\""), Resource::of(NEW).etag("\"new\""));
         let gates = [Gate::after(first * MIB), Gate::after(second * MIB)];
@@ -154,7 +154,7 @@ fn a_run_whose_file_was_taken_over_stops_and_leaves_it_to_the_other_one() {
         } else {
             rivals.gates[1].wait_for_waiting(1);
         }
-        // The earlier one writes on, into the very place where the later one is at work.
+        // The earlier one goes on to write, into the very place at which the later one is working.
         rivals.gates[0].open();
         let earlier = earlier.wait();
         rivals.gates[1].open();
@@ -178,7 +178,7 @@ fn two_runs_that_believe_to_have_the_lock_never_make_a_mixture() {
         else {
             return;
         };
-        // With a digest it is not asked whether the version is the same, and the digest has the last word.
+        // With a digest a change of version is not checked, and the digest has the last word.
         let digests = [OLD.sha256_hex(), if same { OLD } else { NEW }.sha256_hex()];
         let running = [0, 1].map(|who| match order % 2 {
             0 => rivals.start(who, &[]),

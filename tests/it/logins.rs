@@ -4,7 +4,7 @@ use crate::support::*;
 
 const PAYLOAD: Payload = Payload::new(321, 100_000);
 
-/// Serves to whoever knows the secret that goes by this header.
+/// Serves clients that send this secret in this header field.
 fn guarded(header: &'static str, value: &'static str) -> Server {
     Server::serve(PAYLOAD)
         .behave(move |request, _| match request.header(header) {
@@ -14,7 +14,7 @@ fn guarded(header: &'static str, value: &'static str) -> Server {
         .start()
 }
 
-/// `me:secret`, as RFC 7617 has it.
+/// `me:secret` in the form of RFC 7617.
 const ME: &str = "Basic bWU6c2VjcmV0";
 
 #[test]
@@ -162,7 +162,7 @@ fn what_a_list_says_and_what_files_have_goes_together() {
     run().assert_ok();
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
     assert!(server.requests().iter().all(|record| record.all_headers("cookie") == ["b=2; a=1"]));
-    // And where the URL itself is gone, the mirror knows who asks.
+    // If the URL itself is gone, the mirror gets the login of the netrc file, and no cookies.
     server.behave_with(|_, _| Reply::Status(404));
     std::fs::remove_file(sandbox.path("file.bin")).unwrap();
     run().assert_ok();

@@ -1,4 +1,4 @@
-//! `--metalink`: a document says which files there are, where from, and what they must hash to.
+//! `--metalink`: a document lists files with their sources and digests.
 
 use crate::resume::killed_after;
 use crate::support::*;
@@ -121,7 +121,7 @@ fn from_a_file_no_source_hears_of_anything() {
     sandbox.write("d.meta4", document(&[("a", &[server.url("/a"), server.url("/b")], Some(&digest))]));
     sandbox.write("netrc", "machine 127.0.0.1 login me password S3CR");
     sandbox.write("cookies", "127.0.0.1\tFALSE\t/\tFALSE\t0\tsession\tS3CR\n");
-    // What is given for a URL has none here; with one it is for that.
+    // Secrets that need a URL have none here; with one they are for that.
     let secret = ["-H", "X-Key: S3CR", "--metalink", "d.meta4"];
     sandbox.haul().args(secret).run().assert_failed(2);
     let own = Server::serve(PAYLOAD).start();

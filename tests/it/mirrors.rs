@@ -18,7 +18,7 @@ fn with_mirrors<'a>(
     haul.arg(server.url("/file.bin"))
 }
 
-/// The ports of the sources that were dropped, with what was said.
+/// Returns the dropped sources, with the stated causes.
 fn dropped(outcome: &Outcome) -> Vec<(String, String)> {
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     outcome.events_named("source").iter().map(|event| (text(&event["url"]), text(&event["cause"]))).collect()
@@ -36,7 +36,7 @@ fn a_mirror_helps_and_is_named_among_the_sources() {
     assert!(server.body_bytes() + mirror.body_bytes() <= PAYLOAD.len + MIB);
     assert_eq!(outcome.done_event()["sources"].as_array().map(Vec::len), Some(2));
     assert!(dropped(&outcome).is_empty(), "{outcome}");
-    // What one server calls its version says nothing to another.
+    // The validator of one server means nothing to another.
     let foreign = |get: &server::Record| get.header("if-range").is_some_and(|tag| tag != "\"another\"");
     assert!(!mirror.gets().iter().any(foreign), "{}", mirror.describe());
 }
@@ -115,9 +115,9 @@ fn a_mirror_takes_over_when_the_url_itself_is_gone_from_the_start_or_half_way() 
     let outcome = running.wait();
     outcome.assert_ok();
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
-    // That the mirror serves does not excuse the server: it is not asked again once it has said so.
+    // A mirror that serves does not excuse the server: it is not asked again once it has answered with 410.
     assert!(server.log().with_status(410) <= 3, "{}", server.describe());
-    // Where one of its connections was seen to break after another had been refused, it rests, and the mirror is done first.
+    // If one of its connections broke after another had been refused, it rests, and the mirror finishes first.
     let url = server.url("/file.bin");
     let names =
         |retry: &serde_json::Value| retry["cause"].as_str().is_some_and(|cause| cause.starts_with(&url));
@@ -142,7 +142,7 @@ fn a_url_that_does_not_answer_at_first_does_not_keep_its_mirror_waiting() {
     }
 }
 
-/// What is said of a source that is left alone or given up.
+/// Returns true if the source is reported as resting or dropped.
 fn names(outcome: &Outcome, url: &str) -> bool {
     let rests = |event: &serde_json::Value| event["cause"].as_str().is_some_and(|cause| cause.contains(url));
     outcome.events_named("retry").iter().any(rests)
@@ -306,7 +306,7 @@ fn mirrors_without_a_proof_are_a_usage_error() {
     sandbox.assert_empty();
 }
 
-/// The ports of those that were named, of `servers` in the order of their numbers.
+/// Returns the numbers of the dropped ones among `servers`.
 fn blamed(outcome: &Outcome, servers: &[&Server]) -> Vec<usize> {
     let dropped = dropped(outcome);
     let named = |server: &Server| {
@@ -316,7 +316,7 @@ fn blamed(outcome: &Outcome, servers: &[&Server]) -> Vec<usize> {
     (0..servers.len()).filter(|number| named(servers[*number])).collect()
 }
 
-/// Holds the file with one byte changed.
+/// A server of the file with one byte changed.
 fn with_one_wrong_byte(at: u64) -> server::Builder {
     Server::serve(PAYLOAD).handler(move |_, exchange| {
         let mut answer = exchange.answer();
@@ -347,7 +347,7 @@ fn whichever_source_lies_the_file_comes_and_that_one_alone_is_blamed() {
             outcome.assert_ok();
             sandbox.assert_ok_file(&PAYLOAD, "file.bin");
             assert_eq!(blamed(&outcome, &all), [liar], "{liar} of {count} lies: {outcome}");
-            // What the liar brought comes again from the others, and a few samples.
+            // The bytes of the lying server are fetched again from the others, and a few samples.
             let honest: u64 =
                 all.iter().enumerate().filter(|(n, _)| *n != liar).map(|(_, s)| s.body_bytes()).sum();
             assert!(

@@ -1,4 +1,4 @@
-//! What a file is called, and what may not happen to files that are there already.
+//! Names of files, and protection of existing files.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -289,7 +289,7 @@ fn a_link_in_the_place_of_a_temporary_manifest_or_of_a_file_to_be_replaced_harms
 #[track_caller]
 fn assert_refused_for_safety(outcome: &Outcome, what: &str) {
     assert!(outcome.elapsed < Duration::from_secs(5), "{what}: {outcome}");
-    // A planted target is also simply "exists", and a planted part file one without a manifest.
+    // A planted target also simply "exists", and a planted part file lacks a manifest.
     outcome.assert_failed_as_one_of(&[8, 9, 10, 13]);
 }
 

@@ -1,4 +1,4 @@
-//! Which addresses are used, and from where.
+//! Choice of the addresses to connect to and from.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ fn a_host_is_reached_at_the_address_that_was_given_for_it() {
     let sandbox = Sandbox::new();
     let port = server.port();
     let url = format!("http://no-such-host.invalid:{port}/file.bin");
-    // The last one for a host counts; another port is another matter.
+    // The last entry for a host counts; another port is independent.
     let haul = sandbox.haul().args(["-x", "4", "-k", "1M"]);
     let haul = haul.args(["--resolve", &format!("no-such-host.invalid:{port}:192.0.2.1")]);
     let haul = haul.args(["--resolve", &format!("no-such-host.invalid:{}:192.0.2.1", port ^ 1)]);
@@ -34,11 +34,11 @@ fn one_kind_of_addresses_can_be_left_out() {
     let both = format!("host.invalid:{}:::1,127.0.0.1", server.port());
     let url = format!("http://host.invalid:{}/file.bin", server.port());
     let run = |flag: &str| sandbox.haul().args([flag, "--retry", "0", "--resolve", &both]).arg(&url).run();
-    // Where the machine has no IPv6 at all it is the connecting that fails.
+    // Without any IPv6 on the machine, the connect fails instead.
     run("-6").assert_failed(6);
     run("-4").assert_ok();
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
-    // What does not get better is not tried again.
+    // A permanent failure is not retried.
     let outcome = sandbox.haul().arg("-6").arg(server.url("/other.bin")).run();
     outcome.assert_failed(6);
     assert!(outcome.elapsed.as_secs() < 5, "{outcome}");
@@ -54,7 +54,7 @@ fn connections_begin_at_the_address_or_device_that_was_named() {
         sandbox.haul().args(["--interface", interface]).arg(server.url("/file.bin")).run().assert_ok();
         sandbox.assert_ok_file(&PAYLOAD, "file.bin");
     }
-    // Nothing of this machine: told at once, and nothing is sent.
+    // Not on this machine: refused at once, without a request.
     server.forget();
     for nowhere in ["192.0.2.77", "no-such-device"] {
         let sandbox = Sandbox::new();
@@ -72,7 +72,7 @@ fn an_address_of_one_kind_reaches_no_host_of_the_other() {
     let sandbox = Sandbox::new();
     let outcome =
         sandbox.haul().args(["--retry", "0", "--interface", "::1"]).arg(server.url("/file.bin")).run();
-    // Where the machine has no IPv6 at all, that is what is told.
+    // Without any IPv6 on the machine, that is the error reported.
     outcome.assert_failed_as_one_of(&[2, 6]);
     assert!(server.requests().is_empty());
 }
@@ -96,7 +96,7 @@ fn the_configuration_says_where_connections_begin_and_flags_go_before_it() {
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
 }
 
-/// Accepts at `address`, reads a request, and does what it is told with it. Counts connections.
+/// Accepts at `address`, reads a request, and applies the fault. Counts connections.
 fn failing_at(address: &str, port: u16, fault: Fault) -> Arc<AtomicUsize> {
     let listener = TcpListener::bind((address.parse::<IpAddr>().unwrap(), port)).unwrap();
     let count = Arc::new(AtomicUsize::new(0));
@@ -126,10 +126,10 @@ const PART: &[u8] = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-419
 
 const WHOLE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4194304\r\nETag: \"v1\"\r\n\r\n";
 
-/// What an address does with a request, given the head of a sound answer to it.
+/// Reaction of an address to a request, given the head of a sound response to it.
 type Fault = fn(&mut TcpStream, &[u8]);
 
-/// What an address may do once it has been connected to.
+/// Faults of an address after the connect.
 const FAULTS: [(&str, Fault); 6] = [
     ("closes", |socket, _| drop(socket.shutdown(Shutdown::Both))),
     ("resets", |socket, _| {

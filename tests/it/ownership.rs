@@ -1,4 +1,4 @@
-//! Files that others made, or may write to, and file systems that have their own idea of whose a file is.
+//! Files that belong to others or that others may write to, and file systems with owners of their own.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -19,7 +19,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// Gives a file to another user, extended attributes and all; false, with a word about it, where only root may.
+/// Gives a file to another user, extended attributes included; returns false, with a note, if only root may.
 fn give_away(path: &Path) -> bool {
     let given = chown(path, Some(STRANGER), None).is_ok();
     if !given {

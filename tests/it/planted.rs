@@ -1,4 +1,4 @@
-//! Part files and manifests that were not made here: copied, unpacked, or put there by somebody.
+//! Part files and manifests from elsewhere: copied, unpacked, or planted.
 
 use std::fs;
 
@@ -7,13 +7,13 @@ use crate::support::*;
 
 const PAYLOAD: Payload = Payload::new(81, 300_000);
 
-/// A line of a manifest, as `docs/manifest.md` has it.
+/// Builds a line of a manifest, as specified in `docs/manifest.md`.
 fn line(record: &serde_json::Value) -> String {
     let text = record.to_string();
     format!("{:08x} {text}\n", crc32c::crc32c(text.as_bytes()))
 }
 
-/// What claims `bytes` of a file of `size` bytes from `url`; no part file is the one that it names.
+/// A manifest that claims `bytes` of a file of `size` bytes from `url`; its recorded part file exists nowhere.
 fn manifest(url: &str, bytes: &[u8], size: u64, etag: &str, document: Option<&str>) -> String {
     let mut file = serde_json::json!({
         "url": url, "complete_length": size, "etag": etag, "device": 1, "inode": 2,
@@ -98,7 +98,7 @@ fn a_complete_copy_of_another_version_is_not_published() {
     }
 }
 
-/// What could not be asked is asked in the next run, too.
+/// A check that failed in one run is repeated in the next.
 #[test]
 fn a_complete_copy_is_not_published_while_its_server_does_not_answer() {
     let server = versioned();
@@ -130,7 +130,7 @@ fn resume_sends_no_secrets_to_a_server_that_only_a_planted_manifest_names() {
                 planted(&sandbox, &url, part, "\"v2\"");
                 sandbox
                     .write("file.bin.haul", manifest(&url, part, PAYLOAD.len, "\"v2\"", document.as_deref()));
-                // A run without secrets makes the manifest one of this part file, and not of the user's.
+                // A run without secrets binds the manifest to this part file, but does not make it the user's own.
                 server.behave_with(|_, _| Reply::Status(404));
                 sandbox.haul().args(["resume", "--retry", "0"]).run().assert_failed(3);
                 server.recover();

@@ -1,4 +1,4 @@
-//! Digest authentication, and servers that want to be told in other ways who asks.
+//! Digest authentication, and servers that ask for other schemes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,14 +12,14 @@ const PAYLOAD: Payload = Payload::mib(331, 4);
 const SMALL: Payload = Payload::new(332, 100_000);
 const REALM: &str = "files, \\\"all\\\"";
 
-/// How a server goes about Digest (RFC 7616).
+/// Behaviour of a server with Digest authentication (RFC 7616).
 #[derive(Clone, Copy)]
 struct Manner {
-    /// A nonce is good for so many requests.
+    /// Number of requests that a nonce is good for.
     lifetime: u32,
-    /// Whether it says that a nonce is too old, and not only that it is refused.
+    /// True if the refusal of an old nonce is marked as stale.
     says_stale: bool,
-    /// Whether a refusal ends the connection.
+    /// True if a refusal ends the connection.
     hangs_up: bool,
 }
 
@@ -28,9 +28,9 @@ const USUAL: Manner = Manner { lifetime: u32::MAX, says_stale: true, hangs_up: f
 #[derive(Default)]
 struct Seen {
     issued: u32,
-    /// For each nonce the highest count that came with it.
+    /// Highest request count received with each nonce.
     counts: HashMap<String, u32>,
-    /// Counts that did not rise.
+    /// Request counts that did not rise.
     replays: u32,
     /// Requests with the password itself.
     told: u32,
@@ -38,7 +38,7 @@ struct Seen {
     nonces: BTreeSet<String>,
 }
 
-/// Serves what `me` with the password `Circle of Life` rightly asks for.
+/// Serves requests authenticated as `me` with the password `Circle of Life`.
 struct Asking {
     server: Server,
     seen: Arc<Mutex<Seen>>,
@@ -144,7 +144,7 @@ fn digest_is_answered_on_every_connection_whatever_the_manner_of_the_server() {
         assert!(!outcome.said().contains("Circle") && !outcome.said().contains("response="), "{outcome}");
         let seen = asking.seen();
         assert_eq!(seen.replays, 0, "{what}: a count came twice, or late");
-        // With the first request, and with the HEAD beside it.
+        // The first request has it, and so has the parallel HEAD.
         assert!((1..=2).contains(&seen.told), "{what}: the password was told {} times", seen.told);
     }
 }

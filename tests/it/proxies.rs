@@ -1,4 +1,4 @@
-//! Proxies: what they are told, what servers are told, and that neither hears what is meant for the other.
+//! Proxies: requests to them and through them, and the separation of secrets of the proxy and of the server.
 
 use crate::support::proxy::Proxy;
 use crate::support::*;
@@ -153,7 +153,7 @@ fn a_proxy_that_cannot_be_reached_is_a_network_failure_that_names_it() {
     assert!(server.requests().is_empty());
 }
 
-/// A server that a proxy would be asked to connect to, if there were one of this name.
+/// URL of a server that does not exist, for requests through a proxy.
 const ELSEWHERE: &str = "https://server.test/file.bin";
 
 fn tried_again(outcome: &Outcome) -> bool {
@@ -264,7 +264,7 @@ fn a_wrong_password_for_socks_is_told_at_once() {
 #[test]
 fn a_proxy_is_used_or_refused_by_name_and_never_passed_over() {
     let server = Server::serve(PAYLOAD).start();
-    // Nothing listens there.
+    // No program listens there.
     let used = [
         "http://127.0.0.1:1 ",
         " http://127.0.0.1:1",

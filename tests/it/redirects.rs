@@ -1,4 +1,4 @@
-//! Where a redirect may lead, and what may go with it.
+//! Redirects: permitted targets, and the secrets that may follow them.
 
 use std::net::TcpListener;
 
@@ -235,7 +235,7 @@ fn a_password_in_the_url_is_written_nowhere() {
     );
     assert_eq!(sandbox.entries(), ["file.bin"]);
     let mut seal = [0; 4096];
-    // Not every file system has extended attributes; where there are any, the URL is among them.
+    // Not every file system has extended attributes; if there are any, the URL is among them.
     if let Ok(length) = rustix::fs::lgetxattr(sandbox.path("file.bin"), "user.haul", &mut seal) {
         let seal = String::from_utf8_lossy(&seal[..length]).into_owned();
         assert!(
@@ -384,7 +384,7 @@ fn an_expired_address_is_renewed_once_for_all_connections() {
     storage.assert_cost(payload.len + 4 * MIB);
 }
 
-/// Serves only what carries a ticket of which nobody has said that it is over.
+/// Serves only requests with the current ticket.
 fn ticketed(payload: Payload) -> (Server, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
     let valid = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let asked = valid.clone();
@@ -439,7 +439,7 @@ fn a_command_that_prints_no_usable_url_ends_it_and_says_why() {
         assert!(!outcome.said().contains("S3CR"), "{outcome}");
         sandbox.assert_empty();
     }
-    // One that is refused as well is not replaced again and again.
+    // A fresh URL that is refused as well is not replaced again and again.
     let sandbox = Sandbox::new();
     sandbox.haul().args(["--refresh-cmd", &format!("echo '{stale}'")]).arg(&stale).run().assert_failed(4);
     assert!(server.requests().len() < 20, "{}", server.describe());
@@ -460,8 +460,8 @@ fn a_fresh_url_of_another_origin_gets_no_secrets() {
     }
 }
 
-/// A server whose URL of today is `sig=1`, with `fresh` behind it, and of yesterday `sig=0`, with the file; that one expires
-/// when the first bytes have come.
+/// Two servers: today's URL is `sig=1`, with `fresh` behind it, and yesterday's is `sig=0`, with the file; the latter
+/// stops after the first bytes.
 fn expiring(old: Resource, fresh: Resource) -> (Server, Server) {
     let today = Server::serve(fresh).start();
     let yesterday = Server::serve(old).gate(&Gate::after(2 * MIB)).start();
@@ -492,7 +492,7 @@ fn a_fresh_url_that_leads_to_another_file_ends_it_and_everything_is_kept() {
         outcome.assert_failed(8).assert_says("fresh URL");
         assert!(!outcome.stderr.contains("the same command resumes"), "{outcome}");
         sandbox.assert_absent("file.bin");
-        // The right URL goes on from there.
+        // The right URL resumes from there.
         yesterday.recover();
         yesterday.forget();
         let again = sandbox.haul().args(FOUR).args(["-o", "file.bin"]);
@@ -502,7 +502,7 @@ fn a_fresh_url_that_leads_to_another_file_ends_it_and_everything_is_kept() {
     }
 }
 
-/// Whether a process that was told to write its number into `name` is still there.
+/// Returns true if the process that wrote its id into `name` still runs.
 fn runs(sandbox: &Sandbox, name: &str) -> bool {
     let number = std::fs::read_to_string(sandbox.root().join(name)).unwrap();
     std::path::Path::new(&format!("/proc/{}/cmdline", number.trim())).exists()
@@ -541,7 +541,7 @@ fn two_commands_never_look_for_a_fresh_url_at_once() {
     let gate = Gate::after(4 * MIB);
     server.set_gate(Some(&gate));
     let sandbox = Sandbox::new();
-    // Longer than haul is patient with connections that are silent.
+    // Longer than haul's patience with silent connections.
     let command = format!(
         "mkdir ../one || echo x >> ../two; sleep 4; rmdir ../one; echo '{}'",
         server.url("/file.bin?sig=1")
@@ -558,7 +558,7 @@ fn two_commands_never_look_for_a_fresh_url_at_once() {
     assert!(!sandbox.root().join("two").exists());
 }
 
-/// Refuses what has no `new` in its query.
+/// Refuses requests without `new` in the query.
 fn with_new_ones_only() -> Server {
     let refused = |request: &Request| !request.target.contains("new");
     let behaviour =
@@ -608,7 +608,7 @@ fn a_signed_url_that_is_refused_says_that_it_may_have_expired_and_what_helps() {
         outcome.assert_failed_as_one_of(&[3, 4]).assert_says("expired");
         outcome.assert_says("--refresh-cmd");
         assert!(!outcome.stderr.contains("the same command resumes"), "{outcome}");
-        // One that was never valid says so as well.
+        // A URL that was never valid is reported in the same way.
         let sandbox = Sandbox::new();
         let outcome = sandbox.haul().arg(server.url("/file.bin?token=abc")).run();
         outcome.assert_failed_as_one_of(&[3, 4]).assert_says("--refresh-cmd");

@@ -1,4 +1,4 @@
-//! Servers that refuse ranges, serve a link once, disagree about the version, or label what they send oddly.
+//! Servers that refuse ranges, serve a link once, disagree about the version, or label their responses oddly.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -18,7 +18,7 @@ fn a_refusal_of_the_first_range_is_asked_once_more_without_it() {
         let sandbox = Sandbox::new();
         sandbox.haul().args(["--retry", "2"]).arg(server.url("/file.bin")).run().assert_ok();
         sandbox.assert_ok_file(&PAYLOAD, "file.bin");
-        // One that hangs up on a connection that was used before is asked again on a new one.
+        // After a hang-up on a reused connection the request is repeated on a new one.
         assert!(server.gets().len() <= 4, "{refusal:?}: {}", server.describe());
     }
 }
@@ -79,7 +79,7 @@ fn a_refusal_of_all_further_ranges_leads_to_the_rest_in_one_answer() {
     }
 }
 
-/// Serves the first GET, whatever it asks for, and refuses every other.
+/// Serves the first GET, whatever it requests, and refuses every other.
 fn good_for_one(status: u16) -> Server {
     let served = AtomicUsize::new(0);
     Server::serve(PAYLOAD)
@@ -232,7 +232,7 @@ fn a_signed_url_is_asked_without_if_range_and_the_version_of_each_answer_is_judg
         sandbox.assert_ok_file(&PAYLOAD, "file.bin");
         assert!(server.gets().iter().filter(|get| get.start() > 0).count() >= 2, "{}", server.describe());
 
-        // Another version in mid-download is seen without the field, too.
+        // A new version in mid-download is noticed without the field, too.
         let changed = AtomicBool::new(false);
         server.handle_with(move |request, exchange| {
             changed.fetch_or(request.start() > 0, Ordering::SeqCst);

@@ -8,8 +8,8 @@ use crate::support::*;
 const PAYLOAD: Payload = Payload::mib(11, 16);
 const FOUR: &[&str] = &["-x", "4", "-k", "1M"];
 
-/// Lets so many more payload bytes through, waits until at least half of them are safe on disk, and kills the program with
-/// SIGKILL. Says how many bytes it had called durable. The server then has no gate and an empty log.
+/// Lets `bytes` more payload bytes through, waits until at least half of them are durable, and kills the program with
+/// SIGKILL. Returns the number of bytes reported as durable. The server then has no gate and an empty log.
 #[track_caller]
 pub(crate) fn killed_after(sandbox: &Sandbox, server: &Server, bytes: u64, args: &[&str]) -> u64 {
     let gate = Gate::after(bytes);
@@ -247,7 +247,7 @@ fn a_broken_manifest_is_never_believed() {
     killed_after(&sandbox, &server, MIB, &["-x", "2", "-k", "256K"]);
     let (part, manifest) = (sandbox.read("file.bin.part"), sandbox.read("file.bin.haul"));
     for (what, broken) in broken_forms(&manifest) {
-        // In place, since the manifest knows the inode of its part file.
+        // Rewritten in place, since the manifest records the inode of its part file.
         if !sandbox.part("file.bin").exists() {
             fs::rename(sandbox.path("file.bin"), sandbox.part("file.bin")).unwrap();
         }
@@ -281,7 +281,7 @@ fn broken_forms(manifest: &[u8]) -> Vec<(String, Vec<u8>)> {
     forms
 }
 
-/// 416 with a page, to everything.
+/// Answers everything with a 416 that has a page as its body.
 fn refusing_everything(server: &Server, content_range: Option<String>) {
     server.handle_with(move |_, exchange| {
         let mut answer = Answer::text(416, &"<html>no such range</html>".repeat(160));

@@ -1,4 +1,4 @@
-//! What is tried again, what is final, and how long is waited.
+//! Retries, final failures, and back-off.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ const SMALL: Payload = Payload::new(171, 300_000);
 const PAYLOAD: Payload = Payload::mib(172, 8);
 const YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// Refuses the first GET; what HEAD says is left alone.
+/// Refuses the first GET; HEAD is answered normally and has no effect.
 fn refusing_once(payload: Payload, refusal: impl Fn() -> Answer + Send + Sync + 'static) -> Server {
     let refused = AtomicBool::new(false);
     Server::serve(payload)
@@ -36,7 +36,7 @@ fn a_refusal_that_asking_again_does_not_change_is_final() {
         let sandbox = Sandbox::new();
         let outcome = sandbox.haul().arg(server.url("/file.bin")).run();
         outcome.assert_failed_as_one_of(&[3, 4, 5]).assert_says(&status.to_string());
-        // Once for a range, and once without.
+        // One request with a range, and one without.
         assert!(server.gets().len() <= 2, "{status}: {}", server.describe());
         assert!(outcome.elapsed < Duration::from_secs(3), "{outcome}");
         sandbox.assert_empty();
@@ -104,7 +104,7 @@ fn ranges_are_joined_by_a_last_modified_without_a_date() {
     assert!(server.gets().iter().filter(|get| get.start() > 0).count() >= 2, "{}", server.describe());
 }
 
-/// A redirect that asks to wait first.
+/// A redirect with a Retry-After.
 fn waiting_redirect(location: &str, retry_after: &str) -> Reply {
     let mut answer = Answer::new(302);
     answer.set("Location", location).set("Retry-After", retry_after).set("Content-Length", "0");
@@ -178,7 +178,7 @@ fn attempts_are_counted_from_one() {
 fn a_name_that_does_not_exist_is_given_up_soon() {
     let outcome = Sandbox::new().haul().arg("http://no-such-host.invalid/file.bin").run();
     outcome.assert_failed(6).assert_says("no-such-host.invalid");
-    // A resolver that cannot be reached does not know that.
+    // A resolver that cannot be reached gives no certain answer.
     let certain = outcome.stderr.contains("not known");
     assert!(!certain || outcome.elapsed < Duration::from_secs(8), "{outcome}");
     assert!(!certain || outcome.stderr.contains("check how the host is written"), "{outcome}");

@@ -1,4 +1,4 @@
-//! What a person sees: on a terminal, in a pipe, in colours.
+//! Output for a person: on a terminal, in a pipe, in colours.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(181, 8);
 
-/// A terminal of this size around the program, with what it shows on the standard output; `None` where there is none.
+/// Wraps the program in a terminal of this size that copies the screen to the standard output; `None` without `script`.
 fn on_a_terminal(columns: u16) -> Option<[String; 3]> {
     let there = std::process::Command::new("script").arg("--version").output();
     if !there.is_ok_and(|output| output.status.success()) {
@@ -17,7 +17,7 @@ fn on_a_terminal(columns: u16) -> Option<[String; 3]> {
     Some(["/bin/sh".into(), "-c".into(), run])
 }
 
-/// Nothing listens there.
+/// URL of a port without a listener.
 fn dead_url() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}/file.bin", listener.local_addr().unwrap())
@@ -113,7 +113,7 @@ fn start_and_end_speak_of_the_same_file_and_of_as_many_connections() {
     }
 }
 
-/// The number before the word.
+/// Returns the number before the word.
 fn connections(line: &str) -> usize {
     let words: Vec<_> = line.split([' ', ',']).collect();
     let at = words.iter().position(|word| word.starts_with("connection")).unwrap_or_else(|| panic!("{line}"));

@@ -1,4 +1,4 @@
-//! Secrets of the command line and of URLs are shown nowhere, and nothing that a server sends acts on a terminal.
+//! Secrets of the command line and of URLs are shown nowhere, and no text of a server acts on a terminal.
 
 use crate::support::*;
 
@@ -125,7 +125,7 @@ fn a_finished_file_keeps_no_query_of_its_url_and_is_known_again_by_it() {
     sandbox.haul().arg(url("unheard-of=S3CRETpw&id=4712")).run().assert_failed(10);
 }
 
-/// What `user.haul` says of a file.
+/// Reads the `user.haul` attribute of a file.
 fn seal_of(path: &std::path::Path) -> String {
     let mut buffer = vec![0; 16 << 10];
     let length = rustix::fs::getxattr(path, "user.haul", &mut buffer).unwrap();

@@ -1,4 +1,4 @@
-//! The scripted server is itself held to its word, with nothing but a socket.
+//! Checks of the scripted server itself, with nothing but a socket.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -10,7 +10,7 @@ const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
 
-/// Sends the signals when half of the file is there and the server says no more; the next run has to go on from there.
+/// Sends the signals once half of the file has arrived and the server is silent; the next run has to resume from there.
 #[track_caller]
 fn interrupted_by(names: &[&str], number: i32) {
     let gate = Gate::after(8 * MIB);

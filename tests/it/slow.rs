@@ -1,4 +1,4 @@
-//! Servers that stall, crawl, defend themselves.
+//! Servers that stall, crawl, or limit their clients.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -16,7 +16,7 @@ fn busy(status: u16, retry_after: &str) -> Answer {
     answer
 }
 
-/// Refuses the first GET; what HEAD says is left alone, since nobody has to wait for its sake.
+/// Refuses the first GET; HEAD is answered normally, since nothing has to wait for it.
 fn refusing_the_first_get(payload: Payload, refusal: impl Fn() -> Answer + Send + Sync + 'static) -> Server {
     let refused = AtomicBool::new(false);
     Server::serve(payload)
@@ -30,7 +30,7 @@ fn refusing_the_first_get(payload: Payload, refusal: impl Fn() -> Answer + Send 
         .start()
 }
 
-/// From the refusal of the first GET to the next one.
+/// Returns the time from the refusal of the first GET to the next one.
 fn pause_after_the_refusal(server: &Server) -> Duration {
     let gets = server.gets();
     gets[1].at - gets[0].answered.unwrap()
@@ -338,7 +338,7 @@ fn a_silent_server_is_waited_for_once_even_on_a_connection_that_was_used_before(
     assert_eq!(asked, 1, "{}", server.describe());
 }
 
-/// A server that serves the first request and refuses every other one with `status`, as long as it serves the first.
+/// A server that serves the first request and refuses all others with `status` while it serves the first.
 #[track_caller]
 fn assert_the_first_one_is_kept(status: u16) {
     let gate = Gate::at_offset(MIB);
@@ -352,7 +352,7 @@ fn assert_the_first_one_is_kept(status: u16) {
             }
             match refused.fetch_add(1, Ordering::SeqCst) {
                 0..2 => Reply::Status(status),
-                // After this the first one comes to its end, and the others are served.
+                // After this the first request is completed, and the others are served.
                 2 => {
                     opener.open();
                     Reply::Status(status)

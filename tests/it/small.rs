@@ -80,7 +80,8 @@ fn a_small_file_that_breaks_off_is_continued_within_the_run() {
 
 #[test]
 fn a_list_of_many_small_files_uses_few_connections_and_says_of_each_how_it_ended() {
-    // One for each that is fetched at once, and two more: what the answers to /f7, with a range and without, say is not read.
+    // One for each concurrent file, and two more: the bodies of the responses to /f7, with a range and without, are not
+    // read.
     assert_each_is_told_of(&[], 34);
     assert_each_is_told_of(&["-j", "4"], 16);
 }
@@ -106,7 +107,7 @@ fn assert_each_is_told_of(flags: &[&str], connections: usize) {
     assert_eq!(outcome.events_named("done").len(), files - 1);
     assert_eq!(outcome.events_named("error").len(), 1);
     assert!(server.connections() <= connections, "{} connections", server.connections());
-    // A refusal is asked for once more, without a range.
+    // A refusal is retried once, without a range.
     assert_eq!(server.gets().len(), files + 1, "{}", server.describe());
 }
 
@@ -178,7 +179,7 @@ fn a_file_a_byte_too_long_to_be_small_is_asked_for_once() {
     assert_eq!(server.gets().len(), 1, "{}", server.describe());
 }
 
-/// The files that were asked for while none is let to its end.
+/// Returns the number of files requested while none of them can be completed.
 fn asked_for(payload: Payload, count: usize, waiting: usize) -> usize {
     let gate = Gate::after(5_000);
     let server = Server::serve(payload).gate(&gate).start();
@@ -206,7 +207,7 @@ fn a_file_whose_name_cannot_be_made_durable_gets_none() {
     }
     let server = Server::serve(SMALL).start();
     let sandbox = Sandbox::new();
-    // As where too many files are open: the directory cannot be opened to be synced.
+    // Simulates too many open files: the directory cannot be opened for syncing.
     let directory = sandbox.path(".").canonicalize().unwrap();
     let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", directory.to_str().unwrap()];
     let inject = ["-e", "trace=openat", "-e", "inject=openat:error=EMFILE"];

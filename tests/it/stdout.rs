@@ -89,7 +89,7 @@ fn a_reader_that_goes_away_ends_the_download() {
 
 #[test]
 fn a_reader_that_goes_away_ends_a_download_that_waits_for_room_too() {
-    // One connection, more than the window holds: the worker waits for the reader, and not for the server.
+    // One connection, and more than the window holds: the worker waits for the reader, and not for the server.
     let payload = Payload::mib(77, 48);
     let server = Server::serve(Resource::of(payload).ignoring_ranges()).start();
     let sandbox = Sandbox::new();
@@ -120,7 +120,7 @@ fn events_and_payload_cannot_share_stdout() {
     assert_eq!(server.connections(), 0);
 }
 
-/// Whether a character device has this name, and no link or file.
+/// Returns true if this is a character device, and no link or file.
 fn is_device(path: &std::path::Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     std::fs::symlink_metadata(path).unwrap().file_type().is_char_device()

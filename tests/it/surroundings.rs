@@ -1,10 +1,10 @@
-//! The machine as it is: signals that are ignored, a home of another user, no threads to be had.
+//! The environment of the process: ignored signals, a home of another user, a limit on threads.
 
 use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(171, 8);
 
-/// Runs the program as a shell would that ignores these signals, as `nohup` and `&` in a script do.
+/// Runs the program with these signals ignored, as `nohup` and `&` in a script do.
 fn ignoring(signals: &str) -> [String; 3] {
     ["/bin/sh".into(), "-c".into(), format!("trap '' {signals}; exec \"$0\" \"$@\"")]
 }
@@ -39,7 +39,7 @@ fn a_home_that_cannot_be_read_is_a_warning_and_the_download_goes_on() {
     let shut = sandbox.root().join("shut");
     std::fs::create_dir(&shut).unwrap();
     std::fs::set_permissions(&shut, std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
-    // A superuser's powers would open it.
+    // Capabilities of root would open it.
     let powerless = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"];
     if !std::process::Command::new(powerless[0])
         .args(&powerless[1..])
@@ -64,10 +64,10 @@ fn a_home_that_cannot_be_read_is_a_warning_and_the_download_goes_on() {
     }
 }
 
-/// The user of a test whose threads are counted; nothing else runs as this one.
+/// User of a test whose threads are counted; nothing else runs under this id.
 const LONELY: &str = "54171";
 
-/// Runs a copy of the program as a user who may have so many threads beside the first.
+/// Runs a copy of the program as a user who may have `count` threads besides the first.
 fn with_threads(sandbox: &Sandbox, count: usize) -> Vec<String> {
     let copy = sandbox.root().join("haul");
     let run = format!("exec prlimit --nproc={0}:{0} {1} \"$@\"", count + 1, copy.display());
@@ -90,7 +90,7 @@ fn however_few_threads_can_be_had_the_download_ends_well() {
             return crate::support::left_out("the program cannot be run as another user with a limit");
         }
         let server = Server::serve(PAYLOAD).start();
-        // A name has to be looked up, a digest to be computed, checkpoints to be made.
+        // These options need a name lookup, a hash computation and checkpoints.
         let url = server.url("/file.bin").replace("127.0.0.1", "localhost");
         limited().args(["-x", "4", "--checksum", &digest]).arg(&url).run().assert_ok();
         sandbox.assert_ok_file(&PAYLOAD, "file.bin");

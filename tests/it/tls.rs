@@ -1,4 +1,4 @@
-//! HTTPS: who is trusted, and who never gets a request.
+//! HTTPS: trusted servers, and servers that never get a request.
 
 use std::sync::Arc;
 
@@ -255,7 +255,7 @@ fn a_server_that_a_document_names_is_not_told_who_asks() {
     assert!(server.requests().is_empty());
 }
 
-/// A connection on which nobody was told who asks is none for the URL of somebody who may be.
+/// A connection without a client certificate is not reused for a URL that may get it.
 #[test]
 fn whoever_is_named_later_is_told_who_asks_all_the_same() {
     let authority = Authority::new();
@@ -274,7 +274,7 @@ fn whoever_is_named_later_is_told_who_asks_all_the_same() {
     let connection =
         |path: &str| target.requests().iter().find(|record| record.path() == path).unwrap().connection;
     assert_ne!(connection("/real"), connection("/two"), "{}", target.describe());
-    // And the other way round: who was told is none for a redirect.
+    // The other way round: a connection with the certificate is not reused for a redirect.
     target.forget();
     let haul = sandbox.haul().arg("--cacert").arg(&ca).arg("--cert").arg(&both).args(["-j", "1"]);
     haul.arg(target.url("/three")).arg(first.url("/four")).run().assert_ok();
@@ -345,7 +345,7 @@ fn a_server_that_wants_tls_is_told_from_one_that_talks_nonsense() {
     let url = server.url("/file.bin").replace("https:", "http:");
     let outcome = sandbox.haul().arg(url).run();
     outcome.assert_failed(7).assert_says("speaks TLS").assert_says("https://");
-    // One for the GET, and one for the HEAD beside it.
+    // One for the GET, and one for the parallel HEAD.
     assert!(server.connections() <= 2, "{}", server.describe());
     sandbox.assert_empty();
 }
