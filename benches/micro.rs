@@ -1,4 +1,4 @@
-//! What the inner parts cost, without a network: the plan, the set of ranges, the manifest.
+//! Cost of the inner parts, without a network: the plan, the set of ranges, the manifest.
 //!
 //! `cargo bench --bench micro`. The manifest is written to memory where that is possible, so that no disk is
 //! measured.
@@ -15,18 +15,18 @@ use haul::ByteRange;
 use haul::benching::{Book, Claims, Rehearsal, Scatter, steal};
 use tempfile::TempDir;
 
-/// The most claims that a manifest has once it was written anew.
+/// Most claims in a manifest that was just rewritten.
 const MANY: u64 = 16_384;
 const MIB: u64 = 1 << 20;
 const TEN_TERABYTES: u64 = 10_000_000_000_000;
 /// 10 Gbit/s.
 const RATE: u64 = 1_250_000_000;
-/// What the scheduler may take of a processor while such a line is full.
+/// Share of a processor that the scheduler may use while such a line is full.
 const BOUND: f64 = 0.01;
 
 fn main() {
     if !std::env::args().any(|arg| arg == "--bench") {
-        // `cargo test --all-targets` runs benches too, and must not take minutes for it.
+        // `cargo test --all-targets` also runs benches, and must not take minutes for it.
         println!("micro: not run; use `cargo bench --bench micro`");
         return;
     }
@@ -38,7 +38,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// The time that all decisions about 10 TB take, as a share of the time that its download would take.
+/// Shows the time of all decisions about 10 TB, as a share of the time that its download would take.
 fn show_scheduler() {
     let start = Instant::now();
     let rehearsed = Rehearsal::new(TEN_TERABYTES, RATE).play().expect("nothing fails in a rehearsal");
@@ -88,7 +88,7 @@ fn journal(criterion: &mut Criterion) {
     let path = directory.path().join("file.haul");
     let length = 2 * MANY * MIB;
     let (many, none) = (Claims::of(&scattered(1)), Claims::of(&[]));
-    // Eight connections, each a run since the last checkpoint.
+    // Eight connections, each with one run since the last checkpoint.
     let checkpoint = Claims::of(&scattered(1)[..8]);
     criterion.bench_function("journal: append a checkpoint of 8 runs", |bencher| {
         bencher.iter_batched_ref(
@@ -121,7 +121,7 @@ fn filled(ranges: &[ByteRange]) -> Scatter {
     set
 }
 
-/// Every second mebibyte, in an order that jumps about: the multiplier is odd, so every place comes once.
+/// Every second mebibyte in a scattered order: the multiplier is odd, so every place comes once.
 fn scattered(first: u64) -> Vec<ByteRange> {
     let place = |nth: u64| (nth * 40_503 % MANY * 2 + first) * MIB;
     (0..MANY).map(place).map(|start| ByteRange::new(start, start + MIB)).collect()

@@ -1,4 +1,4 @@
-//! haul as a library: downloads several files at once and says how far each one is.
+//! haul as a library: downloads several files at once and prints the progress of each.
 //!
 //! ```text
 //! cargo run --release --example embed -- URL...
@@ -11,7 +11,7 @@ use std::error::Error;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// The library makes no runtime of its own: it runs on this one.
+/// The library creates no runtime of its own: it runs on this one.
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut settings = ClientSettings::default();
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Ok(report) => {
                 println!("{}: {} bytes in {:.1} s", report.url, report.size, report.elapsed.as_secs_f64());
             }
-            // One that fails does not stop the others. What it had is kept for the next run.
+            // A failed download does not stop the others. Its bytes are kept for the next run.
             Err(error) => {
                 failed += 1;
                 println!("{}: {error}; {} bytes kept", error.url().unwrap_or("?"), error.kept().unwrap_or(0));
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if failed == 0 { Ok(()) } else { Err(format!("{failed} failed").into()) }
 }
 
-/// Says once a second how far a download is, and at once what a person should know, until it ends.
+/// Prints the progress of a download once a second, and notices at once, until it ends.
 async fn follow(name: String, mut download: Download) -> Result<Report, haul::Error> {
     let progress = download.progress();
     let mut events = download.events();

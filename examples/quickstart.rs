@@ -1,13 +1,12 @@
-//! Shows in some twenty seconds, and without any other server, what haul is for:
+//! Demonstrates haul in some twenty seconds, without any other server:
 //!
 //! ```text
 //! cargo run --release --example quickstart
 //! ```
 //!
-//! It serves a file to itself over real sockets, from a server that limits each connection. haul's own command
-//! line, in a process of its own, downloads it over several connections, is killed half-way with SIGKILL, is
-//! started again with the same words, goes on from what it had, and verifies the digest. Then the same file
-//! comes over one connection, for comparison.
+//! It serves a file to itself over real sockets, from a server that limits each connection. haul's own command line, in
+//! a process of its own, downloads it over several connections, is killed half-way with SIGKILL, is started again with
+//! the same words, resumes, and verifies the digest. Then the same file comes over one connection, for comparison.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to the person who runs it")]
 #![expect(
@@ -28,14 +27,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
-/// The file that is served.
+/// Size of the served file.
 const SIZE: u64 = 48 * MIB;
 const NAME: &str = "disk.img";
 const ETAG: &str = "\"quickstart-1\"";
-/// What the server gives to one connection, in bytes a second.
+/// Rate limit of one connection, in bytes a second.
 const LIMIT: u64 = 3 * MIB;
 const CONNECTIONS: u64 = 8;
-/// The first word of this program's arguments when it is to be haul.
+/// First argument that makes this program run as haul.
 const AS_HAUL: &str = "--as-haul";
 /// Longer than any step takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -102,14 +101,14 @@ fn show() -> Outcome<()> {
     Ok(())
 }
 
-/// What the first run had come to.
+/// Result of the first run, in bytes.
 struct Interrupted {
     sent: u64,
     kept: u64,
 }
 
-/// Starts a download and kills it once half of the file was sent and haul has recorded some of it. The server
-/// sends no more than three quarters until then, so that the download cannot be over before.
+/// Starts a download and kills it once half of the file was sent and haul has recorded some of it. The server sends no
+/// more than three quarters until then, so that the download cannot end before.
 fn interrupt(stage: &Stage<'_>, desk: &Desk) -> Outcome<Interrupted> {
     desk.next_run(SIZE / 4 * 3);
     let target = stage.directory.join(NAME);
@@ -133,7 +132,7 @@ fn durable(target: &Path) -> u64 {
     haul::inspect(target).map_or(0, |left| left.durable)
 }
 
-/// The file must be the one that was served; this does not take haul's word for it.
+/// Checks that the file is the served one, without relying on haul's own verification.
 fn check(path: &Path, expected: &str) -> Outcome<()> {
     let found = hex_digest(File::open(path)?)?;
     if found == expected { Ok(()) } else { Err(format!("{} has the digest {found}", path.display()).into()) }
@@ -158,7 +157,7 @@ fn mib(bytes: u64) -> String {
 
 // ---- haul, in a process of its own -------------------------------------------------------------------------
 
-/// Where haul runs, and what it is told each time.
+/// Directory of the haul runs, and their common arguments.
 struct Stage<'a> {
     directory: &'a Path,
     address: SocketAddr,
@@ -173,7 +172,7 @@ impl Stage<'_> {
         command.arg(AS_HAUL).arg(url);
         command.args(["-o", output, "-x", &connections.to_string()]);
         command.args(["--sha256", self.digest]);
-        // What a person has set for their own downloads stays out of this one.
+        // The user's own configuration must not affect this run.
         command.arg("--no-config");
         let own = |name: &OsString| name.to_string_lossy().starts_with("HAUL_");
         for name in std::env::vars_os().map(|(name, _)| name).filter(own) {
@@ -188,7 +187,7 @@ fn this_program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-/// A child that does not outlive this program's interest in it.
+/// A child that is killed when this is dropped.
 struct Running(Child);
 
 impl Running {
@@ -196,7 +195,7 @@ impl Running {
         self.0.try_wait().map(|status| status.is_some())
     }
 
-    /// SIGKILL: it gets no chance to save anything.
+    /// Sends SIGKILL: it gets no chance to save anything.
     fn kill(mut self) -> io::Result<()> {
         self.0.kill()?;
         self.0.wait().map(|_| ())
@@ -216,8 +215,8 @@ impl Drop for Running {
 
 // ---- the file ----------------------------------------------------------------------------------------------
 
-/// The eight bytes at `index * 8`: splitmix64 maps each index to another word, so no two places are alike and
-/// the file need not be held anywhere.
+/// The eight bytes at `index * 8`: splitmix64 maps each index to another word, so no two places are alike and the file
+/// need not be stored.
 fn word(index: u64) -> [u8; 8] {
     let mut value = index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -225,7 +224,7 @@ fn word(index: u64) -> [u8; 8] {
     (value ^ (value >> 31)).to_le_bytes()
 }
 
-/// Fills `buffer` with what the file holds at `offset`.
+/// Fills `buffer` with the content of the file at `offset`.
 fn fill(offset: u64, buffer: &mut [u8]) {
     let mut rest = buffer;
     let mut position = offset;
@@ -239,7 +238,7 @@ fn fill(offset: u64, buffer: &mut [u8]) {
     }
 }
 
-/// The whole file, as something to read.
+/// A reader over the whole file.
 fn payload() -> impl io::Read {
     struct Payload(u64);
     impl io::Read for Payload {
@@ -260,7 +259,7 @@ struct Server {
     desk: Arc<Desk>,
 }
 
-/// What the connections share: how much was sent in this run, and how much may be.
+/// State shared by the connections: bytes sent in this run, and the most that may be sent.
 #[derive(Default)]
 struct Desk {
     books: Mutex<Books>,
@@ -276,11 +275,11 @@ struct Books {
 
 impl Desk {
     fn books(&self) -> MutexGuard<'_, Books> {
-        // Plain numbers: a panic elsewhere cannot leave them half changed.
+        // Plain numbers, so a panic elsewhere cannot leave them half changed.
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes the books of a run, and says what was sent in it. Its connections send nothing more.
+    /// Starts the next run, and returns the bytes sent in the last one, whose connections send nothing more.
     fn next_run(&self, ceiling: u64) -> u64 {
         let mut books = self.books();
         let sent = books.sent;
@@ -289,7 +288,7 @@ impl Desk {
         sent
     }
 
-    /// Waits for its turn to send `bytes`; `false` if the run is over.
+    /// Waits for permission to send `bytes`; returns `false` if the run is over.
     fn may_send(&self, run: u64, bytes: u64) -> bool {
         let waits = |books: &mut Books| books.run == run && books.sent >= books.ceiling;
         let held = self.changed.wait_while(self.books(), waits);
@@ -302,7 +301,7 @@ impl Desk {
         true
     }
 
-    /// Waits until so much was sent, but never long, so that the caller can look at other things.
+    /// Waits until this much was sent, but only for a moment, so that the caller can check other things.
     fn wait_until_sent(&self, bytes: u64) -> bool {
         let sent = |books: &mut Books| books.sent < bytes;
         let waited = self.changed.wait_timeout_while(self.books(), Duration::from_millis(20), sent);
@@ -326,7 +325,7 @@ impl Server {
     }
 }
 
-/// One connection: requests one after the other, all within the connection's limit.
+/// Serves one connection: requests one after the other, all within the connection's limit.
 fn serve(stream: &TcpStream, desk: &Desk) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let run = desk.books().run;
@@ -352,7 +351,7 @@ fn serve(stream: &TcpStream, desk: &Desk) -> io::Result<()> {
     Ok(())
 }
 
-/// The limit of one connection. The sleep is the limit; nothing waits for it to have happened.
+/// Rate limit of one connection. The sleep is the limit; nothing waits for it to have happened.
 struct Pace {
     next: Instant,
 }
@@ -366,7 +365,7 @@ impl Pace {
     }
 }
 
-/// As much of a request as matters here.
+/// The parts of a request that matter here.
 #[derive(Default)]
 struct Request {
     method: String,
@@ -376,7 +375,7 @@ struct Request {
 }
 
 impl Request {
-    /// Reads a head; `None` where the client has hung up.
+    /// Reads a head; returns `None` if the client has hung up.
     fn read(from: &mut BufReader<&TcpStream>) -> io::Result<Option<Self>> {
         let mut head = from.take(16 << 10);
         let mut line = String::new();
@@ -405,7 +404,7 @@ impl Request {
         }
     }
 
-    /// Writes the head of the answer; the range of the file that is to follow, where one is.
+    /// Writes the head of the response; returns the range of the file that follows, if any.
     fn answer(&self, mut to: &TcpStream) -> io::Result<Option<(u64, u64)>> {
         if self.path != format!("/{NAME}") {
             to.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?;
@@ -430,7 +429,7 @@ impl Request {
     }
 }
 
-/// `bytes=FIRST-LAST` or `bytes=FIRST-` as a half-open range within the file; anything else is ignored, which
+/// Parses `bytes=FIRST-LAST` or `bytes=FIRST-` as a half-open range within the file; anything else is ignored, which
 /// RFC 9110 §14.2 allows.
 fn parse_range(text: &str) -> Option<(u64, u64)> {
     let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;

@@ -10,22 +10,23 @@ use crate::payload::Payload;
 use crate::tools::{Tools, clean};
 use crate::wan::Wan;
 
-/// What a peer is told where the errand leaves the number to the client: what aria2c allows at the most.
+/// Connections of the peers if the errand leaves the number to the client: the most that aria2c allows.
 const MANY: u64 = 16;
-/// The connections of the bare loop, and of peers on loopback, where more bring nothing.
+/// Connections of the bare loop, and of peers on loopback, on which more bring no gain.
 const FEW: u64 = 4;
 
-/// What every arm of a race is to fetch, and how.
+/// Task of every arm of a race: the file, and the way to it.
 pub(crate) struct Errand<'a> {
     pub(crate) nginx: &'a Nginx,
     /// Location on the server, such as `/`.
     pub(crate) location: &'static str,
     pub(crate) payload: &'a Payload,
-    /// What haul is told; without, it is told nothing and the peers take [`MANY`], the loop [`FEW`].
+    /// Connections that haul is told to use; with `None` it gets no number, the peers take [`MANY`], and the loop
+    /// [`FEW`].
     pub(crate) connections: Option<u64>,
     /// The line between client and server; `None` is loopback.
     pub(crate) wan: Option<&'a Wan>,
-    /// Over TLS, which only the server at the end of a WAN has.
+    /// True for TLS, which only the server at the end of a WAN has.
     pub(crate) secure: bool,
 }
 
@@ -49,7 +50,7 @@ impl<'a> Errand<'a> {
         }
     }
 
-    /// For the loop, which must be told.
+    /// Number of connections of the loop, which needs one.
     fn few(&self) -> u64 {
         self.connections.unwrap_or(FEW)
     }
@@ -69,14 +70,14 @@ impl<'a> Errand<'a> {
         }
     }
 
-    /// The same for aria2c and wget2, which want the file in the same argument.
+    /// Does the same for aria2c and wget2, which take the file in the same argument.
     fn trust_at_once(&self, command: &mut Command) {
         if self.secure {
             command.arg(format!("--ca-certificate={}", self.nginx.authority().display()));
         }
     }
 
-    /// Where the client runs.
+    /// Runs the client in its namespace, if there is a line.
     fn placed(&self, command: Command) -> Command {
         match self.wan {
             Some(wan) => wan.client().inside(&command),
@@ -96,7 +97,7 @@ pub(crate) enum Arm {
     HaulVerified,
     Curl,
     CurlThenOpenssl,
-    /// The digest alone, of the file that is published.
+    /// The digest alone, of the published file.
     Openssl,
     Aria2,
     Aria2Verified,
@@ -127,7 +128,7 @@ impl Arm {
         }
     }
 
-    /// Whether its programs are installed.
+    /// Returns true if its programs are installed.
     pub(crate) const fn is_there(self, tools: &Tools) -> bool {
         match self {
             Self::Floor
@@ -146,7 +147,7 @@ impl Arm {
         }
     }
 
-    /// Whether it saves a file.
+    /// Returns true if it saves a file.
     pub(crate) const fn saves(self) -> bool {
         !matches!(self, Self::Openssl)
     }
@@ -193,7 +194,7 @@ impl Arm {
     }
 }
 
-/// haul as every arm runs it: nothing of the person's settings, nothing on the screen.
+/// haul as every arm runs it: without the settings of the user, without progress on the screen.
 pub(crate) fn haul(url: &str, output: &Path, connections: Option<u64>) -> Command {
     let mut command = clean(Tools::HAUL);
     command.args(["--no-config", "--progress", "none"]);
@@ -210,7 +211,7 @@ fn hauled(errand: &Errand<'_>, output: &Path, connections: Option<u64>) -> Comma
     command
 }
 
-/// This very program, told to be the loop.
+/// Runs this very program as the loop.
 fn floor(errand: &Errand<'_>, output: &Path) -> Outcome<Command> {
     let floor = Floor {
         address: errand.nginx.address(),
@@ -238,7 +239,7 @@ fn openssl(tools: &Tools, output: &Path) -> Outcome<Command> {
     Ok(command)
 }
 
-/// With its own way to allocate the file (`prealloc`), which is as fast as any other of its ways on tmpfs.
+/// Uses its own way to preallocate the file (`prealloc`), which is as fast as any other of its ways on tmpfs.
 fn aria2(tools: &Tools, errand: &Errand<'_>, connections: u64, output: &Path) -> Outcome<Command> {
     let mut command = clean(tools.aria2.as_ref().ok_or("aria2c is not installed")?);
     let directory = output.parent().ok_or("the output is in a directory")?;
@@ -256,7 +257,7 @@ fn aria2(tools: &Tools, errand: &Errand<'_>, connections: u64, output: &Path) ->
     Ok(command)
 }
 
-/// It has no option for an authority of one's own.
+/// Trusts any certificate: axel has no option for a custom authority.
 fn axel(tools: &Tools, errand: &Errand<'_>, output: &Path) -> Outcome<Command> {
     let mut command = clean(tools.axel.as_ref().ok_or("axel is not installed")?);
     command.arg(format!("-n{}", errand.many())).arg("-q");
@@ -279,7 +280,7 @@ fn wget2(tools: &Tools, errand: &Errand<'_>, output: &Path) -> Outcome<Command> 
     Ok(command)
 }
 
-/// With its own number of threads, which is 32. It keeps a database in the home directory.
+/// Uses its own number of threads, which is 32. It keeps a database in the home directory.
 fn fast_down(tools: &Tools, errand: &Errand<'_>, output: &Path) -> Outcome<Command> {
     let mut command = clean(tools.fast_down.as_ref().ok_or("fast-down is not installed")?);
     let directory = output.parent().ok_or("the output is in a directory")?;

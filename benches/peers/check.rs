@@ -1,6 +1,6 @@
-//! One number that haul promises, and whether it was reached.
+//! One number that haul promises, and the result of its measurement.
 
-/// Which side of the bound is good.
+/// Good side of the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     AtMost,
@@ -33,7 +33,7 @@ impl Check {
         }
     }
 
-    /// A line of the Markdown table.
+    /// Formats a line of the Markdown table.
     pub(crate) fn line(&self) -> String {
         let sign = match self.side {
             Side::AtMost => '≤',
@@ -46,7 +46,7 @@ impl Check {
     }
 }
 
-/// Three digits, without the ones that say nothing.
+/// Formats a number with one decimal, or with two below 10.
 fn figure(number: f64) -> String {
     if number.abs() >= 10.0 { format!("{number:.1}") } else { format!("{number:.2}") }
 }

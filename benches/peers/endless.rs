@@ -1,4 +1,4 @@
-//! A server of resources of any length: `/LENGTH` has that many bytes, which are made as they are sent.
+//! A server of resources of any length: `/LENGTH` has that many bytes, generated as they are sent.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 const BLOCK: usize = 256 << 10;
-/// How long each block waits, one after the other: all connections together get some 200 MB/s, so that a run
-/// lasts for several checkpoints, and more connections are no gain.
+/// Delay of each block, one after the other: all connections together get some 200 MB/s, so that a run lasts for
+/// several checkpoints, and more connections are no gain.
 const PACE: Duration = Duration::from_millis(1);
 
 /// A running server; it ends with this process.
@@ -17,7 +17,7 @@ pub(crate) struct Endless {
     counter: Arc<Counter>,
 }
 
-/// Where the blocks of all connections leave, one at a time.
+/// Queue for the blocks of all connections, which leave one at a time.
 #[derive(Default)]
 struct Counter {
     queue: Mutex<()>,
@@ -33,7 +33,7 @@ impl Counter {
     }
 }
 
-/// What a request asks for.
+/// Length and range of a request.
 struct Ask {
     length: u64,
     /// First and last position.
@@ -49,7 +49,7 @@ impl Endless {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let counter = Arc::clone(&shared);
-                // A client that hangs up is how every run ends.
+                // Every run ends with a client that hangs up.
                 std::thread::spawn(move || drop(serve(stream, &counter)));
             }
         });
@@ -60,7 +60,7 @@ impl Endless {
         format!("http://{}/{length}", self.address)
     }
 
-    /// Body bytes sent so far, to everybody.
+    /// Body bytes sent so far, on all connections.
     pub(crate) fn sent(&self) -> u64 {
         self.counter.sent.load(Ordering::Relaxed)
     }
@@ -77,7 +77,7 @@ fn serve(stream: TcpStream, counter: &Counter) -> io::Result<()> {
     Ok(())
 }
 
-/// The next request; `None` once the client has no more.
+/// Reads the next request; returns `None` once the client has no more.
 fn read_ask(stream: &mut impl BufRead) -> io::Result<Option<Ask>> {
     let mut line = String::new();
     if stream.read_line(&mut line)? == 0 {
@@ -104,7 +104,7 @@ fn unexpected(line: &str) -> io::Error {
     io::Error::other(format!("not a request of haul's: {}", line.trim_end()))
 }
 
-/// `bytes=FIRST-LAST`, or without a last one.
+/// Parses `bytes=FIRST-LAST`, or `bytes=FIRST-`.
 fn range(value: &str) -> Option<(u64, u64)> {
     let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
     let last = if last.is_empty() { u64::MAX } else { last.parse().ok()? };
@@ -122,7 +122,7 @@ fn head(ask: &Ask, first: u64, last: u64) -> String {
     )
 }
 
-/// Each block begins with its position, so that no two are alike.
+/// Sends blocks that begin with their position, so that no two are alike.
 fn send(stream: &mut TcpStream, first: u64, end: u64, counter: &Counter) -> io::Result<()> {
     let mut block = vec![0; BLOCK];
     let mut at = first;

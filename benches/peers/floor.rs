@@ -1,5 +1,5 @@
-//! The bare loop: a few blocking threads, each with one connection, `recv` into 1 MiB and `pwrite`. No
-//! retries, no validators, no checkpoints, no digest. What a download costs at the least on this machine.
+//! The bare loop: a few blocking threads, each with one connection, `recv` into 1 MiB and `pwrite`. No retries, no
+//! validators, no checkpoints, no digest. It is the minimal cost of a download on this machine.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -19,15 +19,15 @@ pub(crate) struct Floor {
     pub(crate) size: u64,
     pub(crate) connections: u64,
     pub(crate) output: PathBuf,
-    /// Whom to trust; with it, the loop speaks TLS.
+    /// Certificate of the trusted authority; with it, the loop uses TLS.
     pub(crate) ca: Option<PathBuf>,
 }
 
 impl Floor {
-    /// The hidden argument that makes this program be the loop.
+    /// Hidden argument that makes this program the loop.
     pub(crate) const FLAG: &str = "--floor";
 
-    /// The arguments from which [`crate::options::parse`] makes this again.
+    /// Arguments from which [`crate::options::parse`] restores this.
     pub(crate) fn args(&self) -> Vec<String> {
         let mut args = vec![
             Self::FLAG.to_owned(),
@@ -74,7 +74,7 @@ fn receive(floor: &Floor, mut stream: impl Read + Write, file: &File, from: u64,
     let (path, host, last) = (&floor.path, &floor.address, to - 1);
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nRange: bytes={from}-{last}\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    // The head is read through a small buffer; what of the body comes with it is written first.
+    // The head is read through a small buffer; body bytes that come with it are written first.
     let mut head = BufReader::with_capacity(4096, stream);
     skip_head(&mut head)?;
     let early = head.buffer().to_vec();

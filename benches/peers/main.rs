@@ -1,10 +1,9 @@
-//! haul beside the programs a person would otherwise use, and beside a bare loop that does nothing but move
-//! the bytes.
+//! Compares haul with the programs a person would otherwise use, and with a bare loop that does nothing but move the
+//! bytes.
 //!
-//! One command that anyone can repeat: `cargo bench --bench peers`. It makes its own payload on a memory
-//! file system, starts its own nginx on loopback, runs every client in interleaved rounds, checks each
-//! file's digest, and prints a table. As root it also does so over emulated wide-area lines. See `--help`
-//! behind `--` for the options.
+//! A single command repeats it: `cargo bench --bench peers`. It generates its own payload on a memory file system,
+//! starts its own nginx on loopback, runs every client in interleaved rounds, checks each file's digest, and prints a
+//! table. As root it also does so over emulated wide-area lines. See `--help` after `--` for the options.
 
 #![expect(clippy::disallowed_methods, reason = "a bench is all clocks, files and processes")]
 #![expect(
@@ -40,8 +39,7 @@ use std::process::ExitCode;
 
 use options::{Options, Request};
 
-/// What a step of the bench gives: a failure is shown to a person and ends the run, so its type does not
-/// matter.
+/// Result of a step of the bench: a failure is shown to the user and ends the run, so its type does not matter.
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
@@ -65,7 +63,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Runs the rows, prints what they gave, and judges it.
+/// Runs the rows, prints their results, and judges them.
 fn compare(options: &Options) -> Outcome<ExitCode> {
     let tools = tools::Tools::find()?;
     let workshop = workshop::Workshop::open(options.room())?;

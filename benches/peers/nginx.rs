@@ -1,4 +1,4 @@
-//! The server of every arm: nginx, as whoever runs the bench, in a directory of its own.
+//! The server of every arm: nginx, under the user who runs the bench, in a directory of its own.
 
 use std::fs;
 use std::io;
@@ -17,11 +17,11 @@ use crate::workshop::Workshop;
 
 const CONFIGURATION: &str = include_str!("nginx.conf");
 const AT_THE_END_OF_A_WAN: &str = include_str!("wan/nginx.conf");
-/// The listeners of that one.
+/// Ports of the server at the end of a WAN.
 const PLAIN: u16 = 8080;
 const SECURE: u16 = 8443;
 
-/// A certificate for the loopback address, of an authority that nobody trusts unless told to.
+/// A certificate for the loopback address, of an authority that no machine trusts unless told to.
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tls");
 
 /// A running nginx.
@@ -35,7 +35,7 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it on a free loopback port; what it publishes is the workshop's `root`.
+    /// Starts it on a free loopback port; it publishes the workshop's `root`.
     pub(crate) fn start(program: &Path, workshop: &Workshop, root: &Path) -> Outcome<Self> {
         let dir = workshop.fresh("nginx")?;
         let (port, tls_port) = (free_port(), free_port());
@@ -78,12 +78,12 @@ impl Nginx {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Where the same files are to be had over TLS.
+    /// Address of the same files over TLS.
     pub(crate) fn secure_address(&self) -> String {
         format!("{}:{}", self.host, self.tls_port)
     }
 
-    /// Whom to trust there.
+    /// Certificate of the authority to trust there.
     pub(crate) fn authority(&self) -> PathBuf {
         if self.tls_port == SECURE {
             self.dir.join(certificate::AUTHORITY)
@@ -92,21 +92,22 @@ impl Nginx {
         }
     }
 
-    /// The requests it has answered so far.
+    /// Requests that it has answered so far.
     pub(crate) fn requests(&self) -> Outcome<Vec<Value>> {
         let log = fs::read_to_string(self.dir.join("access.log"))?;
         let requests: Result<_, _> = log.lines().map(serde_json::from_str).collect();
         Ok(requests?)
     }
 
-    /// Lets it finish what it is sending, ends it, and gives the requests it answered.
+    /// Lets it finish sending, stops it, and returns the requests it answered.
     pub(crate) fn stop(mut self) -> Outcome<Vec<Value>> {
         self.signal("quit")?;
         self.child.wait()?;
         self.requests()
     }
 
-    /// Nobody outside its namespace can ask whether it listens; it writes its process id once it does.
+    /// Waits until it listens: its port cannot be probed outside its namespace, but it writes its process id once it
+    /// does.
     fn wait_until_it_says_so(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(20);
         while fs::read(self.dir.join("nginx.pid")).unwrap_or_default().is_empty() {
@@ -134,7 +135,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // A kill would leave the workers behind; the signal goes through nginx, which knows them.
+        // A kill would leave the workers behind; nginx passes the signal on to them.
         if matches!(self.child.try_wait(), Ok(None)) && self.signal("stop").is_ok() {
             let _ = self.child.wait();
         }

@@ -1,4 +1,4 @@
-//! What the person asked for on the command line.
+//! Options of the command line.
 
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ pub(crate) enum RowName {
 }
 
 impl RowName {
-    /// Each with what it is called on the command line.
+    /// Each row with its name on the command line.
     const NAMES: [(&str, Self); 18] = [
         ("raw", Self::Raw),
         ("verified", Self::Verified),
@@ -67,22 +67,22 @@ impl RowName {
         ("short", Self::Short),
     ];
 
-    /// All of them, in the order of the report.
+    /// All rows, in the order of the report.
     fn all() -> Vec<Self> {
         Self::NAMES.into_iter().map(|(_, row)| row).collect()
     }
 
     pub(crate) fn text(self) -> &'static str {
-        // Each has its name there.
+        // Every row has its name there.
         Self::NAMES.into_iter().find(|(_, row)| *row == self).map_or("", |(name, _)| name)
     }
 
-    /// Whether it downloads the large payload over loopback.
+    /// Returns true if it downloads the large payload over loopback.
     pub(crate) const fn is_large(self) -> bool {
         matches!(self, Self::Raw | Self::Verified | Self::Tls | Self::Kill)
     }
 
-    /// Whether it needs an emulated line.
+    /// Returns true if it needs an emulated line.
     pub(crate) const fn is_wan(self) -> bool {
         !self.is_large()
             && !matches!(self, Self::Small | Self::Capped | Self::Paced | Self::Durable | Self::Growth)
@@ -97,7 +97,7 @@ impl RowName {
     }
 }
 
-/// How the comparison is run.
+/// Options of the comparison.
 pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) rows: Vec<RowName>,
@@ -105,9 +105,9 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) write: bool,
     pub(crate) strict: bool,
-    /// Nothing is compared then.
+    /// An emulated line to open by hand, instead of any comparison.
     pub(crate) line: Option<ByHand>,
-    /// Where the durable row saves.
+    /// Directory in which the durable row saves.
     pub(crate) disk: PathBuf,
 }
 
@@ -117,8 +117,7 @@ impl Options {
         if self.quick { 128 << 20 } else { 1 << 30 }
     }
 
-    /// Size of the capped row's payload: a multiple of 80 MB, so that it is five seconds' worth (quick:
-    /// one).
+    /// Size of the capped row's payload: a multiple of 80 MB, so that it takes five seconds (quick: one).
     pub(crate) const fn capped_size(&self) -> u64 {
         if self.quick { 80_000_000 } else { 400_000_000 }
     }
@@ -132,7 +131,7 @@ impl Options {
         if self.quick { 256 << 20 } else { 4 << 30 }
     }
 
-    /// How much of each resource the growth row downloads.
+    /// Bytes of each resource that the growth row downloads.
     pub(crate) const fn growth_size(&self) -> u64 {
         if self.quick { 128_000_000 } else { 768_000_000 }
     }
@@ -142,7 +141,7 @@ impl Options {
         if self.quick { 20_000_000 } else { 100_000_000 }
     }
 
-    /// Size of the capped-flows row's payload: twenty seconds' worth, so that the start does not decide.
+    /// Size of the capped-flows row's payload: it takes twenty seconds, so that the start does not decide.
     pub(crate) const fn capped_flows_size(&self) -> u64 {
         if self.quick { 100_000_000 } else { 1_000_000_000 }
     }
@@ -152,7 +151,8 @@ impl Options {
         if self.quick { 40_000_000 } else { 150_000_000 }
     }
 
-    /// What the payload and the output of the largest row take, or the durable row's payload alone, and a little more.
+    /// Space for the payload and the output of the largest row, or for the durable row's payload alone, and a little
+    /// more.
     pub(crate) fn room(&self) -> u64 {
         let size = |row: &RowName| match row {
             RowName::Durable => self.durable_size(),
@@ -169,17 +169,17 @@ impl Options {
     }
 }
 
-/// What this process is to do.
+/// Task of this process.
 pub(crate) enum Request {
     Compare(Options),
-    /// Be the bare loop: the bench runs itself, so that the loop is measured as a process like the others.
+    /// Run the bare loop: the bench runs itself, so that the loop is measured as a process like the others.
     Floor(Floor),
-    /// Be the bare loop of many small files.
+    /// Run the bare loop of many small files.
     Shuttle(Shuttle),
     Say(String),
 }
 
-/// Reads the arguments after the program's name.
+/// Parses the arguments after the program's name.
 pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, String> {
     let mut options = Options {
         rounds: 5,
@@ -216,7 +216,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, S
         }
     }
     if !under_cargo_bench {
-        // `cargo test --all-targets` runs benches too, and must not take minutes for it.
+        // `cargo test --all-targets` also runs benches, and must not take minutes for it.
         return Ok(Request::Say("peers: not run; use `cargo bench --bench peers`".to_owned()));
     }
     options.rounds = match rounds {

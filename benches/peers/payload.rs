@@ -1,5 +1,4 @@
-//! The published file: bytes from a seed, no two ranges alike, so that nothing swapped or repeated goes
-//! unseen.
+//! The published file: bytes from a seed, no two ranges alike, so that nothing swapped or repeated goes unseen.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -9,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 const BUFFER: usize = 1 << 20;
 
-/// A file in the server's root, and what it must hash to.
+/// A file in the server's root, and its digest.
 pub(crate) struct Payload {
     pub(crate) name: &'static str,
     pub(crate) path: PathBuf,
@@ -35,7 +34,7 @@ impl Payload {
         Ok(Self { name, path, size, sha256 })
     }
 
-    /// Why the file at `path` is not this one, if it is not.
+    /// Compares the file at `path` with this one; returns the difference, if there is any.
     pub(crate) fn difference(&self, path: &Path) -> Option<String> {
         match digest(path) {
             Ok(found) if found == self.sha256 => None,
@@ -76,7 +75,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 up to and without 1.
+    /// Returns a number from 0 inclusive to 1 exclusive.
     pub(crate) fn fraction(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }

@@ -1,5 +1,4 @@
-//! Several arms on one errand, in interleaved rounds: what disturbs the machine for a while disturbs them
-//! all.
+//! Several arms on one errand, in interleaved rounds, so that a disturbance of the machine affects them all.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,20 +14,20 @@ use crate::stopwatch::{self, Cost};
 use crate::tools::Tools;
 use crate::workshop::Workshop;
 
-/// Where in its directory an arm saves the file.
+/// Name of the file in the directory of an arm.
 pub(crate) const OUTPUT: &str = "file.bin";
 
-/// Why what a run left in its directory is wrong, if it is.
+/// Checks the files that a run left in its directory; returns the error, if there is any.
 pub(crate) type Judge<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
-/// The programs that save into a directory, which is empty.
+/// Builds the programs that save into an empty directory.
 type Commands<'a> = Box<dyn Fn(&Path) -> Outcome<Vec<Command>> + 'a>;
 
-/// One who takes part: a name, and the programs to run one after the other.
+/// A participant: a name, and the programs to run one after the other.
 pub(crate) struct Entrant<'a> {
     pub(crate) name: &'static str,
     pub(crate) commands: Commands<'a>,
-    /// Whether it saves anything that could be wrong.
+    /// True if it saves files to be checked.
     pub(crate) saves: bool,
 }
 
@@ -53,12 +52,12 @@ impl Laps {
         median(self.costs.iter().map(|cost| cost.cpu.as_secs_f64()))
     }
 
-    /// The largest peak of any run, in bytes: a bound on memory is a bound on every run.
+    /// Largest peak of any run, in bytes: a bound on memory is a bound on every run.
     pub(crate) fn peak(&self) -> f64 {
         self.costs.iter().map(|cost| cost.peak).max().unwrap_or(0) as f64
     }
 
-    /// A line of the Markdown table.
+    /// Formats a line of the Markdown table.
     pub(crate) fn line(&self, reference: Option<f64>) -> String {
         let (name, wall, cpu) = (self.name, self.wall(), self.cpu());
         let fastest = self.walls().fold(f64::INFINITY, f64::min);
@@ -73,7 +72,7 @@ impl Laps {
     }
 }
 
-/// What a race gave.
+/// Result of a race.
 pub(crate) struct Standings {
     pub(crate) laps: Vec<Laps>,
     /// Runs that failed or saved a wrong file.
@@ -81,23 +80,23 @@ pub(crate) struct Standings {
 }
 
 impl Standings {
-    /// The runs of this arm, if any of them counts.
+    /// Runs of this arm, if any of them counts.
     pub(crate) fn of(&self, arm: Arm) -> Option<&Laps> {
         self.named(arm.name())
     }
 
-    /// The runs of the entrant of this name, if any of them counts.
+    /// Runs of the entrant of this name, if any of them counts.
     pub(crate) fn named(&self, name: &str) -> Option<&Laps> {
         self.laps.iter().find(|laps| laps.name == name && !laps.costs.is_empty())
     }
 
-    /// The fastest of these arms, by its median.
+    /// Returns the fastest of these arms, by its median.
     pub(crate) fn best(&self, arms: &[Arm]) -> Option<&Laps> {
         let there = arms.iter().filter_map(|&arm| self.of(arm));
         there.min_by(|one, other| one.wall().total_cmp(&other.wall()))
     }
 
-    /// The table of all arms, with wall times as multiples of the first arm's.
+    /// Formats the table of all arms, with wall times as multiples of the first arm's.
     pub(crate) fn table(&self) -> Vec<String> {
         let run: Vec<_> = self.laps.iter().filter(|laps| !laps.costs.is_empty()).collect();
         let reference = run.first().map(|laps| laps.wall());
@@ -110,10 +109,10 @@ impl Standings {
     }
 }
 
-/// A peer that takes longer than this runs once.
+/// A peer that takes longer than this runs only once.
 const SLOW: Duration = Duration::from_secs(20);
 
-/// Where and with what the arms run.
+/// Environment in which the arms run.
 pub(crate) struct Track<'a> {
     pub(crate) options: &'a Options,
     pub(crate) tools: &'a Tools,
@@ -126,7 +125,7 @@ impl Track<'_> {
         self.watched_race(arms, errand, &mut |_| Ok(()))
     }
 
-    /// The same, with somebody who looks at what is there to see after each lap.
+    /// Does the same as [`Self::race`], and calls `after` after each lap.
     pub(crate) fn watched_race(
         &self,
         arms: &[Arm],
@@ -153,13 +152,13 @@ impl Track<'_> {
         }
     }
 
-    /// One lap of one arm, beside all races.
+    /// Runs one lap of one arm, outside of all races.
     pub(crate) fn single(&self, arm: Arm, errand: &Errand<'_>) -> Outcome<Result<Cost, String>> {
         let judge = |directory: &Path| errand.payload.difference(&directory.join(OUTPUT));
         self.lap(self.workshop, &self.entrant(arm, errand), &judge)
     }
 
-    /// Runs the entrants, who save into a directory of `place`.
+    /// Runs the entrants, which save into a directory of `place`.
     pub(crate) fn heat(
         &self,
         place: &Workshop,
@@ -201,7 +200,7 @@ impl Track<'_> {
         Ok(standings)
     }
 
-    /// One run; the inner error is the arm's own failure, which does not end the race.
+    /// Runs one lap; the inner error is the arm's own failure, which does not end the race.
     fn lap(
         &self,
         place: &Workshop,
@@ -221,7 +220,7 @@ impl Track<'_> {
         Ok(difference.map_or(Ok(total), Err))
     }
 
-    /// What the last program wrote to its standard output.
+    /// Output of the last program on its standard output.
     pub(crate) fn said(&self) -> io::Result<String> {
         let bytes = fs::read(self.stdout())?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -244,14 +243,14 @@ impl Track<'_> {
     }
 }
 
-/// 0, 1, … in a new order each time, so that no arm always follows the same other one.
+/// Returns 0, 1, … in a new order each time, so that no arm always follows the same other one.
 fn shuffled(count: usize, random: &mut Random) -> Vec<usize> {
     let mut order: Vec<_> = (0..count).map(|nth| (random.next(), nth)).collect();
     order.sort_unstable();
     order.into_iter().map(|(_, nth)| nth).collect()
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// Returns the middle number, or the mean of the two in the middle.
 pub(crate) fn median(numbers: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<_> = numbers.collect();
     sorted.sort_by(f64::total_cmp);
@@ -262,7 +261,7 @@ pub(crate) fn median(numbers: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-/// Megabytes (10⁶) a second.
+/// Throughput in megabytes (10⁶ bytes) a second.
 pub(crate) fn megabytes_a_second(bytes: u64, seconds: f64) -> f64 {
     bytes as f64 / seconds / 1e6
 }

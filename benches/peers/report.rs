@@ -1,4 +1,4 @@
-//! What is printed at the end, as Markdown, and what the exit code says about it.
+//! The final report, as Markdown, and the exit code.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use crate::rows::Row;
 use crate::tools::Tools;
 use crate::workshop::Workshop;
 
-/// The whole text.
+/// Renders the whole text.
 pub(crate) fn render(options: &Options, tools: &Tools, workshop: &Workshop, rows: &[Row]) -> String {
     let mut lines = preface(options);
     for row in rows {
@@ -50,10 +50,10 @@ const fn place(workshop: &Workshop) -> &'static str {
     if workshop.in_memory() { "on tmpfs" } else { "on disk: there was no room in memory" }
 }
 
-/// Where every row begins, and what follows the last one.
+/// Beginning of every row, and of the part after the last one.
 const SECTION: &str = "\n## ";
 
-/// Writes the text to where the repository keeps it. Rows that were not measured now stay as they are, with their dates.
+/// Writes the text to its file in the repository. Rows that were not measured now stay as they are, with their dates.
 pub(crate) fn save(text: &str) -> Outcome<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md");
     let before = std::fs::read_to_string(&path).unwrap_or_default();
@@ -62,7 +62,7 @@ pub(crate) fn save(text: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// The rows of `fresh` in the place of those of `before`, new ones behind the others.
+/// Replaces rows of `before` with those of `fresh`, and appends the new ones.
 fn merged(before: &str, fresh: &str) -> String {
     let name = |section: &str| section.split(':').next().unwrap_or_default().trim().to_owned();
     let mut fresh_sections = fresh.split(SECTION);
@@ -80,7 +80,7 @@ fn merged(before: &str, fresh: &str) -> String {
     sections.join(SECTION)
 }
 
-/// A wrong file always fails; a missed bound only when asked to.
+/// Fails on any wrong file; on a missed bound only with `--strict`.
 pub(crate) fn verdict(options: &Options, rows: &[Row]) -> ExitCode {
     let wrong = rows.iter().any(|row| !row.wrong.is_empty());
     let missed = rows.iter().flat_map(|row| &row.checks).any(|check| !check.holds());

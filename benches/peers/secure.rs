@@ -1,4 +1,4 @@
-//! TLS as the bare loop speaks it: version 1.3, one authority, no resumption, nothing else.
+//! TLS in the bare loop: version 1.3, one authority, no resumption, nothing else.
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,17 +11,17 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::Outcome;
 
-/// What is taken from a socket at once. rustls on its own takes 4 KiB.
+/// Bytes read from a socket at once. rustls on its own reads 4 KiB.
 const BUFFER: usize = 128 << 10;
 
-/// The name in the certificate of the bench's server.
+/// Name in the certificate of the bench's server.
 const NAME: &str = "localhost";
 
-/// Whom the loop trusts.
+/// TLS configuration of the loop.
 pub(crate) struct Secure(Arc<ClientConfig>);
 
 impl Secure {
-    /// Trusts whoever the authorities of this PEM file vouch for.
+    /// Trusts the authorities in this PEM file.
     pub(crate) fn trusting(ca: &Path) -> Outcome<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(ca)? {
@@ -35,7 +35,7 @@ impl Secure {
         Ok(Self(Arc::new(config)))
     }
 
-    /// A connection that is encrypted from its first byte on.
+    /// Encrypts a connection from its first byte on.
     pub(crate) fn over(&self, stream: TcpStream) -> io::Result<StreamOwned<ClientConnection, Wire>> {
         let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
         let connection = ClientConnection::new(Arc::clone(&self.0), name).map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! Many small files, each made from its number.
+//! Many small files, each generated from its number.
 
 use std::fs;
 use std::io;
@@ -6,12 +6,12 @@ use std::path::Path;
 
 use crate::payload::Random;
 
-/// Where they are in the server's root.
+/// Their directory in the server's root.
 pub(crate) const DIRECTORY: &str = "small";
-/// The length of each.
+/// Length of each file, in bytes.
 pub(crate) const EACH: usize = 16 << 10;
 
-/// What a file of this number is called.
+/// Name of the file with this number.
 pub(crate) fn name(nth: usize) -> String {
     format!("{nth:05}.bin")
 }
@@ -23,7 +23,7 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    /// Writes them below the server's root.
+    /// Writes the files below the server's root.
     pub(crate) fn write(root: &Path, count: usize, seed: u64) -> io::Result<Self> {
         let shelf = Self { count, seed };
         let directory = root.join(DIRECTORY);
@@ -34,7 +34,7 @@ impl Shelf {
         Ok(shelf)
     }
 
-    /// Why the files in `directory` are not all of these and nothing else, if they are not.
+    /// Compares the files in `directory` with these; returns the first difference, extra files included.
     pub(crate) fn difference(&self, directory: &Path) -> Option<String> {
         self.compare(directory).unwrap_or_else(|error| Some(format!("{}: {error}", directory.display())))
     }
@@ -51,7 +51,7 @@ impl Shelf {
 
     fn bytes(&self, nth: usize) -> Vec<u8> {
         let mut bytes = vec![0; EACH];
-        // Far apart, so that no file is another one shifted.
+        // Seeds far apart, so that no file is another one shifted.
         Random::new(self.seed.wrapping_add((nth as u64) << 32)).fill(&mut bytes);
         bytes
     }

@@ -1,5 +1,5 @@
-//! The bare loop of many small files: a few blocking threads, each with one connection that it keeps; request,
-//! body, file. What such a download costs at the least on this machine.
+//! The bare loop of many small files: a few blocking threads, each with one keep-alive connection; request, body, file.
+//! It is the minimal cost of such a download on this machine.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -15,22 +15,22 @@ const CONNECTIONS: usize = 4;
 pub(crate) struct Shuttle {
     pub(crate) address: String,
     pub(crate) count: usize,
-    /// The directory in which the files are saved.
+    /// Directory in which the files are saved.
     pub(crate) output: PathBuf,
 }
 
 impl Shuttle {
-    /// The hidden argument that makes this program be the loop.
+    /// Hidden argument that makes this program the loop.
     pub(crate) const FLAG: &str = "--shuttle";
 
-    /// The arguments from which [`crate::options::parse`] makes this again.
+    /// Arguments from which [`crate::options::parse`] restores this.
     pub(crate) fn args(&self) -> Vec<String> {
         let (count, output) = (self.count.to_string(), self.output.display().to_string());
         vec![Self::FLAG.to_owned(), self.address.clone(), count, output]
     }
 }
 
-/// Downloads every file, each thread every so-manieth.
+/// Downloads every file; each thread takes every nth one.
 pub(crate) fn run(shuttle: &Shuttle) -> Outcome<()> {
     let ended: Vec<io::Result<()>> = std::thread::scope(|scope| {
         let workers: Vec<_> =
@@ -55,7 +55,7 @@ fn carry(shuttle: &Shuttle, first: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the head of an answer; says how long its body is.
+/// Reads the head of a response; returns the length of its body.
 fn content_length(stream: &mut impl BufRead) -> io::Result<usize> {
     let mut line = String::new();
     stream.read_line(&mut line)?;

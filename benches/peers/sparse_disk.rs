@@ -1,4 +1,4 @@
-//! A file system on which 10 TB can be reserved, and which takes only the room of what is written to it.
+//! A file system on which 10 TB can be reserved, and which uses space only for written data.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,9 +16,9 @@ pub(crate) struct SparseDisk {
 }
 
 impl SparseDisk {
-    /// Makes an empty one; what it held before is gone.
+    /// Creates and mounts an empty one, in place of any earlier one.
     ///
-    /// The error says why there can be none here.
+    /// The error is the reason that this is not possible here.
     pub(crate) fn mount(workshop: &Workshop) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("only root may mount a file system that can reserve 10 TB".to_owned());
@@ -37,12 +37,12 @@ impl SparseDisk {
 
 impl Drop for SparseDisk {
     fn drop(&mut self) {
-        // What keeps it mounted is shown by the next mount, which fails.
+        // A failure to unmount shows at the next mount, which fails.
         let _ = run(clean("umount").arg(&self.root));
     }
 }
 
-/// A sparse file, and a directory to mount it on.
+/// Creates a sparse file, and a directory to mount it on.
 fn files(workshop: &Workshop) -> io::Result<(PathBuf, PathBuf)> {
     let directory = workshop.fresh("sparse")?;
     let (image, root) = (directory.join("image"), directory.join("mounted"));

@@ -6,19 +6,19 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// What a run cost.
+/// Cost of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Cost {
     pub(crate) wall: Duration,
     /// User and system time of the client alone.
     pub(crate) cpu: Duration,
-    /// Peak resident bytes. The kernel counts what the child held before `exec` too, which is this process's
-    /// own size, so this process keeps no payload in memory.
+    /// Peak resident bytes. The kernel also counts the memory of the child before `exec`, which is this process's own
+    /// size, so this process keeps no payload in memory.
     pub(crate) peak: u64,
 }
 
 impl Cost {
-    /// The cost of one run after another.
+    /// Adds the cost of a following run.
     pub(crate) fn then(self, next: Self) -> Self {
         Self { wall: self.wall + next.wall, cpu: self.cpu + next.cpu, peak: self.peak.max(next.peak) }
     }
@@ -31,10 +31,9 @@ pub(crate) fn time(command: &mut Command) -> io::Result<(ExitStatus, Cost)> {
     wait(&child, start)
 }
 
-/// Waits for the end of what began at `start`.
+/// Waits for the end of a child that was started at `start`.
 pub(crate) fn wait(child: &Child, start: Instant) -> io::Result<(ExitStatus, Cost)> {
-    // Not `Child::wait`, which drops what the kernel knows of the child's cost. Dropping the `Child` does not
-    // wait either.
+    // Not `Child::wait`, which drops the resource usage. Dropping the `Child` does not wait either.
     let (status, usage) = wait4(child.id())?;
     let wall = start.elapsed();
     let cost = Cost {

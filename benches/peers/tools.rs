@@ -1,4 +1,4 @@
-//! The programs that take part: where they are, which version, and what to do about one that is missing.
+//! The programs of the comparison: paths, versions, and install hints for missing ones.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ pub(crate) struct Tools {
     pub(crate) axel: Option<PathBuf>,
     pub(crate) wget2: Option<PathBuf>,
     pub(crate) fast_down: Option<PathBuf>,
-    /// Makes the network namespaces of the WAN rows.
+    /// Creates the network namespaces of the WAN rows.
     pub(crate) ip: Option<PathBuf>,
 }
 
 impl Tools {
     pub(crate) const HAUL: &str = env!("CARGO_BIN_EXE_haul");
 
-    /// Looks for them. Without nginx there is nothing to measure; a missing client only loses its arm.
+    /// Finds the programs. Without nginx there is nothing to measure; a missing client only loses its arm.
     pub(crate) fn find() -> Outcome<Self> {
         let tools = Self {
             nginx: find("nginx").ok_or("nginx is not installed: apt-get install nginx-light")?,
@@ -43,7 +43,7 @@ impl Tools {
         Ok(tools)
     }
 
-    /// One line for each client that cannot take part.
+    /// Returns one line for each client that cannot take part.
     pub(crate) fn missing(&self) -> Vec<String> {
         let clients = [
             (&self.curl, "curl", "apt-get install curl"),
@@ -60,7 +60,7 @@ impl Tools {
             .collect()
     }
 
-    /// What each one calls itself.
+    /// Returns the version line of each program.
     pub(crate) fn versions(&self) -> Vec<String> {
         let mut lines = vec![said(Path::new(Self::HAUL), "--version"), said(&self.nginx, "-v")];
         let clients = [
@@ -73,25 +73,25 @@ impl Tools {
         for (path, flag) in clients {
             lines.extend(path.as_deref().map(|path| said(path, flag)));
         }
-        // It has no flag for its version and says it, with everything else, on stderr.
+        // fast-down has no version flag and prints it, with everything else, on stderr.
         lines.extend(self.fast_down.as_deref().map(|path| said(path, "--help")));
         lines
     }
 }
 
-/// A command that inherits nothing of the person's settings: no proxy, no home, no `HAUL_*`, no language.
+/// A command with a clean environment: no proxy, no home, no `HAUL_*`, no language.
 pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", DIRECTORIES.join(":")).env("LC_ALL", "C").env("HOME", "/nonexistent");
     command
 }
 
-/// Where the program is, if it is installed.
+/// Returns the path of the program, if it is installed.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     places(name).next()
 }
 
-/// Every program of this name.
+/// Returns every program of this name.
 fn places(name: &str) -> impl Iterator<Item = PathBuf> {
     let own = std::env::var_os("PATH").unwrap_or_default();
     let own: Vec<_> = std::env::split_paths(&own).collect();
@@ -101,7 +101,7 @@ fn places(name: &str) -> impl Iterator<Item = PathBuf> {
         .filter(|path| path.is_file())
 }
 
-/// It calls itself `fd`, as a well-known program for finding files does.
+/// Finds fast-down, which is called `fd`, like a well-known program for finding files.
 fn find_fast_down() -> Option<PathBuf> {
     let home = std::env::var_os("HOME").unwrap_or_default();
     let cargo = Path::new(&home).join(".cargo/bin/fd");
@@ -112,7 +112,7 @@ fn find_fast_down() -> Option<PathBuf> {
     })
 }
 
-/// The first line the program says about itself; nginx and fast-down say it on stderr.
+/// Returns the first line of a program's output; nginx and fast-down print it on stderr.
 fn said(program: &Path, flag: &str) -> String {
     let Ok(output) = clean(program).arg(flag).output() else {
         return format!("{}: did not run", program.display());
@@ -120,6 +120,6 @@ fn said(program: &Path, flag: &str) -> String {
     let both = [output.stderr, output.stdout].concat();
     let text = String::from_utf8_lossy(&both);
     let line = text.lines().next().unwrap_or("(no version)");
-    // What follows in brackets are the versions of everything it was linked with.
+    // The rest, in brackets, has the versions of all linked libraries.
     line.split(" (").next().unwrap_or(line).to_owned()
 }

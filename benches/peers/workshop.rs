@@ -1,5 +1,5 @@
-//! The directory in which everything happens: payload, server, outputs. In memory where that is possible, so
-//! that no disk is measured; removed at the end.
+//! The directory of everything: payload, server, outputs. In memory if possible, so that no disk is measured; removed
+//! at the end.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -18,7 +18,7 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    /// Opens one where `needed` bytes are free.
+    /// Creates one on a file system with `needed` free bytes.
     pub(crate) fn open(needed: u64) -> Outcome<Self> {
         let in_memory = room(Path::new(MEMORY)) >= needed;
         let parent = if in_memory {
@@ -35,7 +35,7 @@ impl Workshop {
         Self::make(&parent, "", in_memory)
     }
 
-    /// Opens a second one, in this directory.
+    /// Creates a second one, in this directory.
     pub(crate) fn open_in(parent: &Path, needed: u64) -> Outcome<Self> {
         if room(parent) < needed {
             return Err(format!("{} has no {needed} free bytes", parent.display()).into());
@@ -47,7 +47,7 @@ impl Workshop {
         remove_left_over(parent);
         let root = parent.join(format!("{NAME}{}{suffix}", std::process::id()));
         fs::create_dir(&root)?;
-        // nginx's workers give up root and still have to read the payload.
+        // nginx's workers drop root and still have to read the payload.
         fs::set_permissions(&root, Permissions::from_mode(0o755))?;
         Ok(Self { root, in_memory })
     }
@@ -60,7 +60,7 @@ impl Workshop {
         &self.root
     }
 
-    /// An empty directory of this name; what it held before is gone.
+    /// Creates an empty directory of this name, in place of any earlier one.
     pub(crate) fn fresh(&self, name: &str) -> io::Result<PathBuf> {
         let path = self.root.join(name);
         match fs::remove_dir_all(&path) {
@@ -74,7 +74,7 @@ impl Workshop {
 
 impl Drop for Workshop {
     fn drop(&mut self) {
-        // Nothing can be done about a failure here; the next run removes what is left over.
+        // A failure cannot be handled here; the next run removes leftovers.
         let _ = fs::remove_dir_all(&self.root);
     }
 }
@@ -83,13 +83,13 @@ fn room(path: &Path) -> u64 {
     rustix::fs::statvfs(path).map_or(0, |stat| stat.f_bavail * stat.f_frsize)
 }
 
-/// Whether what is written there never reaches a disk.
+/// Returns true if data written there never reaches a disk.
 pub(crate) fn is_in_memory(path: &Path) -> bool {
     const TMPFS_MAGIC: u64 = 0x0102_1994;
     rustix::fs::statfs(path).is_ok_and(|system| system.f_type as u64 == TMPFS_MAGIC)
 }
 
-/// Removes the directories of runs that were interrupted: gigabytes of memory would stay taken otherwise.
+/// Removes the directories of interrupted runs: gigabytes of memory would stay in use otherwise.
 fn remove_left_over(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;

@@ -461,7 +461,7 @@ fn a_fresh_url_of_another_origin_gets_no_secrets() {
 }
 
 /// Two servers: today's URL is `sig=1`, with `fresh` behind it, and yesterday's is `sig=0`, with the file; the latter
-/// stops after the first bytes.
+/// is held after its first bytes.
 fn expiring(old: Resource, fresh: Resource) -> (Server, Server) {
     let today = Server::serve(fresh).start();
     let yesterday = Server::serve(old).gate(&Gate::after(2 * MIB)).start();

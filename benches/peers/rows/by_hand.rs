@@ -1,4 +1,4 @@
-//! An emulated line for somebody who wants to try something on it by hand.
+//! An emulated line for experiments by hand.
 
 use std::io;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::Outcome;
 use crate::race::Track;
 use crate::wan::{Line, Setting, Wan};
 
-/// A line that was asked for: Mbit/s, milliseconds of the round trip, the part of the packets that is lost, and 10⁶ bytes a second
+/// Parameters of the line: Mbit/s, milliseconds of the round trip, the share of lost packets, and 10⁶ bytes a second
 /// for each connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ByHand {
@@ -20,7 +20,7 @@ pub(crate) struct ByHand {
 }
 
 impl ByHand {
-    /// From `MBIT/MS[/LOSS[/EACH]]`.
+    /// Parses `MBIT/MS[/LOSS[/EACH]]`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('/');
         let asked = Self {
@@ -32,7 +32,7 @@ impl ByHand {
         parts.next().is_none().then_some(asked)
     }
 
-    /// Opens the line, says what is there, and keeps it until the standard input ends.
+    /// Opens the line, prints how to use it, and keeps it until the standard input ends.
     pub(crate) fn run(self, track: &Track<'_>, root: &Path) -> Outcome<()> {
         if let Some(refusal) = Wan::refusal(track.tools) {
             return Err(refusal.into());

@@ -1,4 +1,4 @@
-//! A server that gives each connection 10 MB/s: here the connections are what makes a download fast.
+//! A server that gives each connection 10 MB/s: more connections make the download faster.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::payload::Payload;
 use crate::race::{Standings, Track, megabytes_a_second};
 
 const CONNECTIONS: u64 = 8;
-/// What the server gives to one connection, in 10⁶ bytes a second.
+/// Rate of one connection, in 10⁶ bytes a second.
 const EACH: f64 = 10.0;
 
 pub(crate) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
@@ -45,8 +45,8 @@ fn checks(standings: &Standings, size: u64) -> Vec<Check> {
     )]
 }
 
-/// nginx sends the first piece of each request at once, so that even one range a connection gets a little
-/// more than the rate.
+/// Explains the rates: nginx sends the first piece of each request at once, so that even one range a connection gets a
+/// little more than the limit.
 fn notes(standings: &Standings, size: u64) -> Vec<String> {
     let rate = |arm| Some(megabytes_a_second(size, standings.of(arm)?.wall()));
     let (Some(floor), Some(haul)) = (rate(Arm::Floor), rate(Arm::Haul)) else {

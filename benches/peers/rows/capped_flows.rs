@@ -1,4 +1,5 @@
-//! A network that gives each connection 10 MB/s: how much of the line haul takes, and how soon.
+//! A network that gives each connection 10 MB/s: measures the share of the line that haul takes, and the time until
+//! then.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::check::Check;
 use crate::race::{Standings, Track, median};
 use crate::wan::{Line, PAYLOAD_SHARE, Setting};
 
-/// Of the line's rate: what counts as full.
+/// Share of the line's rate that counts as full.
 const FULL: f64 = 0.9;
 const MEGABITS: f64 = 400.0;
 /// The line's rate in bytes a second.

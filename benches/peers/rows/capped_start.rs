@@ -1,4 +1,4 @@
-//! Networks that give each connection little, and files that are over before many looks have been taken.
+//! Networks that give each connection little, and files that end before haul has sampled the rate often.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use crate::Outcome;
 use crate::race::Track;
 use crate::wan::{Line, Setting};
 
-/// The file in 10⁶ bytes, the line in Mbit/s, the round trip in milliseconds, 10⁶ bytes a second for each connection, and
-/// what haul may take of the best peer's time.
+/// The file in 10⁶ bytes, the line in Mbit/s, the round trip in milliseconds, 10⁶ bytes a second for each connection,
+/// and the bound of haul's time as a multiple of the best peer's.
 const CASES: [(u64, f64, u64, f64, f64); 3] =
     [(16, 400.0, 20, 10.0, 1.10), (100, 400.0, 20, 10.0, 1.00), (100, 200.0, 40, 2.0, 1.00)];
 

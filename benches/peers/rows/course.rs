@@ -1,5 +1,4 @@
-//! What the rows over an emulated line have in common: the line, the server at its end, and whom haul is
-//! compared with.
+//! Common parts of the rows over an emulated line: the line, the server at its end, and the peers of haul.
 
 use std::path::Path;
 
@@ -11,14 +10,14 @@ use crate::payload::Payload;
 use crate::race::{Standings, Track};
 use crate::wan::{Setting, Wan};
 
-/// The clients that a person would otherwise use.
+/// Clients that a person would otherwise use.
 pub(super) const PEERS: [Arm; 5] = [Arm::Curl, Arm::Aria2Best, Arm::Axel, Arm::Wget2, Arm::FastDown];
 
-/// haul first, then all of them.
+/// haul first, then all peers.
 pub(super) const EVERYBODY: [Arm; 6] =
     [Arm::Haul, Arm::Curl, Arm::Aria2Best, Arm::Axel, Arm::Wget2, Arm::FastDown];
 
-/// An open line with a server. The server goes first, the line after it.
+/// An open line with a server. The server is dropped first, the line after it.
 pub(super) struct Course {
     pub(super) nginx: Nginx,
     pub(super) wan: Wan,
@@ -31,7 +30,7 @@ impl Course {
         Ok(Self { nginx, wan })
     }
 
-    /// The payload over this line, without a word about the number of connections.
+    /// Errand for the payload over this line, without a number of connections.
     pub(super) const fn errand<'a>(&'a self, payload: &'a Payload) -> Errand<'a> {
         Errand {
             nginx: &self.nginx,
@@ -44,17 +43,17 @@ impl Course {
     }
 }
 
-/// The payload of a row. They all have the same name, so that there is never more than one.
+/// Writes the payload of a row. All have the same name, so that there is never more than one.
 pub(super) fn payload(track: &Track<'_>, root: &Path, size: u64) -> Outcome<Payload> {
     Ok(Payload::write(root, "wan.bin", size, track.options.seed)?)
 }
 
-/// haul's time as a multiple of the best peer's.
+/// Checks haul's time as a multiple of the best peer's.
 pub(super) fn against_the_best(standings: &Standings, bound: f64) -> Option<Check> {
     best_of(standings, "", bound)
 }
 
-/// The same of one race among several.
+/// Checks the same in one race among several.
 pub(super) fn best_of(standings: &Standings, caption: &str, bound: f64) -> Option<Check> {
     let (haul, best) = (standings.of(Arm::Haul)?, standings.best(&PEERS)?);
     let separator = if caption.is_empty() { "" } else { ": " };
@@ -62,13 +61,13 @@ pub(super) fn best_of(standings: &Standings, caption: &str, bound: f64) -> Optio
     Some(Check::at_most(what, haul.wall() / best.wall(), bound, ""))
 }
 
-/// haul's time as a multiple of curl's.
+/// Checks haul's time as a multiple of curl's.
 pub(super) fn against_curl(standings: &Standings, what: &str, bound: f64) -> Option<Check> {
     let (haul, curl) = (standings.of(Arm::Haul)?, standings.of(Arm::Curl)?);
     Some(Check::at_most(what, haul.wall() / curl.wall(), bound, ""))
 }
 
-/// Several tables under one title.
+/// Appends a table with a caption, below the others of the same row.
 pub(super) fn append(table: &mut Vec<String>, caption: &str, standings: &Standings) {
     if !table.is_empty() {
         table.push(String::new());

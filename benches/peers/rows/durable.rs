@@ -1,4 +1,4 @@
-//! Onto a disk, until it is there for good.
+//! Download to a disk, until the file is durable.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,7 @@ pub(crate) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
     })
 }
 
-/// Those that are installed. What an earlier run left to be written is written before the clock starts.
+/// Entrants that are installed. Dirty pages of earlier runs are written before the clock starts.
 fn entrants<'a>(track: &'a Track<'_>, nginx: &'a Nginx, payload: &'a Payload) -> Vec<Entrant<'a>> {
     let url = move || format!("http://{}/{}", nginx.address(), payload.name);
     let mut entrants = vec![

@@ -1,4 +1,4 @@
-//! What grows with the length of a file, and what must not.
+//! Costs that may grow with the length of a file, and those that must not.
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
@@ -19,10 +19,10 @@ use crate::stopwatch;
 const LENGTHS: [(&str, u64); 3] =
     [("1 GB", 1_000_000_000), ("100 GB", 100_000_000_000), ("10 TB", 10_000_000_000_000)];
 
-/// A run that has not come far enough by then is interrupted all the same.
+/// A run that has not come far enough after this time is interrupted all the same.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The beginning of one download.
+/// Measurements of the beginning of one download.
 struct Beginning {
     name: &'static str,
     /// Peak resident bytes.
@@ -47,7 +47,7 @@ pub(crate) fn run(track: &Track<'_>) -> Outcome<Row> {
     let mut beginnings = Vec::new();
     for (name, length) in LENGTHS {
         eprintln!("growth: {name}");
-        // A new one each time, so that no more than one beginning takes room.
+        // Mounts a new one each time, so that only one beginning takes space.
         match SparseDisk::mount(track.workshop) {
             Ok(disk) => beginnings.push(begin(track, &disk, &server, name, length)?),
             Err(why) => return Ok(Row::left_out(title, format!("Left out: {why}."))),
@@ -86,11 +86,11 @@ fn begin(
     while server.sent() < enough && start.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(5));
     }
-    // Nobody has waited for it, so the number is still its own even if it has ended.
+    // The child was not waited for, so its id is still valid even if it has ended.
     kill_process(Pid::from_child(&child), Signal::INT)?;
     let (status, cost) = stopwatch::wait(&child, start)?;
     let said = fs::read_to_string(&complaints).unwrap_or_default();
-    // A shell calls that 130.
+    // Shells report it as 130.
     let wrong = (status.signal() != Some(Signal::INT.as_raw()))
         .then(|| format!("{status}, not interrupted: {}", said.lines().last().unwrap_or("no message")));
     let manifest = fs::metadata(output.with_added_extension("haul")).map_or(0, |metadata| metadata.len());

@@ -1,5 +1,4 @@
-//! A server that allows two connections: how soon haul is content with them, and how often it has to be
-//! told.
+//! A server that allows two connections: measures how soon haul settles for them, and how often it is refused.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use crate::check::Check;
 use crate::race::{Standings, Track};
 use crate::wan::{Line, Setting};
 
-/// How the third connection is refused: a name for the report, and the location.
+/// Refusal of the third connection: a name for the report, and the location.
 const WAYS: [(&str, &str); 2] = [("503", "/two-503/"), ("429 with Retry-After: 1", "/two-429/")];
 
 pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
@@ -37,7 +36,7 @@ pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
     Ok(row)
 }
 
-/// Both ways to run haul, and the most refusals of any run of the one that was not told the number.
+/// Runs haul with and without the number of connections, and returns the most refusals of any run without it.
 fn race(track: &Track<'_>, course: &Course, errand: &Errand<'_>) -> Outcome<(Standings, usize)> {
     let mut seen = refused(&course.nginx.requests()?);
     let mut worst = 0;

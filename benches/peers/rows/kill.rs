@@ -1,4 +1,4 @@
-//! `kill -9` in the middle, and what of it has to be fetched again.
+//! `kill -9` in the middle, and the bytes that have to be fetched again.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::race::Track;
 const CONNECTIONS: u64 = 8;
 /// Eight connections of 12.5 MB/s.
 const BYTES_A_SECOND: f64 = 100e6;
-/// A second and a half of it.
+/// Bytes of one and a half seconds.
 const BOUND: f64 = 1.5 * BYTES_A_SECOND;
 
 /// One interrupted download.
@@ -26,14 +26,14 @@ struct Trial {
     moment: Duration,
     /// Body bytes that nginx sent in both runs together.
     sent: u64,
-    /// What the second run says it fetched.
+    /// Bytes that the second run reports as fetched.
     fetched: Option<u64>,
     wrong: Option<String>,
 }
 
 impl Trial {
-    /// What came over the network more than once. Bytes that the killed process never took from its sockets
-    /// count too.
+    /// Bytes that came over the network more than once. Bytes that the killed process never took from its sockets count
+    /// too.
     fn again(&self, payload: &Payload) -> f64 {
         self.sent as f64 - payload.size as f64
     }
@@ -52,7 +52,7 @@ pub(crate) fn run(track: &Track<'_>, root: &Path, payload: &Payload) -> Outcome<
     let whole = payload.size as f64 / BYTES_A_SECOND;
     let mut trials = Vec::new();
     for nth in 1..=track.options.kills() {
-        // Not in the first or last hundredths, where there may be nothing to kill.
+        // Not in the first or last hundredths, in which there may be nothing to kill.
         let moment = Duration::from_secs_f64(whole * (0.02 + 0.94 * random.fraction()));
         eprintln!("kill {nth} of {}: after {moment:.2?}", track.options.kills());
         trials.push(trial(track, root, payload, moment)?);
@@ -93,7 +93,7 @@ fn checks(trials: &[Trial], payload: &Payload) -> Vec<Check> {
     ]
 }
 
-/// A server of its own for each trial, so that its log is that trial's alone.
+/// Runs a trial with a server of its own, so that its log is that trial's alone.
 fn trial(track: &Track<'_>, root: &Path, payload: &Payload, moment: Duration) -> Outcome<Trial> {
     let nginx = Nginx::start(&track.tools.nginx, track.workshop, root)?;
     let directory = track.workshop.fresh("output")?;
@@ -120,7 +120,7 @@ fn kill_after(mut command: Command, moment: Duration) -> Outcome<()> {
     Ok(())
 }
 
-/// Runs it to its end: what it says it fetched, and why it failed if it did.
+/// Runs the command to its end; returns the bytes it reports as fetched, and the error if it failed.
 fn finish(mut command: Command) -> Outcome<(Option<u64>, Option<String>)> {
     let output = command.stdin(Stdio::null()).output()?;
     let events = String::from_utf8_lossy(&output.stdout);
@@ -130,7 +130,7 @@ fn finish(mut command: Command) -> Outcome<(Option<u64>, Option<String>)> {
     Ok((told(&events, "fetched").and_then(|bytes| bytes.as_u64()), failed))
 }
 
-/// Body bytes of the answers that carried payload; the page of a 404 or 503 is none.
+/// Body bytes of the responses that carried payload; the page of a 404 or 503 is none.
 fn sent(requests: &[Value]) -> u64 {
     requests
         .iter()

@@ -1,4 +1,4 @@
-//! A fast line to a server far away: one connection takes seconds to fill it.
+//! A fast line to a distant server: one connection takes seconds to fill it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::Outcome;
 use crate::race::Track;
 use crate::wan::{Line, Setting};
 
-/// The line of this row and of the next.
+/// Line of this row and of the next.
 pub(super) fn line() -> Line {
     Line::new(400.0, Duration::from_millis(100))
 }

@@ -1,4 +1,4 @@
-//! A line that loses packets for no reason, which TCP takes for a full queue.
+//! A line with random packet loss, which TCP takes for congestion.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The comparisons, each a title, a table, and the numbers that haul promises.
+//! The comparisons, each with a title, a table, and the numbers that haul promises.
 
 mod by_hand;
 mod capped;
@@ -37,7 +37,7 @@ use crate::tools::Tools;
 use crate::wan::Wan;
 use crate::workshop::Workshop;
 
-/// What one comparison gave.
+/// Result of one comparison.
 #[derive(Default)]
 pub(crate) struct Row {
     pub(crate) title: String,
@@ -55,7 +55,7 @@ impl Row {
     }
 }
 
-/// The rows so far, and who wants to know of each new one: an hour of measuring is not to be lost with the last row.
+/// The rows so far, with a callback for each new one: an hour of measurements must not be lost with the last row.
 pub(crate) struct Rows<'a> {
     rows: Vec<Row>,
     after_each: &'a dyn Fn(&[Row]) -> Outcome<()>,
@@ -69,7 +69,7 @@ impl Rows<'_> {
     }
 }
 
-/// Runs the rows that were asked for.
+/// Runs the requested rows.
 pub(crate) fn run(
     options: &Options,
     tools: &Tools,
@@ -91,7 +91,7 @@ pub(crate) fn run(
                 _ => {}
             }
         }
-        // Two payloads at once would ask for half as much memory again.
+        // Two payloads at once would need half as much memory again.
         std::fs::remove_file(root.join(large.name))?;
     }
     if options.rows.contains(&RowName::Small) {
@@ -115,13 +115,13 @@ pub(crate) fn run(
     Ok(rows.rows)
 }
 
-/// Opens a line for somebody to try something on.
+/// Opens a line for experiments by hand.
 pub(crate) fn by_hand(options: &Options, tools: &Tools, workshop: &Workshop, asked: ByHand) -> Outcome<()> {
     let root = workshop.fresh("root")?;
     asked.run(&Track { options, tools, workshop }, &root)
 }
 
-/// The rows over emulated lines, or one that says why there are none.
+/// Runs the rows over emulated lines, or adds one that says why there are none.
 fn over_a_wan(track: &Track<'_>, root: &Path, rows: &mut Rows<'_>) -> Outcome<()> {
     if let Some(refusal) = Wan::refusal(track.tools) {
         eprintln!("notice: {refusal}");
@@ -146,7 +146,7 @@ fn over_a_wan(track: &Track<'_>, root: &Path, rows: &mut Rows<'_>) -> Outcome<()
     Ok(())
 }
 
-/// What haul says of a download at its end, in its events.
+/// Returns a field of the event that haul emits at the end of a download.
 fn told(events: &str, field: &str) -> Option<Value> {
     events
         .lines()
@@ -155,7 +155,7 @@ fn told(events: &str, field: &str) -> Option<Value> {
         .map(|event| event[field].clone())
 }
 
-/// `1.0 GiB` for a table's title.
+/// Formats a size as `1.0 GiB` for a table's title.
 fn size(bytes: u64) -> String {
     let mebibytes = bytes as f64 / 1_048_576.0;
     if mebibytes >= 1024.0 { format!("{:.1} GiB", mebibytes / 1024.0) } else { format!("{mebibytes:.0} MiB") }

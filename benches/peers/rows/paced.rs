@@ -11,7 +11,7 @@ use crate::nginx::Nginx;
 use crate::payload::Payload;
 use crate::race::{Standings, Track};
 
-/// Where it is found, the file in MiB, and what is said of it.
+/// Location, size of the file in MiB, and caption.
 const CASES: [(&str, u64, &str); 3] = [
     ("/paced-1m/", 64, "64 MiB, 1 MiB/s a connection"),
     ("/paced-2m/", 64, "64 MiB, 2 MiB/s a connection"),

@@ -1,4 +1,4 @@
-//! As fast as the machine moves bytes: no digest, no limit.
+//! Full speed of the machine: no digest, no limit.
 
 use std::path::Path;
 

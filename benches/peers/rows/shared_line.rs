@@ -1,4 +1,4 @@
-//! Somebody else downloads over the same line: how much of it haul leaves to them.
+//! Another download on the same line: measures the share that haul leaves to it.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,9 +18,9 @@ use crate::wan::{Line, Setting};
 const MEGABITS: f64 = 100.0;
 /// The line's rate in bytes a second.
 const RATE: f64 = MEGABITS * 1e6 / 8.0;
-/// How long the neighbour has been downloading when haul starts.
+/// Head start of the neighbour.
 const AHEAD: Duration = Duration::from_secs(2);
-/// What the neighbour fetches: more than it can get, and all of it a hole.
+/// File of the neighbour: more than it can get, and all of it a hole.
 const ENDLESS: (&str, u64) = ("neighbour.bin", 8 << 30);
 
 pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
@@ -51,7 +51,7 @@ pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
     })
 }
 
-/// The neighbour's share in each round.
+/// Returns the neighbour's share in each round.
 fn shares(
     track: &Track<'_>,
     course: &Course,
@@ -73,7 +73,7 @@ fn shares(
         drop(neighbour);
         match lap {
             Ok(cost) => {
-                // The neighbour was there first, so its flow is the first one.
+                // The neighbour started first, so its flow is the first one.
                 let bytes = course.wan.delivered().between(0, from, from + cost.wall);
                 shares.push(bytes as f64 / (RATE * cost.wall.as_secs_f64()));
             }

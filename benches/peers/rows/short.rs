@@ -1,5 +1,4 @@
-//! Files that are there before a connection is up to speed, over TLS, where each connection costs round
-//! trips.
+//! Files that are complete before a connection is up to speed, over TLS, with which each connection costs round trips.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use crate::arm::Errand;
 use crate::race::Track;
 use crate::wan::{Line, Setting};
 
-/// Sizes in 10⁶ bytes, and what haul may take of curl's time.
+/// Sizes in 10⁶ bytes, and bounds of haul's time as multiples of curl's.
 const SIZES: [(u64, f64); 3] = [(1, 1.02), (4, 0.90), (16, 0.90)];
 
 pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {

@@ -1,4 +1,4 @@
-//! Many small files: what each one costs beside its bytes.
+//! Many small files: the cost of each one besides its bytes.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -37,7 +37,7 @@ pub(crate) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
     })
 }
 
-/// haul and aria2c read plain URLs, curl its own form, which names the file too.
+/// Writes the lists: haul and aria2c read plain URLs, curl its own format, which names the file too.
 fn write_lists(lists: &Path, nginx: &Nginx, shelf: &Shelf) -> Outcome<()> {
     let (mut plain, mut curl) = (String::new(), String::new());
     for nth in 0..shelf.count {
@@ -51,7 +51,7 @@ fn write_lists(lists: &Path, nginx: &Nginx, shelf: &Shelf) -> Outcome<()> {
     Ok(())
 }
 
-/// Those that are installed.
+/// Entrants that are installed.
 fn entrants<'a>(
     track: &'a Track<'_>,
     nginx: &'a Nginx,

@@ -1,4 +1,4 @@
-//! As fast as the machine decrypts bytes.
+//! Full speed of TLS on the machine.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +18,7 @@ const HAUL: &str = "haul";
 const CURL: &str = "curl (one connection)";
 const ARIA2: &str = "aria2c -x16 -s16";
 
-/// What the bare loop opens.
+/// Connections of the bare loop.
 const CONNECTIONS: u64 = 4;
 
 pub(crate) fn run(track: &Track<'_>, root: &Path, payload: &Payload) -> Outcome<Row> {
@@ -38,7 +38,7 @@ pub(crate) fn run(track: &Track<'_>, root: &Path, payload: &Payload) -> Outcome<
     })
 }
 
-/// Those that are installed.
+/// Entrants that are installed.
 fn entrants<'a>(track: &'a Track<'_>, nginx: &'a Nginx, payload: &'a Payload) -> Vec<Entrant<'a>> {
     let url = move || format!("https://{}/{}", nginx.secure_address(), payload.name);
     let mut entrants = vec![
@@ -69,7 +69,7 @@ fn entrants<'a>(track: &'a Track<'_>, nginx: &'a Nginx, payload: &'a Payload) ->
     entrants
 }
 
-/// This very program, told to be the loop.
+/// Runs this very program as the loop.
 fn floor(nginx: &Nginx, payload: &Payload, directory: &Path) -> Outcome<Command> {
     let floor = Floor {
         address: nginx.secure_address(),

@@ -1,5 +1,5 @@
-//! One of eight connections is slow, from the start or from the middle on: what it costs, against the time
-//! that an ideal division of the file among the same rates would take.
+//! One of eight connections is slow, from the start or from the middle on: its cost, against the time of an ideal
+//! division of the file among the same rates.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use crate::race::{Standings, Track};
 use crate::wan::{Exception, Line, PAYLOAD_SHARE, Setting};
 
 const CONNECTIONS: usize = 8;
-/// Of one flow, in bytes a second.
+/// Rate of one flow, in bytes a second.
 const EACH: f64 = 4e6;
-/// What the slow one keeps of it.
+/// Share of the rate that the slow flow keeps.
 const SHARE: f64 = 1.0 / 50.0;
 const ROUND_TRIP: Duration = Duration::from_millis(20);
 /// Two set-ups, each two round trips: the first connection's, and that of the last segment.
@@ -50,7 +50,7 @@ pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
     Ok(row)
 }
 
-/// The runs, and the most bytes that any of them says it fetched.
+/// Runs the race, and returns the most bytes that any of the runs reports as fetched.
 fn race(track: &Track<'_>, errand: &Errand<'_>) -> Outcome<(Standings, Option<u64>)> {
     let mut worst = None;
     let standings = track.watched_race(&[Arm::HaulTelling], errand, &mut |_| {
@@ -71,8 +71,7 @@ fn checks(caption: &str, standings: &Standings, bound: f64, size: u64, fetched: 
     ]
 }
 
-/// Seconds until all flows together have moved this many bytes of payload, if one of them is slow after a
-/// while.
+/// Seconds until all flows together have moved this many bytes of payload, if one of them is slow after a while.
 fn fluid_bound(size: u64, after: Duration) -> f64 {
     let (size, each, after) = (size as f64, EACH * PAYLOAD_SHARE, after.as_secs_f64());
     let all = CONNECTIONS as f64 * each;

@@ -1,4 +1,4 @@
-//! The file, and the proof that it is the right one.
+//! Download with verification of the digest.
 
 use std::path::Path;
 
@@ -53,14 +53,14 @@ fn checks(standings: &Standings, waits: &[f64]) -> Vec<Check> {
         .collect()
 }
 
-/// How much of the time that hashing takes is not hidden behind the download.
+/// Checks the share of the hashing time that is not hidden behind the download.
 fn exposed(standings: &Standings, waits: &[f64]) -> Option<Check> {
     let hashing = standings.of(Arm::Openssl)?.wall();
     let wait = (!waits.is_empty()).then(|| median(waits.iter().copied()))?;
     Some(Check::at_most("hash time exposed ÷ hashing alone", wait / hashing, 0.10, ""))
 }
 
-/// What hashing costs on a machine whose processors are all at work already.
+/// Reports the cost of hashing on a machine whose processors are all busy already.
 fn in_all(standings: &Standings) -> String {
     let (Some(verified), Some(plain)) = (standings.of(Arm::HaulVerified), standings.of(Arm::Haul)) else {
         return String::new();

@@ -1,5 +1,5 @@
-//! A certificate for the server at the end of the line, and the authority that signed it. Both are made
-//! anew each time, because no certificate for a private address is worth keeping.
+//! A certificate for the server at the end of the line, and the authority that signed it. Both are made anew each time,
+//! because no certificate for a private address is worth keeping.
 
 use std::fs;
 use std::path::Path;
@@ -14,8 +14,8 @@ use crate::Outcome;
 /// Name of the authority's certificate in the server's directory.
 pub(crate) const AUTHORITY: &str = "ca.pem";
 
-/// Writes what `wan/nginx.conf` names into its directory, and the
-/// authority's certificate beside it.
+/// Writes the certificate files named by `wan/nginx.conf` into its directory, and the authority's certificate beside
+/// them.
 pub(crate) fn write(dir: &Path, address: &str) -> Outcome<()> {
     let mut authority = CertificateParams::new(Vec::<String>::new())?;
     authority.distinguished_name.push(DnType::CommonName, "haul bench CA");

@@ -1,10 +1,10 @@
-//! What came out of the line, by flow and by tenth of a second.
+//! Bytes delivered by the line, by flow and by tenth of a second.
 
 use std::time::Duration;
 
-/// The length of one count.
+/// Duration of one count.
 const STEP: Duration = Duration::from_millis(100);
-/// Over so many counts a rate is taken.
+/// Number of counts over which a rate is averaged.
 const WINDOW: usize = 5;
 
 /// Bytes of IP packets since the last reset, the flows in the order in which they appeared.
@@ -26,13 +26,13 @@ impl Delivered {
         counts[step] += bytes;
     }
 
-    /// What one flow, counted from 0, got between two moments.
+    /// Bytes delivered to one flow, counted from 0, between two points in time.
     pub(crate) fn between(&self, flow: usize, from: Duration, to: Duration) -> u64 {
         let counts = self.flows.get(flow).map_or(&[][..], Vec::as_slice);
         counts.iter().take(step_of(to)).skip(step_of(from)).sum()
     }
 
-    /// The first moment at which all flows together had this rate over half a second.
+    /// Returns the first point in time at which all flows together had this rate over half a second.
     pub(crate) fn reached(&self, rate: f64) -> Option<Duration> {
         let length = self.flows.iter().map(Vec::len).max().unwrap_or(0);
         let count = |step: usize| self.flows.iter().filter_map(|flow| flow.get(step)).sum::<u64>();

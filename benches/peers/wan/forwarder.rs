@@ -9,21 +9,21 @@ use super::link::Link;
 use super::packet::Packet;
 use super::tun::Tun;
 
-/// While packets are on their way, the devices are looked after so often and not at every packet: tens of
-/// thousands of wake-ups a second would take the processor from the clients that are measured.
+/// Poll interval of the devices while packets are in flight: tens of thousands of wake-ups a second, one for each
+/// packet, would take the processor from the measured clients.
 const TICK: Duration = Duration::from_micros(250);
-/// How long an idle thread may take to notice that it is to end.
+/// Time within which an idle thread notices that it has to end.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// A model that the thread and the rows both reach.
+/// A model shared by the thread and the rows.
 pub(super) type Shared = Arc<Mutex<Link>>;
 
-/// The model, also after a thread has panicked: every state of it is a usable one.
+/// Locks the model, also after a thread has panicked: every state of it is usable.
 pub(super) fn lock(link: &Mutex<Link>) -> MutexGuard<'_, Link> {
     link.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From one device to the other.
+/// Moves packets from one device to the other.
 pub(super) struct Forwarder {
     pub(super) from: Arc<Tun>,
     pub(super) to: Arc<Tun>,
@@ -44,7 +44,7 @@ impl Forwarder {
         }
     }
 
-    /// Takes in what there is and gives out what is due; says whether nothing is left on its way.
+    /// Takes in the packets received and sends those due; returns true if none is in flight.
     fn step(&self, spare: &mut Vec<Packet>) -> bool {
         let mut link = lock(&self.link);
         let now = self.clock.elapsed();

@@ -1,22 +1,22 @@
-//! What a line is like on the way to the client. The way back has the same delay and no limit.
+//! Properties of a line on the way to the client. The way back has the same delay and no limit.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-/// Of 1500 bytes of a full packet, this many are payload: 20 of IP, 20 of TCP and 12 of timestamps are not.
+/// Share of a full packet of 1500 bytes that is payload: 20 bytes of IP, 20 of TCP and 12 of timestamps are not.
 pub(crate) const PAYLOAD_SHARE: f64 = 1448.0 / 1500.0;
 
-/// A flow's queue holds this much of its rate …
+/// Capacity of a flow's queue, as time at its rate …
 const FLOW_QUEUE: Duration = Duration::from_millis(100);
-/// … but thirty packets at the least, so that a slow flow can still open its window.
+/// … but thirty packets at least, so that a slow flow can still open its window.
 const FLOW_QUEUE_LEAST: f64 = 45_000.0;
 
-/// One flow that is not like the others.
+/// One flow that differs from the others.
 #[derive(Clone, Debug)]
 pub(crate) struct Exception {
-    /// Its place in the order in which flows appear, from 1.
+    /// Its position in the order in which flows appear, from 1.
     pub(crate) nth: usize,
-    /// How long it is like the others, from its first packet.
+    /// Time from its first packet until it differs.
     pub(crate) after: Duration,
     /// Its rate from then on, as a share of the others'.
     pub(crate) share: f64,
@@ -25,28 +25,28 @@ pub(crate) struct Exception {
 /// Rates are in bytes of IP packets a second.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Line {
-    /// Of the bottleneck that all flows share.
+    /// Rate of the bottleneck that all flows share.
     pub(crate) rate: Option<f64>,
     /// Bytes in the drop-tail queue of that bottleneck.
     pub(crate) queue: f64,
-    /// One way.
+    /// One-way delay.
     pub(crate) delay: Duration,
-    /// Probability for each packet to the client, after the bottleneck.
+    /// Loss probability of each packet to the client, after the bottleneck.
     pub(crate) loss: f64,
-    /// What one flow gets at the most, before the bottleneck.
+    /// Rate limit of one flow, before the bottleneck.
     pub(crate) flow: Option<f64>,
     pub(crate) exceptions: Vec<Exception>,
 }
 
 impl Line {
-    /// A line with this bottleneck and round trip; its queue holds one product of the two.
+    /// A line with this bottleneck and round trip; its queue holds one bandwidth-delay product.
     pub(crate) fn new(megabits: f64, round_trip: Duration) -> Self {
         let rate = megabits * 1e6 / 8.0;
         let queue = rate * round_trip.as_secs_f64();
         Self { rate: Some(rate), queue, delay: round_trip / 2, ..Self::default() }
     }
 
-    /// What the flow with this place in the order, from 1, gets at this age.
+    /// Rate limit of the flow at this position, from 1, at this age.
     pub(super) fn flow_rate(&self, nth: usize, age: Duration) -> Option<f64> {
         let exception =
             self.exceptions.iter().find(|exception| exception.nth == nth && age >= exception.after);

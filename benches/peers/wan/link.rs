@@ -1,8 +1,8 @@
-//! One direction of the line as a model: packets and moments go in, packets and moments come out. Nothing
-//! here reads a clock or a device.
+//! Model of one direction of the line: packets and times go in, packets and times come out. Nothing here reads a clock
+//! or a device.
 //!
-//! A packet passes three stages: its own flow's rate with a drop-tail queue, the bottleneck that all flows
-//! share with another one, and the delay.
+//! A packet passes three stages: its own flow's rate limit with a drop-tail queue, the bottleneck that all flows share
+//! with another one, and the delay.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use super::line::Line;
 use super::packet::{Packet, Toward};
 use crate::payload::Random;
 
-/// Packets with the moments at which they leave, earliest first.
+/// Packets with their departure times, earliest first.
 type Queue = VecDeque<(Duration, Packet)>;
 
-/// A drop-tail queue before a rate, kept as the moment at which all that was let in has left.
+/// A drop-tail queue before a rate limit, stored as the time at which all accepted packets have left.
 #[derive(Default)]
 struct Bottleneck {
     free: Duration,
 }
 
 impl Bottleneck {
-    /// When a packet that comes now leaves, or `None` where it is dropped.
+    /// Returns the departure time of a packet that arrives now, or `None` if it is dropped.
     fn pass(&mut self, now: Duration, length: usize, rate: f64, queue: f64) -> Option<Duration> {
         let length = length as f64;
         let waiting = self.free.saturating_sub(now).as_secs_f64() * rate;
@@ -43,13 +43,13 @@ struct Flow {
 }
 
 impl Flow {
-    /// When its next packet leaves it.
+    /// Departure time of its next packet.
     fn next(&self) -> Duration {
         self.queue.front().map_or(Duration::MAX, |(at, _)| *at)
     }
 }
 
-/// The model.
+/// Model of one direction.
 pub(super) struct Link {
     line: Line,
     toward: Toward,
@@ -57,7 +57,7 @@ pub(super) struct Link {
     start: Duration,
     flows: Vec<Flow>,
     bottleneck: Bottleneck,
-    /// What has left the bottleneck, with the moments of arrival.
+    /// Packets that have left the bottleneck, with their arrival times.
     flight: Queue,
     delivered: Delivered,
 }
@@ -76,7 +76,7 @@ impl Link {
         }
     }
 
-    /// Another line from now on; what is on its way stays so.
+    /// Changes the line; packets in flight are not affected.
     pub(super) fn change(&mut self, line: Line) {
         self.line = line;
     }
@@ -94,7 +94,7 @@ impl Link {
         &self.delivered
     }
 
-    /// Takes a packet in. Calls come in the order of their moments.
+    /// Accepts a packet. Calls come in order of time.
     pub(super) fn accept(&mut self, now: Duration, packet: Packet) {
         let Some(nth) = self.flow_of(now, &packet) else {
             return self.join(now, packet);
@@ -107,7 +107,7 @@ impl Link {
         flow.queue.extend(leaves.map(|at| (at, packet)));
     }
 
-    /// Gives the next packet that has arrived.
+    /// Returns the next packet that has arrived.
     pub(super) fn release(&mut self, now: Duration) -> Option<Packet> {
         while let Some((at, packet)) = self.leave_flow(now) {
             self.join(at, packet);
@@ -122,13 +122,13 @@ impl Link {
         Some(packet)
     }
 
-    /// Whether no packet is on its way.
+    /// Returns true if no packet is in flight.
     pub(super) fn is_idle(&self) -> bool {
         self.flight.is_empty() && self.flows.iter().all(|flow| flow.queue.is_empty())
     }
 
-    /// The flow of a packet. Only an opening makes a new one: what a connection from before the last reset
-    /// still sends belongs to none.
+    /// Finds the flow of a packet. Only an opening creates a new one: late packets of a connection from before the last
+    /// reset belong to none.
     fn flow_of(&mut self, now: Duration, packet: &Packet) -> Option<usize> {
         let client_port = packet.client_port(self.toward)?;
         if let Some(nth) = self.known(packet) {
@@ -147,13 +147,13 @@ impl Link {
         self.flows.iter().position(|flow| flow.client_port == client_port)
     }
 
-    /// The earliest packet that leaves its flow's stage by now.
+    /// Takes the earliest packet that has left its flow's stage by now.
     fn leave_flow(&mut self, now: Duration) -> Option<(Duration, Packet)> {
         let flow = self.flows.iter_mut().min_by_key(|flow| flow.next())?;
         if flow.next() <= now { flow.queue.pop_front() } else { None }
     }
 
-    /// The bottleneck of all flows, random loss, and the delay.
+    /// Passes a packet through the shared bottleneck, random loss, and the delay.
     fn join(&mut self, at: Duration, packet: Packet) {
         let leaves = match self.line.rate {
             Some(rate) => self.bottleneck.pass(at, packet.length(), rate, self.line.queue),
@@ -165,7 +165,7 @@ impl Link {
         if self.random.fraction() < self.line.loss {
             return;
         }
-        // Nothing overtakes, not even where the delay has become shorter.
+        // No packet overtakes another, not even after the delay became shorter.
         let last = self.flight.back().map_or(Duration::ZERO, |(at, _)| *at);
         self.flight.push_back((last.max(leaves + self.line.delay), packet));
     }

@@ -1,9 +1,8 @@
-//! A wide-area line between two network namespaces of this machine. Packets go through two TUN devices and a
-//! model of the line in this process, so that TCP at both ends is the kernel's own.
+//! A wide-area line between two network namespaces of this machine. Packets go through two TUN devices and a model of
+//! the line in this process, so that TCP at both ends is the kernel's own.
 //!
-//! What it does not do: packets are never put in another order, the delay does not vary but for the quarter
-//! of a millisecond at which the devices are looked after, and the way to the server has a delay and
-//! nothing else.
+//! Limits of the model: packets are never reordered, the delay varies only by the quarter of a millisecond of the poll
+//! interval, and the way to the server has a delay and nothing else.
 
 pub(crate) mod certificate;
 mod delivered;
@@ -33,14 +32,14 @@ use tun::Tun;
 const CLIENT: &str = "10.200.1.1";
 const SERVER: &str = "10.200.1.2";
 
-/// Linux's own limit of a receive window, whatever this machine has been told.
+/// Linux's default limit of a receive window, whatever the settings of this machine.
 const WINDOW: u64 = 6 << 20;
 
-/// What a row asks for.
+/// Parameters of a row.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) line: Line,
-    /// The most that the client's TCP keeps for one connection, in bytes (`net.ipv4.tcp_rmem`).
+    /// Most bytes that the client's TCP buffers for one connection (`net.ipv4.tcp_rmem`).
     pub(crate) window: u64,
 }
 
@@ -50,7 +49,7 @@ impl Setting {
     }
 }
 
-/// An open line, its ends, and the threads that keep it going.
+/// An open line, its ends, and the threads that drive it.
 pub(crate) struct Wan {
     client: Namespace,
     server: Namespace,
@@ -62,7 +61,7 @@ pub(crate) struct Wan {
 }
 
 impl Wan {
-    /// Why this machine can have none, if it cannot.
+    /// Returns the reason that this machine can have none, if there is one.
     pub(crate) fn refusal(tools: &Tools) -> Option<String> {
         let left_out = "they are left out";
         let Some(ip) = &tools.ip else {
@@ -73,7 +72,7 @@ impl Wan {
         (!can).then(|| format!("the WAN rows need {need}; {left_out}"))
     }
 
-    /// Makes the namespaces, joins them, and starts to move packets.
+    /// Creates the namespaces, joins them, and starts to move packets.
     pub(crate) fn open(tools: &Tools, setting: &Setting, seed: u64) -> Outcome<Self> {
         let ip = tools.ip.as_deref().ok_or("ip is not installed")?;
         namespace::remove_left_over(ip)?;
@@ -122,19 +121,19 @@ impl Wan {
         SERVER
     }
 
-    /// Another line to the client from now on. The delay of the way back stays.
+    /// Changes the line to the client. The delay of the way back stays.
     pub(crate) fn change(&self, line: Line) {
         lock(&self.down).change(line);
     }
 
-    /// Before each lap: the next flow is the first one again, and nothing is on its way.
+    /// Resets the line before each lap: the next flow is the first one again, and nothing is in flight.
     pub(crate) fn reset(&self) {
         let now = self.clock.elapsed();
         lock(&self.down).reset(now);
         lock(&self.up).reset(now);
     }
 
-    /// What came to the client since the last reset.
+    /// Bytes delivered to the client since the last reset.
     pub(crate) fn delivered(&self) -> Delivered {
         lock(&self.down).delivered().clone()
     }
@@ -144,24 +143,24 @@ impl Drop for Wan {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
-            // A thread that panicked has said so itself.
+            // A panicking thread has already printed its message.
             let _ = thread.join();
         }
     }
 }
 
-/// A new device as the interface of the namespace. Only a name of at most 15 bytes is one.
+/// Attaches a new device as the interface of the namespace. Interface names have at most 15 bytes.
 fn attach(namespace: &Namespace, end: &str, address: &str) -> Outcome<Arc<Tun>> {
     let name = format!("haul{end}{}", std::process::id());
     let tun = Tun::open(&name)?;
     namespace.adopt(&name, &format!("{address}/30"))?;
-    // A namespace may choose a congestion control only among those that the machine allows everybody; a
-    // route may choose any.
+    // A namespace may choose a congestion control only among those that the machine allows to all users; a route may
+    // choose any.
     namespace.ip(&format!("route replace 10.200.1.0/30 dev {name} congctl cubic"))?;
     Ok(Arc::new(tun))
 }
 
-/// TCP as Linux has it by default, without what it learns from one lap for the next.
+/// Sets TCP to Linux's defaults, without metrics saved from one lap for the next.
 fn tune(namespace: &Namespace, window: u64) -> Outcome<()> {
     namespace.set("net.ipv4.tcp_no_metrics_save", "1")?;
     namespace.set("net.ipv4.tcp_rmem", &format!("4096 131072 {window}"))?;

@@ -8,7 +8,7 @@ use crate::tools::clean;
 
 const NAMES: [&str; 2] = ["haul-client-", "haul-server-"];
 
-/// A namespace of this process; gone when it is dropped.
+/// A namespace of this process, deleted when dropped.
 pub(crate) struct Namespace {
     ip: PathBuf,
     name: String,
@@ -31,15 +31,15 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// Takes the interface out of this process's namespace and gives it an address.
+    /// Moves the interface out of this process's namespace and gives it an address.
     pub(super) fn adopt(&self, interface: &str, address: &str) -> Outcome<()> {
         run(clean(&self.ip).args(["link", "set", interface, "netns", &self.name]))?;
         self.ip(&format!("address add {address} dev {interface}"))?;
-        // The emulated queues are the ones to overflow, never the device's.
+        // Only the emulated queues may overflow, never the device's.
         self.ip(&format!("link set {interface} mtu 1500 txqueuelen 10000 up"))
     }
 
-    /// `ip` with these words, in the namespace.
+    /// Runs `ip` with these words in the namespace.
     pub(super) fn ip(&self, words: &str) -> Outcome<()> {
         run(clean(&self.ip).args(["-n", &self.name]).args(words.split(' ')))
     }
@@ -54,8 +54,8 @@ impl Namespace {
         &self.name
     }
 
-    /// The same command in the namespace, with the same environment. `ip` becomes the program, so that the
-    /// process is the one that is measured.
+    /// Wraps a command to run in the namespace, with the same environment. `ip` execs the program, so that the measured
+    /// process is the program.
     pub(crate) fn inside(&self, command: &Command) -> Command {
         let mut inside = clean(&self.ip);
         inside.args(["netns", "exec", &self.name]).arg(command.get_program()).args(command.get_args());
@@ -67,12 +67,12 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // Nothing can be done about a failure here; the next run removes what is left over.
+        // A failure cannot be handled here; the next run removes leftovers.
         let _ = run(clean(&self.ip).args(["netns", "delete", &self.name]));
     }
 }
 
-/// Removes the namespaces of runs that were interrupted.
+/// Removes the namespaces of interrupted runs.
 pub(super) fn remove_left_over(ip: &Path) -> Outcome<()> {
     let listed = clean(ip).args(["netns", "list"]).output()?;
     let text = String::from_utf8_lossy(&listed.stdout);

@@ -1,20 +1,20 @@
-//! One IP packet on its way.
+//! One IP packet in flight.
 
-/// The largest packet of either device.
+/// Largest packet of either device, in bytes.
 pub(super) const MTU: usize = 1500;
 
 const TCP: u8 = 6;
 const SYN: u8 = 0x02;
 
-/// Which end packets travel to. The client's port names a flow: it is the destination port on the way to the
-/// client, the source port on the way to the server.
+/// Destination of packets. The client's port names a flow: it is the destination port on the way to the client, the
+/// source port on the way to the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Toward {
     Client,
     Server,
 }
 
-/// Bytes of a packet in a buffer that is used again for the next one.
+/// Bytes of a packet in a buffer that is reused for the next one.
 pub(super) struct Packet {
     buffer: Box<[u8; MTU]>,
     length: usize,
@@ -25,7 +25,7 @@ impl Packet {
         Self { buffer: Box::new([0; MTU]), length: 0 }
     }
 
-    /// Fills it; the closure says how many bytes it wrote, or `None` if there was no packet.
+    /// Fills it; the closure returns the number of bytes it wrote, or `None` if there was no packet.
     pub(super) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
         let read = read(&mut self.buffer[..]);
         self.length = read.unwrap_or(0).min(MTU);
@@ -50,12 +50,13 @@ impl Packet {
         Some(u16::from_be_bytes([*tcp.get(at)?, *tcp.get(at + 1)?]))
     }
 
-    /// Whether it belongs to the opening of a connection.
+    /// Returns true if it belongs to the opening of a connection.
     pub(super) fn opens(&self) -> bool {
         self.tcp().and_then(|tcp| tcp.get(13)).is_some_and(|flags| flags & SYN != 0)
     }
 
-    /// From the TCP header on (RFC 791, section 3.1): the low half of the first byte counts words of header.
+    /// Returns the packet from the TCP header on (RFC 791, section 3.1): the low half of the first byte counts words of
+    /// header.
     fn tcp(&self) -> Option<&[u8]> {
         let packet = self.bytes();
         let first = *packet.first()?;

@@ -16,7 +16,7 @@ const DEVICE: &str = "/dev/net/tun";
 pub(super) struct Tun(tappers::Tun);
 
 impl Tun {
-    /// Whether this machine has such devices.
+    /// Returns true if this machine has such devices.
     pub(super) fn exists() -> bool {
         Path::new(DEVICE).exists()
     }
@@ -33,15 +33,15 @@ impl Tun {
         packet.fill(|buffer| self.0.recv(buffer).ok())
     }
 
-    /// A packet that the kernel does not take is lost, as on any line.
+    /// Sends a packet; one that the kernel does not take is lost, as on any line.
     pub(super) fn send(&self, packet: &Packet) {
         let _ = self.0.send(packet.bytes());
     }
 
-    /// Until there is a packet to read, but no longer than this.
+    /// Waits until there is a packet to read, but no longer than this.
     pub(super) fn wait(&self, at_most: Duration) {
         let timeout = Timespec { tv_sec: 0, tv_nsec: at_most.subsec_nanos().into() };
-        // Whatever ends the wait, the next read says what there is.
+        // Whatever ends the wait, the next read finds the packets that are there.
         let _ = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timeout));
     }
 }
