@@ -162,6 +162,9 @@ pub(super) struct Options {
     /// Bytes a second, of all files together; K, M, G mean 1024; 0 for no limit
     #[arg(long, value_name = "RATE", value_parser = parse_size, env = "HAUL_LIMIT_RATE", help_heading = "Transfer")]
     pub(super) limit_rate: Option<u64>,
+    /// Yield to all other traffic on the line: take what nobody else wants, without a number
+    #[arg(long, help_heading = "Transfer")]
+    pub(super) background: bool,
     /// Refuse a file that is larger, before its first byte; give up one of no stated length once it is [default: none]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "HAUL_MAX_SIZE", help_heading = "Transfer")]
     pub(super) max_size: Option<u64>,
@@ -261,6 +264,10 @@ pub(super) struct Options {
     /// Begin connections at this address of the machine, or on this network device
     #[arg(long, value_name = "ADDRESS|NAME", value_parser = interface, env = "HAUL_INTERFACE", help_heading = "Network")]
     pub(super) interface: Option<Interface>,
+
+    /// Neither use nor keep what runs learn of hosts: connections that paid, refusals, HEAD, address family
+    #[arg(long, help_heading = "Network")]
+    pub(super) no_memory: bool,
 
     /// How to show progress [default: auto]
     #[arg(long, value_name = "HOW", value_enum, env = "HAUL_PROGRESS", help_heading = "Screen")]

@@ -1,6 +1,7 @@
 //! The configuration file: defaults of a user, never of a directory.
 
 use super::args::{self, Options};
+use super::places;
 use crate::error::Error;
 use crate::formats::escape;
 use crate::formats::size::{parse_duration, parse_size};
@@ -65,6 +66,8 @@ fn fill_from(path: &Path, text: &str, mut options: Options) -> Result<Options, E
     take(&mut options.interface, config.parsed("interface", args::interface)?);
     options.netrc_if_there = config.flag("netrc")?;
     options.remote_time |= config.flag("remote-time")?;
+    options.background |= config.flag("background")?;
+    options.no_memory |= config.flag("no-memory")?;
     take(&mut options.progress, config.one_of("progress")?);
     take(&mut options.color, config.one_of("color")?);
     config.refuse_the_rest()?;
@@ -201,11 +204,7 @@ fn at(path: &Path, line: usize, why: &str) -> Error {
 }
 
 fn read() -> Result<Option<(PathBuf, String)>, Error> {
-    let base = std::env::var_os("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
-    let Some(path) = base.map(|base| base.join("haul").join("config.toml")) else {
+    let Some(path) = places::config("config.toml") else {
         return Ok(None);
     };
     match std::fs::read_to_string(&path) {

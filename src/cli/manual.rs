@@ -72,6 +72,7 @@ const OF_REQUESTS: &[(&str, &str)] = &[
          letters, which count first.",
     ),
     ("XDG_CONFIG_HOME, HOME", "Where the configuration is, and .netrc."),
+    ("XDG_STATE_HOME", "Where the memory of hosts is."),
     ("HAUL_URL", "Set for the command of --refresh-cmd: the URL of yours that was refused."),
     ("SSL_CERT_FILE, SSL_CERT_DIR", "The certificates to trust in the place of the system's."),
     ("LC_ALL, LC_CTYPE, LANG", "Bars have marks beyond ASCII if this says UTF-8."),
@@ -93,6 +94,12 @@ const FILES: &[(&str, &str)] = &[
         "$XDG_CONFIG_HOME/haul/config.toml",
         "Defaults, written as connections = 4: the long flags without the dashes. Without the variable, ~/.config/haul/config.toml. \
          Flags win over the environment, the environment over this file.",
+    ),
+    (
+        "$XDG_STATE_HOME/haul/hosts",
+        "Facts about hosts that later runs begin with, for seven days and on one network: connections that paid, refusals, HEAD, \
+         the address family. Host names are in it as keyed hashes. Without the variable, ~/.local/state/haul/hosts. It may be \
+         removed at any time; --no-memory does without it.",
     ),
     ("~/.netrc", "Passwords, read only with --netrc or if the configuration says netrc = true."),
 ];

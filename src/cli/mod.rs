@@ -19,6 +19,7 @@ mod list;
 mod manual;
 mod names;
 mod output;
+mod places;
 mod refresh;
 mod render;
 mod resume_hint;

@@ -3,6 +3,7 @@
 use super::args::{Cli, Options, Style};
 use super::digests::{self, Listed};
 use super::document::Document;
+use super::places;
 use super::refresh;
 use super::render::Screen;
 use super::secrets::{self, Given};
@@ -101,6 +102,7 @@ impl Setup {
         settings.inline_writes = true;
         settings.jobs = options.jobs.map_or(settings.jobs, |jobs| Jobs::AtMost(usize::from(jobs)));
         settings.limit_rate = options.limit_rate.and_then(NonZeroU64::new);
+        settings.background = options.background;
         settings.max_size = options.max_size.filter(|size| *size > 0);
         if let Some(retries) = options.retry {
             // An explicit number is strict: no retries beyond it.
@@ -125,6 +127,7 @@ impl Setup {
         settings.interface.clone_from(&options.interface);
         settings.proxy = proxy(options)?;
         settings.no_proxy = options.noproxy.clone().unwrap_or_default();
+        settings.memory = if options.no_memory { None } else { places::state("hosts") };
         settings.trace = verbose::trace(options.verbose);
         settings.user_agent = options.user_agent.clone().unwrap_or(settings.user_agent);
         Ok(settings)

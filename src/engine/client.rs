@@ -7,6 +7,7 @@ use super::driver;
 use super::forecast::Forecast;
 use super::hosts::Hosts;
 use super::limit::Limit;
+use super::memory::Memory;
 use super::progress::Progress;
 use super::request::Request;
 use super::saver::Saver;
@@ -19,7 +20,7 @@ use crate::manifest::inspect;
 use crate::plan::Address;
 use crate::plan::pace::Pace;
 use crate::storage::Target;
-use crate::transport::{Dialer, Exchange, IdentityFiles, Requester, Route, Settings};
+use crate::transport::{Dialer, Exchange, IdentityFiles, Requester, Route, Settings, Yielder};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
@@ -40,6 +41,7 @@ pub(super) struct Inner {
     pub(super) hosts: Hosts,
     pub(super) saver: Saver,
     pub(super) limit: Option<Arc<Limit>>,
+    pub(super) yielder: Option<Arc<Yielder>>,
     /// Directory of the last file: lists mostly save into one directory.
     pub(super) directory_seen: Arc<Mutex<PathBuf>>,
 }
@@ -57,12 +59,14 @@ impl Client {
     /// `Usage` if a file with certificates or a key cannot be read, the interface does not exist, or the proxy is
     /// invalid.
     pub fn new(settings: ClientSettings) -> Result<Self, Error> {
+        let yielder = settings.background.then(Yielder::new);
         let exchange = Exchange::new(Settings {
             dialer: Dialer {
                 timeout: settings.connect_timeout,
                 resolve: settings.resolve.clone(),
                 family: settings.family,
                 interface: settings.interface.clone(),
+                yielder: yielder.clone(),
             },
             first_byte_timeout: settings.first_byte_timeout,
             max_redirects: settings.max_redirects,
@@ -80,13 +84,15 @@ impl Client {
         })?;
         exchange.check()?;
         let turns = Turns::new(settings.jobs);
+        let memory = settings.memory.clone().map(|path| Arc::new(Memory::new(path)));
         Ok(Self {
             inner: Arc::new(Inner {
                 limit: settings.limit_rate.map(|rate| Arc::new(Limit::new(rate))),
                 settings,
                 exchange: Arc::new(exchange),
+                yielder,
                 turns,
-                hosts: Hosts::new(),
+                hosts: Hosts::new(memory),
                 saver: Saver::default(),
                 directory_seen: Arc::default(),
             }),

@@ -23,7 +23,7 @@ use crate::plan::representation::Representation;
 use crate::plan::transfer::{Announcement, Ask, AttemptId, Command, End, Transfer};
 use crate::plan::{Address, Moment};
 use crate::storage::{Allocation, Target};
-use crate::transport::Pause;
+use crate::transport::{Pause, Yielder};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -63,6 +63,7 @@ struct Wants {
     sources: Vec<String>,
     saver: Saver,
     limit: Option<Arc<Limit>>,
+    yielder: Option<Arc<Yielder>>,
     turns: Turns,
     /// In bytes.
     max_size: Option<u64>,
@@ -99,6 +100,8 @@ struct Driver {
     spares: JoinSet<()>,
     /// HEAD request in flight.
     inquiry: JoinSet<Option<Advice>>,
+    /// When HEAD was last asked.
+    inquired_at: Option<Clock>,
     reached: watch::Receiver<Option<Address>>,
     /// Pauses that redirects ask for.
     paused: watch::Receiver<Option<Pause>>,
@@ -156,6 +159,9 @@ impl Driver {
         cancelled: &mut watch::Receiver<bool>,
     ) -> Result<Report, Error> {
         self.cancelled = cancelled.clone();
+        if let (1, Some(level)) = (self.wants.sources.len(), self.wants.host.level()) {
+            self.transfer.begin_with(level);
+        }
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut is_cancelled = false;
@@ -239,6 +245,7 @@ impl Driver {
                 Command::Finish => {
                     if let Some(report) = self.finish(teller).await? {
                         self.wants.host.served_all();
+                        self.remember().await;
                         return Ok(Some(report));
                     }
                 }
@@ -446,8 +453,10 @@ impl Driver {
         self.show(teller, phase, false);
     }
 
+    /// True while something other than the server holds the rate down: a limit of the caller's, or others on the line.
     fn is_limited(&self) -> bool {
-        self.shared.limit.as_ref().is_some_and(|limit| limit.is_binding())
+        let limited = self.shared.limit.as_ref().is_some_and(|limit| limit.is_binding());
+        limited || self.wants.yielder.as_ref().is_some_and(|yielder| yielder.is_aside())
     }
 
     fn show(&self, teller: &mut Teller, phase: Phase, force: bool) {

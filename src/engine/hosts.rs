@@ -1,9 +1,12 @@
 //! Knowledge of the hosts, shared by all files of a client.
 
 use super::clock::Clock;
+use super::memory::Memory;
+use crate::formats::host_book::HostFacts;
 use crate::plan::budget::Budget;
-use crate::plan::concurrency::Refusals;
+use crate::plan::concurrency::{Base, Known as Level, Refusals};
 use crate::plan::{Moment, Origin};
+use crate::transport::Exchange;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +19,7 @@ const LATELY: Duration = Duration::from_secs(3);
 pub(crate) struct Hosts {
     clock: Clock,
     known: Mutex<HashMap<Origin, Arc<Mutex<Known>>>>,
+    memory: Option<Arc<Memory>>,
 }
 
 /// Knowledge of one host.
@@ -31,12 +35,16 @@ struct Known {
     agrees: [bool; 2],
     /// Time at which any file last received something.
     served_at: Option<Moment>,
+    /// What files of this run, or of earlier ones, may begin with.
+    facts: HostFacts,
 }
 
 /// View of one host by one file.
 #[derive(Debug)]
 pub(crate) struct Host {
     clock: Clock,
+    origin: Origin,
+    memory: Option<Arc<Memory>>,
     known: Arc<Mutex<Known>>,
     /// Bytes that this file had received when it last reported to the budget.
     told: u64,
@@ -56,30 +64,39 @@ pub(crate) struct Others {
 }
 
 impl Hosts {
-    pub(crate) fn new() -> Self {
-        Self { clock: Clock::start(), known: Mutex::default() }
+    /// Hosts of which the memory tells what earlier runs learned, if there is one.
+    pub(crate) fn new(memory: Option<Arc<Memory>>) -> Self {
+        Self { clock: Clock::start(), known: Mutex::default(), memory }
     }
 
     pub(crate) fn of(&self, origin: Origin) -> Host {
         // A panic elsewhere cannot leave the map half changed, nor the numbers behind it.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = || {
-            let budget = Budget::new(self.clock.now());
-            let refusals = Refusals::new(usize::MAX);
-            Arc::new(Mutex::new(Known {
-                budget,
-                connections: 0,
-                refusals,
-                agrees: [false; 2],
-                served_at: None,
-            }))
+            let facts = self.memory.as_ref().map(|memory| memory.facts(&origin)).unwrap_or_default();
+            Arc::new(Mutex::new(Known::with(facts, self.clock.now())))
         };
-        let known = known.entry(origin).or_insert_with(fresh).clone();
-        Host { clock: self.clock, known, told: 0, connections: 0 }
+        let known = known.entry(origin.clone()).or_insert_with(fresh).clone();
+        Host { clock: self.clock, origin, memory: self.memory.clone(), known, told: 0, connections: 0 }
     }
 }
 
 impl Known {
+    fn with(facts: HostFacts, now: Moment) -> Self {
+        let mut refusals = Refusals::new(usize::MAX);
+        if let Some(serves) = facts.serves {
+            refusals.refused(serves, now, Duration::ZERO);
+        }
+        Self {
+            budget: Budget::new(now),
+            connections: 0,
+            refusals,
+            agrees: [false; 2],
+            served_at: None,
+            facts,
+        }
+    }
+
     fn served_lately(&self, now: Moment) -> bool {
         self.served_at.is_some_and(|at| now.saturating_sub(at) < LATELY)
     }
@@ -111,7 +128,47 @@ impl Host {
     /// connections.
     pub(crate) fn is_enough(&self) -> bool {
         let known = self.lock();
-        known.agrees.contains(&true) || known.refusals.cap().is_some()
+        let refuses = known.refusals.cap().is_some() || known.facts.head == Some(false);
+        known.agrees.contains(&true) || refuses
+    }
+
+    /// Connects as an earlier run found to be right.
+    pub(crate) fn prepare(&self, exchange: &Exchange) {
+        if let Some(v6) = self.lock().facts.v6 {
+            exchange.prefer_family(&self.origin.host, v6);
+        }
+    }
+
+    /// Level that an earlier file from the host ended at.
+    pub(crate) fn level(&self) -> Option<Level> {
+        let HostFacts { connections, rate, settled, .. } = self.lock().facts;
+        Some(Level { base: Base { level: connections?, goodput: rate? as f64 }, settled })
+    }
+
+    /// A file ended at this level.
+    pub(crate) fn found(&self, level: Level) {
+        let mut known = self.lock();
+        known.facts.connections = Some(level.base.level);
+        known.facts.rate = Some(level.base.goodput as u64);
+        known.facts.settled = level.settled;
+    }
+
+    /// HEAD was answered, or refused.
+    pub(crate) fn answers_head(&self, answered: bool) {
+        self.lock().facts.head = Some(answered);
+    }
+
+    /// Hands what was learned to the memory, for later runs. Dropping the future leaves a write to its thread.
+    pub(crate) async fn remember(&self, exchange: &Exchange) {
+        let Some(memory) = &self.memory else {
+            return;
+        };
+        let v6 = exchange.family(&self.origin.host);
+        let facts = {
+            let known = self.lock();
+            HostFacts { serves: known.refusals.cap(), v6: v6.or(known.facts.v6), ..known.facts }
+        };
+        memory.clone().learn(&self.origin, facts).await;
     }
 
     /// Returns true if its answers agreed on whole responses: from a server that serves ranges, a whole response is
@@ -170,7 +227,7 @@ mod tests {
     // T049
     #[test]
     fn what_one_file_learns_of_a_host_the_others_know() {
-        let hosts = Hosts::new();
+        let hosts = Hosts::new(None);
         let origin = || Address::parse("http://host/").unwrap().0.origin();
         let (mut one, mut two) = (hosts.of(origin()), hosts.of(origin()));
         one.uses(3);
@@ -188,7 +245,7 @@ mod tests {
 
     #[test]
     fn files_of_a_host_that_serves_others_are_tried_again_and_of_one_that_serves_nobody_only_for_a_while() {
-        let hosts = Hosts::new();
+        let hosts = Hosts::new(None);
         let origin = || Address::parse("http://host/").unwrap().0.origin();
         let (mut one, other) = (hosts.of(origin()), hosts.of(origin()));
         let exhaust = |host: &Host| host.lock().budget = Budget::exhausted(host.clock.now());

@@ -53,6 +53,10 @@ pub struct ClientSettings {
     /// Rate limit for all downloads together, in bytes per second. Bytes in flight when they begin, and bytes that
     /// belong to no file, such as response headers, are not counted. Default none.
     pub limit_rate: Option<NonZeroU64>,
+    /// Yields to all other traffic on the line: downloads take what nobody else wants, and fill the line if that is all of it.
+    /// The delay on the way is the signal, and the receive windows follow it (RFC 6817, RFC 9840), so that the queue stays
+    /// below 25 ms; packets are marked as lower effort (RFC 8622). Windows follow on Linux only. Default false.
+    pub background: bool,
     /// Maximum size in bytes: a larger file is refused before its first byte is taken; one whose length the server does
     /// not state is given up once more bytes have come. Default none. See also
     /// [`Request::max_size`](crate::Request::max_size).
@@ -98,6 +102,10 @@ pub struct ClientSettings {
     /// Servers that are reached without the proxy: names, each with its subdomains, addresses and networks, separated
     /// by commas.
     pub no_proxy: String,
+    /// File in which facts about hosts are kept for later runs: how many connections paid, how many the host serves, whether
+    /// it answers HEAD, which address family connects. They are advice, kept for 7 days on one network; host names are in it as
+    /// keyed hashes. It is read by the first download, and written when one has learned something new. Default none.
+    pub memory: Option<PathBuf>,
     /// The `User-Agent`.
     pub user_agent: String,
     /// Write on the runtime's own threads. Faster if the runtime belongs to haul alone; a slow disk then holds up every
@@ -112,6 +120,7 @@ impl Default for ClientSettings {
         Self {
             jobs: Jobs::Auto,
             limit_rate: None,
+            background: false,
             max_size: None,
             connect_timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_secs(30),
@@ -131,6 +140,7 @@ impl Default for ClientSettings {
             interface: None,
             proxy: Proxy::Direct,
             no_proxy: String::new(),
+            memory: None,
             user_agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),
             inline_writes: false,
             trace: None,

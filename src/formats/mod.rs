@@ -13,6 +13,7 @@ pub(crate) mod digest_list;
 mod encoded_word;
 pub(crate) mod escape;
 pub(crate) mod file_name;
+pub(crate) mod host_book;
 #[cfg(feature = "cli")]
 pub(crate) mod input_list;
 #[cfg(feature = "cli")]

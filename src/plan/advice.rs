@@ -29,6 +29,15 @@ impl Advice {
         self.status.is_redirection()
     }
 
+    /// True if the server answered HEAD, false if it refused it; `None` if the status says neither.
+    pub(crate) fn is_served(&self) -> Option<bool> {
+        match self.status.as_u16() {
+            200 => Some(true),
+            400 | 403 | 404 | 405 | 501 => Some(false),
+            _ => None,
+        }
+    }
+
     /// Complete length, if stated for the file itself.
     pub(crate) fn length(&self) -> Option<u64> {
         self.said.complete_length.filter(|_| self.status == StatusCode::OK && !self.coded)

@@ -10,7 +10,7 @@ mod refusals;
 
 use climb::Climb;
 pub(crate) use climb::{CEILING, HIGHEST};
-pub(crate) use measure::Sample;
+pub(crate) use measure::{Base, Sample};
 pub(crate) use refusals::Refusals;
 
 /// Number of connections that the user allows.
@@ -31,6 +31,22 @@ impl Allowance {
     }
 }
 
+/// Level at which a file ended, for a later one from the same server to begin with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Known {
+    pub(crate) base: Base,
+    /// True if more connections were found not to pay.
+    pub(crate) settled: bool,
+}
+
+impl Known {
+    /// Level to begin with. A file that was over before more connections could be tried leaves that to the next one.
+    fn first_level(self) -> usize {
+        let level = self.base.level;
+        if self.settled { level } else { (level + level.div_ceil(2)).min(CEILING).max(level) }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Concurrency {
@@ -44,6 +60,10 @@ pub(crate) struct Concurrency {
     serves: Option<usize>,
     /// Connections, of all files together, that the server has just been seen to serve while it refused one more.
     lesson: Option<usize>,
+    /// Level of an earlier file from the same server.
+    known: Option<Known>,
+    /// Other files took connections of the same server while this one was measured.
+    shared: bool,
 }
 
 impl Concurrency {
@@ -51,20 +71,47 @@ impl Concurrency {
         let most = allowance.most();
         let refusals = Refusals::new(most);
         let climb = matches!(allowance, Allowance::Adaptive(_)).then(|| Climb::new(1, false, Moment::ZERO));
-        Self { most, climb, refusals, elsewhere: 0, serves: None, lesson: None }
+        Self { most, climb, refusals, elsewhere: 0, serves: None, lesson: None, known: None, shared: false }
+    }
+
+    /// An earlier file from the same server ended at this level. It counts before the first answer only.
+    pub(crate) fn begin_with(&mut self, known: Known) {
+        self.known = Some(known);
+    }
+
+    /// Level for a later file from the same server to begin with; `None` if nothing was found out, or if other files had a part
+    /// in it.
+    pub(crate) fn found(&self) -> Option<Known> {
+        self.climb.as_ref().and_then(Climb::found).filter(|_| !self.shared)
+    }
+
+    /// Level to begin with if an earlier one is known: that of all files together, of which others have their part.
+    fn known_level(&self, latency: Duration) -> Option<usize> {
+        let known = self.known?.first_level();
+        Some(match self.elsewhere {
+            0 => known,
+            others => known.saturating_sub(others).max(Climb::first_level(latency)),
+        })
     }
 
     /// Allows several connections, now that the first response has come, `latency` after its request.
     pub(crate) fn begin(&mut self, latency: Duration, now: Moment) {
-        if self.climb.is_some() {
-            let level = Climb::first_level(latency).min(self.most);
-            self.climb = Some(Climb::new(level, Climb::is_long(latency), now));
+        if self.climb.is_none() {
+            return;
         }
+        self.climb = Some(match (self.known, self.known_level(latency)) {
+            (Some(known), Some(level)) => Climb::known(known, level.min(self.most), now),
+            _ => {
+                let level = Climb::first_level(latency).min(self.most);
+                Climb::new(level, Climb::is_long(latency), now)
+            }
+        });
     }
 
     /// Number of connections to begin with, if the first response takes `latency`.
     pub(crate) fn first_limit(&self, latency: Duration) -> usize {
-        let first = self.climb.as_ref().map_or(self.most, |_| Climb::first_level(latency));
+        let level = self.known_level(latency).unwrap_or_else(|| Climb::first_level(latency));
+        let first = self.climb.as_ref().map_or(self.most, |_| level);
         first.min(self.most).min(self.share()).min(self.refusals.cap().unwrap_or(usize::MAX))
     }
 
@@ -115,6 +162,7 @@ impl Concurrency {
     /// Records the connections of other files to the same server, which is known to serve `serves` in all.
     pub(crate) fn others_use(&mut self, connections: usize, serves: Option<usize>) {
         (self.elsewhere, self.serves) = (connections, serves);
+        self.shared |= connections > 0;
     }
 
     /// Records that the server refused this file while it serves others: their number is its limit.

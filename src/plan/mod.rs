@@ -23,6 +23,7 @@ mod source;
 pub(crate) mod testimony;
 pub(crate) mod transfer;
 pub(crate) mod verdict;
+pub(crate) mod yielding;
 
 pub use address::Address;
 pub(crate) use address::{AddressError, Origin, bare_host, is_whole_record};

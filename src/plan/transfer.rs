@@ -5,7 +5,7 @@
 //! [`Transfer::handle_end`].
 
 use super::answer::Answer;
-use super::concurrency::{Allowance, Concurrency, HIGHEST, Sample};
+use super::concurrency::{Allowance, Concurrency, HIGHEST, Known, Sample};
 use super::meter::Meter;
 use super::pace::Binding;
 use super::packing::Packing;
@@ -485,6 +485,16 @@ impl Transfer {
             transfer.concurrency.only_one();
         }
         transfer
+    }
+
+    /// An earlier file from the same server ended at this level.
+    pub(crate) fn begin_with(&mut self, level: Known) {
+        self.concurrency.begin_with(level);
+    }
+
+    /// Level for a later file from the same server to begin with.
+    pub(crate) fn found(&self) -> Option<Known> {
+        self.concurrency.found()
     }
 
     pub(crate) fn representation(&self) -> Option<&Representation> {

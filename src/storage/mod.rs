@@ -12,6 +12,7 @@ mod pipe;
 mod placing;
 mod publish;
 mod read_only;
+mod state_file;
 mod target;
 mod unnamed;
 mod walk;
@@ -27,6 +28,7 @@ pub(crate) use pipe::Pipe;
 pub(crate) use placing::{Placed, place};
 pub(crate) use publish::{Publication, publish};
 pub(crate) use read_only::ReadOnly;
+pub(crate) use state_file::StateFile;
 pub(crate) use target::{Present, Seal, Target};
 pub(crate) use unnamed::Unnamed;
 

@@ -1,12 +1,14 @@
 //! TCP: name resolution, and a race between the addresses.
 
 use super::strikes::{Strikes, Turn};
-use super::{AddressFamily, Interface, Resolve, Trouble, descriptors};
+use super::yielder::LOWER_EFFORT;
+use super::{AddressFamily, Interface, Resolve, Trouble, Yielder, descriptors};
 use crate::error::{Error, Kind};
 use crate::plan::bare_host;
 use crate::threads;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -23,6 +25,8 @@ pub(crate) struct Dialer {
     pub(crate) resolve: Vec<Resolve>,
     pub(crate) family: AddressFamily,
     pub(crate) interface: Option<Interface>,
+    /// Makes connections yield to all other traffic.
+    pub(crate) yielder: Option<Arc<Yielder>>,
 }
 
 /// Context of one connection to be made.
@@ -42,13 +46,17 @@ impl Dialing<'_> {
         let connecting = async {
             let peers = self.peers(host, port).await?;
             self.strikes.found(host, &peers);
-            race(
-                self.strikes.order(interleaved(peers), self.turn),
-                self.dialer.interface.as_ref(),
-                self.make_room,
-            )
-            .await
-            .map_err(|error| Trouble::connecting(host, &error))
+            let peers = self.strikes.by_family(host, interleaved(peers));
+            let order = self.strikes.order(peers, self.turn);
+            let first = order.first().map(|(address, _)| address.is_ipv6());
+            let raced = race(order, self.dialer, self.make_room).await;
+            let stream = raced.map_err(|error| Trouble::connecting(host, &error))?;
+            if let (Some(first), Ok(winner)) = (first, stream.peer_addr())
+                && winner.is_ipv6() != first
+            {
+                self.strikes.prefer(host, winner.is_ipv6());
+            }
+            Ok(stream)
         };
         let limit = self.dialer.timeout;
         match tokio::time::timeout(limit, connecting).await {
@@ -152,28 +160,32 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     order
 }
 
-async fn dial(peer: SocketAddr, from: Option<Interface>) -> io::Result<TcpStream> {
-    match from {
-        None => TcpStream::connect(peer).await,
-        Some(from) => {
-            let socket = socket(peer.is_ipv6())?;
-            from.bind(&socket)?;
-            socket.connect(peer).await
-        }
+async fn dial(peer: SocketAddr, from: Option<Interface>, yields: bool) -> io::Result<TcpStream> {
+    let socket = socket(peer.is_ipv6())?;
+    if let Some(from) = from {
+        from.bind(&socket)?;
     }
+    if yields {
+        // A system that does not mark packets sends them all the same.
+        let _ = match peer {
+            SocketAddr::V4(_) => socket.set_tos_v4(LOWER_EFFORT),
+            SocketAddr::V6(_) => socket.set_tclass_v6(LOWER_EFFORT),
+        };
+    }
+    socket.connect(peer).await
 }
 
 /// Connects to the addresses in turn, each given with its number of failures. `make_room` is called if no descriptor is
 /// left.
 async fn race(
     addresses: Vec<(SocketAddr, u32)>,
-    from: Option<&Interface>,
+    dialer: &Dialer,
     make_room: &(dyn Fn() + Sync),
 ) -> io::Result<TcpStream> {
     let mut attempts = JoinSet::new();
     let dialled = |peer: SocketAddr| {
-        let from = from.cloned();
-        async move { dial(peer, from).await.map_err(|error| (peer, error)) }
+        let (from, yields) = (dialer.interface.clone(), dialer.yielder.is_some());
+        async move { dial(peer, from, yields).await.map_err(|error| (peer, error)) }
     };
     let fewest = addresses.first().map_or(0, |(_, strikes)| *strikes);
     let mut waiting = addresses.into_iter().peekable();
@@ -245,7 +257,8 @@ mod tests {
         }
         assert!(swallowed, "the queue is not full");
         let live = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let racing = race(vec![(hole, 0), (live.local_addr().unwrap(), 0)], None, &|| {});
+        let dialer = Dialer::default();
+        let racing = race(vec![(hole, 0), (live.local_addr().unwrap(), 0)], &dialer, &|| {});
         let stream = tokio::time::timeout(Duration::from_secs(2), racing).await.unwrap().unwrap();
         assert_eq!(stream.peer_addr().unwrap(), live.local_addr().unwrap());
     }
@@ -254,7 +267,9 @@ mod tests {
     async fn a_dead_address_does_not_keep_the_next_one_waiting() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let stream = race(vec![(dead, 0), (listener.local_addr().unwrap(), 3)], None, &|| {}).await.unwrap();
+        let stream = race(vec![(dead, 0), (listener.local_addr().unwrap(), 3)], &Dialer::default(), &|| {})
+            .await
+            .unwrap();
         assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap());
     }
 }

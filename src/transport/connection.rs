@@ -55,10 +55,7 @@ impl Connection {
         read_size: Option<usize>,
     ) -> Result<Self, Trouble> {
         let budget = socket.budget.clone();
-        let size = match socket.stream {
-            super::socket::Stream::Plain(_) => READ_BYTES,
-            super::socket::Stream::Tls(_) => TLS_READ_BYTES,
-        };
+        let size = if socket.is_plain() { READ_BYTES } else { TLS_READ_BYTES };
         let (sender, machine) = http1::Builder::new()
             .max_buf_size(read_size.map_or(size, |most| most.min(size)))
             .max_headers(HEADERS)

@@ -8,7 +8,7 @@ use super::pool::{Coming, Peer, Pool};
 use super::prompt::{Asked, Prompt, Prompted};
 use super::proxy::Proxies;
 use super::route::{Route, Way};
-use super::socket::{Budget, Line, RECORDS, Socket, Stream};
+use super::socket::{Line, RECORDS, Socket, Stream};
 use super::strikes::{Strikes, Turn};
 use super::trace::{self, Step};
 use super::trouble::Party;
@@ -202,6 +202,16 @@ impl Exchange {
             own_tls,
             proxy_tls,
         })
+    }
+
+    /// Address family of the host that connects sooner than the one the resolver prefers, if that was seen: true for IPv6.
+    pub(crate) fn family(&self, host: &str) -> Option<bool> {
+        self.strikes.family(host)
+    }
+
+    /// Connects to this family of the host first, as an earlier run found.
+    pub(crate) fn prefer_family(&self, host: &str, v6: bool) {
+        self.strikes.prefer(host, v6);
     }
 
     /// Checks as much as possible before any file is touched: the certificate files are readable, and the interface
@@ -419,7 +429,7 @@ impl Exchange {
             });
             let forwarded = forwarding
                 .map(|hop| Forwarded { proxy: hop.host().to_owned(), authorization: hop.authorization() });
-            let socket = Socket { stream, budget: Budget::default() };
+            let socket = Socket::new(stream).yielding(self.settings.dialer.yielder.as_ref());
             Connection::open(socket, forwarded, at, self.settings.read_size).await
         };
         speaking.await.map_err(|trouble| Failed { trouble, at: Some(at) })

@@ -20,10 +20,12 @@ mod resolve;
 mod route;
 mod socket;
 mod strikes;
+mod tcp;
 mod tls;
 mod trace;
 mod trouble;
 mod tunnel;
+mod yielder;
 
 pub use address_family::AddressFamily;
 pub(crate) use clearance::{Credentials, Secrets};
@@ -36,6 +38,7 @@ pub(crate) use route::{Fresh, Renewal, Route, Turn};
 pub(crate) use tls::IdentityFiles;
 pub use trace::{Step, Trace};
 pub(crate) use trouble::Trouble;
+pub(crate) use yielder::Yielder;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -164,7 +164,7 @@ impl Drop for Coming {
 
 #[cfg(test)]
 mod tests {
-    use super::super::socket::{Budget, Line, Socket, Stream};
+    use super::super::socket::{Line, Socket, Stream};
     use super::*;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -180,7 +180,7 @@ mod tests {
             let at = self.0.local_addr().unwrap();
             let stream = TcpStream::connect(at).await.unwrap();
             self.1.push(self.0.accept().await.unwrap().0);
-            let socket = Socket { stream: Stream::Plain(Line::Tcp(stream)), budget: Budget::default() };
+            let socket = Socket::new(Stream::Plain(Line::Tcp(stream)));
             Connection::open(socket, None, at, None).await.unwrap()
         }
     }

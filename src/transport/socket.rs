@@ -1,8 +1,10 @@
 //! A connected byte stream, plain or TLS, that limits the size of response headers.
 
 use super::trouble::SpeaksTls;
+use super::yielder::{Flow, Yielder};
 use hyper::rt::ReadBufCursor;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,10 +101,46 @@ impl AsyncWrite for Line {
     }
 }
 
+impl Line {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(line) => line.tcp(),
+            Self::Tls(stream) => stream.get_ref().0.get_ref().tcp(),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) stream: Stream,
     pub(super) budget: Budget,
+    /// Its part among the connections that yield, if they do.
+    flow: Option<Flow>,
+}
+
+impl Socket {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, budget: Budget::default(), flow: None }
+    }
+
+    /// Makes it yield to other traffic.
+    pub(super) fn yielding(mut self, yielder: Option<&Arc<Yielder>>) -> Self {
+        self.flow = yielder.map(|yielder| yielder.join(self.stream.tcp().as_fd()));
+        self
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.stream, Stream::Plain(_))
+    }
 }
 
 impl hyper::rt::Read for Socket {
@@ -128,6 +166,10 @@ impl hyper::rt::Read for Socket {
         }
         // SAFETY: `filled()` says that the first `read` bytes are initialised.
         unsafe { cursor.advance(read) };
+        let Self { stream, flow, .. } = &mut *self;
+        if let Some(flow) = flow {
+            flow.received(stream.tcp().as_fd());
+        }
         Poll::Ready(self.budget.spend(read as u64))
     }
 }

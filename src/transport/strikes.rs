@@ -14,6 +14,8 @@ pub(super) struct Strikes {
     counts: Mutex<HashMap<SocketAddr, u32>>,
     /// Hosts with several addresses.
     choices: Mutex<HashMap<String, Choice>>,
+    /// Address family that connected first although the other one was tried before: true for IPv6.
+    families: Mutex<HashMap<String, bool>>,
 }
 
 /// Manual choice for a host that fails.
@@ -77,6 +79,28 @@ impl Strikes {
         })
     }
 
+    /// Family to begin with, if one is known to connect sooner.
+    pub(super) fn family(&self, host: &str) -> Option<bool> {
+        self.families.lock().unwrap_or_else(PoisonError::into_inner).get(host).copied()
+    }
+
+    /// Connects to this family first from now on: the other one would keep each connection waiting.
+    pub(super) fn prefer(&self, host: &str, v6: bool) {
+        // Whole entries: a panic elsewhere cannot leave them half changed.
+        let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+        if families.len() < MOST || families.contains_key(host) {
+            families.insert(host.to_owned(), v6);
+        }
+    }
+
+    /// Addresses with the preferred family first.
+    pub(super) fn by_family(&self, host: &str, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        if let Some(v6) = self.family(host) {
+            addresses.sort_by_key(|address| address.is_ipv6() != v6);
+        }
+        addresses
+    }
+
     /// Order in which addresses are tried, each with its number of failures.
     pub(super) fn order(&self, addresses: Vec<SocketAddr>, turn: Turn) -> Vec<(SocketAddr, u32)> {
         let strikes = self.lock();
@@ -95,6 +119,19 @@ mod tests {
 
     fn address(number: u8) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, number], 80))
+    }
+
+    #[test]
+    fn a_family_that_connected_sooner_comes_first_until_the_other_one_does() {
+        let strikes = Strikes::default();
+        let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80));
+        let order = |host| strikes.by_family(host, vec![v6, address(1), address(2)]);
+        assert_eq!(order("host"), [v6, address(1), address(2)]);
+        strikes.prefer("host", false);
+        assert_eq!(order("host"), [address(1), address(2), v6]);
+        assert_eq!(order("another"), [v6, address(1), address(2)]);
+        strikes.prefer("host", true);
+        assert_eq!((order("host")[0], strikes.family("host")), (v6, Some(true)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::Trouble;
 use super::connect::Dialing;
 use super::connection::HEADERS;
 use super::hop::{Hop, Speaks};
-use super::socket::{Budget, Line, Socket, Stream};
+use super::socket::{Line, Socket, Stream};
 use crate::error::{Error, Kind};
 use crate::formats::challenges::Challenges;
 use crate::plan::{Origin, bare_host};
@@ -51,7 +51,7 @@ async fn connect(hop: &Hop, line: Line, to: &Origin) -> Result<Line, Trouble> {
     let request =
         request.map_err(|_| Trouble::Fatal(Error::usage(format!("{to} cannot be asked of a proxy"))))?;
 
-    let socket = Socket { stream: Stream::Plain(line), budget: Budget::default() };
+    let socket = Socket::new(Stream::Plain(line));
     socket.budget.for_head();
     let of_proxy = |error: hyper::Error| Trouble::from_proxy(hop.host(), &error);
     let (mut sender, machine) =

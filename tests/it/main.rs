@@ -36,6 +36,7 @@ mod json;
 mod limit;
 mod lock;
 mod logins;
+mod memory;
 mod metalink;
 mod mirrors;
 mod names;

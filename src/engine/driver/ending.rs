@@ -225,6 +225,7 @@ impl Driver {
             // A worker that waits for room would wait for ever.
             work.close();
         }
+        self.remember().await;
         error = self.told_of_expiry(error);
         if let Some(url) = self.wants.sources.get(self.transfer.lead()) {
             // Not always the user's own URL: a mirror may have taken the lead.

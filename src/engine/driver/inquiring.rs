@@ -7,7 +7,11 @@ use crate::engine::teller::Teller;
 use crate::plan::advice::Advice;
 use crate::plan::answer::Answer;
 use crate::plan::{Address, Moment};
+use std::time::Duration;
 use tokio::task::JoinError;
+
+/// A HEAD that is not answered for this long while GET is served is taken for one that never will be.
+const SILENCE: Duration = Duration::from_secs(5);
 
 impl Driver {
     /// Sends HEAD beside the first ranged GET, as soon as its connection is established. Skipped for a host whose files
@@ -40,12 +44,26 @@ impl Driver {
 
     fn ask_head(&mut self, address: Address) {
         self.inquiry.abort_all();
+        self.inquired_at = Some(Clock::start());
         self.transfer.handle_inquired();
         let requester = self.shared.requesters[self.transfer.lead()].clone();
         self.inquiry.spawn(async move {
             let (status, headers) = requester.inquire(&address).await.ok()?;
             Some(Advice::of(&Answer::read(status, &headers, Clock::date())))
         });
+    }
+
+    /// Hands what this file showed of its host to the memory, for later files and runs.
+    pub(super) async fn remember(&mut self) {
+        let is_silent = |asked: &Clock| asked.now() >= SILENCE;
+        if !self.inquiry.is_empty() && self.inquired_at.as_ref().is_some_and(is_silent) {
+            self.wants.host.answers_head(false);
+        }
+        // The level of several sources together says nothing of one.
+        if let (1, Some(level)) = (self.wants.sources.len(), self.transfer.found()) {
+            self.wants.host.found(level);
+        }
+        self.wants.host.remember(&self.shared.requesters[0].exchange).await;
     }
 
     /// HEAD was answered, failed, or was given up.
@@ -55,6 +73,9 @@ impl Driver {
             return;
         }
         let advice = said.ok().flatten();
+        if let Some(answered) = advice.as_ref().and_then(Advice::is_served) {
+            self.wants.host.answers_head(answered);
+        }
         if let Some(advice) = &advice {
             teller.notice(Notice::Head, advice.in_words());
         }

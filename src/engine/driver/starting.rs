@@ -89,6 +89,7 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
     }
     let requesters = client.requesters(&request)?;
     let host = client.inner.hosts.of(request.address.origin());
+    host.prepare(&client.inner.exchange);
     let policy = policy(client, &request);
     let sources = request.sources().map(ToString::to_string).collect();
     let mirrors = request.sources().skip(1).map(Address::to_record).collect();
@@ -111,6 +112,7 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
         sources,
         saver: client.inner.saver.clone(),
         limit: client.inner.limit.clone(),
+        yielder: client.inner.yielder.clone(),
         turns: client.inner.turns.clone(),
     };
     let Some(target) = target else {
@@ -320,6 +322,7 @@ impl Driver {
             lanes: BTreeMap::new(),
             spares: JoinSet::new(),
             inquiry: JoinSet::new(),
+            inquired_at: None,
             reached,
             paused,
             work: Work::Nothing,

@@ -3,9 +3,10 @@
 //! Latency says nothing here: on a shared line a range takes longer the more connections share it, by nature. So a
 //! level is judged by its goodput alone: more connections are tried, and kept if they pay.
 
+use super::Known;
 use super::measure::{
-    Base, LOOKS, MOST_WINDOWS, STEADY, Sample, Window, gain, is_about, is_nearly_done, is_over_soon, length,
-    length_of_look, windows_of_slow_start,
+    Base, LOOKS, MOST_WINDOWS, STEADY, Sample, Window, gain, is_about, is_nearly_done, is_over_soon,
+    is_within, length, length_of_look, windows_of_slow_start,
 };
 use crate::plan::Moment;
 use std::time::Duration;
@@ -113,6 +114,14 @@ pub(crate) struct Climb {
     looking: bool,
     /// True while nothing has shown that the initial number is needed.
     unproven: bool,
+    /// Rate that an earlier file had with the level, to be verified before anything else is tried.
+    remembered: Option<f64>,
+    /// Level of an earlier file that was over before more could be tried.
+    unsettled: Option<Base>,
+    /// Last level that was measured, for a later file to begin with.
+    found: Option<Base>,
+    /// True once more connections were tried and did not pay, or were refused.
+    settled: bool,
 }
 
 impl Climb {
@@ -135,7 +144,35 @@ impl Climb {
             burst: None,
             looking: true,
             unproven: !long,
+            remembered: None,
+            unsettled: None,
+            found: None,
+            settled: false,
         }
+    }
+
+    /// Begins with `level`, as an earlier file suggests. A settled level that brings about the same as then is kept; any other
+    /// must prove itself.
+    pub(crate) fn known(known: Known, level: usize, now: Moment) -> Self {
+        let Known { base, settled } = known;
+        Self {
+            remembered: settled.then_some(base.goodput),
+            unsettled: (!settled).then_some(base),
+            ..Self::new(level, false, now)
+        }
+    }
+
+    /// Level for a later file to begin with.
+    pub(crate) fn found(&self) -> Option<Known> {
+        let base = self.found?;
+        let settled = self.settled;
+        Some(match self.unsettled {
+            // More than the earlier file had, and no better.
+            Some(before) if base.level > before.level && gain(before, base.level, base.goodput) < EARNED => {
+                Known { base: before, settled: true }
+            }
+            _ => Known { base, settled },
+        })
     }
 
     /// Number of connections to begin with, if the first response took `latency`, connecting included. On a long path
@@ -164,7 +201,7 @@ impl Climb {
     /// Bounds the level by the `most` connections that are served; a trial beyond that ends.
     pub(crate) fn bounded(&mut self, most: usize, now: Moment) {
         if self.level > most.max(1) {
-            self.level = most.max(1);
+            (self.level, self.settled) = (most.max(1), true);
             self.rest(now);
         }
     }
@@ -287,6 +324,8 @@ impl Climb {
             // A rate seen now says nothing about the connections, or comes too late.
             if let Trial::Down(base) | Trial::Half(base) = self.trial {
                 self.level = base.level;
+            } else if !sample.held_back {
+                self.find(goodput);
             }
             return self.rest(now);
         }
@@ -327,6 +366,11 @@ impl Climb {
     fn measured(&mut self, goodput: f64, now: Moment) {
         let base = Base { level: self.level, goodput };
         self.held = Some(goodput);
+        self.find(goodput);
+        if self.remembered.take().is_some_and(|before| is_within(before, goodput, CHANGED)) {
+            (self.unproven, self.settled, self.last) = (false, true, Some(base));
+            return self.rest(now);
+        }
         let last = self.last.replace(base).filter(|last| last.level == base.level);
         self.steady &= last.is_none_or(|last| is_about(last.goodput, goodput));
         if let Some(tried) = self.tried.take().filter(|tried| tried.level > base.level)
@@ -369,7 +413,7 @@ impl Climb {
         if gain >= CLEARLY {
             self.step = 0;
         }
-        (self.hold, self.unproven) = (FIRST_HOLD, false);
+        (self.hold, self.unproven, self.settled) = (FIRST_HOLD, false, false);
         (self.held, self.tried) = (Some(goodput), None);
         self.try_more(Base { level: self.level, goodput }, now);
     }
@@ -380,7 +424,7 @@ impl Climb {
         if std::mem::take(&mut self.unproven) && base.level > FEWEST_AT_FIRST {
             return self.go_to(base.level / 2, Trial::Half(base), now);
         }
-        self.level = base.level;
+        (self.level, self.settled) = (base.level, true);
         self.rest(now);
     }
 
@@ -408,7 +452,13 @@ impl Climb {
         let faster = goodput >= base.goodput;
         (self.level, self.looking) = (if faster { self.level } else { base.level }, false);
         self.held = Some(goodput.max(base.goodput));
+        self.find(goodput.max(base.goodput));
         self.rest(now);
+    }
+
+    /// The level is judged, for now.
+    fn find(&mut self, goodput: f64) {
+        self.found = Some(Base { level: self.level, goodput });
     }
 
     fn judge_fewer(&mut self, base: Base, goodput: f64, now: Moment) {

@@ -47,11 +47,11 @@ pub(crate) struct Sample {
     pub(crate) pacing: Pacing,
 }
 
-/// A level and its goodput.
+/// A number of connections, and the rate that all of them bring together, bytes a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Base {
-    pub(super) level: usize,
-    pub(super) goodput: f64,
+pub(crate) struct Base {
+    pub(crate) level: usize,
+    pub(crate) goodput: f64,
 }
 
 /// A window of time, and the observations since it began.
@@ -94,7 +94,12 @@ pub(super) fn windows_of_slow_start(base: Base, sample: &Sample) -> u32 {
 }
 
 pub(super) fn is_about(one: f64, other: f64) -> bool {
-    one <= other * STEADY && other <= one * STEADY
+    is_within(one, other, STEADY)
+}
+
+/// True if the two differ by no more than this factor.
+pub(super) fn is_within(one: f64, other: f64, factor: f64) -> bool {
+    one <= other * factor && other <= one * factor
 }
 
 pub(super) fn is_nearly_done(sample: &Sample, goodput: f64) -> bool {

@@ -72,7 +72,19 @@ struct Run {
 
 impl Run {
     fn new(line: Line, length: f64, seed: u64) -> Self {
+        Self::with(Concurrency::new(Allowance::Adaptive(HIGHEST)), line, length, seed)
+    }
+
+    /// A second run on what the first one has found.
+    fn after(first: &Self, line: Line, length: f64, seed: u64) -> Self {
         let mut concurrency = Concurrency::new(Allowance::Adaptive(HIGHEST));
+        if let Some(found) = first.concurrency.found() {
+            concurrency.begin_with(found);
+        }
+        Self::with(concurrency, line, length, seed)
+    }
+
+    fn with(mut concurrency: Concurrency, line: Line, length: f64, seed: u64) -> Self {
         let connecting = line.round_trip * 2;
         concurrency.begin(connecting, connecting);
         Self {
@@ -300,6 +312,74 @@ fn what_was_begun_with_must_earn_its_keep_against_half_of_it() {
         run.until(4.0);
         assert!(run.level() <= 2, "{} connections on a line that one fills, seed {seed}", run.level());
     }
+}
+
+#[test]
+fn a_second_file_has_its_level_from_the_first_answer_on_and_needs_no_more_time_than_the_best_fixed_number() {
+    let lines = [(48e6, 10e6, 20), (25e6, 2e6, 40), (12e6, 3e6, 60), (100e6, 8e6, 10)];
+    for ((capacity, each, trip), seed) in
+        lines.into_iter().flat_map(|line| (0..10).map(move |seed| (line, seed)))
+    {
+        let line = Line::new(capacity, each, trip);
+        for seconds in [0.5, 2.0, 10.0] {
+            let length = seconds * capacity;
+            let mut first = Run::new(line, length, seed);
+            let before = first.run_to_end();
+            let mut second = Run::after(&first, line, length, seed + 100);
+            let mut took = second.run_to_end();
+            assert!(took <= before + 0.05, "{took} s after {before} s: {line:?}, seed {seed}");
+            // A file that is over before more connections were found not to pay leaves that to the next one.
+            for _ in 0..4 {
+                second = Run::after(&second, line, length, seed + 100);
+                took = second.run_to_end();
+            }
+            let fixed = (1..=CEILING).map(|level| {
+                let mut concurrency = Concurrency::new(Allowance::Fixed(level));
+                concurrency.begin(line.round_trip * 2, line.round_trip * 2);
+                Run::with(concurrency, line, length, seed + 100).run_to_end()
+            });
+            let best = fixed.fold(f64::MAX, f64::min);
+            assert!(took <= 1.08 * best + 0.06, "{took} s, at best {best} s: {line:?}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_level_from_another_time_is_verified_and_given_up_on_a_line_that_a_neighbour_is_on() {
+    for seed in 0..20 {
+        let alone = Line { noise: 0.02, ..Line::new(48e6, 10e6, 20) };
+        let mut first = Run::new(alone, 500e6, seed);
+        first.run_to_end();
+        let line = Line { neighbours: 1, ..Line::new(12e6, 12e6, 20) };
+        let mut second = Run::after(&first, line, 100e6, seed);
+        assert!(second.concurrency.limit(second.now) >= 5);
+        second.run_to_end();
+        let part = |level: &usize| 1.0 / (*level as f64 + 1.0);
+        let share: f64 = second.levels.iter().map(part).sum::<f64>() / second.levels.len() as f64;
+        assert!(share >= 0.25, "seed {seed}: the neighbour had {share}");
+    }
+}
+
+#[test]
+fn nothing_is_found_in_a_file_that_others_shared_its_server_with() {
+    let line = Line::new(48e6, 10e6, 20);
+    let mut run = Run::new(line, 500e6, 1);
+    run.until(1.0);
+    assert!(run.concurrency.found().is_some());
+    run.concurrency.others_use(1, None);
+    assert_eq!(run.concurrency.found(), None);
+}
+
+#[test]
+fn a_known_level_is_that_of_all_files_together() {
+    let mut concurrency = Concurrency::new(Allowance::Adaptive(HIGHEST));
+    concurrency.begin_with(Known { base: Base { level: 12, goodput: 1e6 }, settled: true });
+    assert_eq!(concurrency.first_limit(Duration::from_millis(1)), 12);
+    concurrency.others_use(8, None);
+    assert_eq!(concurrency.first_limit(Duration::from_millis(1)), 4);
+    concurrency.others_use(11, None);
+    concurrency.begin(Duration::from_millis(1), Moment::ZERO);
+    assert_eq!(concurrency.limit(Moment::ZERO), 2);
 }
 
 #[test]

@@ -1,0 +1,101 @@
+//! Options of TCP sockets that no crate offers safely: the bound of the receive window, and the round trip as the receiver
+//! measures it.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+/// Bounds the window that the peer is offered, in bytes. The kernel raises a bound that is too small, and takes nothing back that
+/// was offered already. Only Linux has it (tcp(7), `TCP_WINDOW_CLAMP`).
+///
+/// # Errors
+/// Those of setsockopt(2); `Unsupported` elsewhere.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "no crate offers TCP_WINDOW_CLAMP")]
+pub(super) fn clamp_window(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the descriptor is open for as long as it is borrowed; the pointer is to an int of the stated size, which the
+    // kernel only reads, and not after the call.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_WINDOW_CLAMP,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Round trip that the receiver measures from the time stamps of what comes (RFC 7323), the queue on the way included. `None`
+/// before enough has come, and where the system does not tell.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "no crate offers TCP_INFO safely")]
+pub(super) fn round_trip(socket: BorrowedFd<'_>) -> Option<Duration> {
+    use std::mem::MaybeUninit;
+    use std::os::fd::AsRawFd as _;
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is open for as long as it is borrowed; the kernel writes at most `length` bytes, which is the size of
+    // what the pointer is to.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if done != 0 {
+        return None;
+    }
+    // SAFETY: it has integers alone, for which zero is a value, and was zeroed before the kernel wrote to it.
+    let info = unsafe { info.assume_init() };
+    Some(Duration::from_micros(u64::from(info.tcpi_rcv_rtt))).filter(|trip| !trip.is_zero())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn clamp_window(_: BorrowedFd<'_>, _: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn round_trip(_: BorrowedFd<'_>) -> Option<Duration> {
+    None
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd as _;
+
+    #[test]
+    fn a_clamped_receiver_is_sent_no_more_than_its_window_and_the_round_trip_is_measured() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut receiver = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        clamp_window(receiver.as_fd(), 20_000).unwrap();
+        assert_eq!(round_trip(receiver.as_fd()), None);
+        let (mut sender, _) = listener.accept().unwrap();
+        let sending = std::thread::spawn(move || sender.write_all(&vec![7; 4 << 20]));
+        let mut buffer = vec![0; 1 << 20];
+        let mut received = 0;
+        while received < 4 << 20 {
+            received += receiver.read(&mut buffer).unwrap();
+        }
+        sending.join().unwrap().unwrap();
+        let measured = round_trip(receiver.as_fd()).unwrap();
+        assert!(measured < Duration::from_secs(1), "{measured:?}");
+    }
+
+    #[test]
+    fn what_is_no_tcp_socket_is_an_error() {
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(clamp_window(one.as_fd(), 20_000).is_err());
+        assert_eq!(round_trip(one.as_fd()), None);
+    }
+}

@@ -1,0 +1,101 @@
+//! Yielding connections: their receive windows follow the delay on the way (`plan/yielding`).
+
+use super::tcp;
+use crate::plan::yielding::Yielding;
+use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Time between two looks at a connection.
+const LOOK: Duration = Duration::from_millis(5);
+/// A connection that has received nothing for this long has no part in the window.
+const IDLE: Duration = Duration::from_secs(1);
+/// Type of service of traffic that gives way to all other (lower effort, RFC 8622).
+pub(super) const LOWER_EFFORT: u32 = 1 << 2;
+
+/// All yielding connections of a client, which share one window.
+#[derive(Debug)]
+pub(crate) struct Yielder {
+    began: Instant,
+    state: Mutex<State>,
+    /// Window of each connection, for those that have no reason to take the lock.
+    window: AtomicU32,
+    flows: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    plan: Yielding,
+    /// When each connection last received something.
+    received: HashMap<u64, Instant>,
+}
+
+impl Yielder {
+    pub(crate) fn new() -> Arc<Self> {
+        let plan = Yielding::new(Duration::ZERO);
+        let window = AtomicU32::new(plan.window());
+        let state = Mutex::new(State { plan, received: HashMap::new() });
+        Arc::new(Self { began: Instant::now(), state, window, flows: AtomicU64::new(0) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Plain numbers: a panic elsewhere cannot leave them half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True while others are on the line, so that a low rate says nothing about the server.
+    pub(crate) fn is_aside(&self) -> bool {
+        self.lock().plan.is_aside()
+    }
+
+    /// Takes part with one more connection, whose window is bounded from now on.
+    pub(super) fn join(self: &Arc<Self>, socket: BorrowedFd<'_>) -> Flow {
+        let id = self.flows.fetch_add(1, Ordering::Relaxed);
+        let flow = Flow { yielder: self.clone(), id, looked: None };
+        // A system without it yields by its type of service alone.
+        let _ = tcp::clamp_window(socket, self.window.load(Ordering::Relaxed));
+        flow
+    }
+}
+
+/// A connection's part. Dropping it leaves the window to the others.
+#[derive(Debug)]
+pub(super) struct Flow {
+    yielder: Arc<Yielder>,
+    id: u64,
+    looked: Option<Instant>,
+}
+
+impl Flow {
+    /// Something has come on the connection.
+    pub(super) fn received(&mut self, socket: BorrowedFd<'_>) {
+        let now = Instant::now();
+        if self.looked.is_some_and(|looked| now - looked < LOOK) {
+            return;
+        }
+        self.looked = Some(now);
+        let round_trip = tcp::round_trip(socket);
+        let window = {
+            let mut state = self.yielder.lock();
+            state.received.insert(self.id, now);
+            state.received.retain(|_, received| now - *received < IDLE);
+            let connections = state.received.len();
+            if let Some(round_trip) = round_trip {
+                state.plan.observe(round_trip, connections, now - self.yielder.began);
+            }
+            state.plan.window()
+        };
+        self.yielder.window.store(window, Ordering::Relaxed);
+        // Each time: the kernel raises the bound by itself as it makes the buffer larger.
+        let _ = tcp::clamp_window(socket, window);
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.yielder.lock().received.remove(&self.id);
+    }
+}
