@@ -1,6 +1,6 @@
 //! One way to get the file: a name, and the programs to run one after the other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Outcome;
@@ -28,6 +28,8 @@ pub(crate) struct Errand<'a> {
     pub(crate) wan: Option<&'a Wan>,
     /// True for TLS, which only the server at the end of a WAN has.
     pub(crate) secure: bool,
+    /// State directory of a run that has learned of the server, for [`Arm::HaulKnowing`].
+    pub(crate) learned: Option<PathBuf>,
 }
 
 impl<'a> Errand<'a> {
@@ -38,7 +40,7 @@ impl<'a> Errand<'a> {
         payload: &'a Payload,
         connections: Option<u64>,
     ) -> Self {
-        Self { nginx, location, payload, connections, wan: None, secure: false }
+        Self { nginx, location, payload, connections, wan: None, secure: false, learned: None }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -93,6 +95,8 @@ pub(crate) enum Arm {
     Haul,
     HaulTwo,
     HaulSixteen,
+    HaulKnowing,
+    HaulBackground,
     HaulTelling,
     HaulVerified,
     Curl,
@@ -114,6 +118,8 @@ impl Arm {
             Self::Haul => "haul",
             Self::HaulTwo => "haul -x2",
             Self::HaulSixteen => "haul -x16",
+            Self::HaulKnowing => "haul, a host known from one run",
+            Self::HaulBackground => "haul --background",
             Self::HaulTelling => "haul --json",
             Self::HaulVerified => "haul --sha256",
             Self::Curl => "curl (one connection)",
@@ -135,6 +141,8 @@ impl Arm {
             | Self::Haul
             | Self::HaulTwo
             | Self::HaulSixteen
+            | Self::HaulKnowing
+            | Self::HaulBackground
             | Self::HaulTelling
             | Self::HaulVerified => true,
             Self::Curl => tools.curl.is_some(),
@@ -160,6 +168,12 @@ impl Arm {
             Self::Haul => vec![hauled(errand, output, errand.connections)],
             Self::HaulTwo => vec![hauled(errand, output, Some(2))],
             Self::HaulSixteen => vec![hauled(errand, output, Some(16))],
+            Self::HaulKnowing => vec![knowing(errand, output)?],
+            Self::HaulBackground => {
+                let mut command = hauled(errand, output, errand.connections);
+                command.arg("--background");
+                vec![command]
+            }
             Self::HaulTelling => {
                 let mut command = hauled(errand, output, errand.connections);
                 command.arg("--json");
@@ -209,6 +223,19 @@ fn hauled(errand: &Errand<'_>, output: &Path, connections: Option<u64>) -> Comma
     let mut command = haul(&errand.url(), output, connections);
     errand.trust(&mut command, "--cacert");
     command
+}
+
+/// haul as in the second run of a person: each lap begins with what one earlier run has learned, and not with what the laps
+/// before have.
+fn knowing(errand: &Errand<'_>, output: &Path) -> Outcome<Command> {
+    let state = output.with_file_name("state");
+    if let Some(learned) = &errand.learned {
+        std::fs::create_dir_all(state.join("haul"))?;
+        std::fs::copy(learned.join("haul/hosts"), state.join("haul/hosts"))?;
+    }
+    let mut command = hauled(errand, output, None);
+    command.env("XDG_STATE_HOME", state);
+    Ok(command)
 }
 
 /// Runs this very program as the loop.

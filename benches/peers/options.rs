@@ -1,6 +1,7 @@
 //! Options of the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::floor::Floor;
 use crate::rows::ByHand;
@@ -13,7 +14,8 @@ cargo bench --bench peers -- [OPTIONS]
   --rounds N   interleaved rounds of each race (default 5)
   --row NAME   only this row (may be given more than once): raw, verified, tls, kill, small, capped, paced,
                durable, growth; and, where root can make network namespaces, over an emulated line: long-fat,
-               small-window, lossy, capped-flows, capped-start, shared-line, guarded, uneven, short
+               small-window, lossy, capped-flows, capped-start, shared-line, guarded, uneven, short, deep-queue,
+               mobile, far, background
   --line MBIT/MS/LOSS/EACH  open an emulated line and a server at its end, and keep them to be tried by hand
   --quick      one round with small files: shows that everything works, the ratios mean little
   --seed N     seed of the payload, the order of the arms and the moments of the kills (default 1)
@@ -42,11 +44,15 @@ pub(crate) enum RowName {
     Guarded,
     Uneven,
     Short,
+    DeepQueue,
+    Mobile,
+    Far,
+    Background,
 }
 
 impl RowName {
     /// Each row with its name on the command line.
-    const NAMES: [(&str, Self); 18] = [
+    const NAMES: [(&str, Self); 22] = [
         ("raw", Self::Raw),
         ("verified", Self::Verified),
         ("tls", Self::Tls),
@@ -65,6 +71,10 @@ impl RowName {
         ("guarded", Self::Guarded),
         ("uneven", Self::Uneven),
         ("short", Self::Short),
+        ("deep-queue", Self::DeepQueue),
+        ("mobile", Self::Mobile),
+        ("far", Self::Far),
+        ("background", Self::Background),
     ];
 
     /// All rows, in the order of the report.
@@ -146,6 +156,16 @@ impl Options {
         if self.quick { 100_000_000 } else { 1_000_000_000 }
     }
 
+    /// Size of the payload of the deep-queue and mobile rows.
+    pub(crate) const fn short_line_size(&self) -> u64 {
+        if self.quick { 4_000_000 } else { 16_000_000 }
+    }
+
+    /// Time for which the background row looks at the neighbour.
+    pub(crate) const fn watching(&self) -> Duration {
+        Duration::from_secs(if self.quick { 2 } else { 12 })
+    }
+
     /// Size of the uneven row's payload.
     pub(crate) const fn uneven_size(&self) -> u64 {
         if self.quick { 40_000_000 } else { 150_000_000 }
@@ -157,7 +177,7 @@ impl Options {
         let size = |row: &RowName| match row {
             RowName::Durable => self.durable_size(),
             RowName::Capped => 2 * self.capped_size(),
-            RowName::CappedFlows => 2 * self.capped_flows_size(),
+            RowName::CappedFlows | RowName::Far => 2 * self.capped_flows_size(),
             row if row.is_large() => 2 * self.payload_size(),
             _ => 2 * self.uneven_size(),
         };

@@ -31,7 +31,7 @@ impl Course {
     }
 
     /// Errand for the payload over this line, without a number of connections.
-    pub(super) const fn errand<'a>(&'a self, payload: &'a Payload) -> Errand<'a> {
+    pub(super) fn errand<'a>(&'a self, payload: &'a Payload) -> Errand<'a> {
         Errand {
             nginx: &self.nginx,
             location: "/",
@@ -39,7 +39,25 @@ impl Course {
             connections: None,
             wan: Some(&self.wan),
             secure: false,
+            learned: None,
         }
+    }
+
+    /// The same after one run of haul, which has learned of the server.
+    pub(super) fn errand_after_a_run<'a>(
+        &'a self,
+        track: &Track<'_>,
+        payload: &'a Payload,
+    ) -> Outcome<Errand<'a>> {
+        let learned = track.workshop.fresh("learned")?;
+        let errand = self.errand(payload);
+        let output = learned.join("file.bin");
+        self.wan.reset();
+        for mut command in Arm::HaulKnowing.commands(track.tools, &errand, &output)? {
+            command.status()?;
+        }
+        std::fs::remove_file(output)?;
+        Ok(Errand { learned: Some(learned.join("state")), ..errand })
     }
 }
 
@@ -58,6 +76,13 @@ pub(super) fn best_of(standings: &Standings, caption: &str, bound: f64) -> Optio
     let (haul, best) = (standings.of(Arm::Haul)?, standings.best(&PEERS)?);
     let separator = if caption.is_empty() { "" } else { ": " };
     let what = format!("{caption}{separator}wall ÷ best peer ({})", best.name);
+    Some(Check::at_most(what, haul.wall() / best.wall(), bound, ""))
+}
+
+/// The wall time of haul's second run as a multiple of the best peer's.
+pub(super) fn known_against_the_best(standings: &Standings, caption: &str, bound: f64) -> Option<Check> {
+    let (haul, best) = (standings.of(Arm::HaulKnowing)?, standings.best(&PEERS)?);
+    let what = format!("{caption}, known host: wall ÷ best peer ({})", best.name);
     Some(Check::at_most(what, haul.wall() / best.wall(), bound, ""))
 }
 

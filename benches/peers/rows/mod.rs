@@ -1,16 +1,20 @@
 //! The comparisons, each with a title, a table, and the numbers that haul promises.
 
+mod background;
 mod by_hand;
 mod capped;
 mod capped_flows;
 mod capped_start;
 mod course;
+mod deep_queue;
 mod durable;
+mod far;
 mod growth;
 mod guarded;
 mod kill;
 mod long_fat;
 mod lossy;
+mod mobile;
 mod paced;
 mod raw;
 mod shared_line;
@@ -138,6 +142,10 @@ fn over_a_wan(track: &Track<'_>, root: &Path, rows: &mut Rows<'_>) -> Outcome<()
             RowName::Guarded => guarded::run,
             RowName::Uneven => uneven::run,
             RowName::Short => short::run,
+            RowName::DeepQueue => deep_queue::run,
+            RowName::Mobile => mobile::run,
+            RowName::Far => far::run,
+            RowName::Background => background::run,
             _ => continue,
         };
         eprintln!("{}:", name.text());

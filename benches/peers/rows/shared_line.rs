@@ -26,7 +26,7 @@ const ENDLESS: (&str, u64) = ("neighbour.bin", 8 << 30);
 pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
     let size = track.options.wan_size();
     let payload = payload(track, root, size)?;
-    File::create(root.join(ENDLESS.0))?.set_len(ENDLESS.1)?;
+    lay_out(root)?;
     let line = Line { queue: RATE * 0.05, ..Line::new(MEGABITS, Duration::from_millis(20)) };
     let course = Course::open(track, root, &Setting::new(line.clone()))?;
     let errand = course.errand(&payload);
@@ -83,11 +83,17 @@ fn shares(
     Ok(shares)
 }
 
+/// Lays out the neighbour's file.
+pub(super) fn lay_out(root: &Path) -> Outcome<()> {
+    File::create(root.join(ENDLESS.0))?.set_len(ENDLESS.1)?;
+    Ok(())
+}
+
 /// A curl that downloads until it is dropped.
-struct Neighbour(Child);
+pub(super) struct Neighbour(Child);
 
 impl Neighbour {
-    fn start(track: &Track<'_>, course: &Course) -> Outcome<Self> {
+    pub(super) fn start(track: &Track<'_>, course: &Course) -> Outcome<Self> {
         let mut curl = clean(track.tools.curl.as_ref().ok_or("curl is not installed")?);
         let url = format!("http://{}/{}", course.nginx.address(), ENDLESS.0);
         curl.args(["--disable", "--silent", "-o", "/dev/null", &url]);

@@ -1,4 +1,4 @@
-//! Bytes delivered by the line, by flow and by tenth of a second.
+//! Bytes delivered by the line, by flow and by tenth of a second, and the time that packets waited in its queue.
 
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ const WINDOW: usize = 5;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Delivered {
     flows: Vec<Vec<u64>>,
+    /// For each packet its flow, when it left the shared queue, and how long it had waited there.
+    waits: Vec<(usize, Duration, Duration)>,
 }
 
 impl Delivered {
@@ -24,6 +26,23 @@ impl Delivered {
             counts.resize(step + 1, 0);
         }
         counts[step] += bytes;
+    }
+
+    pub(super) fn waited(&mut self, flow: usize, at: Duration, wait: Duration) {
+        self.waits.push((flow, at, wait));
+    }
+
+    /// Number of flows so far.
+    pub(crate) const fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Returns the wait in the shared queue that 95 of 100 packets of one flow did not exceed.
+    pub(crate) fn late_wait(&self, flow: usize, from: Duration, to: Duration) -> Duration {
+        let within = self.waits.iter().filter(|(of, at, _)| *of == flow && (from..to).contains(at));
+        let mut waits: Vec<_> = within.map(|(_, _, wait)| *wait).collect();
+        waits.sort_unstable();
+        waits.get(waits.len() * 95 / 100).copied().unwrap_or_default()
     }
 
     /// Bytes delivered to one flow, counted from 0, between two points in time.

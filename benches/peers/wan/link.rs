@@ -162,6 +162,9 @@ impl Link {
         let Some(leaves) = leaves else {
             return;
         };
+        if let Some(nth) = self.known(&packet) {
+            self.delivered.waited(nth, leaves.saturating_sub(self.start), leaves.saturating_sub(at));
+        }
         if self.random.fraction() < self.line.loss {
             return;
         }
