@@ -447,7 +447,8 @@ impl Driver {
         let writing = Duration::from_nanos(self.shared.writing.load(Ordering::Relaxed));
         let limited = self.is_limited();
         self.transfer.handle_limited(limited);
-        let held_back = self.disk.is_busy(writing, now) || limited;
+        let full = self.wants.yielder.as_ref().is_some_and(|yielder| yielder.is_full());
+        let held_back = self.disk.is_busy(writing, now) || limited || full;
         self.transfer.handle_look(held_back, now);
         let phase = if self.transfer.has_begun() { Phase::Transferring } else { Phase::Starting };
         self.show(teller, phase, false);

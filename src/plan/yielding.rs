@@ -3,28 +3,59 @@
 //!
 //! The signal is the delay: a queue on the way to us makes each round trip longer than the shortest one seen. As long as the
 //! queue is short the receive windows grow, and the line is filled; as soon as it is longer than the target they shrink. A queue
-//! that stays although we take next to nothing is somebody else's: then we keep out of the way until it has been empty for
-//! a while.
+//! that stays although we take next to nothing is made by others: then we keep out of the way until it has been empty for
+//! a while. If others were there first, the shortest round trip that we saw had their queue in it, and that shows as soon as a
+//! shorter one comes; so we stop for a moment now and then to see one.
 
 use super::Moment;
 use std::time::Duration;
 
 /// Queue that we may make ourselves. RFC 6817 §2.5 allows 100 ms; this is what a call does not notice.
-pub(crate) const TARGET: Duration = Duration::from_millis(15);
+pub(crate) const TARGET: Duration = Duration::from_millis(12);
 /// A queue that is no longer than this is none.
 const EMPTY: Duration = Duration::from_millis(5);
+/// Round trips that differ by no more than this are alike.
+const ALIKE: Duration = Duration::from_millis(3);
 /// Time without a queue after which we are alone again.
 const QUIET: Duration = Duration::from_secs(3);
+/// A round trip that is seen in this time may have the work of the server in it.
+const BEGINNING: Duration = Duration::from_secs(1);
+/// Time from the first queue to the first look at the line without us, and from each look to the next; its length in round trips.
+const FIRST_LOOK: Duration = Duration::from_millis(700);
+const NEXT_LOOK: Duration = Duration::from_secs(10);
+const LOOKING: u32 = 2;
+/// Part of the window that is kept meanwhile: with less, senders would need long to fill it again.
+const GLANCE: f64 = 0.25;
+/// Round trips that they need all the same.
+const REFILLING: u32 = 4;
 /// The shortest round trip is that of the last minutes: routes change.
 const BASE_AGE: Duration = Duration::from_secs(60);
-/// Windows of one connection, in bytes: two packets, which are acknowledged at once, and more than any line needs.
-const SMALLEST: f64 = 2_900.0;
+/// Windows of one connection: packets, of which two are acknowledged at once, and bytes, more than any line needs.
+const SMALLEST: f64 = 2.0;
 const LARGEST: f64 = 16.0 * 1024.0 * 1024.0;
-/// Window of each connection at first, as large as a sender's (RFC 6928).
-const FIRST: f64 = 14_600.0;
-/// Part of the window that is given up or won in one round trip, at the most.
-const FALL: f64 = 0.5;
-const RISE: f64 = 0.125;
+/// Window of each connection at first, in packets, as large as a sender's (RFC 6928).
+const FIRST: f64 = 10.0;
+/// Bytes in a packet, until one was seen.
+const PACKET: f64 = 1_448.0;
+/// Part of the window that is won in one round trip without a queue, and given up for each target that the queue is too long.
+const RISE: f64 = 0.1;
+const FALL: f64 = 0.25;
+/// Part that is given up at the most.
+const LONGEST_FALL: f64 = 0.5;
+/// A window is no larger than so many times what is under way: a sender that does not fill it would fill it at once one day
+/// (RFC 7661).
+const UNUSED: f64 = 2.0;
+
+/// Measurements of one connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signal {
+    /// Round trip, the queue on the way included; zero if none was measured yet.
+    pub(crate) round_trip: Duration,
+    /// Bytes that have come since the last signal.
+    pub(crate) received: u64,
+    /// Largest number of bytes in a packet; zero if none has come yet.
+    pub(crate) packet: u32,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Stance {
@@ -32,6 +63,8 @@ enum Stance {
     Opening,
     /// Keeps the queue at the target.
     Steady,
+    /// Takes little for some round trips, and goes back to a window.
+    Looking { until: Moment, window: f64 },
     /// Others are on the line. `quiet`: since when there has been no queue.
     Aside { quiet: Option<Moment> },
 }
@@ -43,33 +76,57 @@ pub(crate) struct Yielding {
     /// Window of all connections together, in bytes.
     window: f64,
     connections: usize,
+    /// Bytes in a packet.
+    packet: f64,
     /// Shortest round trips of the present stretch of time and of the one before.
     shortest: [Option<Duration>; 2],
     stretch_began: Moment,
+    began: Moment,
+    /// Round trip of the empty line, as it was when the beginning was over: `None` until then.
+    trusted: Option<Duration>,
+    next_look: Option<Moment>,
+    /// When senders fill their windows again after the last look.
+    refilled: Moment,
     /// When the window was last changed, and the shortest delay since then.
     changed: Moment,
     seen: Option<Duration>,
     /// Changes in a row that found a queue beyond the target although the window fell each time.
     in_vain: u32,
+    /// Bytes received since the last change.
+    received: u64,
+    /// Queue at the last change.
+    queue: Duration,
 }
 
 impl Yielding {
     pub(crate) fn new(now: Moment) -> Self {
         Self {
             stance: Stance::Opening,
-            window: FIRST,
+            window: FIRST * PACKET,
             connections: 1,
+            packet: PACKET,
             shortest: [None; 2],
             stretch_began: now,
+            began: now,
+            trusted: None,
+            next_look: None,
+            refilled: now,
             changed: now,
             seen: None,
             in_vain: 0,
+            received: 0,
+            queue: Duration::ZERO,
         }
     }
 
     /// Receive window of each connection, in bytes.
     pub(crate) fn window(&self) -> u32 {
-        (self.window / self.connections as f64).clamp(SMALLEST, LARGEST) as u32
+        (self.window / self.connections as f64).clamp(SMALLEST * self.packet, LARGEST) as u32
+    }
+
+    /// True if the line is full, by us or by others: then more connections are of no use.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_aside() || self.queue > EMPTY
     }
 
     /// True while others are on the line.
@@ -77,8 +134,12 @@ impl Yielding {
         matches!(self.stance, Stance::Aside { .. })
     }
 
-    /// Takes in a round trip that one of `connections` measured.
-    pub(crate) fn observe(&mut self, round_trip: Duration, connections: usize, now: Moment) {
+    /// Takes in what one of `connections` measured.
+    pub(crate) fn observe(&mut self, signal: Signal, connections: usize, now: Moment) {
+        let Signal { round_trip, received, packet } = signal;
+        self.received += received;
+        // On the loopback interface a packet has 64 KiB, and a sender waits for room for half of one.
+        self.packet = self.packet.max(f64::from(packet.min(1 << 16)));
         if round_trip.is_zero() {
             return;
         }
@@ -86,21 +147,31 @@ impl Yielding {
         if now.saturating_sub(self.stretch_began) >= BASE_AGE {
             (self.shortest, self.stretch_began) = ([None, self.shortest[0]], now);
         }
+        self.distrust(now);
         self.shortest[0] = Some(self.shortest[0].map_or(round_trip, |shortest| shortest.min(round_trip)));
         self.seen = Some(self.seen.map_or(round_trip, |seen| seen.min(round_trip)));
-        // What a change does shows in the round trip after it.
-        if now.saturating_sub(self.changed) >= round_trip + round_trip / 2
+        // The effect of a change shows in the round trip after it.
+        let wait = if self.stance == Stance::Opening { round_trip } else { round_trip + round_trip / 2 };
+        if now.saturating_sub(self.changed) >= wait
             && let Some(seen) = self.seen.take()
         {
-            self.changed = now;
-            self.adjust(seen.saturating_sub(self.base()), now);
+            let lasted = now.saturating_sub(self.changed).as_secs_f64();
+            let under_way = self.received as f64 / lasted.max(1e-3) * round_trip.as_secs_f64();
+            (self.changed, self.received, self.queue) = (now, 0, seen.saturating_sub(self.base()));
+            self.adjust(self.queue, now);
+            if now >= self.refilled && !matches!(self.stance, Stance::Looking { .. }) {
+                let most = if self.stance == Stance::Opening { UNUSED * 2.0 } else { UNUSED };
+                self.set(
+                    self.window.min((under_way * most).max(FIRST * self.packet * self.connections as f64)),
+                );
+            }
         }
     }
 
     /// Shares the window among so many connections. One that is new gets its first window; those that go leave theirs to the others.
     fn join(&mut self, connections: usize) {
         if connections > self.connections && !self.is_aside() {
-            self.window = self.window.max(FIRST * connections as f64);
+            self.window = self.window.max(FIRST * self.packet * connections as f64);
         }
         self.connections = connections;
     }
@@ -109,14 +180,45 @@ impl Yielding {
         self.shortest.iter().flatten().min().copied().unwrap_or_default()
     }
 
+    /// Gives way if a round trip is shorter than the one that was taken for that of the empty line: then it was not empty.
+    fn distrust(&mut self, now: Moment) {
+        if now.saturating_sub(self.began) < BEGINNING {
+            return;
+        }
+        let base = self.base();
+        let trusted = *self.trusted.get_or_insert(base);
+        if base + ALIKE <= trusted {
+            self.trusted = Some(base);
+            self.give_way();
+        }
+    }
+
+    fn give_way(&mut self) {
+        self.in_vain = 0;
+        self.stance = Stance::Aside { quiet: None };
+        self.set(self.least());
+    }
+
     fn adjust(&mut self, queue: Duration, now: Moment) {
         match self.stance {
             Stance::Opening if queue > TARGET / 2 => {
                 self.stance = Stance::Steady;
+                self.next_look = Some(now + FIRST_LOOK);
                 self.steer(queue);
             }
             Stance::Opening => self.set(self.window * 2.0),
+            Stance::Steady if self.next_look.is_some_and(|at| now >= at) => {
+                self.stance = Stance::Looking { until: now + self.base() * LOOKING, window: self.window };
+                self.set(self.window * GLANCE);
+            }
             Stance::Steady => self.steer(queue),
+            Stance::Looking { until, window } if now >= until => {
+                self.stance = Stance::Steady;
+                self.next_look = Some(now + NEXT_LOOK);
+                self.refilled = now + self.base() * REFILLING;
+                self.set(window);
+            }
+            Stance::Looking { .. } => {}
             Stance::Aside { quiet } => self.wait(queue, quiet, now),
         }
     }
@@ -124,29 +226,30 @@ impl Yielding {
     /// Towards the target, the faster the farther away from it.
     fn steer(&mut self, queue: Duration) {
         let off = 1.0 - queue.as_secs_f64() / TARGET.as_secs_f64();
-        let least = SMALLEST * self.connections as f64;
         // With a window this small the queue cannot be ours.
         self.in_vain = if off < 0.0 { self.in_vain + 1 } else { 0 };
-        if off < 0.0 && (self.window <= least * 1.01 || self.in_vain >= 8) {
-            self.in_vain = 0;
-            self.stance = Stance::Aside { quiet: None };
-            return self.set(least);
+        if off < 0.0 && (self.window <= self.least() * 1.01 || self.in_vain >= 8) {
+            return self.give_way();
         }
-        let factor = if off < 0.0 { 1.0 - (-off / 2.0).min(FALL) } else { 1.0 + off * RISE };
+        let factor = if off < 0.0 { 1.0 - (-off * FALL).min(LONGEST_FALL) } else { 1.0 + off * RISE };
         self.set(self.window * factor);
     }
 
     fn wait(&mut self, queue: Duration, quiet: Option<Moment>, now: Moment) {
-        let since = (queue <= EMPTY).then(|| quiet.unwrap_or(now));
+        let since = (queue <= ALIKE).then(|| quiet.unwrap_or(now));
         self.stance = Stance::Aside { quiet: since };
         if since.is_some_and(|since| now.saturating_sub(since) >= QUIET) {
             self.stance = Stance::Opening;
         }
     }
 
+    /// The smallest window of all connections together.
+    fn least(&self) -> f64 {
+        SMALLEST * self.packet * self.connections as f64
+    }
+
     fn set(&mut self, window: f64) {
-        let connections = self.connections as f64;
-        self.window = window.clamp(SMALLEST * connections, LARGEST * connections);
+        self.window = window.clamp(self.least(), LARGEST * self.connections as f64);
     }
 }
 
@@ -226,6 +329,7 @@ mod tests {
                 let theirs = self.neighbour.as_ref().map_or(0.0, |one| one.window);
                 let offered = (ours + theirs) / trip;
                 let passed = offered.min(self.rate).max(if self.queue > 0.0 { self.rate } else { 0.0 });
+                let before = self.taken[0];
                 for (taken, window) in self.taken.iter_mut().zip([ours, theirs]) {
                     *taken += step * passed.min(self.rate) * window / (ours + theirs);
                 }
@@ -239,7 +343,9 @@ mod tests {
                     one.advance(self.now.as_secs_f64(), step, trip, drops);
                 }
                 self.delays.push(delay);
-                self.ours.observe(Duration::from_secs_f64(trip), self.connections, self.now);
+                let received = (self.taken[0] - before) as u64;
+                let signal = Signal { round_trip: Duration::from_secs_f64(trip), received, packet: 1448 };
+                self.ours.observe(signal, self.connections, self.now);
             }
         }
 
@@ -318,10 +424,12 @@ mod tests {
 
     #[test]
     fn a_longer_route_is_believed_after_two_minutes() {
+        let trip =
+            |millis| Signal { round_trip: Duration::from_millis(millis), received: 1000, packet: 1448 };
         let mut yielding = Yielding::new(Moment::ZERO);
-        yielding.observe(Duration::from_millis(20), 1, Moment::ZERO);
+        yielding.observe(trip(20), 1, Moment::ZERO);
         let tick = |nth: u64| Duration::from_millis(100 * nth);
-        (1..1300).for_each(|nth| yielding.observe(Duration::from_millis(90), 1, tick(nth)));
+        (1..1300).for_each(|nth| yielding.observe(trip(90), 1, tick(nth)));
         assert_eq!(yielding.base(), Duration::from_millis(90));
     }
 
@@ -334,9 +442,10 @@ mod tests {
             let mut now = Moment::ZERO;
             for (micros, connections, later) in trips {
                 now += Duration::from_millis(later);
-                yielding.observe(Duration::from_micros(micros), connections, now);
+                let signal = Signal { round_trip: Duration::from_micros(micros), received: micros, packet: micros as u32 };
+                yielding.observe(signal, connections, now);
                 let window = f64::from(yielding.window());
-                prop_assert!((SMALLEST..=LARGEST).contains(&window), "{}", window);
+                prop_assert!((SMALLEST * PACKET..=LARGEST).contains(&window), "{}", window);
             }
         }
     }

@@ -168,7 +168,7 @@ impl hyper::rt::Read for Socket {
         unsafe { cursor.advance(read) };
         let Self { stream, flow, .. } = &mut *self;
         if let Some(flow) = flow {
-            flow.received(stream.tcp().as_fd());
+            flow.received(read, stream.tcp().as_fd());
         }
         Poll::Ready(self.budget.spend(read as u64))
     }

@@ -29,11 +29,19 @@ pub(super) fn clamp_window(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()>
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Round trip that the receiver measures from the time stamps of what comes (RFC 7323), the queue on the way included. `None`
-/// before enough has come, and where the system does not tell.
+/// What the kernel knows of a connection as its receiver.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Received {
+    /// Round trip from the time stamps of what comes (RFC 7323), the queue on the way included; zero before enough has come.
+    pub(super) round_trip: Duration,
+    /// Bytes in a packet.
+    pub(super) packet: u32,
+}
+
+/// Asks for it (tcp(7), `TCP_INFO`). Nothing is known where the system does not tell.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "no crate offers TCP_INFO safely")]
-pub(super) fn round_trip(socket: BorrowedFd<'_>) -> Option<Duration> {
+pub(super) fn received(socket: BorrowedFd<'_>) -> Received {
     use std::mem::MaybeUninit;
     use std::os::fd::AsRawFd as _;
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
@@ -50,11 +58,12 @@ pub(super) fn round_trip(socket: BorrowedFd<'_>) -> Option<Duration> {
         )
     };
     if done != 0 {
-        return None;
+        return Received::default();
     }
     // SAFETY: it has integers alone, for which zero is a value, and was zeroed before the kernel wrote to it.
     let info = unsafe { info.assume_init() };
-    Some(Duration::from_micros(u64::from(info.tcpi_rcv_rtt))).filter(|trip| !trip.is_zero())
+    let round_trip = Duration::from_micros(u64::from(info.tcpi_rcv_rtt));
+    Received { round_trip, packet: info.tcpi_rcv_mss }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -63,8 +72,8 @@ pub(super) fn clamp_window(_: BorrowedFd<'_>, _: u32) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn round_trip(_: BorrowedFd<'_>) -> Option<Duration> {
-    None
+pub(super) fn received(_: BorrowedFd<'_>) -> Received {
+    Received::default()
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -79,23 +88,24 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut receiver = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         clamp_window(receiver.as_fd(), 20_000).unwrap();
-        assert_eq!(round_trip(receiver.as_fd()), None);
+        assert_eq!(received(receiver.as_fd()).round_trip, Duration::ZERO);
         let (mut sender, _) = listener.accept().unwrap();
         let sending = std::thread::spawn(move || sender.write_all(&vec![7; 4 << 20]));
         let mut buffer = vec![0; 1 << 20];
-        let mut received = 0;
-        while received < 4 << 20 {
-            received += receiver.read(&mut buffer).unwrap();
+        let mut total = 0;
+        while total < 4 << 20 {
+            total += receiver.read(&mut buffer).unwrap();
         }
         sending.join().unwrap().unwrap();
-        let measured = round_trip(receiver.as_fd()).unwrap();
-        assert!(measured < Duration::from_secs(1), "{measured:?}");
+        let Received { round_trip, packet } = received(receiver.as_fd());
+        assert!(!round_trip.is_zero() && round_trip < Duration::from_secs(1), "{round_trip:?}");
+        assert!((500..=1 << 16).contains(&packet), "{packet}");
     }
 
     #[test]
     fn what_is_no_tcp_socket_is_an_error() {
         let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         assert!(clamp_window(one.as_fd(), 20_000).is_err());
-        assert_eq!(round_trip(one.as_fd()), None);
+        assert_eq!(received(one.as_fd()), Received::default());
     }
 }

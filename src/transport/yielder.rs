@@ -1,7 +1,7 @@
 //! Yielding connections: their receive windows follow the delay on the way (`plan/yielding`).
 
 use super::tcp;
-use crate::plan::yielding::Yielding;
+use crate::plan::yielding::{Signal, Yielding};
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// Time between two looks at a connection.
 const LOOK: Duration = Duration::from_millis(5);
 /// A connection that has received nothing for this long has no part in the window.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_millis(250);
 /// Type of service of traffic that gives way to all other (lower effort, RFC 8622).
 pub(super) const LOWER_EFFORT: u32 = 1 << 2;
 
@@ -46,6 +46,11 @@ impl Yielder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// True if the line is full, so that more connections are of no use.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().plan.is_full()
+    }
+
     /// True while others are on the line, so that a low rate says nothing about the server.
     pub(crate) fn is_aside(&self) -> bool {
         self.lock().plan.is_aside()
@@ -54,7 +59,7 @@ impl Yielder {
     /// Takes part with one more connection, whose window is bounded from now on.
     pub(super) fn join(self: &Arc<Self>, socket: BorrowedFd<'_>) -> Flow {
         let id = self.flows.fetch_add(1, Ordering::Relaxed);
-        let flow = Flow { yielder: self.clone(), id, looked: None };
+        let flow = Flow { yielder: self.clone(), id, looked: None, bytes: 0 };
         // A system without it yields by its type of service alone.
         let _ = tcp::clamp_window(socket, self.window.load(Ordering::Relaxed));
         flow
@@ -67,25 +72,27 @@ pub(super) struct Flow {
     yielder: Arc<Yielder>,
     id: u64,
     looked: Option<Instant>,
+    /// Bytes received since the last look.
+    bytes: u64,
 }
 
 impl Flow {
-    /// Something has come on the connection.
-    pub(super) fn received(&mut self, socket: BorrowedFd<'_>) {
+    /// So many bytes have come on the connection.
+    pub(super) fn received(&mut self, bytes: usize, socket: BorrowedFd<'_>) {
+        self.bytes += bytes as u64;
         let now = Instant::now();
         if self.looked.is_some_and(|looked| now - looked < LOOK) {
             return;
         }
         self.looked = Some(now);
-        let round_trip = tcp::round_trip(socket);
+        let tcp::Received { round_trip, packet } = tcp::received(socket);
+        let signal = Signal { round_trip, received: std::mem::take(&mut self.bytes), packet };
         let window = {
             let mut state = self.yielder.lock();
             state.received.insert(self.id, now);
             state.received.retain(|_, received| now - *received < IDLE);
             let connections = state.received.len();
-            if let Some(round_trip) = round_trip {
-                state.plan.observe(round_trip, connections, now - self.yielder.began);
-            }
+            state.plan.observe(signal, connections, now - self.yielder.began);
             state.plan.window()
         };
         self.yielder.window.store(window, Ordering::Relaxed);

@@ -11,6 +11,7 @@
 mod accounts;
 mod answers;
 mod auto;
+mod background;
 mod batch;
 mod bounds;
 mod catalogue;
