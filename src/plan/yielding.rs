@@ -23,7 +23,7 @@ const BEGINNING: Duration = Duration::from_secs(1);
 /// Time from the first queue to the first look at the line without us, and from each look to the next; its length in round trips.
 const FIRST_LOOK: Duration = Duration::from_millis(700);
 const NEXT_LOOK: Duration = Duration::from_secs(10);
-const LOOKING: u32 = 2;
+const LOOKING: f64 = 1.5;
 /// Part of the window that is kept meanwhile: with less, senders would need long to fill it again.
 const GLANCE: f64 = 0.25;
 /// Round trips that they need all the same.
@@ -208,10 +208,13 @@ impl Yielding {
             }
             Stance::Opening => self.set(self.window * 2.0),
             Stance::Steady if self.next_look.is_some_and(|at| now >= at) => {
-                self.stance = Stance::Looking { until: now + self.base() * LOOKING, window: self.window };
+                self.stance =
+                    Stance::Looking { until: now + self.base().mul_f64(LOOKING), window: self.window };
                 self.set(self.window * GLANCE);
             }
             Stance::Steady => self.steer(queue),
+            // With so little under way the queue cannot be ours.
+            Stance::Looking { until, .. } if now >= until && queue > ALIKE => self.give_way(),
             Stance::Looking { until, window } if now >= until => {
                 self.stance = Stance::Steady;
                 self.next_look = Some(now + NEXT_LOOK);
