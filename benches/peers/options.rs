@@ -16,7 +16,7 @@ cargo bench --bench peers -- [OPTIONS]
                durable, growth; and, where root can make network namespaces, over an emulated line: long-fat,
                small-window, lossy, capped-flows, capped-start, shared-line, guarded, uneven, short, deep-queue,
                mobile, far, background
-  --line MBIT/MS/LOSS/EACH  open an emulated line and a server at its end, and keep them to be tried by hand
+  --line MBIT/MS/LOSS/EACH/QUEUE  open an emulated line and a server at its end, and keep them to be tried by hand
   --quick      one round with small files: shows that everything works, the ratios mean little
   --seed N     seed of the payload, the order of the arms and the moments of the kills (default 1)
   --disk DIR   where the durable row saves, on a disk (default: the directory for temporary files)

@@ -17,17 +17,20 @@ pub(crate) struct ByHand {
     pub(crate) milliseconds: u64,
     pub(crate) loss: f64,
     pub(crate) each: Option<f64>,
+    /// Seconds of the line's rate that its queue holds, instead of one round trip.
+    pub(crate) queue: Option<f64>,
 }
 
 impl ByHand {
-    /// Parses `MBIT/MS[/LOSS[/EACH]]`.
+    /// Parses `MBIT/MS[/LOSS[/EACH[/QUEUE]]]`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('/');
         let asked = Self {
             megabits: parts.next()?.parse().ok()?,
             milliseconds: parts.next()?.parse().ok()?,
             loss: parts.next().unwrap_or("0").parse().ok()?,
-            each: parts.next().map(str::parse).transpose().ok()?,
+            each: parts.next().filter(|each| !each.is_empty()).map(str::parse).transpose().ok()?,
+            queue: parts.next().map(str::parse).transpose().ok()?,
         };
         parts.next().is_none().then_some(asked)
     }
@@ -39,7 +42,9 @@ impl ByHand {
         }
         let payload = payload(track, root, track.options.wan_size())?;
         let line = Line::new(self.megabits, Duration::from_millis(self.milliseconds));
-        let line = Line { loss: self.loss, flow: self.each.map(|each| each * 1e6), ..line };
+        let rate = self.megabits * 1e6 / 8.0;
+        let queue = self.queue.map_or(line.queue, |seconds| seconds * rate);
+        let line = Line { loss: self.loss, flow: self.each.map(|each| each * 1e6), queue, ..line };
         let course = Course::open(track, root, &Setting::new(line.clone()))?;
         eprintln!("Line: {line}.");
         eprintln!("The client's end: ip netns exec {}", course.wan.client().name());
