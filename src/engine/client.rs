@@ -22,6 +22,7 @@ use crate::plan::pace::Pace;
 use crate::storage::Target;
 use crate::transport::{Dialer, Exchange, IdentityFiles, Requester, Route, Settings, Yielder};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
 
@@ -158,12 +159,14 @@ impl Client {
         let renewals = std::iter::once(request.renewal.clone()).chain(std::iter::repeat(None));
         let sources = request.sources().zip(secrets).zip(renewals);
         let paused = Arc::new(watch::channel(None).0);
+        let many = Arc::new(AtomicBool::new(false));
         let requester = |((address, secrets), renewal): ((&Address, _), _)| Requester {
             exchange: self.inner.exchange.clone(),
             route: Arc::new(Route::new(address.clone(), renewal)),
             secrets,
             reached: Arc::new(watch::channel(None).0),
             paused: paused.clone(),
+            many: many.clone(),
         };
         Ok(sources.map(requester).collect())
     }

@@ -102,6 +102,8 @@ struct Driver {
     inquiry: JoinSet<Option<Advice>>,
     /// When HEAD was last asked.
     inquired_at: Option<Clock>,
+    /// When the first connection was established; taken by the first response on it.
+    connected_at: Option<Moment>,
     reached: watch::Receiver<Option<Address>>,
     /// Pauses that redirects ask for.
     paused: watch::Receiver<Option<Pause>>,
@@ -180,7 +182,7 @@ impl Driver {
                 Some(ended) = self.workers.join_next() => self.ended(ended, teller),
                 Some(_) = self.spares.join_next() => {}
                 Some(said) = self.inquiry.join_next() => self.advised(said, teller),
-                Ok(()) = self.reached.changed() => self.prepare_more(teller.clock.now()),
+                Ok(()) = self.reached.changed() => self.prepare_more(self.clock.now()),
                 Ok(()) = self.paused.changed() => self.tell_pause(teller),
                 saved = self.work.saved() => {
                     if let Err(error) = saved {
@@ -347,6 +349,7 @@ impl Driver {
     /// The first connection is established: opens those that will be needed once the first response arrives, so that
     /// they are ready by then.
     fn prepare_more(&mut self, now: Moment) {
+        self.connected_at.get_or_insert(now);
         if !self.wants.turns.expects_small() {
             let spares = self.transfer.spares(now);
             self.warm(spares);

@@ -14,6 +14,9 @@ use std::time::Duration;
 /// A host counts as serving for this long after a file received something.
 const LATELY: Duration = Duration::from_secs(3);
 
+/// From this latency on, small files share a connection.
+const FAR: Duration = Duration::from_millis(30);
+
 /// All hosts, each shared by the files that come from it.
 #[derive(Debug)]
 pub(crate) struct Hosts {
@@ -35,6 +38,8 @@ struct Known {
     agrees: [bool; 2],
     /// Time at which any file last received something.
     served_at: Option<Moment>,
+    /// Shortest time from a request to its response.
+    latency: Option<Duration>,
     /// What files of this run, or of earlier ones, may begin with.
     facts: HostFacts,
 }
@@ -94,6 +99,7 @@ impl Known {
             agrees: [false; 2],
             served_at: None,
             facts,
+            latency: None,
         }
     }
 
@@ -151,6 +157,17 @@ impl Host {
         known.facts.connections = Some(level.base.level);
         known.facts.rate = Some(level.base.goodput as u64);
         known.facts.settled = level.settled;
+    }
+
+    /// A small file was answered after this time.
+    pub(crate) fn answered_after(&self, latency: Duration) {
+        let mut known = self.lock();
+        known.latency = Some(known.latency.map_or(latency, |shortest| shortest.min(latency)));
+    }
+
+    /// Returns true if a small file from it takes much longer than its bytes.
+    pub(crate) fn is_far(&self) -> bool {
+        self.lock().latency.is_some_and(|latency| latency >= FAR)
     }
 
     /// HEAD was answered, or refused.

@@ -492,6 +492,11 @@ impl Transfer {
         self.concurrency.begin_with(level);
     }
 
+    /// Time from the first request to its response, with the time that a new connection takes.
+    pub(crate) fn first_latency(&self) -> Option<Duration> {
+        self.first_latency
+    }
+
     /// Level for a later file from the same server to begin with.
     pub(crate) fn found(&self) -> Option<Known> {
         self.concurrency.found()

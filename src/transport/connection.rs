@@ -1,6 +1,8 @@
-//! One HTTP/1.1 connection, driven only by the task that holds it.
+//! A connection that a request is sent on: HTTP/1.1, driven only by the task that holds it, or a part of an HTTP/2
+//! connection, which others use too.
 
 use super::Trouble;
+use super::multiplex::Multiplexed;
 use super::prompt::Prompt;
 use super::socket::{Budget, Socket};
 use super::trouble::Party;
@@ -12,6 +14,7 @@ use hyper::client::conn::http1;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// Maximum size of a read in bytes: it starts small, for short responses, and doubles as long as there is more. Large
@@ -25,17 +28,27 @@ pub(super) const HEADERS: usize = 100;
 /// A connection and the machine that drives it. hyper requires the machine to be polled while a request is in flight;
 /// it is polled here, by the waiting task, so that no byte crosses tasks on its way to the file.
 pub(super) struct Connection {
-    sender: http1::SendRequest<Empty<Bytes>>,
-    machine: Machine,
-    budget: Budget,
+    way: Way,
     /// Challenge that its server sent on it.
     pub(super) prompt: Option<Prompt>,
-    /// True after a response with an ambiguous end.
-    spent: bool,
     /// Set if a proxy makes the requests that are sent on it.
     pub(super) forwarded: Option<Forwarded>,
     /// Address of the peer: the server, or the proxy before it.
     pub(super) at: SocketAddr,
+}
+
+enum Way {
+    Own(Box<Own>),
+    Shared(Arc<Multiplexed>),
+}
+
+/// An HTTP/1.1 connection and its machine.
+struct Own {
+    sender: http1::SendRequest<Empty<Bytes>>,
+    machine: Machine,
+    budget: Budget,
+    /// True after a response with an ambiguous end.
+    spent: bool,
 }
 
 /// Data for requests that a proxy makes: they carry the whole URL and, if the proxy wants them, its own credentials.
@@ -63,7 +76,19 @@ impl Connection {
             .await
             .map_err(|error| Trouble::from_hyper(&error))?;
         let machine = Machine { inner: Box::pin(machine), closed: false, fault: None };
-        Ok(Self { sender, machine, budget, prompt: None, spent: false, forwarded, at })
+        let way = Way::Own(Box::new(Own { sender, machine, budget, spent: false }));
+        Ok(Self { way, prompt: None, forwarded, at })
+    }
+
+    /// A part of a connection that others use too.
+    pub(super) fn on(shared: Arc<Multiplexed>) -> Self {
+        let at = shared.at;
+        Self { way: Way::Shared(shared), prompt: None, forwarded: None, at }
+    }
+
+    /// Returns true if others use it too: then it is not kept for later requests.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.way, Way::Shared(_))
     }
 
     /// Sends a request and waits for the response headers.
@@ -72,32 +97,43 @@ impl Connection {
         host: &str,
         request: Request<Empty<Bytes>>,
     ) -> Result<Response<Incoming>, Trouble> {
-        self.budget.for_head();
-        let answered = self.machine.drive(self.sender.send_request(request)).await;
+        let own = match &mut self.way {
+            Way::Own(own) => own,
+            Way::Shared(shared) => return shared.send(host, request).await,
+        };
+        own.budget.for_head();
+        let answered = own.machine.drive(own.sender.send_request(request)).await;
         let response = answered.map_err(|error| {
             // If the machine broke before it had taken the request, only it knows the reason.
-            let fault = self.machine.fault.as_ref().filter(|_| error.is_canceled());
+            let fault = own.machine.fault.as_ref().filter(|_| error.is_canceled());
             let proxy = self.forwarded.as_ref().map(|forwarded| Party::Proxy(&forwarded.proxy));
             Trouble::from_party(&proxy.unwrap_or(Party::Server(host)), fault.unwrap_or(&error))
         })?;
-        self.budget.for_body();
-        self.spent |= leaves_its_end_open(response.headers());
+        own.budget.for_body();
+        own.spent |= leaves_its_end_open(response.headers());
         Ok(response)
     }
 
     /// Returns true if the server itself was asked, and has sent nothing.
     pub(super) fn is_unanswered(&self) -> bool {
-        self.forwarded.is_none() && self.budget.is_untouched()
+        let untouched = matches!(&self.way, Way::Own(own) if own.budget.is_untouched());
+        self.forwarded.is_none() && untouched
     }
 
     /// Drives the connection while `future` waits on it.
     pub(super) async fn during<F: Future>(&mut self, future: F) -> F::Output {
-        self.machine.drive(future).await
+        match &mut self.way {
+            Way::Own(own) => own.machine.drive(future).await,
+            Way::Shared(_) => future.await,
+        }
     }
 
     /// Returns true if the next request may use it; polls the machine, which notices a close by the peer.
     pub(super) async fn is_reusable(&mut self) -> bool {
-        let Self { sender, machine, spent, .. } = self;
+        let Own { sender, machine, spent, .. } = match &mut self.way {
+            Way::Own(own) => &mut **own,
+            Way::Shared(shared) => return shared.is_open(),
+        };
         if *spent {
             return false;
         }

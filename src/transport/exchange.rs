@@ -4,6 +4,7 @@ use super::clearance::{Login, Proof, Secrets, Wish};
 use super::connect::Dialing;
 use super::connection::{Connection, Forwarded};
 use super::hop::Hop;
+use super::multiplex::{Multiplexed, Multiplexes, Shared};
 use super::pool::{Coming, Peer, Pool};
 use super::prompt::{Asked, Prompt, Prompted};
 use super::proxy::Proxies;
@@ -18,10 +19,11 @@ use crate::plan::answer::{asked_to_wait, is_rate_limited};
 use crate::plan::{Address, AddressError, bare_host};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
@@ -39,6 +41,9 @@ pub(crate) struct Exchange {
     tls: Connector,
     /// For servers that may see the client certificate.
     own_tls: Connector,
+    /// Offers HTTP/2 too.
+    many_tls: Connector,
+    multiplexes: Multiplexes,
     /// Servers that have requested Digest authentication. They are not sent a plain password again.
     prompted: Prompted,
     /// Keeps sessions with a proxy apart from those with servers.
@@ -72,6 +77,8 @@ pub(crate) struct Requester {
     pub(crate) secrets: Arc<Secrets>,
     /// Notified of each server that a new connection has reached, before anything is sent on it.
     pub(crate) reached: Arc<watch::Sender<Option<Address>>>,
+    /// True while many small files come from far away: then requests share an HTTP/2 connection, if the server has it.
+    pub(crate) many: Arc<AtomicBool>,
     /// Notified of each pause that a redirect asks for, as it begins.
     pub(crate) paused: Arc<watch::Sender<Option<Pause>>>,
 }
@@ -148,7 +155,9 @@ impl Body {
     /// Returns the connection to the pool, as the body was read to its end. Otherwise dropping this closes it.
     pub(crate) fn recycle(self) {
         self.exchange.strikes.served(self.connection.at);
-        self.exchange.pool.put(self.peer, self.connection);
+        if !self.connection.is_shared() && !self.exchange.multiplexes.serve(&self.peer) {
+            self.exchange.pool.put(self.peer, self.connection);
+        }
     }
 
     /// Returns the connection for another request, if the body of a refusal ends soon.
@@ -201,6 +210,8 @@ impl Exchange {
             tls,
             own_tls,
             proxy_tls,
+            many_tls: OnceLock::new(),
+            multiplexes: Multiplexes::default(),
         })
     }
 
@@ -239,11 +250,18 @@ impl Exchange {
         address: &Address,
         secrets: &Secrets,
         wish: Wish<'_>,
+        many: bool,
         reached: impl Fn(),
     ) -> Result<Reply, Trouble> {
         let peer = self.peer(address, secrets);
         let login = secrets.login_for(address);
-        let mut pooled = self.pool.take(&peer).await;
+        let mut pooled = match many {
+            true => self.multiplexed(address, &peer).await,
+            false => None,
+        };
+        if pooled.is_none() {
+            pooled = self.pool.take(&peer).await;
+        }
         let mut asked = Asked::default();
         let (mut turn, mut lost, mut first) = (Turn::Any, 0, None);
         loop {
@@ -255,12 +273,16 @@ impl Exchange {
             };
             let failed = match made {
                 Ok(mut connection) => {
-                    let at = Some(connection.at);
+                    let (at, is_shared) = (Some(connection.at), connection.is_shared());
                     asked.hand_to(&mut connection.prompt);
                     let proof = login
                         .map_or(Proof::AsGiven, |login| self.proof(&mut connection, login, address, wish));
                     let was_new = connection.prompt.as_ref().is_some_and(Prompt::was_new);
-                    match self.ask_on(connection, address, &peer, secrets, &proof, wish).await {
+                    let answered = self.ask_on(connection, address, &peer, secrets, &proof, wish).await;
+                    if is_shared {
+                        self.multiplexes.ended(&peer, answered.is_ok());
+                    }
+                    match answered {
                         Ok(reply)
                             if login.is_some() && asked.again(reply.status, &reply.headers, was_new) =>
                         {
@@ -286,6 +308,64 @@ impl Exchange {
             first = Some(trouble);
             turn = Turn::Untried;
         }
+    }
+
+    /// A part of the peer's HTTP/2 connection, which is opened if there is none; `None` if the server has no HTTP/2, or if a
+    /// proxy or a client certificate stands between. A failure is left to the connection that is made in its place.
+    async fn multiplexed(&self, address: &Address, peer: &Peer) -> Option<Connection> {
+        if !address.is_https() || peer.knows_us || self.proxies.hop(&peer.origin).ok()?.is_some() {
+            return None;
+        }
+        let mut place = self.multiplexes.place(peer).await;
+        match &*place {
+            Shared::Open(shared) if shared.is_open() => return Some(Connection::on(shared.clone())),
+            Shared::Open(_) | Shared::Unknown => {}
+            Shared::Never => return None,
+        }
+        // The server may allow no more connections than are idle.
+        self.pool.close_idle(peer);
+        // Boxed for its size, as above.
+        let opened = Box::pin(self.open_multiplexed(peer)).await;
+        self.multiplexes.opened(peer, matches!(opened, Ok(Some(_))));
+        match opened {
+            Ok(Some(shared)) => {
+                let shared = Arc::new(shared);
+                *place = Shared::Open(shared.clone());
+                Some(Connection::on(shared))
+            }
+            Ok(None) => {
+                *place = Shared::Never;
+                None
+            }
+            Err(_) => {
+                *place = Shared::Unknown;
+                self.multiplexes.ended(peer, false);
+                None
+            }
+        }
+    }
+
+    async fn open_multiplexed(&self, peer: &Peer) -> Result<Option<Multiplexed>, Trouble> {
+        let origin = &peer.origin;
+        let make_room = || self.pool.clear();
+        let (dialer, strikes) = (&self.settings.dialer, &self.strikes);
+        let dialing = Dialing { dialer, strikes, turn: Turn::Any, make_room: &make_room };
+        let stream = dialing.connect(&origin.host, origin.port).await?;
+        let at = stream.peer_addr().map_err(|error| Trouble::connecting(&origin.host, &error))?;
+        let line = BufReader::with_capacity(RECORDS, Line::Tcp(stream));
+        let stream = self.handshake(&Party::Server(&origin.host), &self.many_tls, None, line).await?;
+        if stream.get_ref().1.alpn_protocol() != Some(tls::HTTP_2) {
+            return Ok(None);
+        }
+        let stream = Stream::Tls(Box::new(stream));
+        self.tell(|| Step::Connected {
+            origin: origin.to_string(),
+            address: at,
+            proxy: None,
+            protocol: "HTTP/2".to_owned(),
+        });
+        let socket = Socket::new(stream).yielding(dialer.yielder.as_ref());
+        Multiplexed::open(socket, at).await.map(Some)
     }
 
     /// Records the failure of a connection. Returns true if it is the first of its address, so that others may do
@@ -324,7 +404,10 @@ impl Exchange {
     ) -> Result<Reply, Trouble> {
         let forwarded = connection.forwarded.as_ref();
         let request = secrets.request(address, forwarded, proof, wish);
-        let request = request.map_err(Trouble::Fatal)?;
+        let mut request = request.map_err(Trouble::Fatal)?;
+        if connection.is_shared() {
+            with_whole_target(&mut request, address)?;
+        }
         self.tell(|| trace::asked(address, &request));
         let sending = connection.send(address.host(), request);
         let limit = self.settings.first_byte_timeout;
@@ -467,8 +550,13 @@ impl Exchange {
                 self.pool.clear();
                 made = configured();
             }
-            made.map(|configuration| TlsConnector::from(Arc::new(configuration)))
-                .map_err(|error| Unready { cause: error.to_string(), hint: error.hint().map(str::to_owned) })
+            made.map(|mut configuration| {
+                if std::ptr::eq(connector, &raw const self.many_tls) {
+                    configuration.alpn_protocols.insert(0, tls::HTTP_2.to_vec());
+                }
+                TlsConnector::from(Arc::new(configuration))
+            })
+            .map_err(|error| Unready { cause: error.to_string(), hint: error.hint().map(str::to_owned) })
         });
         let connector = made.as_ref().map_err(|unready| Trouble::Fatal(unready.to_error()))?;
         let (Party::Server(host) | Party::Proxy(host)) = party;
@@ -496,6 +584,16 @@ impl Exchange {
     }
 }
 
+/// Gives a request the form that HTTP/2 wants: the whole URL, and its authority there and not in a field (RFC 9113 §8.3.1).
+fn with_whole_target(request: &mut http::Request<Empty<Bytes>>, address: &Address) -> Result<(), Trouble> {
+    let target = format!("https://{}{}", address.authority(), address.request_target());
+    let target = target.parse();
+    *request.uri_mut() = target
+        .map_err(|_| Trouble::Fatal(Error::usage(format!("{address} cannot be asked for over HTTP/2"))))?;
+    request.headers_mut().remove(header::HOST);
+    Ok(())
+}
+
 /// Protocol of a connection, in words.
 fn spoken(stream: &Stream) -> String {
     let Stream::Tls(stream) = stream else {
@@ -520,6 +618,11 @@ impl Requester {
         self.exchange.warm(&self.exchange.peer(address, &self.secrets), address, count)
     }
 
+    /// Returns true if requests share an HTTP/2 connection, if there can be one.
+    fn shares(&self) -> bool {
+        self.many.load(Ordering::Relaxed)
+    }
+
     /// Hint for a server that cannot be reached in the end.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         self.exchange.strikes.hint(self.route.leads_to().host())
@@ -542,7 +645,7 @@ impl Requester {
     pub(crate) async fn inquire(&self, address: &Address) -> Result<(StatusCode, HeaderMap), Trouble> {
         let wish = Wish { method: &Method::HEAD, range: None, if_range: None, set: &[] };
         let Reply { status, headers, mut body, .. } =
-            self.exchange.ask(address, &self.secrets, wish, || {}).await?;
+            self.exchange.ask(address, &self.secrets, wish, self.shares(), || {}).await?;
         if let Ok(None) = body.next().await {
             body.recycle();
         }
@@ -604,7 +707,7 @@ impl Requester {
             let reached = || {
                 self.reached.send_replace(Some(address.clone()));
             };
-            let reply = self.exchange.ask(&address, &self.secrets, wish, reached).await?;
+            let reply = self.exchange.ask(&address, &self.secrets, wish, self.shares(), reached).await?;
             if !matches!(reply.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(reply);
             }

@@ -12,6 +12,7 @@ mod exchange;
 mod hop;
 mod interface;
 mod jar;
+mod multiplex;
 mod no_proxy;
 mod pool;
 mod prompt;

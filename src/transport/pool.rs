@@ -101,6 +101,15 @@ impl Pool {
         self.retain(|_, connection| connection.at != address);
     }
 
+    /// Closes the idle connections of one peer.
+    pub(super) fn close_idle(&self, peer: &Peer) {
+        let mut places = self.lock();
+        let closed = places.get_mut(peer).map(|place| std::mem::take(&mut place.idle));
+        // Closed after the lock is released.
+        drop(places);
+        drop(closed);
+    }
+
     fn retain(&self, mut keep: impl FnMut(Instant, &Connection) -> bool) {
         // Closed after the lock is released.
         let mut closed = Vec::new();

@@ -34,6 +34,9 @@ impl IdentityFiles {
     }
 }
 
+/// HTTP/2 in the handshake (RFC 9113 §3.2).
+pub(super) const HTTP_2: &[u8] = b"h2";
+
 /// Creates the configuration: the platform's roots and those of `ca_file`, or, with `insecure`, no verification; and
 /// the client certificate for servers that ask for one.
 pub(super) fn configuration(

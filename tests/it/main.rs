@@ -25,6 +25,7 @@ mod digest_lists;
 mod disk;
 mod download;
 mod exits;
+mod far_files;
 mod faults;
 mod file_systems;
 mod floors;

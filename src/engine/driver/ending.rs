@@ -46,6 +46,11 @@ impl Driver {
                 if self.transfer.answers_agree() {
                     self.wants.host.agreed(self.transfer.came_as_a_whole());
                 }
+                // The first response on a new connection comes after its handshakes.
+                let is_new = self.reached.borrow().is_some();
+                if let Some(latency) = self.transfer.first_latency().filter(|_| !is_new) {
+                    self.wants.host.answered_after(latency);
+                }
                 let turn = if self.wants.saver.is_crowded() { None } else { self.turn.take() };
                 let saving = self.wants.saver.save(self.small_file(&work)?);
                 // Only disk work is left: the next file may begin.

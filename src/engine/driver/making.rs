@@ -15,6 +15,7 @@ use crate::plan::representation::{Representation, Validators};
 use crate::plan::transfer::Ruling;
 use crate::storage::{Allocation, Target};
 use crate::threads;
+use std::sync::atomic::Ordering;
 use tokio::task::JoinHandle;
 
 /// A file of at most this many bytes arrives within one checkpoint, so nothing is recorded before it is complete.
@@ -27,7 +28,13 @@ impl Driver {
         if self.shared.requesters[0].route.is_renewed() {
             self.transfer.handle_renewed();
         }
-        let ruling = self.transfer.handle_answer(id, &answer, self.clock.now());
+        let now = self.clock.now();
+        if let Some(connected) = self.connected_at.take() {
+            // A round trip for the handshake of TLS, and one for the request.
+            let trips = if self.wants.order.address.is_https() { 2 } else { 1 };
+            self.wants.host.answered_after(now.saturating_sub(connected) / trips);
+        }
+        let ruling = self.transfer.handle_answer(id, &answer, now);
         let (offset, until) = match ruling {
             // The worker may have been abandoned meanwhile, here and below.
             Ruling::Leave => return drop(reply.send(None)),
@@ -42,6 +49,7 @@ impl Driver {
                     self.wants.turns.saw_small();
                 } else {
                     self.wants.turns.saw_large();
+                    self.shared.requesters.iter().for_each(|one| one.many.store(false, Ordering::Relaxed));
                     self.workers.let_go();
                     self.make(representation);
                     let soon = self.transfer.soon(self.clock.now());

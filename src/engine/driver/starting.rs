@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -90,6 +91,10 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
     let requesters = client.requesters(&request)?;
     let host = client.inner.hosts.of(request.address.origin());
     host.prepare(&client.inner.exchange);
+    if let [requester] = &requesters[..] {
+        let many = client.inner.turns.expects_small() && host.is_far();
+        requester.many.store(many, Ordering::Relaxed);
+    }
     let policy = policy(client, &request);
     let sources = request.sources().map(ToString::to_string).collect();
     let mirrors = request.sources().skip(1).map(Address::to_record).collect();
@@ -323,6 +328,7 @@ impl Driver {
             spares: JoinSet::new(),
             inquiry: JoinSet::new(),
             inquired_at: None,
+            connected_at: None,
             reached,
             paused,
             work: Work::Nothing,

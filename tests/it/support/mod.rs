@@ -2,6 +2,7 @@
 //! certificates.
 
 pub(crate) mod claims;
+pub(crate) mod far;
 pub(crate) mod haul;
 pub(crate) mod library;
 pub(crate) mod loop_disk;

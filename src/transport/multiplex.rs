@@ -1,0 +1,149 @@
+//! HTTP/2 connections, each shared by many requests at once. They serve many small files from far away, where the number of
+//! requests under way is what counts, and a server allows few connections. A large file gains nothing from them.
+
+use super::Trouble;
+use super::pool::Peer;
+use super::socket::Socket;
+use super::trouble::Party;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::http2;
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinSet;
+
+/// Receive windows in bytes: of a request, as large as a small file, and of a connection, for as many as there may be at once.
+const STREAM_WINDOW: u32 = 512 << 10;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Failures in a row after which a peer is asked over HTTP/1.1 for good.
+const FAILURES: u32 = 4;
+/// Maximum size of the headers of a response.
+const HEAD_BYTES: u32 = 64 << 10;
+
+/// An HTTP/2 connection. Dropping the last handle closes it.
+pub(super) struct Multiplexed {
+    sender: http2::SendRequest<Empty<Bytes>>,
+    pub(super) at: SocketAddr,
+    /// Owns the task that moves the bytes: dropping it ends the task.
+    _tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+/// Runs hyper's tasks in the set of their connection, which they must not keep alive.
+#[derive(Clone)]
+struct Tasks(Weak<Mutex<JoinSet<()>>>);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        if let Some(tasks) = self.0.upgrade() {
+            let mut tasks = tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn(task);
+        }
+    }
+}
+
+impl Multiplexed {
+    /// Opens a connection on a socket whose peer has chosen HTTP/2.
+    pub(super) async fn open(socket: Socket, at: SocketAddr) -> Result<Self, Trouble> {
+        socket.budget.for_body();
+        let tasks: Arc<Mutex<JoinSet<()>>> = Arc::default();
+        let (sender, machine) = http2::Builder::new(Tasks(Arc::downgrade(&tasks)))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEAD_BYTES)
+            .handshake(socket)
+            .await
+            .map_err(|error| Trouble::from_hyper(&error))?;
+        let moving = async move {
+            // Each request on the connection has its own error.
+            let _ = machine.await;
+        };
+        tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(moving);
+        Ok(Self { sender, at, _tasks: tasks })
+    }
+
+    /// Returns true if requests may be sent on it.
+    pub(super) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// Sends a request, with the whole URL as its target, and waits for the headers of its response. Dropping the future, or the
+    /// body of the response, resets this request alone.
+    pub(super) async fn send(
+        &self,
+        host: &str,
+        request: Request<Empty<Bytes>>,
+    ) -> Result<Response<Incoming>, Trouble> {
+        let answered = self.sender.clone().send_request(request).await;
+        answered.map_err(|error| Trouble::from_party(&Party::Server(host), &error))
+    }
+}
+
+/// The connection of a peer, as far as that is known.
+#[derive(Clone, Default)]
+pub(super) enum Shared {
+    #[default]
+    Unknown,
+    Open(Arc<Multiplexed>),
+    /// The peer speaks HTTP/1.1 only, or has failed with HTTP/2.
+    Never,
+}
+
+/// Shared connections by peer.
+#[derive(Default)]
+pub(super) struct Multiplexes {
+    places: Mutex<HashMap<Peer, Arc<Place>>>,
+}
+
+#[derive(Default)]
+struct Place {
+    shared: Arc<tokio::sync::Mutex<Shared>>,
+    /// True while it is open, for those that need not wait for the lock.
+    is_open: AtomicBool,
+    /// Requests that broke since the last that was answered.
+    failures: AtomicU32,
+}
+
+impl Multiplexes {
+    fn of(&self, peer: &Peer) -> Arc<Place> {
+        // Whole entries: a panic elsewhere cannot leave them half changed.
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.entry(peer.clone()).or_default().clone()
+    }
+
+    /// Locks the connection of a peer: one opens it while the others wait.
+    pub(super) async fn place(&self, peer: &Peer) -> OwnedMutexGuard<Shared> {
+        let place = self.of(peer);
+        let mut shared = place.shared.clone().lock_owned().await;
+        if place.failures.load(Ordering::Relaxed) >= FAILURES {
+            *shared = Shared::Never;
+        }
+        shared
+    }
+
+    /// Records that the connection of a peer was opened, or was not.
+    pub(super) fn opened(&self, peer: &Peer, opened: bool) {
+        self.of(peer).is_open.store(opened, Ordering::Relaxed);
+    }
+
+    /// Returns true if the peer's requests share a connection, so that idle ones are of no use.
+    pub(super) fn serve(&self, peer: &Peer) -> bool {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.get(peer).is_some_and(|place| place.is_open.load(Ordering::Relaxed))
+    }
+
+    /// Records if a request on the connection was answered.
+    pub(super) fn ended(&self, peer: &Peer, answered: bool) {
+        let place = self.of(peer);
+        match answered {
+            true => place.failures.store(0, Ordering::Relaxed),
+            false => _ = place.failures.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
