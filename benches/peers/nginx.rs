@@ -20,6 +20,8 @@ const AT_THE_END_OF_A_WAN: &str = include_str!("wan/nginx.conf");
 /// Ports of the server at the end of a WAN.
 const PLAIN: u16 = 8080;
 const SECURE: u16 = 8443;
+/// Port of that server with HTTP/2.
+const SECURE_HTTP2: u16 = 8444;
 
 /// A certificate for the loopback address, of an authority that no machine trusts unless told to.
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tls");
@@ -81,6 +83,11 @@ impl Nginx {
     /// Address of the same files over TLS.
     pub(crate) fn secure_address(&self) -> String {
         format!("{}:{}", self.host, self.tls_port)
+    }
+
+    /// Address of the same files over TLS and HTTP/2, at the end of a WAN.
+    pub(crate) fn http2_address(&self) -> String {
+        format!("{}:{SECURE_HTTP2}", self.host)
     }
 
     /// Certificate of the authority to trust there.

@@ -15,7 +15,7 @@ cargo bench --bench peers -- [OPTIONS]
   --row NAME   only this row (may be given more than once): raw, verified, tls, kill, small, capped, paced,
                durable, growth; and, where root can make network namespaces, over an emulated line: long-fat,
                small-window, lossy, capped-flows, capped-start, shared-line, guarded, uneven, short, deep-queue,
-               mobile, far, background
+               mobile, far, background, small-far
   --line MBIT/MS/LOSS/EACH/QUEUE  open an emulated line and a server at its end, and keep them to be tried by hand
   --quick      one round with small files: shows that everything works, the ratios mean little
   --seed N     seed of the payload, the order of the arms and the moments of the kills (default 1)
@@ -48,11 +48,12 @@ pub(crate) enum RowName {
     Mobile,
     Far,
     Background,
+    SmallFar,
 }
 
 impl RowName {
     /// Each row with its name on the command line.
-    const NAMES: [(&str, Self); 22] = [
+    const NAMES: [(&str, Self); 23] = [
         ("raw", Self::Raw),
         ("verified", Self::Verified),
         ("tls", Self::Tls),
@@ -75,6 +76,7 @@ impl RowName {
         ("mobile", Self::Mobile),
         ("far", Self::Far),
         ("background", Self::Background),
+        ("small-far", Self::SmallFar),
     ];
 
     /// All rows, in the order of the report.
@@ -134,6 +136,10 @@ impl Options {
 
     pub(crate) const fn small_files(&self) -> usize {
         if self.quick { 500 } else { 5_000 }
+    }
+
+    pub(crate) const fn far_files(&self) -> usize {
+        if self.quick { 200 } else { 2_000 }
     }
 
     /// Size of the durable row's payload.

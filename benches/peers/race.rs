@@ -12,6 +12,7 @@ use crate::options::Options;
 use crate::payload::Random;
 use crate::stopwatch::{self, Cost};
 use crate::tools::Tools;
+use crate::wan::Wan;
 use crate::workshop::Workshop;
 
 /// Name of the file in the directory of an arm.
@@ -166,6 +167,16 @@ impl Track<'_> {
         judge: Judge<'_>,
     ) -> Outcome<Standings> {
         self.rounds(place, entrants, judge, &|| {}, &mut |_| Ok(()))
+    }
+
+    /// The same over a line, which is reset before each lap.
+    pub(crate) fn heat_over(
+        &self,
+        wan: &Wan,
+        entrants: &[Entrant<'_>],
+        judge: Judge<'_>,
+    ) -> Outcome<Standings> {
+        self.rounds(self.workshop, entrants, judge, &|| wan.reset(), &mut |_| Ok(()))
     }
 
     fn rounds(

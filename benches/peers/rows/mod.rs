@@ -20,6 +20,7 @@ mod raw;
 mod shared_line;
 mod short;
 mod small;
+mod small_far;
 mod small_window;
 mod tls;
 mod uneven;
@@ -146,6 +147,7 @@ fn over_a_wan(track: &Track<'_>, root: &Path, rows: &mut Rows<'_>) -> Outcome<()
             RowName::Mobile => mobile::run,
             RowName::Far => far::run,
             RowName::Background => background::run,
+            RowName::SmallFar => small_far::run,
             _ => continue,
         };
         eprintln!("{}:", name.text());

@@ -36,6 +36,8 @@ pub(crate) struct Line {
     /// Rate limit of one flow, before the bottleneck.
     pub(crate) flow: Option<f64>,
     pub(crate) exceptions: Vec<Exception>,
+    /// Connections that can be open at once; the opening of another one gets no answer.
+    pub(crate) connections: Option<usize>,
 }
 
 impl Line {
@@ -70,6 +72,9 @@ impl Display for Line {
         }
         for Exception { nth, after, share } in &self.exceptions {
             write!(f, ", flow {nth} with {share} of that after {after:.1?}")?;
+        }
+        if let Some(most) = self.connections {
+            write!(f, ", {most} connections at once")?;
         }
         if self.loss > 0.0 {
             write!(f, ", {} % of the packets to the client lost at random", self.loss * 100.0)?;

@@ -40,6 +40,7 @@ struct Flow {
     first: Duration,
     bottleneck: Bottleneck,
     queue: Queue,
+    closed: bool,
 }
 
 impl Flow {
@@ -96,10 +97,14 @@ impl Link {
 
     /// Accepts a packet. Calls come in order of time.
     pub(super) fn accept(&mut self, now: Duration, packet: Packet) {
+        if packet.opens() && self.known(&packet).is_none() && self.is_full() {
+            return;
+        }
         let Some(nth) = self.flow_of(now, &packet) else {
             return self.join(now, packet);
         };
         let flow = &mut self.flows[nth];
+        flow.closed |= packet.closes();
         let leaves = match self.line.flow_rate(nth + 1, now.saturating_sub(flow.first)) {
             Some(rate) => flow.bottleneck.pass(now, packet.length(), rate, Line::flow_queue(rate)),
             None => Some(now),
@@ -138,8 +143,14 @@ impl Link {
             return None;
         }
         let (bottleneck, queue) = (Bottleneck::default(), Queue::new());
-        self.flows.push(Flow { client_port, first: now, bottleneck, queue });
+        self.flows.push(Flow { client_port, first: now, bottleneck, queue, closed: false });
         Some(self.flows.len() - 1)
+    }
+
+    /// Returns true if no other connection can be opened.
+    fn is_full(&self) -> bool {
+        let open = self.flows.iter().filter(|flow| !flow.closed).count();
+        self.line.connections.is_some_and(|most| open >= most)
     }
 
     fn known(&self, packet: &Packet) -> Option<usize> {

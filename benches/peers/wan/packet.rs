@@ -4,7 +4,9 @@
 pub(super) const MTU: usize = 1500;
 
 const TCP: u8 = 6;
+const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
 
 /// Destination of packets. The client's port names a flow: it is the destination port on the way to the client, the
 /// source port on the way to the server.
@@ -53,6 +55,11 @@ impl Packet {
     /// Returns true if it belongs to the opening of a connection.
     pub(super) fn opens(&self) -> bool {
         self.tcp().and_then(|tcp| tcp.get(13)).is_some_and(|flags| flags & SYN != 0)
+    }
+
+    /// Returns true if its sender closes the connection.
+    pub(super) fn closes(&self) -> bool {
+        self.tcp().and_then(|tcp| tcp.get(13)).is_some_and(|flags| flags & (FIN | RST) != 0)
     }
 
     /// Returns the packet from the TCP header on (RFC 791, section 3.1): the low half of the first byte counts words of
