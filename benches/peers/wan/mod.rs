@@ -80,8 +80,10 @@ impl Wan {
         let (client_tun, server_tun) = (attach(&client, "c", CLIENT)?, attach(&server, "s", SERVER)?);
         tune(&client, setting.window)?;
         tune(&server, WINDOW)?;
-        let back = Line { delay: setting.line.delay, ..Line::default() };
-        let down = Link::new(setting.line.clone(), Toward::Client, seed);
+        // A connection is opened, and closed in any case, by the client.
+        let Line { delay, connections, .. } = setting.line;
+        let back = Line { delay, connections, ..Line::default() };
+        let down = Link::new(Line { connections: None, ..setting.line.clone() }, Toward::Client, seed);
         let up = Link::new(back, Toward::Server, seed);
         let mut wan = Self {
             client,
