@@ -8,6 +8,7 @@ use super::forecast::Forecast;
 use super::hosts::Hosts;
 use super::limit::Limit;
 use super::memory::Memory;
+use super::preparation::DirectorySeen;
 use super::progress::Progress;
 use super::request::Request;
 use super::saver::Saver;
@@ -21,7 +22,6 @@ use crate::plan::Address;
 use crate::plan::pace::Pace;
 use crate::storage::Target;
 use crate::transport::{Dialer, Exchange, IdentityFiles, Requester, Route, Settings, Yielder};
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
@@ -44,7 +44,7 @@ pub(super) struct Inner {
     pub(super) limit: Option<Arc<Limit>>,
     pub(super) yielder: Option<Arc<Yielder>>,
     /// Directory of the last file: lists mostly save into one directory.
-    pub(super) directory_seen: Arc<Mutex<PathBuf>>,
+    pub(super) directory_seen: Arc<Mutex<DirectorySeen>>,
 }
 
 impl std::fmt::Debug for Client {

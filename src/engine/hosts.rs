@@ -88,14 +88,10 @@ impl Hosts {
 
 impl Known {
     fn with(facts: HostFacts, now: Moment) -> Self {
-        let mut refusals = Refusals::new(usize::MAX);
-        if let Some(serves) = facts.serves {
-            refusals.refused(serves, now, Duration::ZERO);
-        }
         Self {
             budget: Budget::new(now),
             connections: 0,
-            refusals,
+            refusals: Refusals::new(usize::MAX),
             agrees: [false; 2],
             served_at: None,
             facts,
@@ -136,6 +132,15 @@ impl Host {
         let known = self.lock();
         let refuses = known.refusals.cap().is_some() || known.facts.head == Some(false);
         known.agrees.contains(&true) || refuses
+    }
+
+    /// Begins with the number of connections that an earlier run was served, if it was refused more. Not for a number that the
+    /// user gives: it is tried.
+    pub(crate) fn recall_refusal(&self) {
+        let mut known = self.lock();
+        if let Some(serves) = known.facts.serves.take() {
+            known.refusals.refused(serves, self.clock.now(), Duration::ZERO);
+        }
     }
 
     /// Connects as an earlier run found to be right.
@@ -183,7 +188,8 @@ impl Host {
         let v6 = exchange.family(&self.origin.host);
         let facts = {
             let known = self.lock();
-            HostFacts { serves: known.refusals.cap(), v6: v6.or(known.facts.v6), ..known.facts }
+            let serves = known.refusals.cap().or(known.facts.serves);
+            HostFacts { serves, v6: v6.or(known.facts.v6), ..known.facts }
         };
         memory.clone().learn(&self.origin, facts).await;
     }

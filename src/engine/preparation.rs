@@ -1,16 +1,18 @@
 //! Preparation before the first request: inspects the target and the remains of an earlier run. All of it blocks.
 
+use super::clock::Clock;
 use super::order::Order;
 use super::request::IfExists;
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::{self, Distrust, Expectation, Journal, Raw, ReadError, Trusted};
 use crate::plan::representation::Representation;
-use crate::storage::{self, Opened, Present, Seal, Storage as _, Target, Unnamed, owner};
+use crate::storage::{self, Opened, Present, Seal, Storage as _, Target, Unnamed, has_no_side_files, owner};
 use crate::verify::{Digest, hash_file};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Verdict on the file at the final name.
 pub(crate) enum Standing {
@@ -24,20 +26,53 @@ pub(crate) enum Standing {
     Sealed { target: Target, seal: Seal },
 }
 
-/// Returns true if no file exists at any of the target's names and its directory supports unnamed files. `seen` caches
-/// the directory that was last found to support them.
-pub(crate) fn is_untouched(target: &Target, seen: &Mutex<PathBuf>) -> Result<bool, Error> {
-    if !target.is_untouched() {
+/// The directory that the last file was prepared for, which supports unnamed files. Lists mostly save into one directory, and
+/// need not look at each name in it.
+#[derive(Debug, Default)]
+pub(crate) struct DirectorySeen {
+    path: PathBuf,
+    /// Files prepared for it.
+    files: u32,
+    /// When it was last listed, and the finding that no unfinished file was in it.
+    listed: Option<(Clock, bool)>,
+}
+
+/// Number of files in a directory from which on a listing costs less than looking for each of them.
+const WORTH_A_LISTING: u32 = 16;
+/// Age at which a listing is made anew. An unfinished file that appears meanwhile is not in the way: a small file gets its name
+/// without one.
+const FRESH: Duration = Duration::from_secs(1);
+
+impl DirectorySeen {
+    fn has_no_side_files(&mut self) -> bool {
+        self.files = self.files.saturating_add(1);
+        if self.files < WORTH_A_LISTING {
+            return false;
+        }
+        match &self.listed {
+            Some((clock, free)) if clock.now() < FRESH => *free,
+            _ => {
+                let free = has_no_side_files(&self.path);
+                self.listed = Some((Clock::start(), free));
+                free
+            }
+        }
+    }
+}
+
+/// Returns true if no file exists at any of the target's names and its directory supports unnamed files.
+pub(crate) fn is_untouched(target: &Target, seen: &Mutex<DirectorySeen>) -> Result<bool, Error> {
+    if target.is_taken() {
         return Ok(false);
     }
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-    if *seen != target.directory() {
+    if seen.path != target.directory() {
         if !Unnamed::is_possible_in(target.directory()) {
             return Ok(false);
         }
-        target.directory().clone_into(&mut seen);
+        *seen = DirectorySeen { path: target.directory().to_owned(), ..DirectorySeen::default() };
     }
-    Ok(true)
+    Ok(seen.has_no_side_files() || target.has_no_side_files())
 }
 
 /// Inspects the final name. Changes nothing.

@@ -1,6 +1,7 @@
 //! Sync of directories: names are durable only after it.
 
 use super::lacks::is_refusal;
+use super::target::SIDE_FILES;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -29,6 +30,28 @@ impl Directory {
             Some(synced) => synced.map(|()| true),
         }
     }
+}
+
+/// Number of entries up to which a directory is listed.
+const ENTRIES: usize = 20_000;
+
+/// Returns true if no name in the directory is one of an unfinished file; false if it has too many entries to tell soon.
+pub(crate) fn has_no_side_files(directory: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return false;
+    };
+    let mut seen = 0;
+    for entry in entries {
+        seen += 1;
+        let is_side_file = |name: &str| SIDE_FILES.iter().any(|suffix| name.ends_with(suffix));
+        let Ok(name) = entry.map(|entry| entry.file_name()) else {
+            return false;
+        };
+        if seen > ENTRIES || is_side_file(&name.to_string_lossy()) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Directory of a file, in a form that can be opened.

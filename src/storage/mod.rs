@@ -18,7 +18,7 @@ mod unnamed;
 mod walk;
 
 pub(crate) use device::open_device;
-pub(crate) use directory::{Directory, parent, remove_own, sync_directory};
+pub(crate) use directory::{Directory, has_no_side_files, parent, remove_own, sync_directory};
 pub(crate) use lacks::Lacks;
 pub(crate) use memory::Memory;
 pub(crate) use part_file::{

@@ -115,18 +115,20 @@ const SHORT: usize = 100;
 /// stated length.
 fn is_doubtful(target: &Target) -> bool {
     let name = target.name();
+    let may_be_refused =
+        |name: &str| name.ends_with(['.', ' ']) || name.chars().any(|c| is_refused_by(Alphabet::Ascii, c));
+    let plain = name.to_str().is_some_and(|name| !may_be_refused(name));
+    if plain && name.len() <= SHORT {
+        return false;
+    }
     let refused = |error| {
         matches!(Errno::from_io_error(&error), Some(Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ))
     };
     if fs::symlink_metadata(target.longest_path()).is_err_and(refused) {
         return true;
     }
-    let may_be_refused =
-        |name: &str| name.ends_with(['.', ' ']) || name.chars().any(|c| is_refused_by(Alphabet::Ascii, c));
     let there = |path: &Path| fs::symlink_metadata(path).is_ok();
-    (name.len() > SHORT || name.to_str().is_none_or(may_be_refused))
-        && !there(&target.path())
-        && !there(&target.part_path())
+    !there(&target.path()) && !there(&target.part_path())
 }
 
 /// Result of the search for a name.

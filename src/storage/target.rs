@@ -12,6 +12,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+/// Endings of the names beside a target.
+pub(super) const SIDE_FILES: [&str; 3] = [".part", ".haul", ".haul.tmp"];
+
 /// A directory and a name in it. `NAME.part` holds unfinished bytes, `NAME.haul` the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -101,12 +104,14 @@ impl Target {
         self.directory.join(name)
     }
 
-    /// Returns true if none of its names exists, even if its directory does not exist either.
-    pub(crate) fn is_untouched(&self) -> bool {
-        let absent = |path: &Path| {
-            fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        };
-        absent(&self.path()) && absent(&self.part_path()) && absent(&self.manifest_path())
+    /// Returns true if anything is at its name, or if that cannot be told.
+    pub(crate) fn is_taken(&self) -> bool {
+        !is_absent(&self.path())
+    }
+
+    /// Returns true if none of the names beside it exists.
+    pub(crate) fn has_no_side_files(&self) -> bool {
+        is_absent(&self.part_path()) && is_absent(&self.manifest_path())
     }
 
     /// Returns the first of `NAME.1`, `NAME.2`, … (before the extension) that is free.
@@ -133,6 +138,11 @@ impl Target {
             Err(error) => Err(Error::disk("cannot look at", &path, &error)),
         }
     }
+}
+
+/// Returns true if nothing is there, even if its directory does not exist either.
+fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Builds `NAME.number.EXTENSION`, cutting the name to the available room.

@@ -86,9 +86,16 @@ impl Connection {
         Self { way: Way::Shared(shared), prompt: None, forwarded: None, at }
     }
 
-    /// Returns true if others use it too: then it is not kept for later requests.
+    /// The connection that others use too, if it is a part of one: then it is not kept for later requests.
+    pub(super) fn shared(&self) -> Option<&Arc<Multiplexed>> {
+        match &self.way {
+            Way::Own(_) => None,
+            Way::Shared(shared) => Some(shared),
+        }
+    }
+
     pub(super) fn is_shared(&self) -> bool {
-        matches!(self.way, Way::Shared(_))
+        self.shared().is_some()
     }
 
     /// Sends a request and waits for the response headers.

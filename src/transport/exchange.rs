@@ -4,7 +4,7 @@ use super::clearance::{Login, Proof, Secrets, Wish};
 use super::connect::Dialing;
 use super::connection::{Connection, Forwarded};
 use super::hop::Hop;
-use super::multiplex::{Multiplexed, Multiplexes, Shared};
+use super::multiplex::{self, Multiplexed, Multiplexes, Shared};
 use super::pool::{Coming, Peer, Pool};
 use super::prompt::{Asked, Prompt, Prompted};
 use super::proxy::Proxies;
@@ -29,6 +29,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -273,14 +274,14 @@ impl Exchange {
             };
             let failed = match made {
                 Ok(mut connection) => {
-                    let (at, is_shared) = (Some(connection.at), connection.is_shared());
+                    let (at, shared) = (Some(connection.at), connection.shared().cloned());
                     asked.hand_to(&mut connection.prompt);
                     let proof = login
                         .map_or(Proof::AsGiven, |login| self.proof(&mut connection, login, address, wish));
                     let was_new = connection.prompt.as_ref().is_some_and(Prompt::was_new);
                     let answered = self.ask_on(connection, address, &peer, secrets, &proof, wish).await;
-                    if is_shared {
-                        self.multiplexes.ended(&peer, answered.is_ok());
+                    if let Some(shared) = shared {
+                        self.multiplexes.ended(&peer, &shared, answered.is_ok());
                     }
                     match answered {
                         Ok(reply)
@@ -319,7 +320,8 @@ impl Exchange {
         let mut place = self.multiplexes.place(peer).await;
         match &*place {
             Shared::Open(shared) if shared.is_open() => return Some(Connection::on(shared.clone())),
-            Shared::Open(_) | Shared::Unknown => {}
+            Shared::Later(at) if Instant::now() < *at => return None,
+            Shared::Open(_) | Shared::Unknown | Shared::Later(_) => {}
             Shared::Never => return None,
         }
         // The server may allow no more connections than are idle.
@@ -338,8 +340,7 @@ impl Exchange {
                 None
             }
             Err(_) => {
-                *place = Shared::Unknown;
-                self.multiplexes.ended(peer, false);
+                *place = Shared::Later(Instant::now() + multiplex::PAUSE);
                 None
             }
         }

@@ -15,14 +15,18 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Receive windows in bytes: of a request, as large as a small file, and of a connection, for as many as there may be at once.
 const STREAM_WINDOW: u32 = 512 << 10;
 const CONNECTION_WINDOW: u32 = 16 << 20;
-/// Failures in a row after which a peer is asked over HTTP/1.1 for good.
+/// Connections in a row that answered nothing after which a peer is asked over HTTP/1.1 for good.
 const FAILURES: u32 = 4;
+/// Time from an opening that failed to the next.
+pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// Maximum size of the headers of a response.
 const HEAD_BYTES: u32 = 64 << 10;
 
@@ -30,6 +34,8 @@ const HEAD_BYTES: u32 = 64 << 10;
 pub(super) struct Multiplexed {
     sender: http2::SendRequest<Empty<Bytes>>,
     pub(super) at: SocketAddr,
+    /// Set once a request on it broke: those under way may end, and later ones have another connection.
+    spent: AtomicBool,
     /// Owns the task that moves the bytes: dropping it ends the task.
     _tasks: Arc<Mutex<JoinSet<()>>>,
 }
@@ -65,12 +71,12 @@ impl Multiplexed {
             let _ = machine.await;
         };
         tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(moving);
-        Ok(Self { sender, at, _tasks: tasks })
+        Ok(Self { sender, at, spent: AtomicBool::new(false), _tasks: tasks })
     }
 
     /// Returns true if requests may be sent on it.
     pub(super) fn is_open(&self) -> bool {
-        !self.sender.is_closed()
+        !self.sender.is_closed() && !self.spent.load(Ordering::Relaxed)
     }
 
     /// Sends a request, with the whole URL as its target, and waits for the headers of its response. Dropping the future, or the
@@ -91,6 +97,8 @@ pub(super) enum Shared {
     #[default]
     Unknown,
     Open(Arc<Multiplexed>),
+    /// It could not be opened, as if the server serves no more connections now: tried again from then on.
+    Later(Instant),
     /// The peer speaks HTTP/1.1 only, or has failed with HTTP/2.
     Never,
 }
@@ -106,7 +114,7 @@ struct Place {
     shared: Arc<tokio::sync::Mutex<Shared>>,
     /// True while it is open, for those that need not wait for the lock.
     is_open: AtomicBool,
-    /// Requests that broke since the last that was answered.
+    /// Connections that broke since the last request that was answered.
     failures: AtomicU32,
 }
 
@@ -138,12 +146,14 @@ impl Multiplexes {
         places.get(peer).is_some_and(|place| place.is_open.load(Ordering::Relaxed))
     }
 
-    /// Records if a request on the connection was answered.
-    pub(super) fn ended(&self, peer: &Peer, answered: bool) {
+    /// Records if a request on the connection was answered. What breaks several requests at once, such as a connection that goes
+    /// away, counts once.
+    pub(super) fn ended(&self, peer: &Peer, connection: &Multiplexed, answered: bool) {
         let place = self.of(peer);
-        match answered {
-            true => place.failures.store(0, Ordering::Relaxed),
-            false => _ = place.failures.fetch_add(1, Ordering::Relaxed),
+        if answered {
+            place.failures.store(0, Ordering::Relaxed);
+        } else if !connection.spent.swap(true, Ordering::Relaxed) {
+            place.failures.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

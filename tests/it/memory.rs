@@ -74,6 +74,9 @@ fn a_number_of_connections_that_was_refused_is_not_tried_again_by_the_next_run()
     haul(&sandbox, &server, "two").run().assert_ok();
     sandbox.assert_ok_file(&PAYLOAD, "two");
     assert_eq!(server.log().with_status(429), 0, "{}", server.describe());
+    // A number that the user gives is tried all the same.
+    haul(&sandbox, &server, "three").args(["-x", "3"]).run().assert_ok();
+    assert!(server.log().with_status(429) >= 1, "{}", server.describe());
 }
 
 #[test]

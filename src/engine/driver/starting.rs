@@ -20,6 +20,7 @@ use crate::engine::workers::Workers;
 use crate::error::Error;
 use crate::manifest::Trusted;
 use crate::plan::Address;
+use crate::plan::concurrency::Allowance;
 use crate::plan::packing::Packing;
 use crate::plan::representation::Representation;
 use crate::plan::retry::RetryPolicy;
@@ -96,6 +97,9 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
         requester.many.store(many, Ordering::Relaxed);
     }
     let policy = policy(client, &request);
+    if matches!(policy.connections, Allowance::Adaptive(_)) {
+        host.recall_refusal();
+    }
     let sources = request.sources().map(ToString::to_string).collect();
     let mirrors = request.sources().skip(1).map(Address::to_record).collect();
     let suggested = match request.asks_for_its_name() {
