@@ -7,7 +7,9 @@ use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::{self, Distrust, Expectation, Journal, Raw, ReadError, Trusted};
 use crate::plan::representation::Representation;
-use crate::storage::{self, Opened, Present, Seal, Storage as _, Target, Unnamed, has_no_side_files, owner};
+use crate::storage::{
+    self, Opened, Placed, Present, Seal, Storage as _, Target, Unnamed, has_no_side_files, owner,
+};
 use crate::verify::{Digest, hash_file};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -33,8 +35,17 @@ pub(crate) struct DirectorySeen {
     path: PathBuf,
     /// Files prepared for it.
     files: u32,
-    /// When it was last listed, and the finding that no unfinished file was in it.
-    listed: Option<(Clock, bool)>,
+    listed: Option<Listing>,
+}
+
+/// Findings about a directory.
+#[derive(Debug)]
+struct Listing {
+    age: Clock,
+    /// No unfinished file was in it.
+    free: bool,
+    /// Longest name in it, in bytes.
+    longest: usize,
 }
 
 /// Number of files in a directory from which on a listing costs less than looking for each of them.
@@ -49,15 +60,32 @@ impl DirectorySeen {
         if self.files < WORTH_A_LISTING {
             return false;
         }
-        match &self.listed {
-            Some((clock, free)) if clock.now() < FRESH => *free,
-            _ => {
+        match self.fresh() {
+            Some(listing) => listing.free,
+            None => {
                 let free = has_no_side_files(&self.path);
-                self.listed = Some((Clock::start(), free));
+                let longest = storage::longest_name_in(&self.path);
+                self.listed = Some(Listing { age: Clock::start(), free, longest });
                 free
             }
         }
     }
+
+    fn fresh(&self) -> Option<&Listing> {
+        self.listed.as_ref().filter(|listing| listing.age.now() < FRESH)
+    }
+}
+
+/// Places a target, without a look if its directory has just been looked at.
+pub(crate) fn place(target: Target, create: bool, seen: &Mutex<DirectorySeen>) -> Result<Placed, Error> {
+    {
+        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = seen.fresh().filter(|_| seen.path == target.directory());
+        if known.is_some_and(|listing| storage::needs_no_place(&target, listing.longest)) {
+            return Ok(Placed { target, note: None });
+        }
+    }
+    storage::place(target, create)
 }
 
 /// Returns true if no file exists at any of the target's names and its directory supports unnamed files.

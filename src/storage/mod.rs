@@ -25,7 +25,7 @@ pub(crate) use part_file::{
     Allocation, Identity, Opened, PartFile, create, is_worked_on, open, remove_unlocked,
 };
 pub(crate) use pipe::Pipe;
-pub(crate) use placing::{Placed, place};
+pub(crate) use placing::{Placed, longest_name_in, needs_no_place, place};
 pub(crate) use publish::{Publication, publish};
 pub(crate) use read_only::ReadOnly;
 pub(crate) use state_file::StateFile;

@@ -100,7 +100,7 @@ fn in_directory_of(target: &Target, create: bool) -> Result<Target, Error> {
 }
 
 /// Longest name in a directory, in bytes.
-pub(super) fn longest_name_in(directory: &Path) -> usize {
+pub(crate) fn longest_name_in(directory: &Path) -> usize {
     const USUAL: usize = 255;
     let stated = rustix::fs::statvfs(directory).map_or(0, |system| system.f_namemax);
     // Some file systems count in characters and state the bytes those could take; others state nothing.
@@ -110,15 +110,28 @@ pub(super) fn longest_name_in(directory: &Path) -> usize {
 /// Length in bytes up to which every file system takes a name, unless a character in it is refused.
 const SHORT: usize = 100;
 
+/// Returns true if every file system takes the name, as far as it is not too long for it.
+fn is_plain(name: &OsStr) -> bool {
+    let may_be_refused =
+        |name: &str| name.ends_with(['.', ' ']) || name.chars().any(|c| is_refused_by(Alphabet::Ascii, c));
+    name.len() <= SHORT && name.to_str().is_some_and(|name| !may_be_refused(name))
+}
+
+/// Returns true if [`place`] would leave the target as it is, in a directory that exists and whose longest name is known.
+pub(crate) fn needs_no_place(target: &Target, longest: usize) -> bool {
+    let directories = match target.chosen() {
+        Chosen::ByUser => 0,
+        Chosen::ByOthers { directories } => directories,
+    };
+    directories == 0 && target.name().len() <= longest_target(longest) && is_plain(target.name())
+}
+
 /// Returns true for a name that a file system may refuse without stating so, unless a file of that name or its part
 /// exists already. A lookup of the longest side name finds names that are too long on most file systems with a wrong
 /// stated length.
 fn is_doubtful(target: &Target) -> bool {
     let name = target.name();
-    let may_be_refused =
-        |name: &str| name.ends_with(['.', ' ']) || name.chars().any(|c| is_refused_by(Alphabet::Ascii, c));
-    let plain = name.to_str().is_some_and(|name| !may_be_refused(name));
-    if plain && name.len() <= SHORT {
+    if is_plain(name) {
         return false;
     }
     let refused = |error| {

@@ -25,7 +25,7 @@ use crate::plan::packing::Packing;
 use crate::plan::representation::Representation;
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
-use crate::storage::{Placed, Target, open_device, place};
+use crate::storage::{Placed, Target, open_device};
 use crate::transport::Requester;
 use crate::verify::Digest;
 use std::collections::BTreeMap;
@@ -138,7 +138,7 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
     };
     let seen = client.inner.directory_seen.clone();
     let looking = move || {
-        let placed = place(target, create_directory)?;
+        let placed = preparation::place(target, create_directory, &seen)?;
         let untouched = preparation::is_untouched(&placed.target, &seen)?;
         Ok((placed, untouched))
     };
