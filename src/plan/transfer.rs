@@ -20,14 +20,14 @@ use crate::error::{Error, Kind};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-mod deciding;
-mod failing;
-mod happened;
-mod hedging;
-mod helping;
+mod commands;
+mod failures;
+mod events;
+mod hedge;
+mod mirrors;
 mod inquiring;
 mod refusing;
-mod relieving;
+mod stealing;
 mod trying;
 
 pub(crate) use trying::{Comparison, Trial};

@@ -1,6 +1,6 @@
 //! Servers that refuse ranges, or serve several versions under one name: requests are reduced before they are given up.
 
-use super::failing::{refused_for_good, trouble_of};
+use super::failures::{refused_for_good, trouble_of};
 use super::*;
 
 /// Refusals of a range in a row that lead to shorter ranges; after them the rest is requested in one response.

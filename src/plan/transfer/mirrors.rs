@@ -1,6 +1,6 @@
 //! Sources beside the lead: their responses, and the handling of their failures.
 
-use super::failing::{refused_for_good, trouble_of, waits_too_long};
+use super::failures::{refused_for_good, trouble_of, waits_too_long};
 use super::*;
 
 /// Remaining time of a transfer below which a source that has failed lately is not asked.
