@@ -9,12 +9,12 @@ pub use book::{Book, Claims};
 pub use rehearsal::{Rehearsal, Rehearsed};
 pub use scatter::Scatter;
 
-use crate::plan::segment::{Prey, cut};
+use crate::plan::segment::{Victim, cut};
 use std::time::Duration;
 
 /// Position at which a connection at `position` that ends at `end` would lose the rest to a thief of the same speed,
 /// both at `rate`.
 #[must_use]
 pub fn steal(position: u64, end: u64, rate: f64) -> Option<u64> {
-    cut(&Prey { position, end, rate }, rate, Duration::from_millis(50))
+    cut(&Victim { position, end, rate }, rate, Duration::from_millis(50))
 }

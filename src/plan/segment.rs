@@ -119,14 +119,14 @@ pub(crate) fn share_of_the_probe(length: u64, connections: usize, latency: Durat
 
 /// An in-flight range, seen as a work-stealing victim.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Prey {
+pub(crate) struct Victim {
     pub(crate) position: u64,
     pub(crate) end: u64,
     /// Bytes a second over the recent past; zero if nothing arrives.
     pub(crate) rate: f64,
 }
 
-impl Prey {
+impl Victim {
     /// Seconds that the victim would take alone.
     pub(crate) fn alone(&self) -> f64 {
         self.rest() as f64 / self.rate.max(1e-9)
@@ -149,27 +149,27 @@ const WORTH_A_REQUEST: u64 = 8 << 10;
 /// Position at which to cut a victim so that both finish together; `None` if stealing gains nothing.
 ///
 /// The thief starts after `set_up` and is assumed to run at `rate`.
-pub(crate) fn cut(prey: &Prey, rate: f64, set_up: Duration) -> Option<u64> {
-    let (rest, alone) = (prey.rest(), prey.alone());
+pub(crate) fn cut(victim: &Victim, rate: f64, set_up: Duration) -> Option<u64> {
+    let (rest, alone) = (victim.rest(), victim.alone());
     if rest == 0 || rate <= 0.0 {
         return None;
     }
     let set_up = set_up.as_secs_f64();
-    // prey.rate · t + rate · (t − set_up) = rest
-    let together = (rest as f64 + rate * set_up) / (prey.rate + rate);
+    // victim.rate · t + rate · (t − set_up) = rest
+    let together = (rest as f64 + rate * set_up) / (victim.rate + rate);
     let worth = WORTH_STEALING.as_secs_f64().max(set_up).max(alone * CLEAR_GAIN);
-    let keeps = (prey.rate * together) as u64;
+    let keeps = (victim.rate * together) as u64;
     // A silent victim brings nothing, however little is left of its range.
-    let pays = prey.rate <= 0.0 || rest.saturating_sub(keeps) >= WORTH_A_REQUEST;
-    (keeps < rest && alone - together >= worth && pays).then(|| prey.position + keeps)
+    let pays = victim.rate <= 0.0 || rest.saturating_sub(keeps) >= WORTH_A_REQUEST;
+    (keeps < rest && alone - together >= worth && pays).then(|| victim.position + keeps)
 }
 
 /// Factor by which a victim takes longer than a thief of its whole rest, beyond which the victim has collapsed.
 const HOPELESS: f64 = 32.0;
 
 /// True if the rest of a victim arrives much sooner over a connection of `rate` that starts after `set_up`.
-pub(crate) fn is_hopeless(prey: &Prey, rate: f64, set_up: Duration) -> bool {
-    prey.alone() > HOPELESS * (prey.rest() as f64 / rate.max(1e-9) + set_up.as_secs_f64())
+pub(crate) fn is_hopeless(victim: &Victim, rate: f64, set_up: Duration) -> bool {
+    victim.alone() > HOPELESS * (victim.rest() as f64 / rate.max(1e-9) + set_up.as_secs_f64())
 }
 
 /// Time limit for a last piece; a longer one is better shared than fetched twice.
@@ -182,10 +182,10 @@ pub(crate) fn is_a_piece(rest: u64, left: u64, rate: f64) -> bool {
 }
 
 /// True if the rest arrives clearly sooner when a connection of `rate` requests it as well, after `set_up`.
-pub(crate) fn is_worth_hedging(prey: &Prey, rate: f64, set_up: Duration) -> bool {
-    let takes = prey.rest() as f64 / rate.max(1e-9);
-    let gain = prey.alone() - takes - set_up.as_secs_f64();
-    gain >= WORTH_STEALING.as_secs_f64().max(prey.alone() * CLEAR_GAIN)
+pub(crate) fn is_worth_hedging(victim: &Victim, rate: f64, set_up: Duration) -> bool {
+    let takes = victim.rest() as f64 / rate.max(1e-9);
+    let gain = victim.alone() - takes - set_up.as_secs_f64();
+    gain >= WORTH_STEALING.as_secs_f64().max(victim.alone() * CLEAR_GAIN)
 }
 
 #[cfg(test)]
@@ -241,13 +241,13 @@ mod tests {
     // T045
     #[test]
     fn the_rest_of_a_connection_that_delivers_nothing_is_taken_whole() {
-        let prey = Prey { position: 10, end: 10 + MIB, rate: 0.0 };
-        assert_eq!(cut(&prey, 1e6, Duration::from_millis(50)), Some(10));
+        let victim = Victim { position: 10, end: 10 + MIB, rate: 0.0 };
+        assert_eq!(cut(&victim, 1e6, Duration::from_millis(50)), Some(10));
     }
 
     #[test]
     fn a_victim_is_hopeless_where_it_is_silent_or_crawls_and_not_where_it_is_only_slower() {
-        let crawling = |rate: f64| Prey { position: 0, end: 900_000, rate };
+        let crawling = |rate: f64| Victim { position: 0, end: 900_000, rate };
         let trip = Duration::from_millis(100);
         assert!(is_hopeless(&crawling(0.0), 5e6, trip) && is_hopeless(&crawling(2e3), 5e6, trip));
         assert!(!is_hopeless(&crawling(3e5), 5e6, trip) && !is_hopeless(&crawling(2e3), 4e3, trip));
@@ -255,32 +255,32 @@ mod tests {
 
     #[test]
     fn nothing_is_taken_from_a_slow_connection_that_costs_more_than_it_brings() {
-        let slow = |rest: u64| Prey { position: 0, end: rest, rate: 4096.0 };
+        let slow = |rest: u64| Victim { position: 0, end: rest, rate: 4096.0 };
         assert_eq!(cut(&slow(12 << 10), 4096.0, Duration::ZERO), None);
         assert_eq!(cut(&slow(64 << 10), 4096.0, Duration::ZERO), Some(32 << 10));
-        let silent = Prey { position: 0, end: 100, rate: 0.0 };
+        let silent = Victim { position: 0, end: 100, rate: 0.0 };
         assert_eq!(cut(&silent, 4096.0, Duration::ZERO), Some(0));
     }
 
     #[test]
     fn who_is_nearly_done_is_left_alone() {
-        let prey = Prey { position: 0, end: MIB, rate: 10e6 };
-        assert_eq!(cut(&prey, 10e6, Duration::from_millis(100)), None);
+        let victim = Victim { position: 0, end: MIB, rate: 10e6 };
+        assert_eq!(cut(&victim, 10e6, Duration::from_millis(100)), None);
     }
 
     #[test]
     fn a_little_is_asked_for_twice_where_it_would_come_late_and_a_lot_never() {
         let trip = Duration::from_millis(100);
-        let prey = |rest: u64, rate: f64| Prey { position: 7, end: 7 + rest, rate };
-        assert!(is_worth_hedging(&prey(100_000, 0.0), 5e6, trip));
-        assert!(is_worth_hedging(&prey(100_000, 2e5), 5e6, trip));
+        let victim = |rest: u64, rate: f64| Victim { position: 7, end: 7 + rest, rate };
+        assert!(is_worth_hedging(&victim(100_000, 0.0), 5e6, trip));
+        assert!(is_worth_hedging(&victim(100_000, 2e5), 5e6, trip));
         // The hedge would gain nothing.
-        assert!(!is_worth_hedging(&prey(100_000, 5e6), 5e6, trip));
+        assert!(!is_worth_hedging(&victim(100_000, 5e6), 5e6, trip));
         assert!(is_a_piece(100_000, 100_000, 5e6));
         assert!(!is_a_piece(100_000, 99_999, 5e6));
         assert!(!is_a_piece(0, 100_000, 5e6));
         assert!(!is_a_piece(10_000_000, u64::MAX, 5e6));
-        assert!(!is_worth_hedging(&prey(100_000, 0.0), 0.0, trip));
+        assert!(!is_worth_hedging(&victim(100_000, 0.0), 0.0, trip));
     }
 
     proptest! {
@@ -303,15 +303,15 @@ mod tests {
 
         #[test]
         fn a_theft_never_makes_the_pair_slower(
-            rest in 1_u64..1 << 40, victim in 0.0_f64..1e9, thief in 1.0_f64..1e9, set_up in 0_u64..3000,
+            rest in 1_u64..1 << 40, slow in 0.0_f64..1e9, thief in 1.0_f64..1e9, set_up in 0_u64..3000,
         ) {
-            let prey = Prey { position: 7, end: 7 + rest, rate: victim };
+            let victim = Victim { position: 7, end: 7 + rest, rate: slow };
             let set_up = Duration::from_millis(set_up);
-            if let Some(end) = cut(&prey, thief, set_up) {
-                prop_assert!(7 <= end && end < prey.end);
-                let alone = rest as f64 / victim.max(1e-9);
-                let stolen = (prey.end - end) as f64 / thief + set_up.as_secs_f64();
-                let kept = if end == 7 { 0.0 } else { (end - 7) as f64 / victim };
+            if let Some(end) = cut(&victim, thief, set_up) {
+                prop_assert!(7 <= end && end < victim.end);
+                let alone = rest as f64 / slow.max(1e-9);
+                let stolen = (victim.end - end) as f64 / thief + set_up.as_secs_f64();
+                let kept = if end == 7 { 0.0 } else { (end - 7) as f64 / slow };
                 prop_assert!(stolen.max(kept) <= alone * 1.001 + 0.001);
             }
         }

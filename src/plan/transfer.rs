@@ -12,7 +12,7 @@ use super::packing::Packing;
 use super::pulse::{Pacing, Pulse};
 use super::representation::Representation;
 use super::retry::{Decision, Retry, RetryPolicy, Setback};
-use super::segment::{self, Prey, Situation};
+use super::segment::{self, Victim, Situation};
 use super::source::Sources;
 use super::verdict::{Asked, Refusal, Verdict, judge};
 use super::{ByteRange, Moment, RangeSet};
@@ -281,8 +281,8 @@ impl Attempt {
         self.flowing.is_some_and(|flowing| now.saturating_sub(flowing) >= KNOWN.max(soonest))
     }
 
-    fn prey(&self, period: Duration, now: Moment) -> Prey {
-        Prey { position: self.position, end: self.end, rate: self.pace(period, now) }
+    fn victim(&self, period: Duration, now: Moment) -> Victim {
+        Victim { position: self.position, end: self.end, rate: self.pace(period, now) }
     }
 
     /// True if its response holds more than is still wanted of it, and all of the wanted part is written.

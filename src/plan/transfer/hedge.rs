@@ -25,9 +25,9 @@ impl Transfer {
             .iter()
             .filter(|(_, attempt)| attempt.ask.source == source && self.is_last_piece(attempt, now))
             .filter_map(|(id, attempt)| {
-                let prey = attempt.prey(self.pacing.period(), now);
-                segment::is_worth_hedging(&prey, warm, round_trip)
-                    .then(|| (prey.alone(), *id, attempt.rest()))
+                let victim = attempt.victim(self.pacing.period(), now);
+                segment::is_worth_hedging(&victim, warm, round_trip)
+                    .then(|| (victim.alone(), *id, attempt.rest()))
             })
             .max_by(|one, other| one.0.total_cmp(&other.0))
             .map(|(_, id, rest)| (id, rest))?;

@@ -85,14 +85,14 @@ impl Transfer {
             // A piece small enough to be hedged keeps its bytes in flight, if there are any.
             .filter(|(_, attempt)| only_stalled || !self.is_last_piece(attempt, now))
             .filter_map(|(id, attempt)| {
-                let prey = attempt.prey(self.pacing.period(), now);
-                let end = segment::cut(&prey, rate, set_up)?;
-                let end = match prey.end - end < self.least_theft() {
+                let victim = attempt.victim(self.pacing.period(), now);
+                let end = segment::cut(&victim, rate, set_up)?;
+                let end = match victim.end - end < self.least_theft() {
                     // A silent or collapsed victim gives up its whole rest, however little.
-                    true => segment::is_hopeless(&prey, rate, set_up).then_some(prey.position)?,
+                    true => segment::is_hopeless(&victim, rate, set_up).then_some(victim.position)?,
                     false => end,
                 };
-                Some((prey.alone(), *id, end))
+                Some((victim.alone(), *id, end))
             })
             .max_by(|one, other| one.0.total_cmp(&other.0))
             .map(|(_, id, end)| (id, end))?;
