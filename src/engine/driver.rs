@@ -339,7 +339,7 @@ impl Driver {
     /// Shares the state of the host: passes on this file's refusals and connections, and takes over those of the other
     /// files.
     fn share_host(&mut self) {
-        if let Some(serving) = self.transfer.take_lesson() {
+        if let Some(serving) = self.transfer.take_learned_limit() {
             self.wants.host.refused(serving);
         }
         let Others { connections, served, serves } = self.wants.host.uses(self.lanes.len());

@@ -59,7 +59,7 @@ pub(crate) struct Concurrency {
     /// Connections, of all files together, that the server serves at once, if it has refused more.
     serves: Option<usize>,
     /// Connections, of all files together, that the server has just been seen to serve while it refused one more.
-    lesson: Option<usize>,
+    learned_limit: Option<usize>,
     /// Level of an earlier file from the same server.
     known: Option<Known>,
     /// Other files took connections of the same server while this one was measured.
@@ -71,7 +71,7 @@ impl Concurrency {
         let most = allowance.most();
         let refusals = Refusals::new(most);
         let climb = matches!(allowance, Allowance::Adaptive(_)).then(|| Climb::new(1, false, Moment::ZERO));
-        Self { most, climb, refusals, elsewhere: 0, serves: None, lesson: None, known: None, shared: false }
+        Self { most, climb, refusals, elsewhere: 0, serves: None, learned_limit: None, known: None, shared: false }
     }
 
     /// An earlier file from the same server ended at this level. It counts before the first answer only.
@@ -166,14 +166,14 @@ impl Concurrency {
     }
 
     /// Records that the server refused this file while it serves others: their number is its limit.
-    pub(crate) fn crowded_out(&mut self) {
-        self.lesson = Some(self.elsewhere);
-        self.serves = self.lesson;
+    pub(crate) fn waits_for_slot(&mut self) {
+        self.learned_limit = Some(self.elsewhere);
+        self.serves = self.learned_limit;
     }
 
     /// Limit of the server to pass on to the other files, returned once after each refusal.
-    pub(crate) fn take_lesson(&mut self) -> Option<usize> {
-        self.lesson.take()
+    pub(crate) fn take_learned_limit(&mut self) -> Option<usize> {
+        self.learned_limit.take()
     }
 
     /// Records that the server refused one more while `serving` were under way (0: while it served nothing at all);
@@ -181,7 +181,7 @@ impl Concurrency {
     pub(crate) fn refused(&mut self, serving: usize, now: Moment, wait: Duration) {
         self.refused_here(serving, now, wait);
         if serving > 0 {
-            self.lesson = Some(serving + self.elsewhere);
+            self.learned_limit = Some(serving + self.elsewhere);
         }
     }
 

@@ -537,8 +537,8 @@ impl Transfer {
     }
 
     /// Number of connections that the server serves at once, to be passed on to the other files after a refusal.
-    pub(crate) fn take_lesson(&mut self) -> Option<usize> {
-        self.concurrency.take_lesson()
+    pub(crate) fn take_learned_limit(&mut self) -> Option<usize> {
+        self.concurrency.take_learned_limit()
     }
 
     /// Number of connections worth establishing in advance, now that the first one stands: as many as will follow the

@@ -240,13 +240,13 @@ fn a_refusal_is_a_lesson_for_all_files_and_only_once() {
     let mut concurrency = Concurrency::new(Allowance::Fixed(8));
     concurrency.others_use(2, None);
     concurrency.refused(3, Moment::ZERO, Duration::ZERO);
-    assert_eq!((concurrency.take_lesson(), concurrency.take_lesson()), (Some(5), None));
+    assert_eq!((concurrency.take_learned_limit(), concurrency.take_learned_limit()), (Some(5), None));
     // Later connections of the other files do not change it.
     concurrency.others_use(7, Some(5));
-    assert_eq!(concurrency.take_lesson(), None);
+    assert_eq!(concurrency.take_learned_limit(), None);
     concurrency.others_use(4, None);
-    concurrency.crowded_out();
-    assert_eq!((concurrency.take_lesson(), concurrency.limit(Moment::ZERO)), (Some(4), 0));
+    concurrency.waits_for_slot();
+    assert_eq!((concurrency.take_learned_limit(), concurrency.limit(Moment::ZERO)), (Some(4), 0));
 }
 
 #[test]

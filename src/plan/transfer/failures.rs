@@ -98,7 +98,7 @@ impl Transfer {
             };
         }
         if serving == 0 && self.is_crowded() {
-            return self.crowded_out(cause, Some(status), wait, now);
+            return self.waits_for_slot(cause, Some(status), wait, now);
         }
         if serving > 0 {
             return self.one_too_many(id, cause, Some(status), wait, now);
@@ -130,9 +130,9 @@ impl Transfer {
 
     /// Handles a refusal while other files are served but nothing of this one: it waits for its turn, and that is no
     /// failure.
-    fn crowded_out(&mut self, cause: String, status: Option<u16>, wait: Duration, now: Moment) {
+    fn waits_for_slot(&mut self, cause: String, status: Option<u16>, wait: Duration, now: Moment) {
         let wait = wait.max(FIRST_TURN);
-        self.concurrency.crowded_out();
+        self.concurrency.waits_for_slot();
         self.retry.pause(wait, now);
         self.told_again(cause, status, wait);
     }
@@ -216,7 +216,7 @@ impl Transfer {
             return self.helper_stumbled(source, cause, None, Duration::ZERO, now);
         }
         if unserved && serving == 0 && self.is_crowded() {
-            return self.crowded_out(cause, None, Duration::ZERO, now);
+            return self.waits_for_slot(cause, None, Duration::ZERO, now);
         }
         if unserved && serving > 0 {
             return self.one_too_many(id, cause, None, Duration::ZERO, now);
