@@ -14,7 +14,7 @@ use super::request::Request;
 use super::saver::Saver;
 use super::settings::ClientSettings;
 use super::survey::{Plan, survey_by_get};
-use super::teller::Teller;
+use super::publisher::Publisher;
 use super::turns::Turns;
 use crate::error::Error;
 use crate::manifest::inspect;
@@ -106,8 +106,8 @@ impl Client {
         let (progress_sender, progress) = watch::channel(Progress::default());
         let (event_sender, events) = mpsc::channel(EVENTS);
         let (cancel, cancelled) = watch::channel(false);
-        let teller = Teller::new(Clock::start(), progress_sender, event_sender);
-        let running = driver::run(self.clone(), request, self.inner.turns.queue(), teller, cancelled);
+        let publisher = Publisher::new(Clock::start(), progress_sender, event_sender);
+        let running = driver::run(self.clone(), request, self.inner.turns.queue(), publisher, cancelled);
         #[expect(
             clippy::disallowed_methods,
             reason = "a dropped handle must not keep the checkpoint from being made"

@@ -9,7 +9,7 @@ use super::order::Order;
 use super::progress::Phase;
 use super::report::Report;
 use super::saver::Saver;
-use super::teller::{Counters, Teller};
+use super::publisher::{Counters, Publisher};
 use super::turns::{Turn, Turns};
 use super::work::Work;
 use super::worker;
@@ -157,7 +157,7 @@ impl Driver {
     /// Main loop. Ends with the file published, or with everything received made durable.
     async fn drive(
         mut self: Box<Self>,
-        teller: &mut Teller,
+        publisher: &mut Publisher,
         cancelled: &mut watch::Receiver<bool>,
     ) -> Result<Report, Error> {
         self.cancelled = cancelled.clone();
@@ -168,22 +168,22 @@ impl Driver {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut is_cancelled = false;
         loop {
-            match self.obey(teller).await {
+            match self.obey(publisher).await {
                 Ok(None) => {}
                 Ok(Some(report)) => return Ok(report),
-                Err(error) => return Err(Box::pin(self.give_up(error, teller)).await),
+                Err(error) => return Err(Box::pin(self.give_up(error, publisher)).await),
             }
             if let Some(error) = self.crashed.take() {
-                return Err(Box::pin(self.give_up(error, teller)).await);
+                return Err(Box::pin(self.give_up(error, publisher)).await);
             }
             tokio::select! {
-                Some(question) = self.questions.recv() => self.rule(*question, teller),
-                made = Self::being_made(&mut self.making) => self.made(made, teller),
-                Some(ended) = self.workers.join_next() => self.ended(ended, teller),
+                Some(question) = self.questions.recv() => self.rule(*question, publisher),
+                made = Self::being_made(&mut self.making) => self.made(made, publisher),
+                Some(ended) = self.workers.join_next() => self.ended(ended, publisher),
                 Some(_) = self.spares.join_next() => {}
-                Some(said) = self.inquiry.join_next() => self.advised(said, teller),
+                Some(said) = self.inquiry.join_next() => self.advised(said, publisher),
                 Ok(()) = self.reached.changed() => self.prepare_more(self.clock.now()),
-                Ok(()) = self.paused.changed() => self.tell_pause(teller),
+                Ok(()) = self.paused.changed() => self.tell_pause(publisher),
                 saved = self.work.saved() => {
                     if let Err(error) = saved {
                         self.transfer.fail(error);
@@ -193,7 +193,7 @@ impl Driver {
                     is_cancelled = true;
                     self.transfer.fail(cancellation());
                 }
-                _ = ticks.tick() => self.look_around(teller),
+                _ = ticks.tick() => self.look_around(publisher),
             }
         }
     }
@@ -201,30 +201,30 @@ impl Driver {
     // ---- commands ------------------------------------------------------------------------------------
 
     /// Carries out the plan's commands until there are none left for now.
-    async fn obey(&mut self, teller: &mut Teller) -> Result<Option<Report>, Error> {
+    async fn obey(&mut self, publisher: &mut Publisher) -> Result<Option<Report>, Error> {
         loop {
             self.share_host();
             if !self.fits {
                 break;
             }
-            let Some(command) = self.transfer.poll_command(teller.clock.now()) else {
+            let Some(command) = self.transfer.poll_command(publisher.clock.now()) else {
                 break;
             };
             match command {
                 Command::Start { id, ask } => {
                     let lane = Lane::new(ask.wanted);
-                    self.send(id, ask, lane, teller);
+                    self.send(id, ask, lane, publisher);
                 }
                 Command::Hedge { id, beside, ask } => {
                     // The plan names an attempt in flight, and each of those has its lane.
                     let lane =
                         self.lanes.get(&beside).map_or_else(|| Lane::new(ask.wanted), |lane| lane.beside());
-                    self.send(id, ask, lane, teller);
+                    self.send(id, ask, lane, publisher);
                 }
                 Command::Shorten { id, end, leftover } => {
                     if let Some(lane) = self.lanes.get(&id) {
                         let end = lane.shorten(end, leftover);
-                        self.transfer.handle_shortened(id, end, teller.clock.now());
+                        self.transfer.handle_shortened(id, end, publisher.clock.now());
                     }
                 }
                 Command::Abandon { id } => {
@@ -237,15 +237,15 @@ impl Driver {
                         lane.abandon();
                     }
                 }
-                Command::Discard { why, lost } => Box::pin(self.discard(why, lost, teller)).await?,
+                Command::Discard { why, lost } => Box::pin(self.discard(why, lost, publisher)).await?,
                 Command::Inquire { proven } => self.inquire(proven),
                 Command::Announce(announcement) => {
                     self.pay(&announcement);
-                    announce(teller, announcement, &self.wants.sources);
+                    announce(publisher, announcement, &self.wants.sources);
                 }
                 Command::Fail(error) => return Err(self.hinted(error)),
                 Command::Finish => {
-                    if let Some(report) = self.finish(teller).await? {
+                    if let Some(report) = self.finish(publisher).await? {
                         self.wants.host.served_all();
                         self.remember().await;
                         return Ok(Some(report));
@@ -256,10 +256,10 @@ impl Driver {
         Ok(None)
     }
 
-    fn tell_pause(&mut self, teller: &mut Teller) {
+    fn tell_pause(&mut self, publisher: &mut Publisher) {
         if let Some(Pause { status, wait }) = *self.paused.borrow_and_update() {
             let cause = format!("a redirect asks to wait first ({status})");
-            teller.tell(Event::Retry { cause, status: Some(status), wait, attempt: 1 });
+            publisher.tell(Event::Retry { cause, status: Some(status), wait, attempt: 1 });
         }
     }
 
@@ -273,14 +273,14 @@ impl Driver {
     }
 
     /// Starts a worker on its lane.
-    fn send(&mut self, id: AttemptId, ask: Ask, lane: Lane, teller: &mut Teller) {
+    fn send(&mut self, id: AttemptId, ask: Ask, lane: Lane, publisher: &mut Publisher) {
         let lane = Arc::new(lane);
         self.lanes.insert(id, lane.clone());
         if self.lanes.len() >= self.wants.connections && !self.inquiry.is_empty() {
             // The connection that the HEAD holds is needed.
             self.inquiry.abort_all();
         }
-        teller.most_connections = teller.most_connections.max(self.lanes.len());
+        publisher.most_connections = publisher.most_connections.max(self.lanes.len());
         let attempt = worker::attempt(self.shared.clone(), id, ask, lane);
         if self.bare.is_some() {
             self.workers.keep(attempt);
@@ -304,18 +304,18 @@ impl Driver {
     }
 
     /// Discards the data so far, and reports it if any is lost.
-    async fn discard(&mut self, why: String, lost: u64, teller: &mut Teller) -> Result<(), Error> {
-        self.settle(teller).await;
-        let announce = |teller: &mut Teller| {
+    async fn discard(&mut self, why: String, lost: u64, publisher: &mut Publisher) -> Result<(), Error> {
+        self.settle(publisher).await;
+        let announce = |publisher: &mut Publisher| {
             if lost > 0 {
-                teller.notice(Notice::Restarting, format!("starting over: {why}"));
+                publisher.notice(Notice::Restarting, format!("starting over: {why}"));
             }
         };
         match std::mem::replace(&mut self.work, Work::Nothing) {
             Work::File(work) => {
-                announce(teller);
+                announce(publisher);
                 self.vacant = Some(work.clear().await?);
-                teller.resumed = 0;
+                publisher.resumed = 0;
                 Ok(())
             }
             Work::Pipe(work) if !work.is_untouched() => {
@@ -324,13 +324,13 @@ impl Driver {
                     .with_hint("save to a file instead: a pipe cannot start over"))
             }
             Work::Small(work) => {
-                announce(teller);
+                announce(publisher);
                 self.bare = Some(work.target);
                 Ok(())
             }
             work => {
                 self.work = work;
-                announce(teller);
+                announce(publisher);
                 Ok(())
             }
         }
@@ -370,13 +370,13 @@ impl Driver {
 
     // ---- events --------------------------------------------------------------------------------------
 
-    fn tell_started(&self, teller: &mut Teller) {
+    fn tell_started(&self, publisher: &mut Publisher) {
         let connections = match self.work {
             Work::Small(_) => 1,
             _ if self.transfer.is_streaming() => 1,
             _ => self.wants.connections.min(self.transfer.worthwhile()),
         };
-        teller.allowed_connections = connections;
+        publisher.allowed_connections = connections;
         let event = Event::Started {
             url: self.wants.order.address.to_string(),
             path: match &self.work {
@@ -385,14 +385,14 @@ impl Driver {
                 _ => None,
             },
             size: self.transfer.representation().and_then(|known| known.complete_length),
-            resumed: teller.resumed,
+            resumed: publisher.resumed,
             connections,
         };
-        teller.tell(event);
+        publisher.tell(event);
     }
 
-    fn ended(&mut self, ended: Result<(AttemptId, End), tokio::task::JoinError>, teller: &mut Teller) {
-        let now = teller.clock.now();
+    fn ended(&mut self, ended: Result<(AttemptId, End), tokio::task::JoinError>, publisher: &mut Publisher) {
+        let now = publisher.clock.now();
         match ended {
             Ok((id, end)) => {
                 let Some(lane) = self.lanes.remove(&id) else {
@@ -403,7 +403,7 @@ impl Driver {
                     self.transfer.handle_reached();
                 }
                 self.transfer.handle_end(id, lane.position(), end, now);
-                self.look_around(teller);
+                self.look_around(publisher);
             }
             Err(error) => {
                 self.crashed = Some(Error::new(Kind::Other, "a worker died").with_source(error));
@@ -418,8 +418,8 @@ impl Driver {
     }
 
     /// Samples the lanes and acts on it: size limit, hash, checkpoint, plan, progress snapshot.
-    fn look_around(&mut self, teller: &mut Teller) {
-        let now = teller.clock.now();
+    fn look_around(&mut self, publisher: &mut Publisher) {
+        let now = publisher.clock.now();
         for (id, lane) in &self.lanes {
             self.transfer.handle_progress(*id, lane.position(), now);
         }
@@ -454,7 +454,7 @@ impl Driver {
         let held_back = self.disk.is_busy(writing, now) || limited || full;
         self.transfer.handle_look(held_back, now);
         let phase = if self.transfer.has_begun() { Phase::Transferring } else { Phase::Starting };
-        self.show(teller, phase, false);
+        self.show(publisher, phase, false);
     }
 
     /// True while something other than the server holds the rate down: a limit of the caller's, or others on the line.
@@ -463,7 +463,7 @@ impl Driver {
         limited || self.wants.yielder.as_ref().is_some_and(|yielder| yielder.is_aside())
     }
 
-    fn show(&self, teller: &mut Teller, phase: Phase, force: bool) {
+    fn show(&self, publisher: &mut Publisher, phase: Phase, force: bool) {
         let durable = self.work.durable();
         let verified = match &self.work {
             Work::File(work) => work.hashed(),
@@ -473,28 +473,28 @@ impl Driver {
         let limited = self.is_limited();
         let reached = self.reached.borrow().is_some();
         let counters = Counters { received, durable: &durable, verified, limited, reached, phase };
-        teller.show(teller.clock.now(), &self.transfer, &counters, force);
+        publisher.show(publisher.clock.now(), &self.transfer, &counters, force);
     }
 }
 
-fn announce(teller: &mut Teller, announcement: Announcement, sources: &[String]) {
+fn announce(publisher: &mut Publisher, announcement: Announcement, sources: &[String]) {
     match announcement {
         Announcement::Retry { cause, status, wait, attempt } => {
             // A refusal that is not a failure of the file, such as that of a surplus connection, counts as a first try.
-            teller.tell(Event::Retry { cause, status, wait, attempt: attempt.max(1) });
+            publisher.tell(Event::Retry { cause, status, wait, attempt: attempt.max(1) });
         }
         Announcement::SingleStream { why } => {
-            teller.notice(Notice::SingleConnection, format!("one connection: {why}"));
+            publisher.notice(Notice::SingleConnection, format!("one connection: {why}"));
         }
-        Announcement::Stalled => teller.notice(Notice::Stalled, "a connection fell silent and is replaced"),
+        Announcement::Stalled => publisher.notice(Notice::Stalled, "a connection fell silent and is replaced"),
         Announcement::SourceRests { source, why, status, wait, attempt } => {
             let url = sources.get(source).cloned().unwrap_or_default();
             let cause = format!("{url}: {why}");
-            teller.tell(Event::Retry { cause, status, wait, attempt });
+            publisher.tell(Event::Retry { cause, status, wait, attempt });
         }
         Announcement::SourceDropped { source, why } => {
             let url = sources.get(source).cloned().unwrap_or_default();
-            teller.tell(Event::Source { url, cause: why });
+            publisher.tell(Event::Source { url, cause: why });
         }
     }
 }

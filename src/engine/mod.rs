@@ -24,7 +24,7 @@ mod saver;
 mod settings;
 mod sink;
 mod survey;
-mod teller;
+mod publisher;
 mod turns;
 mod upkeep;
 mod work;

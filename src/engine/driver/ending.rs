@@ -7,7 +7,7 @@ use crate::engine::progress::Phase;
 use crate::engine::report::Report;
 use crate::engine::request::IfExists;
 use crate::engine::saver::SmallFile;
-use crate::engine::teller::Teller;
+use crate::engine::publisher::Publisher;
 use crate::engine::work::{FileWork, SmallWork, Work, blocking};
 use crate::error::{Error, Kind};
 use crate::manifest::{Hold, Record};
@@ -20,11 +20,11 @@ use tokio::sync::watch;
 
 impl Driver {
     /// Everything is written. `None` if damage was found that is being fetched again.
-    pub(super) async fn finish(&mut self, teller: &mut Teller) -> Result<Option<Report>, Error> {
-        self.settle(teller).await;
-        self.look_around(teller);
+    pub(super) async fn finish(&mut self, publisher: &mut Publisher) -> Result<Option<Report>, Error> {
+        self.settle(publisher).await;
+        self.look_around(publisher);
         if !matches!(self.work, Work::Small(_)) {
-            self.show(teller, Phase::Verifying, true);
+            self.show(publisher, Phase::Verifying, true);
         }
         let known = self.transfer.representation().and_then(|known| known.complete_length);
         let length = known.unwrap_or_else(|| self.transfer.written().len());
@@ -58,10 +58,10 @@ impl Driver {
                 let (found, lacks) = saving.await?;
                 digests = found;
                 path = Some(work.target.path());
-                self.tell_lacks(lacks, teller);
+                self.tell_lacks(lacks, publisher);
             }
             Work::File(mut work) => {
-                let finished = Box::pin(self.finish_file(&mut work, length, teller)).await;
+                let finished = Box::pin(self.finish_file(&mut work, length, publisher)).await;
                 let (place, hold) = (work.place.clone(), work.checkpoint.hold());
                 self.work = Work::File(work);
                 match finished? {
@@ -76,10 +76,10 @@ impl Driver {
                 });
                 let lacks = lacks.await?;
                 path = Some(place.target.path());
-                self.tell_lacks(lacks, teller);
+                self.tell_lacks(lacks, publisher);
             }
         }
-        self.show(teller, Phase::Ended, true);
+        self.show(publisher, Phase::Ended, true);
         let fetched = self.shared.received.load(Ordering::Relaxed);
         Ok(Some(Report {
             url: self.wants.order.address.to_string(),
@@ -89,20 +89,20 @@ impl Driver {
             sources: self.contributors(),
             fetched,
             // Everything that is not in the file, including bytes discarded by a restart.
-            wasted: fetched.saturating_sub(length.saturating_sub(teller.resumed)),
-            resumed: teller.resumed,
-            elapsed: teller.clock.now(),
+            wasted: fetched.saturating_sub(length.saturating_sub(publisher.resumed)),
+            resumed: publisher.resumed,
+            elapsed: publisher.clock.now(),
             verifying: self.verifying,
             digests,
-            connections: teller.connections(),
-            retries: teller.retries,
+            connections: publisher.connections(),
+            retries: publisher.retries,
         }))
     }
 
     /// Reports operations the file system refused, once for all files of a run.
-    fn tell_lacks(&self, lacks: Lacks, teller: &mut Teller) {
+    fn tell_lacks(&self, lacks: Lacks, publisher: &mut Publisher) {
         if let Some(text) = self.wants.saver.news(lacks) {
-            teller.notice(Notice::NotSupported, text);
+            publisher.notice(Notice::NotSupported, text);
         }
     }
 
@@ -111,14 +111,14 @@ impl Driver {
         &mut self,
         work: &mut FileWork,
         length: u64,
-        teller: &mut Teller,
+        publisher: &mut Publisher,
     ) -> Result<Option<Vec<Digest>>, Error> {
         let cancelled = self.cancelled.clone();
         let damaged = unless_cancelled(cancelled.clone(), work.audited()).await?;
         if !damaged.is_empty() && !self.mended {
-            return self.mend(work, damaged, teller).await;
+            return self.mend(work, damaged, publisher).await;
         }
-        work.checkpoint.flush(teller.clock.now()).await?;
+        work.checkpoint.flush(publisher.clock.now()).await?;
         // Written bytes are only presumed to be there; durable ones are proven. Nothing is published on a presumption.
         if !work.checkpoint.durable().covers(ByteRange::new(0, length)) {
             return Err(Error::defect("not everything that counts as written is durable"));
@@ -130,9 +130,9 @@ impl Driver {
         if on_disk != length {
             return Err(changed_beneath(work));
         }
-        let since = teller.clock.now();
+        let since = publisher.clock.now();
         let actual = unless_cancelled(cancelled.clone(), work.digests(length)).await?;
-        self.verifying += teller.clock.now().saturating_sub(since);
+        self.verifying += publisher.clock.now().saturating_sub(since);
         if actual.is_empty() && has_holes(work, length).await? {
             // Every byte was written, so another process has cut the file, or the file system compresses: the checksums
             // decide.
@@ -143,10 +143,10 @@ impl Driver {
             if self.mended {
                 return Err(changed_beneath(work));
             }
-            return self.mend(work, damaged, teller).await;
+            return self.mend(work, damaged, publisher).await;
         }
         let Err(mismatch) = self.wants.order.check(&actual) else {
-            self.name_refuted(work, teller).await?;
+            self.name_refuted(work, publisher).await?;
             return Ok(Some(actual));
         };
         let mismatch = mismatch.with_hint(
@@ -156,10 +156,10 @@ impl Driver {
         if !self.mended {
             let damaged = unless_cancelled(cancelled, work.audit_all()).await?;
             if !damaged.is_empty() {
-                return self.mend(work, damaged, teller).await;
+                return self.mend(work, damaged, publisher).await;
             }
         }
-        if self.try_others(work, length, teller).await? {
+        if self.try_others(work, length, publisher).await? {
             return Ok(None);
         }
         if self.transfer.handle_mixture() {
@@ -175,13 +175,13 @@ impl Driver {
         &mut self,
         work: &mut FileWork,
         damaged: Vec<ByteRange>,
-        teller: &mut Teller,
+        publisher: &mut Publisher,
     ) -> Result<Option<Vec<Digest>>, Error> {
         self.mended = true;
         let bytes: u64 = damaged.iter().map(|range| range.len()).sum();
         let text = format!("{bytes} bytes on disk were damaged and are fetched again");
-        teller.notice(Notice::Repairing, text);
-        teller.resumed = teller.resumed.saturating_sub(bytes);
+        publisher.notice(Notice::Repairing, text);
+        publisher.resumed = publisher.resumed.saturating_sub(bytes);
         self.transfer.handle_lost(&damaged);
         work.checkpoint.withdraw(damaged).await?;
         work.follow();
@@ -225,7 +225,7 @@ impl Driver {
     }
 
     /// Keeps the received bytes and records in the error how many they are.
-    pub(super) async fn give_up(mut self: Box<Self>, mut error: Error, teller: &mut Teller) -> Error {
+    pub(super) async fn give_up(mut self: Box<Self>, mut error: Error, publisher: &mut Publisher) -> Error {
         if let Work::Pipe(work) = &self.work {
             // A worker that waits for room would wait for ever.
             work.close();
@@ -237,13 +237,13 @@ impl Driver {
             error = error.with_url(url);
         }
         self.stop_workers().await;
-        self.settle(teller).await;
+        self.settle(publisher).await;
         // The last snapshot: all received bytes count.
-        self.show(teller, teller.last_phase(), true);
+        self.show(publisher, publisher.last_phase(), true);
         match std::mem::replace(&mut self.work, Work::Nothing) {
             Work::File(mut work) => {
                 // After a failed sync there is no journal to write to, and this does nothing.
-                if let Err(worse) = work.checkpoint.flush(teller.clock.now()).await
+                if let Err(worse) = work.checkpoint.flush(publisher.clock.now()).await
                     && error.kind() == Kind::Cancelled
                 {
                     error = worse;

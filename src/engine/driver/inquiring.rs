@@ -3,7 +3,7 @@
 use super::Driver;
 use crate::engine::clock::Clock;
 use crate::engine::event::Notice;
-use crate::engine::teller::Teller;
+use crate::engine::publisher::Publisher;
 use crate::plan::advice::Advice;
 use crate::plan::answer::Answer;
 use crate::plan::{Address, Moment};
@@ -67,7 +67,7 @@ impl Driver {
     }
 
     /// HEAD was answered, failed, or was given up.
-    pub(super) fn advised(&mut self, said: Result<Option<Advice>, JoinError>, teller: &mut Teller) {
+    pub(super) fn advised(&mut self, said: Result<Option<Advice>, JoinError>, publisher: &mut Publisher) {
         if !self.inquiry.is_empty() {
             // Another one has taken its place.
             return;
@@ -77,7 +77,7 @@ impl Driver {
             self.wants.host.answers_head(answered);
         }
         if let Some(advice) = &advice {
-            teller.notice(Notice::Head, advice.in_words());
+            publisher.notice(Notice::Head, advice.in_words());
         }
         self.transfer.handle_advice(advice);
     }

@@ -4,7 +4,7 @@ use super::{Driver, Made, Permitted};
 use crate::engine::event::Notice;
 use crate::engine::order::Order;
 use crate::engine::preparation::{self, Ground, Opening};
-use crate::engine::teller::Teller;
+use crate::engine::publisher::Publisher;
 use crate::engine::work::{FileWork, SmallWork, Work};
 use crate::engine::worker::{Permit, Question};
 use crate::engine::workplace::Workplace;
@@ -23,7 +23,7 @@ const SMALL: u64 = 256 << 10;
 
 impl Driver {
     /// Rules on a response; the first usable one starts the creation of the file.
-    pub(super) fn rule(&mut self, question: Question, teller: &mut Teller) {
+    pub(super) fn rule(&mut self, question: Question, publisher: &mut Publisher) {
         let Question { id, answer, reply } = question;
         if self.shared.requesters[0].route.is_renewed() {
             self.transfer.handle_renewed();
@@ -44,8 +44,8 @@ impl Driver {
                     self.transfer.fail(error);
                     return drop(reply.send(None));
                 }
-                self.tell_web_page(&representation, teller);
-                if self.keep_small(&representation, teller) {
+                self.tell_web_page(&representation, publisher);
+                if self.keep_small(&representation, publisher) {
                     self.wants.turns.saw_small();
                 } else {
                     self.wants.turns.saw_large();
@@ -73,7 +73,7 @@ impl Driver {
     }
 
     /// Warns of a web page in place of the file, which most often is a login or an error page.
-    fn tell_web_page(&self, representation: &Representation, teller: &mut Teller) {
+    fn tell_web_page(&self, representation: &Representation, publisher: &mut Publisher) {
         let html =
             matches!(representation.media_type.as_deref(), Some("text/html" | "application/xhtml+xml"));
         let name = self.shared.path.file_name().unwrap_or_default().to_string_lossy();
@@ -81,7 +81,7 @@ impl Driver {
             let text = "the server sent a web page (text/html) under a name that is not that of one: look at it before you \
                         use it. It may be a login, a warning, a limit or an error page; the link that a browser downloads \
                         from may be another one, or need cookies (-b FILE)";
-            teller.notice(Notice::WebPage, text);
+            publisher.notice(Notice::WebPage, text);
         }
     }
 
@@ -111,7 +111,7 @@ impl Driver {
 
     /// Keeps a small file in memory until it is complete. Returns false if it is not small, has several sources, or has
     /// a part file already.
-    fn keep_small(&mut self, representation: &Representation, teller: &mut Teller) -> bool {
+    fn keep_small(&mut self, representation: &Representation, publisher: &mut Publisher) -> bool {
         let length = representation.complete_length.filter(|length| *length <= SMALL);
         // If another source may have to replace one that gave wrong bytes, there must be a file to repair.
         let alone = self.wants.sources.len() == 1;
@@ -121,7 +121,7 @@ impl Driver {
         if let Some(target) = self.bare.take() {
             // The length is at most `SMALL`.
             self.work = Work::Small(SmallWork::new(target, length as usize));
-            self.tell_started(teller);
+            self.tell_started(publisher);
         }
         true
     }
@@ -137,23 +137,23 @@ impl Driver {
     }
 
     /// A step of the creation has ended: after the last one, releases the responses that waited for it.
-    pub(super) fn made(&mut self, made: Result<Made, tokio::task::JoinError>, teller: &mut Teller) {
+    pub(super) fn made(&mut self, made: Result<Made, tokio::task::JoinError>, publisher: &mut Publisher) {
         self.making = None;
         self.fits = true;
         match made {
             Ok(Made::Room(place, representation)) => return self.make_in(place, *representation),
-            Ok(Made::Nothing) => self.tell_started(teller),
+            Ok(Made::Nothing) => self.tell_started(publisher),
             Ok(Made::File(place, journal, allocation)) => {
                 if allocation == Allocation::Sparse {
-                    teller.notice(
+                    publisher.notice(
                         Notice::NotReserved,
                         "this file system cannot reserve space; the disk may fill up",
                     );
                 }
                 let (digests, inline) = (&self.wants.order.digests, self.wants.inline);
-                let work = FileWork::new(place, *journal, digests, inline, false, teller.clock.now());
+                let work = FileWork::new(place, *journal, digests, inline, false, publisher.clock.now());
                 self.work = Work::File(Box::new(work));
-                self.tell_started(teller);
+                self.tell_started(publisher);
             }
             Ok(Made::Failed(place, error)) => {
                 self.vacant = place;
@@ -198,10 +198,10 @@ impl Driver {
     }
 
     /// Lets the creation of the file finish before its result is given up.
-    pub(super) async fn settle(&mut self, teller: &mut Teller) {
+    pub(super) async fn settle(&mut self, publisher: &mut Publisher) {
         while self.making.is_some() {
             let made = Self::being_made(&mut self.making).await;
-            self.made(made, teller);
+            self.made(made, publisher);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::progress::Phase;
 use crate::engine::report::Report;
 use crate::engine::request::{Output, Request};
 use crate::engine::survey::{probe, survey};
-use crate::engine::teller::Teller;
+use crate::engine::publisher::Publisher;
 use crate::engine::turns::{Place, Turn};
 use crate::engine::work::{FileWork, PipeWork, Work, blocking};
 use crate::engine::worker::Shared;
@@ -42,7 +42,7 @@ pub(in crate::engine) async fn run(
     client: Client,
     request: Request,
     place: Place,
-    mut teller: Teller,
+    mut publisher: Publisher,
     mut cancelled: watch::Receiver<bool>,
 ) -> Result<Report, Error> {
     let address = request.address.clone();
@@ -52,11 +52,11 @@ pub(in crate::engine) async fn run(
         () = until_cancelled(&mut early) => Err(cancellation()),
         turn = place.turn() => {
             // The elapsed time begins now, and not while it was queued.
-            teller.clock = Clock::start();
-            take_turn(&client, request, turn, &mut teller, &mut cancelled).await
+            publisher.clock = Clock::start();
+            take_turn(&client, request, turn, &mut publisher, &mut cancelled).await
         }
     };
-    teller.phase(Phase::Ended);
+    publisher.phase(Phase::Ended);
     outcome.map_err(|error| error.with_url(&address))
 }
 
@@ -64,26 +64,26 @@ async fn take_turn(
     client: &Client,
     request: Request,
     turn: Turn,
-    teller: &mut Teller,
+    publisher: &mut Publisher,
     cancelled: &mut watch::Receiver<bool>,
 ) -> Result<Report, Error> {
-    teller.phase(Phase::Starting);
+    publisher.phase(Phase::Starting);
     let mut early = cancelled.clone();
     let prepared = tokio::select! {
         biased;
         () = until_cancelled(&mut early) => return Err(cancellation()),
-        prepared = prepare(client, request, teller) => prepared?,
+        prepared = prepare(client, request, publisher) => prepared?,
     };
     match prepared {
         Prepared::Satisfied(report) => Ok(report),
         Prepared::Ready(mut driver) => {
             driver.turn = Some(turn);
-            driver.drive(teller, cancelled).await
+            driver.drive(publisher, cancelled).await
         }
     }
 }
 
-async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> Result<Prepared, Error> {
+async fn prepare(client: &Client, mut request: Request, publisher: &mut Publisher) -> Result<Prepared, Error> {
     if let Output::File(path) = &request.output
         && let Some(device) = open_device(&request.directory.join(path))?
     {
@@ -133,7 +133,7 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
             policy,
             wants,
             out,
-            teller.clock,
+            publisher.clock,
         ))));
     };
     let seen = client.inner.directory_seen.clone();
@@ -146,7 +146,7 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
     let (Placed { target, note }, untouched) =
         if wants.inline { looking()? } else { blocking(looking).await? };
     if let Some(note) = note {
-        teller.notice(Notice::Renamed, note);
+        publisher.notice(Notice::Renamed, note);
     }
     if untouched {
         return Ok(Prepared::Ready(Box::new(Driver::into_nothing(
@@ -154,7 +154,7 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
             policy,
             wants,
             target,
-            teller.clock,
+            publisher.clock,
         ))));
     }
     let order = wants.order.clone();
@@ -165,9 +165,9 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
         }
         Standing::Skipped { target, size } => {
             let text = format!("{} exists and is left as it is", target.path().display());
-            teller.notice(Notice::AlreadyComplete, text);
+            publisher.notice(Notice::AlreadyComplete, text);
             return Ok(Prepared::Satisfied(nothing_to_do(
-                teller,
+                publisher,
                 &wants.order.address,
                 &target,
                 size,
@@ -175,7 +175,7 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
             )));
         }
         Standing::Satisfied { target, size, digests } => {
-            return Ok(Prepared::Satisfied(satisfied(teller, &wants.order.address, &target, size, digests)));
+            return Ok(Prepared::Satisfied(satisfied(publisher, &wants.order.address, &target, size, digests)));
         }
         Standing::Sealed { target, seal } => {
             let now = Box::pin(survey(&requesters[0])).await?.representation;
@@ -192,7 +192,7 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
             }
             preparation::clean_up(&target)?;
             return Ok(Prepared::Satisfied(satisfied(
-                teller,
+                publisher,
                 &wants.order.address,
                 &target,
                 seal.size,
@@ -212,7 +212,7 @@ async fn prepare(client: &Client, mut request: Request, teller: &mut Teller) -> 
     if let Ground::Built { trusted, .. } = &ground {
         wants.refuse_too_large(trusted.representation.complete_length)?;
     }
-    Ok(Prepared::Ready(Box::new(Driver::into_file(requesters, policy, wants, ground, teller))))
+    Ok(Prepared::Ready(Box::new(Driver::into_file(requesters, policy, wants, ground, publisher))))
 }
 
 /// Version that the server has now. If HEAD does not confirm `known`, a GET decides.
@@ -225,7 +225,7 @@ async fn asked_about(requester: &Requester, known: &Representation) -> Result<Re
 }
 
 fn satisfied(
-    teller: &mut Teller,
+    publisher: &mut Publisher,
     address: &Address,
     target: &Target,
     size: u64,
@@ -237,12 +237,12 @@ fn satisfied(
     } else {
         ""
     };
-    teller.notice(Notice::AlreadyComplete, format!("{} is complete already{beside}", path.display()));
-    nothing_to_do(teller, address, target, size, digests)
+    publisher.notice(Notice::AlreadyComplete, format!("{} is complete already{beside}", path.display()));
+    nothing_to_do(publisher, address, target, size, digests)
 }
 
 fn nothing_to_do(
-    teller: &Teller,
+    publisher: &Publisher,
     address: &Address,
     target: &Target,
     size: u64,
@@ -258,7 +258,7 @@ fn nothing_to_do(
         fetched: 0,
         wasted: 0,
         resumed: size,
-        elapsed: teller.clock.now(),
+        elapsed: publisher.clock.now(),
         verifying: Duration::ZERO,
         digests,
         connections: 0,
@@ -385,21 +385,21 @@ impl Driver {
         policy: Policy,
         wants: Wants,
         ground: Ground,
-        teller: &mut Teller,
+        publisher: &mut Publisher,
     ) -> Self {
         match ground {
             Ground::Fresh { workplace, discarded } => {
                 if let Some(why) = discarded {
-                    teller.notice(Notice::Restarting, format!("starting over: {why}"));
+                    publisher.notice(Notice::Restarting, format!("starting over: {why}"));
                 }
                 let path = workplace.part.path().to_owned();
-                let mut driver = Self::new(requesters, path, wants, Transfer::new(policy), teller.clock);
+                let mut driver = Self::new(requesters, path, wants, Transfer::new(policy), publisher.clock);
                 driver.vacant = Some(workplace);
                 driver
             }
             Ground::Built { workplace, trusted, journal, torn } => {
                 if torn {
-                    teller.notice(
+                    publisher.notice(
                         Notice::Repairing,
                         "the end of the manifest was damaged; what it said is fetched again",
                     );
@@ -409,20 +409,20 @@ impl Driver {
                         "{} bytes that were recorded are not in the part file any more and are fetched again",
                         trusted.void
                     );
-                    teller.notice(Notice::Repairing, text);
+                    publisher.notice(Notice::Repairing, text);
                 }
                 let Trusted { representation, .. } = &trusted;
                 let have = trusted.have();
-                teller.resumed = have.len();
+                publisher.resumed = have.len();
                 let transfer = Transfer::resume(policy, representation.clone(), have);
                 let path = workplace.part.path().to_owned();
                 // A digest proves the whole file; without one, the claims of an earlier run are read back.
                 let audit = wants.order.digests.is_empty();
-                let (digests, inline, now) = (wants.order.digests.clone(), wants.inline, teller.clock.now());
-                let mut driver = Self::new(requesters, path, wants, transfer, teller.clock);
+                let (digests, inline, now) = (wants.order.digests.clone(), wants.inline, publisher.clock.now());
+                let mut driver = Self::new(requesters, path, wants, transfer, publisher.clock);
                 driver.work =
                     Work::File(Box::new(FileWork::new(workplace, *journal, &digests, inline, audit, now)));
-                driver.tell_started(teller);
+                driver.tell_started(publisher);
                 driver
             }
         }

@@ -5,7 +5,7 @@ use super::Driver;
 use super::ending::unless_cancelled;
 use crate::engine::clock::Clock;
 use crate::engine::event::{Event, Notice};
-use crate::engine::teller::Teller;
+use crate::engine::publisher::Publisher;
 use crate::engine::work::{FileWork, blocking};
 use crate::engine::worker::Shared;
 use crate::error::Error;
@@ -52,12 +52,12 @@ impl Driver {
         &mut self,
         work: &mut FileWork,
         length: u64,
-        teller: &mut Teller,
+        publisher: &mut Publisher,
     ) -> Result<bool, Error> {
         if !self.transfer.has_rivals() {
             return Ok(false);
         }
-        self.settle_trial(work, length, teller).await?;
+        self.settle_trial(work, length, publisher).await?;
         self.search.refuted.extend(self.transfer.gave_everything());
         let (samples, cancelled) = (self.transfer.samples(), self.cancelled.clone());
         let asking = compared(self.shared.clone(), work.place.part.clone(), samples, length);
@@ -71,14 +71,14 @@ impl Driver {
                 Ok(true)
             }
             Some(Trial::Again(ranges)) => {
-                self.fetch_again(work, &ranges, teller).await?;
+                self.fetch_again(work, &ranges, publisher).await?;
                 Ok(true)
             }
         }
     }
 
     /// The digest matches. Reports the sources whose bytes had to be replaced by others.
-    pub(super) async fn name_refuted(&mut self, work: &FileWork, teller: &mut Teller) -> Result<(), Error> {
+    pub(super) async fn name_refuted(&mut self, work: &FileWork, publisher: &mut Publisher) -> Result<(), Error> {
         let mut search = std::mem::take(&mut self.search);
         let differing =
             differing(work, search.disputed.iter().map(|disputed| disputed.run).collect()).await?;
@@ -90,14 +90,14 @@ impl Driver {
         for source in search.refuted {
             let url = self.wants.sources.get(source).cloned().unwrap_or_default();
             let cause = "it gave bytes that the digest shows to be wrong".to_owned();
-            teller.tell(Event::Source { url, cause });
+            publisher.tell(Event::Source { url, cause });
         }
         Ok(())
     }
 
     /// The trial has failed. Compares the new bytes with the previous ones, and restores those that are still known:
     /// the next trial may need them.
-    async fn settle_trial(&mut self, work: &mut FileWork, length: u64, teller: &Teller) -> Result<(), Error> {
+    async fn settle_trial(&mut self, work: &mut FileWork, length: u64, publisher: &Publisher) -> Result<(), Error> {
         let runs: Vec<_> = self.search.disputed[self.search.present..].iter().map(|one| one.run).collect();
         let differing = differing(work, runs.clone()).await?;
         let stash = std::mem::take(&mut self.search.stash);
@@ -128,7 +128,7 @@ impl Driver {
             })
             .await?;
             work.checkpoint.add(back);
-            work.checkpoint.flush(teller.clock.now()).await?;
+            work.checkpoint.flush(publisher.clock.now()).await?;
             self.transfer.handle_put_back(&pieces);
         }
         self.search.present = self.search.disputed.len();
@@ -140,7 +140,7 @@ impl Driver {
         &mut self,
         work: &mut FileWork,
         ranges: &RangeSet,
-        teller: &mut Teller,
+        publisher: &mut Publisher,
     ) -> Result<(), Error> {
         let overlaps = |run: &Run| ranges.iter().any(|range| !range.intersection(run.range).is_empty());
         let runs: Vec<_> = work.checkpoint.claims().into_iter().filter(overlaps).collect();
@@ -164,7 +164,7 @@ impl Driver {
              fetched again, from {from}",
             ranges.len()
         );
-        teller.notice(Notice::Repairing, text);
+        publisher.notice(Notice::Repairing, text);
         let ranges: Vec<_> = ranges.iter().collect();
         self.transfer.handle_disputed(&ranges);
         work.checkpoint.withdraw(ranges).await?;

@@ -17,7 +17,7 @@ const FRAME: Duration = Duration::from_millis(100);
 const RANGES: usize = 64;
 
 /// Sending ends of both channels. Neither waits for a listener.
-pub(crate) struct Teller {
+pub(crate) struct Publisher {
     pub(crate) clock: Clock,
     progress: watch::Sender<Progress>,
     events: mpsc::Sender<Event>,
@@ -40,7 +40,7 @@ pub(crate) struct Counters<'a> {
     pub(crate) phase: Phase,
 }
 
-impl Teller {
+impl Publisher {
     pub(crate) fn new(clock: Clock, progress: watch::Sender<Progress>, events: mpsc::Sender<Event>) -> Self {
         Self {
             clock,
