@@ -11,7 +11,7 @@ use super::memory::Memory;
 use super::preparation::DirectorySeen;
 use super::progress::Progress;
 use super::request::Request;
-use super::saver::Saver;
+use super::small_files::SmallFiles;
 use super::settings::ClientSettings;
 use super::survey::{Plan, survey_by_get};
 use super::publisher::Publisher;
@@ -40,7 +40,7 @@ pub(super) struct Inner {
     pub(super) exchange: Arc<Exchange>,
     pub(super) turns: Turns,
     pub(super) hosts: Hosts,
-    pub(super) saver: Saver,
+    pub(super) small_files: SmallFiles,
     pub(super) limit: Option<Arc<Limit>>,
     pub(super) yielder: Option<Arc<Yielder>>,
     /// Directory of the last file: lists mostly save into one directory.
@@ -94,7 +94,7 @@ impl Client {
                 yielder,
                 turns,
                 hosts: Hosts::new(memory),
-                saver: Saver::default(),
+                small_files: SmallFiles::default(),
                 directory_seen: Arc::default(),
             }),
         })

@@ -8,7 +8,7 @@ use super::limit::Limit;
 use super::order::Order;
 use super::progress::Phase;
 use super::report::Report;
-use super::saver::Saver;
+use super::small_files::SmallFiles;
 use super::publisher::{Counters, Publisher};
 use super::turns::{Turn, Turns};
 use super::work::Work;
@@ -61,7 +61,7 @@ struct Wants {
     host: Host,
     /// The URL and the mirrors, redacted.
     sources: Vec<String>,
-    saver: Saver,
+    small_files: SmallFiles,
     limit: Option<Arc<Limit>>,
     yielder: Option<Arc<Yielder>>,
     turns: Turns,

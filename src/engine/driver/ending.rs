@@ -6,7 +6,7 @@ use crate::engine::event::Notice;
 use crate::engine::progress::Phase;
 use crate::engine::report::Report;
 use crate::engine::request::IfExists;
-use crate::engine::saver::SmallFile;
+use crate::engine::small_files::SmallFile;
 use crate::engine::publisher::Publisher;
 use crate::engine::work::{FileWork, SmallWork, Work, blocking};
 use crate::error::{Error, Kind};
@@ -51,8 +51,8 @@ impl Driver {
                 if let Some(latency) = self.transfer.first_latency().filter(|_| !is_new) {
                     self.wants.host.answered_after(latency);
                 }
-                let turn = if self.wants.saver.is_crowded() { None } else { self.turn.take() };
-                let saving = self.wants.saver.save(self.small_file(&work)?);
+                let turn = if self.wants.small_files.is_crowded() { None } else { self.turn.take() };
+                let saving = self.wants.small_files.save(self.small_file(&work)?);
                 // Only disk work is left: the next file may begin.
                 drop(turn);
                 let (found, lacks) = saving.await?;
@@ -101,7 +101,7 @@ impl Driver {
 
     /// Reports operations the file system refused, once for all files of a run.
     fn tell_lacks(&self, lacks: Lacks, publisher: &mut Publisher) {
-        if let Some(text) = self.wants.saver.news(lacks) {
+        if let Some(text) = self.wants.small_files.news(lacks) {
             publisher.notice(Notice::NotSupported, text);
         }
     }

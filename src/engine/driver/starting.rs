@@ -119,7 +119,7 @@ async fn prepare(client: &Client, mut request: Request, publisher: &mut Publishe
         max_size: request.max_size.into_iter().chain(client.inner.settings.max_size).min(),
         host,
         sources,
-        saver: client.inner.saver.clone(),
+        small_files: client.inner.small_files.clone(),
         limit: client.inner.limit.clone(),
         yielder: client.inner.yielder.clone(),
         turns: client.inner.turns.clone(),

@@ -40,7 +40,7 @@ const CROWD: usize = 64;
 /// Group commit for the small files of all downloads. While some are synced, others gather and form the next batch: the
 /// more there are, the less each of them costs.
 #[derive(Clone, Default)]
-pub(crate) struct Saver {
+pub(crate) struct SmallFiles {
     queue: Arc<Mutex<Queue>>,
     /// Lacks that were reported already.
     told: Arc<Mutex<Lacks>>,
@@ -53,7 +53,7 @@ struct Queue {
     at_work: bool,
 }
 
-impl Saver {
+impl SmallFiles {
     /// Returns once the file is durable under its name.
     ///
     /// Dropping the future does not keep the file from being saved.
@@ -68,9 +68,9 @@ impl Saver {
             !std::mem::replace(&mut queue.at_work, true)
         };
         if idle {
-            let saver = self.clone();
+            let small_files = self.clone();
             // Joined through the replies: there is one for each file, and the thread ends after the last.
-            drop(crate::threads::offload(move || saver.work()));
+            drop(crate::threads::offload(move || small_files.work()));
         }
         hears.await.unwrap_or_else(|_| Err(Error::new(Kind::Other, "the saving died")))
     }
@@ -118,7 +118,7 @@ impl Saver {
 }
 
 /// Guard of the saving thread.
-struct AtWork<'a>(&'a Saver);
+struct AtWork<'a>(&'a SmallFiles);
 
 impl Drop for AtWork<'_> {
     /// Resets the queue after a panic, so that later files do not wait for ever.
@@ -334,22 +334,22 @@ mod tests {
 
     #[test]
     fn a_saver_that_panics_lets_those_go_who_wait_and_works_on_for_others() {
-        let saver = Saver::default();
+        let small_files = SmallFiles::default();
         let directory = tempfile::tempdir().unwrap();
         let (told, mut hears) = oneshot::channel();
         {
-            let mut queue = saver.lock();
+            let mut queue = small_files.lock();
             queue.waiting.push((small(directory.path(), "one", b"first", vec![]), told));
             queue.at_work = true;
         }
-        let dying = saver.clone();
+        let dying = small_files.clone();
         let died = std::thread::spawn(move || {
             let _guard = AtWork(&dying);
             panic!("as if a bug had struck");
         });
         assert!(died.join().is_err());
         assert!(hears.try_recv().is_err());
-        assert!(!saver.lock().at_work);
+        assert!(!small_files.lock().at_work);
     }
 
     #[test]
