@@ -7,9 +7,9 @@ use super::lane::Lane;
 use super::limit::Limit;
 use super::order::Order;
 use super::progress::Phase;
+use super::publisher::{Counters, Publisher};
 use super::report::Report;
 use super::small_files::SmallFiles;
-use super::publisher::{Counters, Publisher};
 use super::turns::{Turn, Turns};
 use super::work::Work;
 use super::worker;
@@ -486,7 +486,9 @@ fn announce(publisher: &mut Publisher, announcement: Announcement, sources: &[St
         Announcement::SingleStream { why } => {
             publisher.notice(Notice::SingleConnection, format!("one connection: {why}"));
         }
-        Announcement::Stalled => publisher.notice(Notice::Stalled, "a connection fell silent and is replaced"),
+        Announcement::Stalled => {
+            publisher.notice(Notice::Stalled, "a connection fell silent and is replaced")
+        }
         Announcement::SourceRests { source, why, status, wait, attempt } => {
             let url = sources.get(source).cloned().unwrap_or_default();
             let cause = format!("{url}: {why}");

@@ -71,7 +71,16 @@ impl Concurrency {
         let most = allowance.most();
         let refusals = Refusals::new(most);
         let climb = matches!(allowance, Allowance::Adaptive(_)).then(|| Climb::new(1, false, Moment::ZERO));
-        Self { most, climb, refusals, elsewhere: 0, serves: None, learned_limit: None, known: None, shared: false }
+        Self {
+            most,
+            climb,
+            refusals,
+            elsewhere: 0,
+            serves: None,
+            learned_limit: None,
+            known: None,
+            shared: false,
+        }
     }
 
     /// An earlier file from the same server ended at this level. It counts before the first answer only.

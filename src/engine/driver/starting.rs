@@ -9,10 +9,10 @@ use crate::engine::order::Order;
 use crate::engine::preparation;
 use crate::engine::preparation::{Ground, Opening, Standing};
 use crate::engine::progress::Phase;
+use crate::engine::publisher::Publisher;
 use crate::engine::report::Report;
 use crate::engine::request::{Output, Request};
 use crate::engine::survey::{probe, survey};
-use crate::engine::publisher::Publisher;
 use crate::engine::turns::{Place, Turn};
 use crate::engine::work::{FileWork, PipeWork, Work, blocking};
 use crate::engine::worker::Shared;
@@ -83,7 +83,11 @@ async fn take_turn(
     }
 }
 
-async fn prepare(client: &Client, mut request: Request, publisher: &mut Publisher) -> Result<Prepared, Error> {
+async fn prepare(
+    client: &Client,
+    mut request: Request,
+    publisher: &mut Publisher,
+) -> Result<Prepared, Error> {
     if let Output::File(path) = &request.output
         && let Some(device) = open_device(&request.directory.join(path))?
     {
@@ -175,7 +179,13 @@ async fn prepare(client: &Client, mut request: Request, publisher: &mut Publishe
             )));
         }
         Standing::Satisfied { target, size, digests } => {
-            return Ok(Prepared::Satisfied(satisfied(publisher, &wants.order.address, &target, size, digests)));
+            return Ok(Prepared::Satisfied(satisfied(
+                publisher,
+                &wants.order.address,
+                &target,
+                size,
+                digests,
+            )));
         }
         Standing::Sealed { target, seal } => {
             let now = Box::pin(survey(&requesters[0])).await?.representation;
@@ -418,7 +428,8 @@ impl Driver {
                 let path = workplace.part.path().to_owned();
                 // A digest proves the whole file; without one, the claims of an earlier run are read back.
                 let audit = wants.order.digests.is_empty();
-                let (digests, inline, now) = (wants.order.digests.clone(), wants.inline, publisher.clock.now());
+                let (digests, inline, now) =
+                    (wants.order.digests.clone(), wants.inline, publisher.clock.now());
                 let mut driver = Self::new(requesters, path, wants, transfer, publisher.clock);
                 driver.work =
                     Work::File(Box::new(FileWork::new(workplace, *journal, &digests, inline, audit, now)));

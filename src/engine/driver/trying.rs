@@ -78,7 +78,11 @@ impl Driver {
     }
 
     /// The digest matches. Reports the sources whose bytes had to be replaced by others.
-    pub(super) async fn name_refuted(&mut self, work: &FileWork, publisher: &mut Publisher) -> Result<(), Error> {
+    pub(super) async fn name_refuted(
+        &mut self,
+        work: &FileWork,
+        publisher: &mut Publisher,
+    ) -> Result<(), Error> {
         let mut search = std::mem::take(&mut self.search);
         let differing =
             differing(work, search.disputed.iter().map(|disputed| disputed.run).collect()).await?;
@@ -97,7 +101,12 @@ impl Driver {
 
     /// The trial has failed. Compares the new bytes with the previous ones, and restores those that are still known:
     /// the next trial may need them.
-    async fn settle_trial(&mut self, work: &mut FileWork, length: u64, publisher: &Publisher) -> Result<(), Error> {
+    async fn settle_trial(
+        &mut self,
+        work: &mut FileWork,
+        length: u64,
+        publisher: &Publisher,
+    ) -> Result<(), Error> {
         let runs: Vec<_> = self.search.disputed[self.search.present..].iter().map(|one| one.run).collect();
         let differing = differing(work, runs.clone()).await?;
         let stash = std::mem::take(&mut self.search.stash);

@@ -58,7 +58,7 @@ impl Refusals {
             return;
         }
         self.cap = self.cap.min(serving);
-        // Refusals that come together are one learned_limit.
+        // Refusals that come together teach one limit.
         self.raise_at = Some(match self.raise_at {
             Some(at) => at.max(now + wait),
             None => now + self.hold.max(wait),
