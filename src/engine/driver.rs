@@ -2,10 +2,10 @@
 use super::clock::Clock;
 use super::disk_use::DiskUse;
 use super::event::{Event, Notice};
+use super::file_spec::FileSpec;
 use super::hosts::{Host, Others};
 use super::lane::Lane;
 use super::limit::Limit;
-use super::order::Order;
 use super::progress::Phase;
 use super::publisher::{Counters, Publisher};
 use super::report::Report;
@@ -52,7 +52,7 @@ enum Prepared {
 
 /// Request data that the driver needs once the disk has been inspected.
 struct Wants {
-    order: Order,
+    spec: FileSpec,
     inline: bool,
     remote_time: bool,
     /// Mode of our own file that will be replaced, if there is one.
@@ -378,7 +378,7 @@ impl Driver {
         };
         publisher.allowed_connections = connections;
         let event = Event::Started {
-            url: self.wants.order.address.to_string(),
+            url: self.wants.spec.address.to_string(),
             path: match &self.work {
                 Work::File(work) => Some(work.place.target.path()),
                 Work::Small(work) => Some(work.target.path()),

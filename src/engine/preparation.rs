@@ -1,7 +1,7 @@
 //! Preparation before the first request: inspects the target and the remains of an earlier run. All of it blocks.
 
 use super::clock::Clock;
-use super::order::Order;
+use super::file_spec::FileSpec;
 use super::request::IfExists;
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
@@ -104,11 +104,11 @@ pub(crate) fn is_untouched(target: &Target, seen: &Mutex<DirectorySeen>) -> Resu
 }
 
 /// Inspects the final name. Changes nothing.
-pub(crate) fn look(target: Target, order: &Order) -> Result<Standing, Error> {
+pub(crate) fn look(target: Target, spec: &FileSpec) -> Result<Standing, Error> {
     let Some(present) = target.present()? else {
         return Ok(Standing::Free { target, mode: None });
     };
-    if order.if_exists == IfExists::Rename {
+    if spec.if_exists == IfExists::Rename {
         return Ok(Standing::Free { target: target.renamed()?, mode: None });
     }
     if !present.is_regular() {
@@ -116,11 +116,11 @@ pub(crate) fn look(target: Target, order: &Order) -> Result<Standing, Error> {
         return Err(Error::new(Kind::Unsafe, cause)
             .with_hint("choose another name with -o; -o - writes to the standard output"));
     }
-    match order.if_exists {
+    match spec.if_exists {
         IfExists::Skip => Ok(Standing::Skipped { size: present.len(), target }),
         IfExists::Overwrite => Ok(Standing::Free { mode: present.mode_to_keep(target.directory()), target }),
         IfExists::Error | IfExists::Rename => Err(exists(&target, "")),
-        IfExists::Auto => compare(target, &present, order),
+        IfExists::Auto => compare(target, &present, spec),
     }
 }
 
@@ -129,13 +129,13 @@ pub(crate) fn exists(target: &Target, why: &str) -> Error {
         .with_hint("--if-exists overwrite replaces it, rename keeps both, skip accepts it")
 }
 
-fn compare(target: Target, present: &Present, order: &Order) -> Result<Standing, Error> {
-    if let Some(size) = order.size.filter(|size| *size != present.len()) {
+fn compare(target: Target, present: &Present, spec: &FileSpec) -> Result<Standing, Error> {
+    if let Some(size) = spec.size.filter(|size| *size != present.len()) {
         return Err(exists(&target, &format!(" with {} bytes, and {size} are wanted", present.len())));
     }
-    if order.digests.is_empty() {
+    if spec.digests.is_empty() {
         return match Seal::read(&target.path()) {
-            Ok(seal) if order.address.matches_seal(&seal.url) => Ok(Standing::Sealed { target, seal }),
+            Ok(seal) if spec.address.matches_seal(&seal.url) => Ok(Standing::Sealed { target, seal }),
             Ok(_) => Err(exists(&target, "")),
             Err(why) => Err(exists(&target, why)),
         };
@@ -143,8 +143,8 @@ fn compare(target: Target, present: &Present, order: &Order) -> Result<Standing,
     let path = target.path();
     let failed = |error: std::io::Error| Error::disk("cannot read", &path, &error);
     let file = Arc::new(storage::ReadOnly::open_itself(&path).map_err(failed)?);
-    let actual = hash_file(file.clone(), &order.digests).map_err(failed)?;
-    if actual == order.digests {
+    let actual = hash_file(file.clone(), &spec.digests).map_err(failed)?;
+    if actual == spec.digests {
         // The digest matches now; it stays so as long as no other user may change the file.
         if !owner::is_ours(&file.file().metadata().map_err(failed)?, target.directory()) {
             return Err(exists(&target, " with the right digest, and is another user's, who may change it"));
@@ -185,12 +185,12 @@ pub(crate) enum Opening {
 }
 
 /// Opens and locks the part file, and decides which of its claims may be built upon.
-pub(crate) fn open(target: Target, order: &Order) -> Result<Opening, Error> {
+pub(crate) fn open(target: Target, spec: &FileSpec) -> Result<Opening, Error> {
     let part = match storage::open(&target)? {
         Opened::Created(part) => {
             let workplace = Workplace::new(target, part, true);
-            still_absent(&workplace, order)?;
-            let discarded = stray_manifest(&workplace, order)?;
+            still_absent(&workplace, spec)?;
+            let discarded = stray_manifest(&workplace, spec)?;
             return Ok(Opening::Ready(Ground::Fresh { workplace, discarded }));
         }
         Opened::Existing(part) => part,
@@ -200,7 +200,7 @@ pub(crate) fn open(target: Target, order: &Order) -> Result<Opening, Error> {
     let raw = match Raw::read(&manifest) {
         Ok(raw) => raw,
         Err(error @ (ReadError::Planted(_) | ReadError::Io(_))) => return Err(error.into_error(&manifest)),
-        Err(_) if order.restart => return discard(workplace, "--restart".to_owned()).map(Opening::Ready),
+        Err(_) if spec.restart => return discard(workplace, "--restart".to_owned()).map(Opening::Ready),
         // Recreated as another file: where locks have no effect, the run that created this one may still be using it.
         Err(ReadError::Missing) if workplace.part.holds_nothing() => {
             return Ok(Opening::Ready(Ground::Fresh { workplace: workplace.clear()?, discarded: None }));
@@ -208,10 +208,10 @@ pub(crate) fn open(target: Target, order: &Order) -> Result<Opening, Error> {
         Err(ReadError::Missing) => return Err(orphan(&workplace)),
         Err(error) => return Err(error.into_error(&manifest)),
     };
-    if order.restart {
+    if spec.restart {
         return discard(workplace, "--restart".to_owned()).map(Opening::Ready);
     }
-    build(workplace, &raw, order, Provenance::Recorded)
+    build(workplace, &raw, spec, Provenance::Recorded)
 }
 
 /// Decides about a complete copy by the version the server has `now`: continues if it is the same, and starts over if
@@ -224,18 +224,18 @@ pub(crate) fn judged(
     workplace: Workplace,
     raw: &Raw,
     now: &Representation,
-    order: &Order,
+    spec: &FileSpec,
 ) -> Result<Ground, Error> {
     let Representation { complete_length, validators, .. } = &raw.file.representation;
     if now.is_version(*complete_length, validators) {
-        return match build(workplace, raw, order, Provenance::Confirmed)? {
+        return match build(workplace, raw, spec, Provenance::Confirmed)? {
             Opening::Ready(ground) => Ok(ground),
             Opening::Unconfirmed { .. } => Err(Error::defect("a copy was confirmed in vain")),
         };
     }
     let path = workplace.part.path().display().to_string();
     match raw.file.representation.contradicted_by(now) {
-        Some(why) if order.may_restart => {
+        Some(why) if spec.may_restart => {
             discard(workplace, format!("{path} is a copy of another version: {why}"))
         }
         Some(why) => Err(Error::new(Kind::Changed, format!("{path} is a copy of another version: {why}"))
@@ -261,36 +261,36 @@ enum Provenance {
 
 /// Another run may have finished the same file between the look at the final name and the lock on the part file. From
 /// now on no other run can.
-fn still_absent(workplace: &Workplace, order: &Order) -> Result<(), Error> {
+fn still_absent(workplace: &Workplace, spec: &FileSpec) -> Result<(), Error> {
     let target = &workplace.target;
-    if order.if_exists == IfExists::Overwrite || target.present()?.is_none() {
+    if spec.if_exists == IfExists::Overwrite || target.present()?.is_none() {
         return Ok(());
     }
     // The part file that was created a moment ago is empty and ours.
     let _ = storage::remove_own(workplace.part.path());
     let cause = format!("{} appeared meanwhile", target.path().display());
-    let hint = match order.if_exists {
+    let hint = match spec.if_exists {
         IfExists::Rename => "run the same command again: it takes the next name that is free",
         _ => "run the same command again, to see whether it is complete",
     };
     Err(Error::new(Kind::Exists, cause).with_hint(hint))
 }
 
-fn build(workplace: Workplace, raw: &Raw, order: &Order, provenance: Provenance) -> Result<Opening, Error> {
+fn build(workplace: Workplace, raw: &Raw, spec: &FileSpec, provenance: Provenance) -> Result<Opening, Error> {
     let path = workplace.part.path().to_owned();
     let foreign = |why: String| {
         Error::new(Kind::Changed, format!("{}: {why}", path.display()))
             .with_hint("--restart discards it; -o saves under another name")
     };
     let recorded = raw.file.representation.complete_length;
-    if let (Some(size), Some(length)) = (order.size, recorded)
+    if let (Some(size), Some(length)) = (spec.size, recorded)
         && size != length
     {
         return Err(foreign(format!("it is of a file of {length} bytes, and one of {size} is wanted")));
     }
     let expected = Expectation {
-        address: &order.address,
-        digests: &order.digests,
+        address: &spec.address,
+        digests: &spec.digests,
         part: workplace.part.identity()?,
         part_length: workplace.part.len().map_err(|error| Error::disk("cannot look at", &path, &error))?,
         proven: provenance != Provenance::Recorded,
@@ -299,15 +299,15 @@ fn build(workplace: Workplace, raw: &Raw, order: &Order, provenance: Provenance)
     match Trusted::check(raw.clone(), &expected) {
         Err(Distrust::Foreign(why)) => Err(foreign(why)),
         Err(Distrust::Moved) if is_a_copy(&workplace, raw)? => {
-            build(workplace, raw, order, Provenance::Copied)
+            build(workplace, raw, spec, Provenance::Copied)
         }
         Err(Distrust::Moved) => Err(foreign("the manifest belongs to another part file".to_owned())),
-        Err(Distrust::StartOver(why)) if order.may_restart => discard(workplace, why).map(Opening::Ready),
+        Err(Distrust::StartOver(why)) if spec.may_restart => discard(workplace, why).map(Opening::Ready),
         Err(Distrust::StartOver(why)) => Err(Error::new(Kind::Changed, format!("{}: {why}", path.display()))
             .with_hint("--restart discards it and starts over")),
-        Ok(_) if shared && order.digests.is_empty() => Err(shared_with_others(&workplace)),
+        Ok(_) if shared && spec.digests.is_empty() => Err(shared_with_others(&workplace)),
         Ok(trusted)
-            if provenance == Provenance::Copied && order.digests.is_empty() && trusted.is_complete() =>
+            if provenance == Provenance::Copied && spec.digests.is_empty() && trusted.is_complete() =>
         {
             Ok(Opening::Unconfirmed { workplace, raw: Box::new(raw.clone()) })
         }
@@ -315,10 +315,10 @@ fn build(workplace: Workplace, raw: &Raw, order: &Order, provenance: Provenance)
             workplace.part.withhold();
             let (torn, length) = (raw.torn, expected.part_length);
             let (workplace, journal) = if workplace.part.excludes_others() {
-                let journal = workplace.reopen(raw, &trusted, order, length)?;
+                let journal = workplace.reopen(raw, &trusted, spec, length)?;
                 (workplace, journal)
             } else {
-                workplace.reopen_apart(raw, &trusted, order)?
+                workplace.reopen_apart(raw, &trusted, spec)?
             };
             Ok(Opening::Ready(Ground::Built { workplace, trusted, journal: Box::new(journal), torn }))
         }
@@ -338,12 +338,12 @@ fn discard(workplace: Workplace, why: String) -> Result<Ground, Error> {
 }
 
 /// Removes a manifest beside a part file that was just created: its own part file is gone, and its claims with it.
-fn stray_manifest(workplace: &Workplace, order: &Order) -> Result<Option<String>, Error> {
+fn stray_manifest(workplace: &Workplace, spec: &FileSpec) -> Result<Option<String>, Error> {
     let manifest = workplace.target.manifest_path();
     let checked = match Raw::read(&manifest) {
         Err(ReadError::Missing) => return Ok(None),
         Ok(_) => Ok(()),
-        Err(ReadError::Unusable(_) | ReadError::Newer(_)) if order.restart => Ok(()),
+        Err(ReadError::Unusable(_) | ReadError::Newer(_)) if spec.restart => Ok(()),
         Err(error) => Err(error.into_error(&manifest)),
     };
     match checked.and_then(|()| workplace.remove_manifest()) {

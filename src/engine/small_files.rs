@@ -1,6 +1,6 @@
 //! Saves small files in batches: all are written, then all are synced, and only then are they named.
 
-use super::order::Order;
+use super::file_spec::FileSpec;
 use super::request::IfExists;
 use super::workplace::Workplace;
 use crate::error::{Error, Kind};
@@ -22,7 +22,7 @@ pub(crate) struct SmallFile {
     pub(crate) bytes: Vec<u8>,
     pub(crate) publication: Publication,
     pub(crate) representation: Representation,
-    pub(crate) order: Order,
+    pub(crate) spec: FileSpec,
 }
 
 /// Digests of the file, once it is durable under its name, and the operations that the file system refused.
@@ -191,18 +191,18 @@ fn write(file: &SmallFile) -> Result<Step, Error> {
         return by_part(file).map(|saved| Step::Ended(Ok(saved)));
     };
     let digests = digests(file, &unnamed)?;
-    file.order.check(&digests)?;
+    file.spec.check(&digests)?;
     Ok(Step::Written(unnamed, digests, Lacks::default()))
 }
 
 /// Hashes the bytes read back from disk, not those sent there.
 fn digests(file: &SmallFile, unnamed: &Unnamed) -> Result<Vec<Digest>, Error> {
-    if file.order.digests.is_empty() {
+    if file.spec.digests.is_empty() {
         return Ok(Vec::new());
     }
     let failed = |error: io::Error| Error::disk("cannot read back", &file.target.path(), &error);
     let handle = unnamed.file().try_clone().map_err(failed)?;
-    hash_file(Arc::new(handle), &file.order.digests).map_err(failed)
+    hash_file(Arc::new(handle), &file.spec.digests).map_err(failed)
 }
 
 fn name(file: &SmallFile, step: Step) -> Step {
@@ -225,7 +225,7 @@ fn is_there_already(file: &SmallFile) -> bool {
         let ours = owner::is_ours(&there.file().metadata()?, file.target.directory());
         if ours { there.read_at(0, &mut bytes) } else { Err(io::ErrorKind::PermissionDenied.into()) }
     });
-    file.order.if_exists == IfExists::Auto
+    file.spec.if_exists == IfExists::Auto
         && read.is_ok_and(|length| bytes.get(..length).is_some_and(|there| there == file.bytes))
 }
 
@@ -260,11 +260,11 @@ fn by_part(file: &SmallFile) -> Saved {
 }
 
 fn save_in(place: &Workplace, file: &SmallFile) -> Saved {
-    let (journal, _) = place.begin(&file.representation, &file.order)?;
+    let (journal, _) = place.begin(&file.representation, &file.spec)?;
     let failed = |error: io::Error| Error::disk("cannot write to", place.part.path(), &error);
     place.part.write_at(0, &file.bytes).map_err(failed)?;
-    let digests = hash_file(place.part.clone(), &file.order.digests).map_err(failed)?;
-    file.order.check(&digests)?;
+    let digests = hash_file(place.part.clone(), &file.spec.digests).map_err(failed)?;
+    file.spec.check(&digests)?;
     place.part.sync().map_err(failed)?;
     let lacks = publish(&place.part, &place.target, &file.publication, &|| journal.check())?;
     Ok((digests, lacks))
@@ -291,7 +291,7 @@ mod tests {
                 validators: Validators::default(),
             },
             representation,
-            order: Order {
+            spec: FileSpec {
                 address: Address::parse("http://h/f").unwrap().0,
                 named_by: crate::engine::named_by::NamedBy::User,
                 mirrors: Vec::new(),

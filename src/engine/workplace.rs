@@ -1,6 +1,6 @@
 //! The locked part file and the manifest beside it.
 
-use super::order::Order;
+use super::file_spec::FileSpec;
 use crate::error::{Error, Kind};
 use crate::manifest::{FileRecord, Journal, Raw, Trusted, new_holder, unwritten};
 use crate::plan::representation::Representation;
@@ -35,7 +35,7 @@ impl Workplace {
     pub(crate) fn begin(
         &self,
         representation: &Representation,
-        order: &Order,
+        spec: &FileSpec,
     ) -> Result<(Journal, Allocation), Error> {
         let allocation = match representation.complete_length {
             Some(length) => self.part.allocate(length)?,
@@ -45,7 +45,7 @@ impl Workplace {
         self.check_name()?;
         self.part.file().sync_all().map_err(|error| Error::disk("cannot save", path, &error))?;
         let manifest = self.target.manifest_path();
-        let record = self.record(representation.clone(), order)?;
+        let record = self.record(representation.clone(), spec)?;
         let journal = Journal::create(manifest.clone(), record, Vec::new())
             .map_err(|error| unwritten(&manifest, &error))?;
         Ok((journal, allocation))
@@ -57,7 +57,7 @@ impl Workplace {
         &self,
         raw: &Raw,
         trusted: &Trusted,
-        order: &Order,
+        spec: &FileSpec,
         part_length: u64,
     ) -> Result<Journal, Error> {
         if let Some(length) = trusted.representation.complete_length
@@ -66,7 +66,7 @@ impl Workplace {
             self.part.allocate(length)?;
         }
         let manifest = self.target.manifest_path();
-        let mut record = self.renewed(raw, order)?;
+        let mut record = self.renewed(raw, spec)?;
         let same = record == raw.file && raw.runs == trusted.runs && raw.rejected.is_none();
         record.holder = Some(new_holder());
         if same {
@@ -82,7 +82,7 @@ impl Workplace {
         self,
         raw: &Raw,
         trusted: &Trusted,
-        order: &Order,
+        spec: &FileSpec,
     ) -> Result<(Self, Journal), Error> {
         let manifest = self.target.manifest_path();
         let unwritten = |error: std::io::Error| unwritten(&manifest, &error);
@@ -92,7 +92,7 @@ impl Workplace {
         let path = self.part.path();
         remove_own(path).map_err(|error| Error::disk("cannot remove", path, &error))?;
         let place = Self::new(self.target.clone(), storage::create(&self.target)?, false);
-        let mut record = place.renewed(raw, order)?;
+        let mut record = place.renewed(raw, spec)?;
         record.holder = Some(new_holder());
         let mut journal = Journal::create(manifest.clone(), record, Vec::new()).map_err(unwritten)?;
         if let Some(length) = trusted.representation.complete_length {
@@ -107,22 +107,22 @@ impl Workplace {
     }
 
     /// Manifest record of the file, updated for this run.
-    fn renewed(&self, raw: &Raw, order: &Order) -> Result<FileRecord, Error> {
+    fn renewed(&self, raw: &Raw, spec: &FileSpec) -> Result<FileRecord, Error> {
         let mut record = raw.file.clone();
-        record.digests = order.digests.iter().map(ToString::to_string).collect();
-        record.document = order.named_by.to_record();
-        record.mirrors.clone_from(&order.mirrors);
+        record.digests = spec.digests.iter().map(ToString::to_string).collect();
+        record.document = spec.named_by.to_record();
+        record.mirrors.clone_from(&spec.mirrors);
         record.part = self.part.identity()?;
         Ok(record)
     }
 
-    fn record(&self, representation: Representation, order: &Order) -> Result<FileRecord, Error> {
+    fn record(&self, representation: Representation, spec: &FileSpec) -> Result<FileRecord, Error> {
         Ok(FileRecord {
-            url: order.address.to_record(),
+            url: spec.address.to_record(),
             representation,
-            digests: order.digests.iter().map(ToString::to_string).collect(),
-            document: order.named_by.to_record(),
-            mirrors: order.mirrors.clone(),
+            digests: spec.digests.iter().map(ToString::to_string).collect(),
+            document: spec.named_by.to_record(),
+            mirrors: spec.mirrors.clone(),
             holder: Some(new_holder()),
             part: self.part.identity()?,
         })

@@ -38,7 +38,7 @@ impl Driver {
                 if work.drained() != length {
                     return Err(Error::defect("the output was closed before everything was written"));
                 }
-                self.wants.order.check(&digests).map_err(|error| {
+                self.wants.spec.check(&digests).map_err(|error| {
                     error.with_hint("what was written to the output is not the wanted file")
                 })?;
             }
@@ -82,7 +82,7 @@ impl Driver {
         self.show(publisher, Phase::Ended, true);
         let fetched = self.shared.received.load(Ordering::Relaxed);
         Ok(Some(Report {
-            url: self.wants.order.address.to_string(),
+            url: self.wants.spec.address.to_string(),
             path,
             already_there: false,
             size: length,
@@ -145,7 +145,7 @@ impl Driver {
             }
             return self.mend(work, damaged, publisher).await;
         }
-        let Err(mismatch) = self.wants.order.check(&actual) else {
+        let Err(mismatch) = self.wants.spec.check(&actual) else {
             self.name_refuted(work, publisher).await?;
             return Ok(Some(actual));
         };
@@ -200,7 +200,7 @@ impl Driver {
             bytes: work.take(),
             publication: self.publication(&work.target)?,
             representation: self.transfer.representation().cloned().unwrap_or_default(),
-            order: self.wants.order.clone(),
+            spec: self.wants.spec.clone(),
         })
     }
 
@@ -208,7 +208,7 @@ impl Driver {
         let known = self.transfer.representation().cloned().unwrap_or_default();
         let modified = known.validators.last_modified.as_deref().filter(|_| self.wants.remote_time);
         // A directory or a link that appeared meanwhile is never replaced.
-        let replace = self.wants.order.if_exists == IfExists::Overwrite;
+        let replace = self.wants.spec.if_exists == IfExists::Overwrite;
         if replace && target.present()?.is_some_and(|present| !present.is_regular()) {
             return Err(Error::new(
                 Kind::Unsafe,
@@ -219,7 +219,7 @@ impl Driver {
             mode: self.wants.mode,
             replace,
             modified: modified.and_then(|text| httpdate::parse_http_date(text).ok()),
-            url: self.wants.order.address.to_seal(Clock::seed()),
+            url: self.wants.spec.address.to_seal(Clock::seed()),
             validators: known.validators,
         })
     }
@@ -279,7 +279,7 @@ impl Driver {
     /// Returns true if the refused URL may have been valid for a limited time only, and there is no way to renew it.
     fn is_expired(&self, error: &Error) -> bool {
         let refused = matches!(error.kind(), Kind::Auth | Kind::NotFound) && self.transfer.was_denied();
-        let signed = self.wants.order.address.has_secret() && self.transfer.lead() == 0;
+        let signed = self.wants.spec.address.has_secret() && self.transfer.lead() == 0;
         refused && signed && !self.shared.requesters[0].route.can_be_renewed()
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Driver, Made, Permitted};
 use crate::engine::event::Notice;
-use crate::engine::order::Order;
+use crate::engine::file_spec::FileSpec;
 use crate::engine::preparation::{self, Ground, Opening};
 use crate::engine::publisher::Publisher;
 use crate::engine::work::{FileWork, SmallWork, Work};
@@ -31,7 +31,7 @@ impl Driver {
         let now = self.clock.now();
         if let Some(connected) = self.connected_at.take() {
             // A round trip for the handshake of TLS, and one for the request.
-            let trips = if self.wants.order.address.is_https() { 2 } else { 1 };
+            let trips = if self.wants.spec.address.is_https() { 2 } else { 1 };
             self.wants.host.answered_after(now.saturating_sub(connected) / trips);
         }
         let ruling = self.transfer.handle_answer(id, &answer, now);
@@ -93,9 +93,9 @@ impl Driver {
         }
         let (place, bare) = (self.vacant.take(), self.bare.take());
         self.fits = place.is_none() && bare.is_none();
-        let order = self.wants.order.clone();
+        let spec = self.wants.spec.clone();
         self.making = Some(threads::offload(move || {
-            let place = match bare.map(|target| first_in(target, &order)).transpose() {
+            let place = match bare.map(|target| first_in(target, &spec)).transpose() {
                 Ok(made) => made.or(place),
                 Err(error) => return Made::Failed(None, error),
             };
@@ -129,8 +129,8 @@ impl Driver {
     /// Allocates the file and writes the manifest. No byte is taken before that, but as the file is known to fit,
     /// further connections can be opened, their requests sent and their responses ruled on.
     fn make_in(&mut self, place: Workplace, representation: Representation) {
-        let order = self.wants.order.clone();
-        self.making = Some(threads::offload(move || match place.begin(&representation, &order) {
+        let spec = self.wants.spec.clone();
+        self.making = Some(threads::offload(move || match place.begin(&representation, &spec) {
             Ok((journal, allocation)) => Made::File(place, Box::new(journal), allocation),
             Err(error) => Made::Failed(Some(place), error),
         }));
@@ -150,7 +150,7 @@ impl Driver {
                         "this file system cannot reserve space; the disk may fill up",
                     );
                 }
-                let (digests, inline) = (&self.wants.order.digests, self.wants.inline);
+                let (digests, inline) = (&self.wants.spec.digests, self.wants.inline);
                 let work = FileWork::new(place, *journal, digests, inline, false, publisher.clock.now());
                 self.work = Work::File(Box::new(work));
                 self.tell_started(publisher);
@@ -224,8 +224,8 @@ fn is_no_page(name: &str) -> bool {
 }
 
 /// Creates and locks the part file where none existed before.
-fn first_in(target: Target, order: &Order) -> Result<Workplace, Error> {
-    match preparation::open(target, order)? {
+fn first_in(target: Target, spec: &FileSpec) -> Result<Workplace, Error> {
+    match preparation::open(target, spec)? {
         Opening::Ready(Ground::Fresh { workplace, .. }) => Ok(workplace),
         Opening::Ready(Ground::Built { workplace, .. }) | Opening::Unconfirmed { workplace, .. } => {
             let cause = format!("{} appeared meanwhile", workplace.part.path().display());

@@ -5,7 +5,7 @@ use crate::engine::client::Client;
 use crate::engine::clock::Clock;
 use crate::engine::disk_use::DiskUse;
 use crate::engine::event::Notice;
-use crate::engine::order::Order;
+use crate::engine::file_spec::FileSpec;
 use crate::engine::preparation;
 use crate::engine::preparation::{Ground, Opening, Standing};
 use crate::engine::progress::Phase;
@@ -113,9 +113,9 @@ async fn prepare(
     let target = request.target(suggested)?;
     let Request { address, digests, if_exists, restart, create_directory, output, .. } = request;
     let Request { named_by, size, may_restart, .. } = request;
-    let order = Order { address, named_by, mirrors, digests, size, if_exists, restart, may_restart };
+    let spec = FileSpec { address, named_by, mirrors, digests, size, if_exists, restart, may_restart };
     let mut wants = Wants {
-        order,
+        spec,
         inline: client.inner.settings.inline_writes,
         remote_time: request.remote_time,
         mode: None,
@@ -161,8 +161,8 @@ async fn prepare(
             publisher.clock,
         ))));
     }
-    let order = wants.order.clone();
-    let target = match blocking(move || preparation::look(target, &order)).await? {
+    let spec = wants.spec.clone();
+    let target = match blocking(move || preparation::look(target, &spec)).await? {
         Standing::Free { target, mode } => {
             wants.mode = mode;
             target
@@ -172,7 +172,7 @@ async fn prepare(
             publisher.notice(Notice::AlreadyComplete, text);
             return Ok(Prepared::Satisfied(nothing_to_do(
                 publisher,
-                &wants.order.address,
+                &wants.spec.address,
                 &target,
                 size,
                 vec![],
@@ -181,7 +181,7 @@ async fn prepare(
         Standing::Satisfied { target, size, digests } => {
             return Ok(Prepared::Satisfied(satisfied(
                 publisher,
-                &wants.order.address,
+                &wants.spec.address,
                 &target,
                 size,
                 digests,
@@ -203,20 +203,20 @@ async fn prepare(
             preparation::clean_up(&target)?;
             return Ok(Prepared::Satisfied(satisfied(
                 publisher,
-                &wants.order.address,
+                &wants.spec.address,
                 &target,
                 seal.size,
                 vec![],
             )));
         }
     };
-    let order = wants.order.clone();
-    let ground = match blocking(move || preparation::open(target, &order)).await? {
+    let spec = wants.spec.clone();
+    let ground = match blocking(move || preparation::open(target, &spec)).await? {
         Opening::Ready(ground) => ground,
         Opening::Unconfirmed { workplace, raw } => {
             let now = Box::pin(asked_about(&requesters[0], &raw.file.representation)).await?;
-            let order = wants.order.clone();
-            blocking(move || preparation::judged(workplace, &raw, &now, &order)).await?
+            let spec = wants.spec.clone();
+            blocking(move || preparation::judged(workplace, &raw, &now, &spec)).await?
         }
     };
     if let Ground::Built { trusted, .. } = &ground {
@@ -371,7 +371,7 @@ impl Driver {
         out: Box<dyn Write + Send>,
         clock: Clock,
     ) -> Self {
-        let work = PipeWork::new(out, PIPE_WINDOW, &wants.order.digests);
+        let work = PipeWork::new(out, PIPE_WINDOW, &wants.spec.digests);
         let mut driver = Self::new(requesters, "the output".into(), wants, Transfer::new(policy), clock);
         driver.work = Work::Pipe(work);
         driver
@@ -427,9 +427,9 @@ impl Driver {
                 let transfer = Transfer::resume(policy, representation.clone(), have);
                 let path = workplace.part.path().to_owned();
                 // A digest proves the whole file; without one, the claims of an earlier run are read back.
-                let audit = wants.order.digests.is_empty();
+                let audit = wants.spec.digests.is_empty();
                 let (digests, inline, now) =
-                    (wants.order.digests.clone(), wants.inline, publisher.clock.now());
+                    (wants.spec.digests.clone(), wants.inline, publisher.clock.now());
                 let mut driver = Self::new(requesters, path, wants, transfer, publisher.clock);
                 driver.work =
                     Work::File(Box::new(FileWork::new(workplace, *journal, &digests, inline, audit, now)));

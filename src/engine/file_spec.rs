@@ -8,7 +8,7 @@ use crate::verify::Digest;
 
 /// A request as far as the disk is concerned.
 #[derive(Clone, Debug)]
-pub(crate) struct Order {
+pub(crate) struct FileSpec {
     pub(crate) address: Address,
     pub(crate) named_by: NamedBy,
     /// As recorded in the manifest.
@@ -20,7 +20,7 @@ pub(crate) struct Order {
     pub(crate) may_restart: bool,
 }
 
-impl Order {
+impl FileSpec {
     /// Checks the digests of a file against the expected ones, which are in the same order.
     ///
     /// # Errors
