@@ -6,6 +6,7 @@ use super::file_spec::FileSpec;
 use super::hosts::{Host, Others};
 use super::lane::Lane;
 use super::limit::Limit;
+use super::partial_file::PartialFile;
 use super::progress::Phase;
 use super::publisher::{Counters, Publisher};
 use super::report::Report;
@@ -15,7 +16,6 @@ use super::work::Work;
 use super::worker;
 use super::worker::{Permit, Question, Shared};
 use super::workers::Workers;
-use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::Journal;
 use crate::plan::advice::Advice;
@@ -109,7 +109,7 @@ struct Driver {
     paused: watch::Receiver<Option<Pause>>,
     work: Work,
     /// Locked part file, until the server has said what goes into it.
-    vacant: Option<Workplace>,
+    vacant: Option<PartialFile>,
     /// Target without a part file, because none of its names is taken: the part file is created once the length is
     /// known, and for a small file never.
     bare: Option<Target>,
@@ -138,11 +138,11 @@ struct Driver {
 /// Outcome of a step in the creation of the part file.
 enum Made {
     /// The file fits; allocating it may take long.
-    Room(Workplace, Box<Representation>),
-    File(Workplace, Box<Journal>, Allocation),
+    Room(PartialFile, Box<Representation>),
+    File(PartialFile, Box<Journal>, Allocation),
     /// There is no file to create: the bytes go into a pipe.
     Nothing,
-    Failed(Option<Workplace>, Error),
+    Failed(Option<PartialFile>, Error),
 }
 
 /// Worker whose response was accepted, until its body may flow.

@@ -17,6 +17,7 @@ mod maintenance;
 mod memory;
 mod named_by;
 mod network;
+mod partial_file;
 mod preparation;
 mod progress;
 mod publisher;
@@ -30,7 +31,6 @@ mod turns;
 mod work;
 mod worker;
 mod workers;
-mod workplace;
 
 pub use crate::transport::{AddressFamily, Interface, Proxy, Resolve, Step, Trace};
 pub use client::Client;

@@ -2,8 +2,8 @@
 
 use super::clock::Clock;
 use super::file_spec::FileSpec;
+use super::partial_file::PartialFile;
 use super::request::IfExists;
-use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::{self, Distrust, Expectation, Journal, Raw, ReadError, Trusted};
 use crate::plan::representation::Representation;
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Verdict on the file at the final name.
-pub(crate) enum Standing {
+pub(crate) enum TargetState {
     /// Continue with this target; `mode` is that of our own file to be replaced.
     Free { target: Target, mode: Option<u32> },
     /// The file is the requested one; `digests` were checked.
@@ -104,12 +104,12 @@ pub(crate) fn is_untouched(target: &Target, seen: &Mutex<DirectorySeen>) -> Resu
 }
 
 /// Inspects the final name. Changes nothing.
-pub(crate) fn look(target: Target, spec: &FileSpec) -> Result<Standing, Error> {
+pub(crate) fn look(target: Target, spec: &FileSpec) -> Result<TargetState, Error> {
     let Some(present) = target.present()? else {
-        return Ok(Standing::Free { target, mode: None });
+        return Ok(TargetState::Free { target, mode: None });
     };
     if spec.if_exists == IfExists::Rename {
-        return Ok(Standing::Free { target: target.renamed()?, mode: None });
+        return Ok(TargetState::Free { target: target.renamed()?, mode: None });
     }
     if !present.is_regular() {
         let cause = format!("{} exists and is not a regular file", target.path().display());
@@ -117,8 +117,10 @@ pub(crate) fn look(target: Target, spec: &FileSpec) -> Result<Standing, Error> {
             .with_hint("choose another name with -o; -o - writes to the standard output"));
     }
     match spec.if_exists {
-        IfExists::Skip => Ok(Standing::Skipped { size: present.len(), target }),
-        IfExists::Overwrite => Ok(Standing::Free { mode: present.mode_to_keep(target.directory()), target }),
+        IfExists::Skip => Ok(TargetState::Skipped { size: present.len(), target }),
+        IfExists::Overwrite => {
+            Ok(TargetState::Free { mode: present.mode_to_keep(target.directory()), target })
+        }
         IfExists::Error | IfExists::Rename => Err(exists(&target, "")),
         IfExists::Auto => compare(target, &present, spec),
     }
@@ -129,13 +131,13 @@ pub(crate) fn exists(target: &Target, why: &str) -> Error {
         .with_hint("--if-exists overwrite replaces it, rename keeps both, skip accepts it")
 }
 
-fn compare(target: Target, present: &Present, spec: &FileSpec) -> Result<Standing, Error> {
+fn compare(target: Target, present: &Present, spec: &FileSpec) -> Result<TargetState, Error> {
     if let Some(size) = spec.size.filter(|size| *size != present.len()) {
         return Err(exists(&target, &format!(" with {} bytes, and {size} are wanted", present.len())));
     }
     if spec.digests.is_empty() {
         return match Seal::read(&target.path()) {
-            Ok(seal) if spec.address.matches_seal(&seal.url) => Ok(Standing::Sealed { target, seal }),
+            Ok(seal) if spec.address.matches_seal(&seal.url) => Ok(TargetState::Sealed { target, seal }),
             Ok(_) => Err(exists(&target, "")),
             Err(why) => Err(exists(&target, why)),
         };
@@ -150,7 +152,7 @@ fn compare(target: Target, present: &Present, spec: &FileSpec) -> Result<Standin
             return Err(exists(&target, " with the right digest, and is another user's, who may change it"));
         }
         clean_up(&target)?;
-        return Ok(Standing::Satisfied { size: present.len(), target, digests: actual });
+        return Ok(TargetState::Satisfied { size: present.len(), target, digests: actual });
     }
     Err(exists(&target, " and has another digest"))
 }
@@ -166,20 +168,20 @@ pub(crate) fn clean_up(target: &Target) -> Result<(), Error> {
 }
 
 /// Basis of the download: nothing, or the claims of an earlier run.
-pub(crate) enum Ground {
+pub(crate) enum Existing {
     /// No usable data; the reason, if anything was discarded.
-    Fresh { workplace: Workplace, discarded: Option<String> },
+    Fresh { partial_file: PartialFile, discarded: Option<String> },
     /// Claims that the download continues from.
-    Built { workplace: Workplace, trusted: Trusted, journal: Box<Journal>, torn: bool },
+    Built { partial_file: PartialFile, trusted: Trusted, journal: Box<Journal>, torn: bool },
 }
 
 /// Result of opening the part file.
 pub(crate) enum Opening {
-    Ready(Ground),
+    Ready(Existing),
     /// A complete part file that is a copy, without a digest that could prove it: the server must confirm first that it
     /// has this version. Until then nothing is written.
     Unconfirmed {
-        workplace: Workplace,
+        partial_file: PartialFile,
         raw: Box<Raw>,
     },
 }
@@ -188,30 +190,33 @@ pub(crate) enum Opening {
 pub(crate) fn open(target: Target, spec: &FileSpec) -> Result<Opening, Error> {
     let part = match storage::open(&target)? {
         Opened::Created(part) => {
-            let workplace = Workplace::new(target, part, true);
-            still_absent(&workplace, spec)?;
-            let discarded = stray_manifest(&workplace, spec)?;
-            return Ok(Opening::Ready(Ground::Fresh { workplace, discarded }));
+            let partial_file = PartialFile::new(target, part, true);
+            still_absent(&partial_file, spec)?;
+            let discarded = stray_manifest(&partial_file, spec)?;
+            return Ok(Opening::Ready(Existing::Fresh { partial_file, discarded }));
         }
         Opened::Existing(part) => part,
     };
-    let workplace = Workplace::new(target, part, false);
-    let manifest = workplace.target.manifest_path();
+    let partial_file = PartialFile::new(target, part, false);
+    let manifest = partial_file.target.manifest_path();
     let raw = match Raw::read(&manifest) {
         Ok(raw) => raw,
         Err(error @ (ReadError::Planted(_) | ReadError::Io(_))) => return Err(error.into_error(&manifest)),
-        Err(_) if spec.restart => return discard(workplace, "--restart".to_owned()).map(Opening::Ready),
+        Err(_) if spec.restart => return discard(partial_file, "--restart".to_owned()).map(Opening::Ready),
         // Recreated as another file: where locks have no effect, the run that created this one may still be using it.
-        Err(ReadError::Missing) if workplace.part.holds_nothing() => {
-            return Ok(Opening::Ready(Ground::Fresh { workplace: workplace.clear()?, discarded: None }));
+        Err(ReadError::Missing) if partial_file.part.holds_nothing() => {
+            return Ok(Opening::Ready(Existing::Fresh {
+                partial_file: partial_file.clear()?,
+                discarded: None,
+            }));
         }
-        Err(ReadError::Missing) => return Err(orphan(&workplace)),
+        Err(ReadError::Missing) => return Err(orphan(&partial_file)),
         Err(error) => return Err(error.into_error(&manifest)),
     };
     if spec.restart {
-        return discard(workplace, "--restart".to_owned()).map(Opening::Ready);
+        return discard(partial_file, "--restart".to_owned()).map(Opening::Ready);
     }
-    build(workplace, &raw, spec, Provenance::Recorded)
+    build(partial_file, &raw, spec, Provenance::Recorded)
 }
 
 /// Decides about a complete copy by the version the server has `now`: continues if it is the same, and starts over if
@@ -221,22 +226,22 @@ pub(crate) fn open(target: Target, spec: &FileSpec) -> Result<Opening, Error> {
 /// As for [`open`]; `Changed` if nothing shows whether it is the same, or if restarting is not allowed. Everything is
 /// kept then.
 pub(crate) fn judged(
-    workplace: Workplace,
+    partial_file: PartialFile,
     raw: &Raw,
     now: &Representation,
     spec: &FileSpec,
-) -> Result<Ground, Error> {
+) -> Result<Existing, Error> {
     let Representation { complete_length, validators, .. } = &raw.file.representation;
     if now.is_version(*complete_length, validators) {
-        return match build(workplace, raw, spec, Provenance::Confirmed)? {
-            Opening::Ready(ground) => Ok(ground),
+        return match build(partial_file, raw, spec, Provenance::Confirmed)? {
+            Opening::Ready(existing) => Ok(existing),
             Opening::Unconfirmed { .. } => Err(Error::defect("a copy was confirmed in vain")),
         };
     }
-    let path = workplace.part.path().display().to_string();
+    let path = partial_file.part.path().display().to_string();
     match raw.file.representation.contradicted_by(now) {
         Some(why) if spec.may_restart => {
-            discard(workplace, format!("{path} is a copy of another version: {why}"))
+            discard(partial_file, format!("{path} is a copy of another version: {why}"))
         }
         Some(why) => Err(Error::new(Kind::Changed, format!("{path} is a copy of another version: {why}"))
             .with_hint("--restart discards it and starts over")),
@@ -261,13 +266,13 @@ enum Provenance {
 
 /// Another run may have finished the same file between the look at the final name and the lock on the part file. From
 /// now on no other run can.
-fn still_absent(workplace: &Workplace, spec: &FileSpec) -> Result<(), Error> {
-    let target = &workplace.target;
+fn still_absent(partial_file: &PartialFile, spec: &FileSpec) -> Result<(), Error> {
+    let target = &partial_file.target;
     if spec.if_exists == IfExists::Overwrite || target.present()?.is_none() {
         return Ok(());
     }
     // The part file that was created a moment ago is empty and ours.
-    let _ = storage::remove_own(workplace.part.path());
+    let _ = storage::remove_own(partial_file.part.path());
     let cause = format!("{} appeared meanwhile", target.path().display());
     let hint = match spec.if_exists {
         IfExists::Rename => "run the same command again: it takes the next name that is free",
@@ -276,8 +281,13 @@ fn still_absent(workplace: &Workplace, spec: &FileSpec) -> Result<(), Error> {
     Err(Error::new(Kind::Exists, cause).with_hint(hint))
 }
 
-fn build(workplace: Workplace, raw: &Raw, spec: &FileSpec, provenance: Provenance) -> Result<Opening, Error> {
-    let path = workplace.part.path().to_owned();
+fn build(
+    partial_file: PartialFile,
+    raw: &Raw,
+    spec: &FileSpec,
+    provenance: Provenance,
+) -> Result<Opening, Error> {
+    let path = partial_file.part.path().to_owned();
     let foreign = |why: String| {
         Error::new(Kind::Changed, format!("{}: {why}", path.display()))
             .with_hint("--restart discards it; -o saves under another name")
@@ -291,74 +301,74 @@ fn build(workplace: Workplace, raw: &Raw, spec: &FileSpec, provenance: Provenanc
     let expected = Expectation {
         address: &spec.address,
         digests: &spec.digests,
-        part: workplace.part.identity()?,
-        part_length: workplace.part.len().map_err(|error| Error::disk("cannot look at", &path, &error))?,
+        part: partial_file.part.identity()?,
+        part_length: partial_file.part.len().map_err(|error| Error::disk("cannot look at", &path, &error))?,
         proven: provenance != Provenance::Recorded,
     };
-    let shared = raw.shared || workplace.part.is_shared()?;
+    let shared = raw.shared || partial_file.part.is_shared()?;
     match Trusted::check(raw.clone(), &expected) {
         Err(Distrust::Foreign(why)) => Err(foreign(why)),
-        Err(Distrust::Moved) if is_a_copy(&workplace, raw)? => {
-            build(workplace, raw, spec, Provenance::Copied)
+        Err(Distrust::Moved) if is_a_copy(&partial_file, raw)? => {
+            build(partial_file, raw, spec, Provenance::Copied)
         }
         Err(Distrust::Moved) => Err(foreign("the manifest belongs to another part file".to_owned())),
-        Err(Distrust::StartOver(why)) if spec.may_restart => discard(workplace, why).map(Opening::Ready),
+        Err(Distrust::StartOver(why)) if spec.may_restart => discard(partial_file, why).map(Opening::Ready),
         Err(Distrust::StartOver(why)) => Err(Error::new(Kind::Changed, format!("{}: {why}", path.display()))
             .with_hint("--restart discards it and starts over")),
-        Ok(_) if shared && spec.digests.is_empty() => Err(shared_with_others(&workplace)),
+        Ok(_) if shared && spec.digests.is_empty() => Err(shared_with_others(&partial_file)),
         Ok(trusted)
             if provenance == Provenance::Copied && spec.digests.is_empty() && trusted.is_complete() =>
         {
-            Ok(Opening::Unconfirmed { workplace, raw: Box::new(raw.clone()) })
+            Ok(Opening::Unconfirmed { partial_file, raw: Box::new(raw.clone()) })
         }
         Ok(trusted) => {
-            workplace.part.withhold();
+            partial_file.part.withhold();
             let (torn, length) = (raw.torn, expected.part_length);
-            let (workplace, journal) = if workplace.part.excludes_others() {
-                let journal = workplace.reopen(raw, &trusted, spec, length)?;
-                (workplace, journal)
+            let (partial_file, journal) = if partial_file.part.excludes_others() {
+                let journal = partial_file.reopen(raw, &trusted, spec, length)?;
+                (partial_file, journal)
             } else {
-                workplace.reopen_apart(raw, &trusted, spec)?
+                partial_file.reopen_apart(raw, &trusted, spec)?
             };
-            Ok(Opening::Ready(Ground::Built { workplace, trusted, journal: Box::new(journal), torn }))
+            Ok(Opening::Ready(Existing::Built { partial_file, trusted, journal: Box::new(journal), torn }))
         }
     }
 }
 
 /// Returns true if a part file that the manifest was not written for nevertheless holds every claimed byte: then it was
 /// copied, or moved from another disk, and may be built upon.
-fn is_a_copy(workplace: &Workplace, raw: &Raw) -> Result<bool, Error> {
-    let damaged = manifest::audit(workplace.part.as_ref(), &raw.runs, &AtomicBool::new(false))
-        .map_err(|error| Error::disk("cannot read back", workplace.part.path(), &error))?;
+fn is_a_copy(partial_file: &PartialFile, raw: &Raw) -> Result<bool, Error> {
+    let damaged = manifest::audit(partial_file.part.as_ref(), &raw.runs, &AtomicBool::new(false))
+        .map_err(|error| Error::disk("cannot read back", partial_file.part.path(), &error))?;
     Ok(damaged.is_empty() && !raw.runs.is_empty())
 }
 
-fn discard(workplace: Workplace, why: String) -> Result<Ground, Error> {
-    Ok(Ground::Fresh { workplace: workplace.clear()?, discarded: Some(why) })
+fn discard(partial_file: PartialFile, why: String) -> Result<Existing, Error> {
+    Ok(Existing::Fresh { partial_file: partial_file.clear()?, discarded: Some(why) })
 }
 
 /// Removes a manifest beside a part file that was just created: its own part file is gone, and its claims with it.
-fn stray_manifest(workplace: &Workplace, spec: &FileSpec) -> Result<Option<String>, Error> {
-    let manifest = workplace.target.manifest_path();
+fn stray_manifest(partial_file: &PartialFile, spec: &FileSpec) -> Result<Option<String>, Error> {
+    let manifest = partial_file.target.manifest_path();
     let checked = match Raw::read(&manifest) {
         Err(ReadError::Missing) => return Ok(None),
         Ok(_) => Ok(()),
         Err(ReadError::Unusable(_) | ReadError::Newer(_)) if spec.restart => Ok(()),
         Err(error) => Err(error.into_error(&manifest)),
     };
-    match checked.and_then(|()| workplace.remove_manifest()) {
-        Ok(()) => Ok(Some(format!("the part file of {} is missing", workplace.target.path().display()))),
+    match checked.and_then(|()| partial_file.remove_manifest()) {
+        Ok(()) => Ok(Some(format!("the part file of {} is missing", partial_file.target.path().display()))),
         Err(error) => {
             // The part file that was created a moment ago is empty and ours.
-            let _ = storage::remove_own(workplace.part.path());
+            let _ = storage::remove_own(partial_file.part.path());
             Err(error)
         }
     }
 }
 
 /// Refuses files that others may have written to: only a digest shows if the content is the server's.
-fn shared_with_others(workplace: &Workplace) -> Error {
-    let (part, manifest) = (workplace.part.path().display(), workplace.target.manifest_path());
+fn shared_with_others(partial_file: &PartialFile) -> Error {
+    let (part, manifest) = (partial_file.part.path().display(), partial_file.target.manifest_path());
     let cause = format!(
         "others may write to {part} or {}, so only a digest can tell what is in it",
         manifest.display()
@@ -368,8 +378,8 @@ fn shared_with_others(workplace: &Workplace) -> Error {
     )
 }
 
-fn orphan(workplace: &Workplace) -> Error {
-    let part = workplace.part.path().display();
+fn orphan(partial_file: &PartialFile) -> Error {
+    let part = partial_file.part.path().display();
     Error::new(Kind::Changed, format!("{part} has no manifest, so nothing is known about its bytes"))
         .with_hint("--restart starts over and discards it; -o saves under another name")
 }

@@ -1,8 +1,8 @@
 //! Saves small files in batches: all are written, then all are synced, and only then are they named.
 
 use super::file_spec::FileSpec;
+use super::partial_file::PartialFile;
 use super::request::IfExists;
-use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::plan::representation::Representation;
 use crate::storage::{
@@ -251,7 +251,7 @@ fn by_part(file: &SmallFile) -> Saved {
             return Err(Error::new(Kind::Locked, cause).with_hint("run the same command again"));
         }
     };
-    let place = Workplace::new(file.target.clone(), part, true);
+    let place = PartialFile::new(file.target.clone(), part, true);
     let saved = save_in(&place, file);
     if saved.is_err() {
         let _ = place.leave(true, 0, 0);
@@ -259,7 +259,7 @@ fn by_part(file: &SmallFile) -> Saved {
     saved
 }
 
-fn save_in(place: &Workplace, file: &SmallFile) -> Saved {
+fn save_in(place: &PartialFile, file: &SmallFile) -> Saved {
     let (journal, _) = place.begin(&file.representation, &file.spec)?;
     let failed = |error: io::Error| Error::disk("cannot write to", place.part.path(), &error);
     place.part.write_at(0, &file.bytes).map_err(failed)?;

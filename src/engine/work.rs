@@ -1,8 +1,8 @@
 //! Destination of a download's bytes, with the checkpoint, the hash or the pipe behind it.
 
 use super::checkpoint::Checkpoint;
+use super::partial_file::PartialFile;
 use super::sink::Sink;
-use super::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::{self, Hold, Journal, Run};
 use crate::plan::{ByteRange, Moment, RangeSet};
@@ -32,7 +32,7 @@ type Auditing = JoinHandle<io::Result<Vec<ByteRange>>>;
 
 /// A part file being filled.
 pub(crate) struct FileWork {
-    pub(crate) place: Workplace,
+    pub(crate) place: PartialFile,
     pub(crate) checkpoint: Checkpoint,
     sink: Sink,
     digests: Vec<Digest>,
@@ -58,7 +58,7 @@ pub(crate) struct PipeWork {
 impl FileWork {
     /// Starts the hash; with `audit`, the claims of the journal are read back in the background.
     pub(crate) fn new(
-        place: Workplace,
+        place: PartialFile,
         journal: Journal,
         digests: &[Digest],
         inline: bool,
@@ -163,7 +163,7 @@ impl FileWork {
     }
 
     /// Discards everything and returns a new part file, locked and empty.
-    pub(crate) async fn clear(mut self) -> Result<Workplace, Error> {
+    pub(crate) async fn clear(mut self) -> Result<PartialFile, Error> {
         self.stop().await;
         let Self { place, checkpoint, .. } = self;
         let hold = checkpoint.hold();

@@ -3,11 +3,11 @@
 use super::{Driver, Made, Permitted};
 use crate::engine::event::Notice;
 use crate::engine::file_spec::FileSpec;
-use crate::engine::preparation::{self, Ground, Opening};
+use crate::engine::partial_file::PartialFile;
+use crate::engine::preparation::{self, Existing, Opening};
 use crate::engine::publisher::Publisher;
 use crate::engine::work::{FileWork, SmallWork, Work};
 use crate::engine::worker::{Permit, Question};
-use crate::engine::workplace::Workplace;
 use crate::error::{Error, Kind};
 use crate::manifest::piece_size;
 use crate::plan::RangeSet;
@@ -128,7 +128,7 @@ impl Driver {
 
     /// Allocates the file and writes the manifest. No byte is taken before that, but as the file is known to fit,
     /// further connections can be opened, their requests sent and their responses ruled on.
-    fn make_in(&mut self, place: Workplace, representation: Representation) {
+    fn make_in(&mut self, place: PartialFile, representation: Representation) {
         let spec = self.wants.spec.clone();
         self.making = Some(threads::offload(move || match place.begin(&representation, &spec) {
             Ok((journal, allocation)) => Made::File(place, Box::new(journal), allocation),
@@ -224,11 +224,11 @@ fn is_no_page(name: &str) -> bool {
 }
 
 /// Creates and locks the part file where none existed before.
-fn first_in(target: Target, spec: &FileSpec) -> Result<Workplace, Error> {
+fn first_in(target: Target, spec: &FileSpec) -> Result<PartialFile, Error> {
     match preparation::open(target, spec)? {
-        Opening::Ready(Ground::Fresh { workplace, .. }) => Ok(workplace),
-        Opening::Ready(Ground::Built { workplace, .. }) | Opening::Unconfirmed { workplace, .. } => {
-            let cause = format!("{} appeared meanwhile", workplace.part.path().display());
+        Opening::Ready(Existing::Fresh { partial_file, .. }) => Ok(partial_file),
+        Opening::Ready(Existing::Built { partial_file, .. }) | Opening::Unconfirmed { partial_file, .. } => {
+            let cause = format!("{} appeared meanwhile", partial_file.part.path().display());
             Err(Error::new(Kind::Locked, cause).with_hint("run the same command again"))
         }
     }

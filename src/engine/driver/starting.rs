@@ -7,7 +7,7 @@ use crate::engine::disk_use::DiskUse;
 use crate::engine::event::Notice;
 use crate::engine::file_spec::FileSpec;
 use crate::engine::preparation;
-use crate::engine::preparation::{Ground, Opening, Standing};
+use crate::engine::preparation::{Existing, Opening, TargetState};
 use crate::engine::progress::Phase;
 use crate::engine::publisher::Publisher;
 use crate::engine::report::Report;
@@ -163,11 +163,11 @@ async fn prepare(
     }
     let spec = wants.spec.clone();
     let target = match blocking(move || preparation::look(target, &spec)).await? {
-        Standing::Free { target, mode } => {
+        TargetState::Free { target, mode } => {
             wants.mode = mode;
             target
         }
-        Standing::Skipped { target, size } => {
+        TargetState::Skipped { target, size } => {
             let text = format!("{} exists and is left as it is", target.path().display());
             publisher.notice(Notice::AlreadyComplete, text);
             return Ok(Prepared::Satisfied(nothing_to_do(
@@ -178,7 +178,7 @@ async fn prepare(
                 vec![],
             )));
         }
-        Standing::Satisfied { target, size, digests } => {
+        TargetState::Satisfied { target, size, digests } => {
             return Ok(Prepared::Satisfied(satisfied(
                 publisher,
                 &wants.spec.address,
@@ -187,7 +187,7 @@ async fn prepare(
                 digests,
             )));
         }
-        Standing::Sealed { target, seal } => {
+        TargetState::Sealed { target, seal } => {
             let now = Box::pin(survey(&requesters[0])).await?.representation;
             if !now.is_version(Some(seal.size), &seal.validators) {
                 let told = now.validators.strong().is_some() && seal.validators.strong().is_some();
@@ -211,18 +211,18 @@ async fn prepare(
         }
     };
     let spec = wants.spec.clone();
-    let ground = match blocking(move || preparation::open(target, &spec)).await? {
-        Opening::Ready(ground) => ground,
-        Opening::Unconfirmed { workplace, raw } => {
+    let existing = match blocking(move || preparation::open(target, &spec)).await? {
+        Opening::Ready(existing) => existing,
+        Opening::Unconfirmed { partial_file, raw } => {
             let now = Box::pin(asked_about(&requesters[0], &raw.file.representation)).await?;
             let spec = wants.spec.clone();
-            blocking(move || preparation::judged(workplace, &raw, &now, &spec)).await?
+            blocking(move || preparation::judged(partial_file, &raw, &now, &spec)).await?
         }
     };
-    if let Ground::Built { trusted, .. } = &ground {
+    if let Existing::Built { trusted, .. } = &existing {
         wants.refuse_too_large(trusted.representation.complete_length)?;
     }
-    Ok(Prepared::Ready(Box::new(Driver::into_file(requesters, policy, wants, ground, publisher))))
+    Ok(Prepared::Ready(Box::new(Driver::into_file(requesters, policy, wants, existing, publisher))))
 }
 
 /// Version that the server has now. If HEAD does not confirm `known`, a GET decides.
@@ -394,20 +394,20 @@ impl Driver {
         requesters: Vec<Requester>,
         policy: Policy,
         wants: Wants,
-        ground: Ground,
+        existing: Existing,
         publisher: &mut Publisher,
     ) -> Self {
-        match ground {
-            Ground::Fresh { workplace, discarded } => {
+        match existing {
+            Existing::Fresh { partial_file, discarded } => {
                 if let Some(why) = discarded {
                     publisher.notice(Notice::Restarting, format!("starting over: {why}"));
                 }
-                let path = workplace.part.path().to_owned();
+                let path = partial_file.part.path().to_owned();
                 let mut driver = Self::new(requesters, path, wants, Transfer::new(policy), publisher.clock);
-                driver.vacant = Some(workplace);
+                driver.vacant = Some(partial_file);
                 driver
             }
-            Ground::Built { workplace, trusted, journal, torn } => {
+            Existing::Built { partial_file, trusted, journal, torn } => {
                 if torn {
                     publisher.notice(
                         Notice::Repairing,
@@ -425,14 +425,14 @@ impl Driver {
                 let have = trusted.have();
                 publisher.resumed = have.len();
                 let transfer = Transfer::resume(policy, representation.clone(), have);
-                let path = workplace.part.path().to_owned();
+                let path = partial_file.part.path().to_owned();
                 // A digest proves the whole file; without one, the claims of an earlier run are read back.
                 let audit = wants.spec.digests.is_empty();
                 let (digests, inline, now) =
                     (wants.spec.digests.clone(), wants.inline, publisher.clock.now());
                 let mut driver = Self::new(requesters, path, wants, transfer, publisher.clock);
                 driver.work =
-                    Work::File(Box::new(FileWork::new(workplace, *journal, &digests, inline, audit, now)));
+                    Work::File(Box::new(FileWork::new(partial_file, *journal, &digests, inline, audit, now)));
                 driver.tell_started(publisher);
                 driver
             }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Files of one unfinished download. All methods block.
 #[derive(Clone, Debug)]
-pub(crate) struct Workplace {
+pub(crate) struct PartialFile {
     pub(crate) target: Target,
     pub(crate) part: Arc<PartFile>,
     /// True if this run created the part file, so that it may remove it when nothing came of it.
@@ -18,7 +18,7 @@ pub(crate) struct Workplace {
     found: u64,
 }
 
-impl Workplace {
+impl PartialFile {
     pub(crate) fn new(target: Target, part: PartFile, created: bool) -> Self {
         // An unknown length counts as the largest, so that nothing is given back.
         let found = part.len().unwrap_or(u64::MAX);
