@@ -23,7 +23,7 @@ const BYTES: u64 = 64 << 20;
 /// Journal handed back, with the outcome of the batch and the time it took.
 type Saved = (Journal, Result<Vec<Run>, Error>, Duration);
 
-/// Turns written runs into durable ones, in the background, one batch after the other.
+/// Slots written runs into durable ones, in the background, one batch after the other.
 pub(crate) struct Checkpoint {
     part: Arc<dyn Storage>,
     /// Path shown in errors.

@@ -13,9 +13,9 @@ use super::progress::Progress;
 use super::publisher::Publisher;
 use super::request::Request;
 use super::settings::ClientSettings;
+use super::slots::Slots;
 use super::small_files::SmallFiles;
 use super::survey::{Plan, survey_by_get};
-use super::turns::Turns;
 use crate::error::Error;
 use crate::manifest::inspect;
 use crate::plan::Address;
@@ -38,7 +38,7 @@ pub struct Client {
 pub(super) struct Inner {
     pub(super) settings: ClientSettings,
     pub(super) exchange: Arc<Exchange>,
-    pub(super) turns: Turns,
+    pub(super) slots: Slots,
     pub(super) hosts: Hosts,
     pub(super) small_files: SmallFiles,
     pub(super) limit: Option<Arc<Limit>>,
@@ -84,7 +84,7 @@ impl Client {
             trace: settings.trace.clone(),
         })?;
         exchange.check()?;
-        let turns = Turns::new(settings.jobs);
+        let slots = Slots::new(settings.jobs);
         let memory = settings.memory.clone().map(|path| Arc::new(Memory::new(path)));
         Ok(Self {
             inner: Arc::new(Inner {
@@ -92,7 +92,7 @@ impl Client {
                 settings,
                 exchange: Arc::new(exchange),
                 yielder,
-                turns,
+                slots,
                 hosts: Hosts::new(memory),
                 small_files: SmallFiles::default(),
                 directory_seen: Arc::default(),
@@ -107,7 +107,7 @@ impl Client {
         let (event_sender, events) = mpsc::channel(EVENTS);
         let (cancel, cancelled) = watch::channel(false);
         let publisher = Publisher::new(Clock::start(), progress_sender, event_sender);
-        let running = driver::run(self.clone(), request, self.inner.turns.queue(), publisher, cancelled);
+        let running = driver::run(self.clone(), request, self.inner.slots.queue(), publisher, cancelled);
         #[expect(
             clippy::disallowed_methods,
             reason = "a dropped handle must not keep the checkpoint from being made"

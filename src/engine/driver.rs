@@ -10,8 +10,8 @@ use super::partial_file::PartialFile;
 use super::progress::Phase;
 use super::publisher::{Counters, Publisher};
 use super::report::Report;
+use super::slots::{JobSlot, Slots};
 use super::small_files::SmallFiles;
-use super::turns::{Turn, Turns};
 use super::work::Work;
 use super::worker;
 use super::worker::{Permit, Question, Shared};
@@ -64,7 +64,7 @@ struct Wants {
     small_files: SmallFiles,
     limit: Option<Arc<Limit>>,
     yielder: Option<Arc<Yielder>>,
-    turns: Turns,
+    slots: Slots,
     /// In bytes.
     max_size: Option<u64>,
 }
@@ -122,7 +122,7 @@ struct Driver {
     disk: DiskUse,
     cancelled: watch::Receiver<bool>,
     /// Job slot, released before the driver ends once only the saving of a small file is left.
-    turn: Option<Turn>,
+    slot: Option<JobSlot>,
     /// Set when a worker died; its attempt will never end.
     crashed: Option<Error>,
     /// True once damage was found and repaired; that is done only once.
@@ -350,7 +350,7 @@ impl Driver {
     /// they are ready by then.
     fn prepare_more(&mut self, now: Moment) {
         self.connected_at.get_or_insert(now);
-        if !self.wants.turns.expects_small() {
+        if !self.wants.slots.expects_small() {
             let spares = self.transfer.spares(now);
             self.warm(spares);
             self.inquire_beside(now);

@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 /// End of an attempt.
 type Ended = (AttemptId, End);
 
-/// Attempts run as tasks of their own, so that they use all processors. But as long as a file may turn out to be small,
+/// Attempts run as tasks of their own, so that they use all processors. But as long as a file may slot out to be small,
 /// its first attempt is polled by [`Self::join_next`] itself: passing a few kilobytes from task to task costs more than
 /// fetching them.
 #[derive(Default)]
@@ -30,7 +30,7 @@ impl Workers {
         self.at_hand = Some(Box::pin(attempt));
     }
 
-    /// Turns the kept attempt into a task.
+    /// Slots the kept attempt into a task.
     pub(crate) fn let_go(&mut self) {
         if let Some(attempt) = self.at_hand.take() {
             self.away.spawn(attempt);

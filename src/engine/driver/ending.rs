@@ -51,10 +51,10 @@ impl Driver {
                 if let Some(latency) = self.transfer.first_latency().filter(|_| !is_new) {
                     self.wants.host.answered_after(latency);
                 }
-                let turn = if self.wants.small_files.is_crowded() { None } else { self.turn.take() };
+                let slot = if self.wants.small_files.is_crowded() { None } else { self.slot.take() };
                 let saving = self.wants.small_files.save(self.small_file(&work)?);
                 // Only disk work is left: the next file may begin.
-                drop(turn);
+                drop(slot);
                 let (found, lacks) = saving.await?;
                 digests = found;
                 path = Some(work.target.path());

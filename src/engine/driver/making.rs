@@ -46,9 +46,9 @@ impl Driver {
                 }
                 self.tell_web_page(&representation, publisher);
                 if self.keep_small(&representation, publisher) {
-                    self.wants.turns.saw_small();
+                    self.wants.slots.saw_small();
                 } else {
-                    self.wants.turns.saw_large();
+                    self.wants.slots.saw_large();
                     self.shared.requesters.iter().for_each(|one| one.many.store(false, Ordering::Relaxed));
                     self.workers.let_go();
                     self.make(representation);

@@ -12,8 +12,8 @@ use crate::engine::progress::Phase;
 use crate::engine::publisher::Publisher;
 use crate::engine::report::Report;
 use crate::engine::request::{Output, Request};
+use crate::engine::slots::{JobSlot, Place};
 use crate::engine::survey::{probe, survey};
-use crate::engine::turns::{Place, Turn};
 use crate::engine::work::{FileWork, PipeWork, Work, blocking};
 use crate::engine::worker::Shared;
 use crate::engine::workers::Workers;
@@ -37,7 +37,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-/// Downloads one file, from its turn to its end.
+/// Downloads one file, from its slot to its end.
 pub(in crate::engine) async fn run(
     client: Client,
     request: Request,
@@ -50,10 +50,10 @@ pub(in crate::engine) async fn run(
     let outcome = tokio::select! {
         biased;
         () = until_cancelled(&mut early) => Err(cancellation()),
-        turn = place.turn() => {
+        slot = place.slot() => {
             // The elapsed time begins now, and not while it was queued.
             publisher.clock = Clock::start();
-            take_turn(&client, request, turn, &mut publisher, &mut cancelled).await
+            take_turn(&client, request, slot, &mut publisher, &mut cancelled).await
         }
     };
     publisher.phase(Phase::Ended);
@@ -63,7 +63,7 @@ pub(in crate::engine) async fn run(
 async fn take_turn(
     client: &Client,
     request: Request,
-    turn: Turn,
+    slot: JobSlot,
     publisher: &mut Publisher,
     cancelled: &mut watch::Receiver<bool>,
 ) -> Result<Report, Error> {
@@ -77,7 +77,7 @@ async fn take_turn(
     match prepared {
         Prepared::Satisfied(report) => Ok(report),
         Prepared::Ready(mut driver) => {
-            driver.turn = Some(turn);
+            driver.slot = Some(slot);
             driver.drive(publisher, cancelled).await
         }
     }
@@ -97,7 +97,7 @@ async fn prepare(
     let host = client.inner.hosts.of(request.address.origin());
     host.prepare(&client.inner.exchange);
     if let [requester] = &requesters[..] {
-        let many = client.inner.turns.expects_small() && host.is_far();
+        let many = client.inner.slots.expects_small() && host.is_far();
         requester.many.store(many, Ordering::Relaxed);
     }
     let policy = policy(client, &request);
@@ -126,7 +126,7 @@ async fn prepare(
         small_files: client.inner.small_files.clone(),
         limit: client.inner.limit.clone(),
         yielder: client.inner.yielder.clone(),
-        turns: client.inner.turns.clone(),
+        slots: client.inner.slots.clone(),
     };
     let Some(target) = target else {
         let Output::Stream(out) = output else {
@@ -348,7 +348,7 @@ impl Driver {
             work: Work::Nothing,
             vacant: None,
             bare: None,
-            turn: None,
+            slot: None,
             making: None,
             fits: true,
             permitted: Vec::new(),

@@ -8,13 +8,13 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// Number of slots unless the user sets it, …
 const FEW: usize = 4;
-/// … and the number it may grow to as long as the files turn out to be small: then each of them mostly waits for the
+/// … and the number it may grow to as long as the files slot out to be small: then each of them mostly waits for the
 /// round trip, not for bandwidth.
 const MANY: usize = 32;
 
-/// Hands out turns; cheap to clone.
+/// Hands out slots; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Turns {
+pub(crate) struct Slots {
     free: Arc<Semaphore>,
     width: Arc<Mutex<Width>>,
     least: usize,
@@ -22,15 +22,15 @@ pub(crate) struct Turns {
 }
 
 struct Width {
-    /// Number of turns that may be out at once.
+    /// Number of slots that may be out at once.
     now: usize,
-    /// Number of turns that are out and are not to be handed out again.
+    /// Number of slots that are out and are not to be handed out again.
     too_many: usize,
 }
 
 type Waiting = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
-/// A place in the queue for a turn; given up when dropped.
+/// A place in the queue for a slot; given up when dropped.
 pub(crate) struct Place {
     state: State,
     width: Arc<Mutex<Width>>,
@@ -42,24 +42,24 @@ enum State {
 }
 
 impl Place {
-    /// Waits for the turn.
-    pub(crate) async fn turn(self) -> Turn {
+    /// Waits for the slot.
+    pub(crate) async fn slot(self) -> JobSlot {
         let permit = match self.state {
             State::Taken(permit) => Some(permit),
             // The semaphore is never closed, so there always is a permit.
             State::Waiting(waiting) => waiting.await.ok(),
         };
-        Turn { permit, width: self.width }
+        JobSlot { permit, width: self.width }
     }
 }
 
-/// Turn of one file; given back when dropped.
-pub(crate) struct Turn {
+/// JobSlot of one file; given back when dropped.
+pub(crate) struct JobSlot {
     permit: Option<OwnedSemaphorePermit>,
     width: Arc<Mutex<Width>>,
 }
 
-impl Turns {
+impl Slots {
     pub(crate) fn new(jobs: Jobs) -> Self {
         let (least, most) = match jobs {
             Jobs::Auto => (FEW, MANY),
@@ -72,7 +72,7 @@ impl Turns {
         Self { free: Arc::new(Semaphore::new(least)), width, least, most }
     }
 
-    /// Queues for a turn from this call on, and not only once it is awaited: turns come in the order of these calls.
+    /// Queues for a slot from this call on, and not only once it is awaited: slots come in the order of these calls.
     pub(crate) fn queue(&self) -> Place {
         let state = match self.free.clone().try_acquire_owned() {
             Ok(permit) => State::Taken(permit),
@@ -89,8 +89,8 @@ impl Turns {
     }
 
     #[cfg(test)]
-    async fn take(&self) -> Turn {
-        self.queue().turn().await
+    async fn take(&self) -> JobSlot {
+        self.queue().slot().await
     }
 
     /// A file has turned out to be small: one more may run at once.
@@ -121,7 +121,7 @@ impl Turns {
     }
 }
 
-impl Drop for Turn {
+impl Drop for JobSlot {
     fn drop(&mut self) {
         let mut width = lock(&self.width);
         if width.too_many > 0
@@ -144,80 +144,80 @@ mod tests {
     use std::future::Future;
     use std::pin::pin;
 
-    /// Takes as many turns as are available at once.
-    fn all(turns: &Turns) -> Vec<Turn> {
+    /// Takes as many slots as are available at once.
+    fn all(slots: &Slots) -> Vec<JobSlot> {
         let mut cx = Context::from_waker(Waker::noop());
         let mut taken = Vec::new();
-        while let Poll::Ready(turn) = pin!(turns.take()).poll(&mut cx) {
-            taken.push(turn);
+        while let Poll::Ready(slot) = pin!(slots.take()).poll(&mut cx) {
+            taken.push(slot);
         }
         taken
     }
 
     #[test]
     fn small_files_widen_the_way_and_a_large_one_narrows_it_again() {
-        let turns = Turns::new(Jobs::Auto);
-        assert_eq!(all(&turns).len(), 4);
-        (0..100).for_each(|_| turns.saw_small());
-        let mut out = all(&turns);
+        let slots = Slots::new(Jobs::Auto);
+        assert_eq!(all(&slots).len(), 4);
+        (0..100).for_each(|_| slots.saw_small());
+        let mut out = all(&slots);
         assert_eq!(out.len(), 32);
-        turns.saw_large();
+        slots.saw_large();
         // None is handed out again until few are out.
         out.truncate(4);
-        assert_eq!(all(&turns).len(), 0);
+        assert_eq!(all(&slots).len(), 0);
         out.truncate(3);
-        assert_eq!(all(&turns).len(), 1);
-        turns.saw_large();
+        assert_eq!(all(&slots).len(), 1);
+        slots.saw_large();
         drop(out);
-        assert_eq!(all(&turns).len(), 4);
+        assert_eq!(all(&slots).len(), 4);
     }
 
     #[test]
     fn what_is_given_back_while_it_narrows_and_widens_is_never_lost_nor_counted_twice() {
-        let turns = Turns::new(Jobs::Auto);
+        let slots = Slots::new(Jobs::Auto);
         let mut seed = 1;
         let mut out = Vec::new();
         for _ in 0..10_000 {
             seed = crate::plan::seed::mix(seed);
             match seed % 7 {
-                0 => turns.saw_large(),
-                1..4 => turns.saw_small(),
-                4 => out.extend(all(&turns)),
+                0 => slots.saw_large(),
+                1..4 => slots.saw_small(),
+                4 => out.extend(all(&slots)),
                 _ => out.truncate(out.len() - out.len() * (seed as usize / 7 % 3) / 2),
             }
             assert!(out.len() <= 32);
         }
         drop(out);
-        turns.saw_large();
-        assert_eq!(all(&turns).len(), 4);
+        slots.saw_large();
+        assert_eq!(all(&slots).len(), 4);
     }
 
     #[test]
-    fn turns_come_in_the_order_of_queueing_whoever_waits_first() {
-        let turns = Turns::new(Jobs::AtMost(1));
+    fn slots_are_granted_in_the_order_of_queueing() {
+        let slots = Slots::new(Jobs::AtMost(1));
         let mut cx = Context::from_waker(Waker::noop());
-        let first = all(&turns);
-        let (second, third, fourth) = (turns.queue(), turns.queue(), turns.queue());
-        let (mut second, mut fourth) = (pin!(second.turn()), pin!(fourth.turn()));
+        let first = all(&slots);
+        let (second, third, fourth) = (slots.queue(), slots.queue(), slots.queue());
+        let (mut second, mut fourth) = (pin!(second.slot()), pin!(fourth.slot()));
         assert!(fourth.as_mut().poll(&mut cx).is_pending());
-        // A place that was given up gets no turn.
+        // A place that was given up gets no slot.
         drop(third);
         drop(first);
         assert!(fourth.as_mut().poll(&mut cx).is_pending());
-        let Poll::Ready(turn) = second.as_mut().poll(&mut cx) else {
-            panic!("it was the turn of the second one");
+        let Poll::Ready(slot) = second.as_mut().poll(&mut cx) else {
+            panic!("the second one is next");
         };
-        drop(turn);
+        drop(slot);
         assert!(fourth.as_mut().poll(&mut cx).is_ready());
     }
 
     #[test]
     fn a_given_number_is_not_changed() {
-        let turns = Turns::new(Jobs::AtMost(2));
-        (0..10).for_each(|_| turns.saw_small());
-        assert_eq!(all(&turns).len(), 2);
-        turns.saw_large();
-        assert_eq!(all(&turns).len(), 2);
-        assert_eq!(all(&Turns::new(Jobs::AtMost(0))).len(), 1);
+        let slots = Slots::new(Jobs::AtMost(2));
+        (0..10).for_each(|_| slots.saw_small());
+        assert_eq!(all(&slots).len(), 2);
+        slots.saw_large();
+        assert_eq!(all(&slots).len(), 2);
+        assert_eq!(all(&Slots::new(Jobs::AtMost(0))).len(), 1);
     }
 }
