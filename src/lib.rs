@@ -46,8 +46,8 @@ pub mod cli;
 
 pub use engine::{
     AddressFamily, Client, ClientSettings, ConnectionView, Connections, Download, Event, Forecast, IfExists,
-    Interface, Jobs, Notice, Output, Phase, Plan, Progress, Proxy, Report, Request, Resolve, Slowness, Step,
-    Trace,
+    Interface, Jobs, Notice, Output, Phase, Preview, Progress, Proxy, Report, Request, Resolve, Slowness,
+    Step, Trace,
 };
 pub use engine::{audit, discard, verify_file};
 pub use error::{Error, Kind};

@@ -9,13 +9,13 @@ use super::hosts::Hosts;
 use super::limit::Limit;
 use super::memory::Memory;
 use super::preparation::DirectorySeen;
+use super::probe::{Preview, survey_by_get};
 use super::progress::Progress;
 use super::publisher::Publisher;
 use super::request::Request;
 use super::settings::ClientSettings;
 use super::slots::Slots;
 use super::small_files::SmallFiles;
-use super::survey::{Plan, survey_by_get};
 use crate::error::Error;
 use crate::manifest::inspect;
 use crate::plan::Address;
@@ -121,7 +121,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of a download that fails at its first response.
-    pub async fn plan(&self, request: &Request) -> Result<Plan, Error> {
+    pub async fn preview(&self, request: &Request) -> Result<Preview, Error> {
         let requesters = self.requesters(request)?;
         let found = survey_by_get(&requesters[0]).await.map_err(|error| error.with_url(&request.address))?;
         let target = request.target(found.suggested_name()).ok().flatten();
@@ -131,7 +131,7 @@ impl Client {
         let forecast = Forecast::of(request, &found, target.as_ref(), left.as_ref(), allowance);
         let kept = left.map_or(0, |left| left.durable);
         let validators = &found.representation.validators;
-        Ok(Plan {
+        Ok(Preview {
             url: request.address.to_string(),
             suggested_name: found.suggested_name().map(|name| name.to_string()),
             size: found.representation.complete_length,

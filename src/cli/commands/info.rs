@@ -7,7 +7,7 @@ use super::runtime;
 use crate::error::Error;
 use crate::formats::escape;
 use crate::formats::size::format_bytes;
-use crate::{Client, Forecast, Plan, Request};
+use crate::{Client, Forecast, Preview, Request};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -27,9 +27,9 @@ pub(super) fn plans(
     let runtime = runtime()?;
     let mut failures = Vec::new();
     for request in requests {
-        match runtime.block_on(client.plan(request)) {
-            Ok(plan) if json => output::print_json(&object(&plan))?,
-            Ok(plan) => output::print(described(&plan, dry_run).as_bytes())?,
+        match runtime.block_on(client.preview(request)) {
+            Ok(preview) if json => output::print_json(&object(&preview))?,
+            Ok(preview) => output::print(described(&preview, dry_run).as_bytes())?,
             Err(error) => {
                 failures.push(error.kind());
                 output::say_failure(&error);
@@ -42,34 +42,34 @@ pub(super) fn plans(
     Ok(exit::combined(&failures).into())
 }
 
-fn object(plan: &Plan) -> serde_json::Value {
+fn object(preview: &Preview) -> serde_json::Value {
     json!({
-        "v": 1, "event": "plan", "url": plan.url, "final_url": plan.final_url, "size": plan.size,
-        "ranges": plan.ranges, "etag": plan.etag, "last_modified": plan.last_modified,
-        "strong_validator": plan.strong_validator, "media_type": plan.media_type,
-        "suggested_name": plan.suggested_name, "path": plan.path.as_ref().map(|path| path.to_string_lossy()),
-        "kept": plan.kept, "head_size": plan.head_size, "head": plan.head,
-        "connections": plan.forecast.connections, "shortest_range": plan.forecast.shortest_range,
-        "exists": plan.forecast.exists, "then": plan.forecast.then,
+        "v": 1, "event": "plan", "url": preview.url, "final_url": preview.final_url, "size": preview.size,
+        "ranges": preview.ranges, "etag": preview.etag, "last_modified": preview.last_modified,
+        "strong_validator": preview.strong_validator, "media_type": preview.media_type,
+        "suggested_name": preview.suggested_name, "path": preview.path.as_ref().map(|path| path.to_string_lossy()),
+        "kept": preview.kept, "head_size": preview.head_size, "head": preview.head,
+        "connections": preview.forecast.connections, "shortest_range": preview.forecast.shortest_range,
+        "exists": preview.forecast.exists, "then": preview.forecast.then,
     })
 }
 
-fn described(plan: &Plan, dry_run: bool) -> String {
+fn described(preview: &Preview, dry_run: bool) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         text.push_str(&format!("{name:<12} {}\n", escape::shown(value)));
     };
-    line("url", &plan.url);
-    if plan.final_url != plan.url {
-        line("leads to", &plan.final_url);
+    line("url", &preview.url);
+    if preview.final_url != preview.url {
+        line("leads to", &preview.final_url);
     }
     line(
         "size",
-        &plan.size.map_or("unknown".to_owned(), |size| format!("{} ({size} bytes)", format_bytes(size))),
+        &preview.size.map_or("unknown".to_owned(), |size| format!("{} ({size} bytes)", format_bytes(size))),
     );
     line(
         "ranges",
-        match (plan.ranges, &plan.strong_validator) {
+        match (preview.ranges, &preview.strong_validator) {
             (Some(true), Some(_)) => "yes: several connections, and resuming",
             (Some(true), None) => {
                 "yes, but nothing shows which version a range is of: without a digest one connection, and no resuming"
@@ -78,33 +78,35 @@ fn described(plan: &Plan, dry_run: bool) -> String {
             (None, _) => "unknown",
         },
     );
-    match (&plan.strong_validator, &plan.etag) {
+    match (&preview.strong_validator, &preview.etag) {
         (Some(validator), _) => line("version", validator),
         (None, Some(etag)) => line("version", &format!("{etag} (weak)")),
         (None, None) => line("version", "unknown"),
     }
-    if let Some(head) = &plan.head {
+    if let Some(head) = &preview.head {
         line("beside it", head);
     }
-    for (name, value) in
-        [("modified", &plan.last_modified), ("type", &plan.media_type), ("their name", &plan.suggested_name)]
-    {
+    for (name, value) in [
+        ("modified", &preview.last_modified),
+        ("type", &preview.media_type),
+        ("their name", &preview.suggested_name),
+    ] {
         if let Some(value) = value {
             line(name, value);
         }
     }
-    if let Some(path) = &plan.path {
+    if let Some(path) = &preview.path {
         line("saved as", &path.to_string_lossy());
     }
-    if plan.kept > 0 {
-        line("kept", &format!("{} from an earlier run", format_bytes(plan.kept)));
+    if preview.kept > 0 {
+        line("kept", &format!("{} from an earlier run", format_bytes(preview.kept)));
     }
     if dry_run {
-        line("connections", &planned(&plan.forecast));
-        if let Some(exists) = plan.forecast.exists {
+        line("connections", &planned(&preview.forecast));
+        if let Some(exists) = preview.forecast.exists {
             line("target", if exists { "exists" } else { "does not exist" });
         }
-        line("then", &plan.forecast.then);
+        line("then", &preview.forecast.then);
     }
     text
 }

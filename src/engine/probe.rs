@@ -19,7 +19,7 @@ use std::time::Duration;
 /// Server's description of a file, before any of it is fetched.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Plan {
+pub struct Preview {
     /// The requested URL, redacted.
     pub url: String,
     /// URL of the final response, redacted.
