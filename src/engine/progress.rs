@@ -28,8 +28,6 @@ pub enum Slowness {
     Server,
     /// The limit that the caller has set.
     Limit,
-    /// The digest is computed more slowly than bytes arrive.
-    Hash,
 }
 
 /// State of one connection.

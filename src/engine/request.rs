@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 /// Action if the target exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IfExists {
     /// Succeed if it is the requested file, fail if not: nothing is ever replaced silently.
     #[default]
@@ -38,6 +39,7 @@ pub enum IfExists {
 }
 
 /// Destination of the bytes.
+#[non_exhaustive]
 pub enum Output {
     /// A file in the request's directory, named after the URL.
     Named,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 /// Number of connections that one file may use at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Connections {
     /// As many as make it faster: a few at first, more while that pays, up to 32, or 64 if each of them brings little.
     /// Fewer if the server asks for it.
@@ -29,6 +30,7 @@ impl Connections {
 
 /// Number of files that are downloaded at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Jobs {
     /// Four; up to 32 as long as they turn out to be small, because each of them then mostly waits for the round trip.
     #[default]

@@ -626,7 +626,7 @@ impl Requester {
 
     /// Hint for a server that cannot be reached in the end.
     pub(crate) fn hint(&self) -> Option<&'static str> {
-        self.exchange.strikes.hint(self.route.leads_to().host())
+        self.exchange.strikes.hint(self.route.target().host())
     }
 
     /// Asks for a range with GET and waits for the headers of the final response.

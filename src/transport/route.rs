@@ -180,14 +180,6 @@ impl Route {
         self.known().unwrap_or(Way::Find(guard))
     }
 
-    /// Redirect target of the URL, as far as it is known.
-    pub(super) fn leads_to(&self) -> Address {
-        match self.state() {
-            State::Leads(address) => address,
-            State::Unknown | State::Direct => self.original(),
-        }
-    }
-
     fn known(&self) -> Option<Way<'static>> {
         match self.state() {
             State::Unknown => None,

@@ -106,7 +106,6 @@ impl Paper {
         let reason = match progress.slowed_by {
             Some(Slowness::Server) => ", the server asks for less",
             Some(Slowness::Limit) => ", kept to the limit",
-            Some(Slowness::Hash) => ", the digest is the limit",
             None => "",
         };
         let count = format!(" {}x{silent}{reason}", progress.connections.len());

@@ -1,6 +1,9 @@
 //! Choice of the next command: the attempt to begin, to shorten, to give up.
 
-use super::*;
+use super::{
+    Announcement, Ask, Attempt, AttemptId, ByteRange, Command, Meter, Moment, Pulse, RATE_WINDOW, RangeSet,
+    Situation, Stage, Transfer, segment,
+};
 
 impl Transfer {
     /// Returns the next command; to be called again until there is none.

@@ -1,6 +1,10 @@
 //! Events: responses, progress, ends.
 
-use super::*;
+use super::{
+    Announcement, Answer, Asked, Attempt, AttemptId, ByteRange, Command, Duration, EARLY, End, Error,
+    HIGHEST, Kind, LATELY, LITTLE, Moment, PAUSE, PAUSED_ROUND_TRIPS, Refusal, Representation, Ruling,
+    SILENT, Sample, Setback, Stage, TRICKLE, Transfer, Verdict, WARM, judge, segment,
+};
 
 impl Transfer {
     /// Handles the head of an attempt's response.

@@ -1,7 +1,10 @@
 //! Failures: refusals, setbacks, changes, and the final error.
 
 use super::refusing::refuses_the_rest;
-use super::*;
+use super::{
+    Announcement, Ask, Attempt, AttemptId, Decision, Duration, EARLY, Error, FRESH_STARTS, Kind, Moment,
+    Refusal, Representation, Setback, Stage, Transfer,
+};
 
 /// Shortest wait of a transfer that is crowded out.
 const FIRST_TURN: Duration = Duration::from_secs(1);

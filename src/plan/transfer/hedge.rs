@@ -3,7 +3,7 @@
 //! Both attempts go on, and each position is written by the first to bring it. A theft would end the first attempt and
 //! lose its bytes in flight; these matter only at the very end, and no more than a little may be fetched twice.
 
-use super::*;
+use super::{Attempt, AttemptId, Command, Duration, Moment, Transfer, segment};
 
 /// Divisor for the part of the file that may be requested twice: less than the 0.5 % that may be fetched for nothing,
 /// since the bytes in flight when a range is stolen are lost as well.

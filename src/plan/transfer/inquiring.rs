@@ -1,7 +1,7 @@
 //! HEAD, beside the first ranged GET. It decides nothing, but a whole response that is shorter than HEAD states is
 //! requested once more before it is accepted.
 
-use super::*;
+use super::{Command, Duration, Error, Kind, Moment, Stage, Transfer};
 use crate::plan::advice::Advice;
 
 /// Number of HEADs per file, at most.

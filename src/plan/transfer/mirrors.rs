@@ -1,7 +1,10 @@
 //! Sources beside the lead: their responses, and the handling of their failures.
 
 use super::failures::{refused_for_good, trouble_of, waits_too_long};
-use super::*;
+use super::{
+    Announcement, Ask, Attempt, AttemptId, ByteRange, Command, Duration, EARLY, Error, Moment, Refusal,
+    Representation, Retry, Ruling, Setback, Stage, Transfer,
+};
 
 /// Remaining time of a transfer below which a source that has failed lately is not asked.
 const LATE: Duration = Duration::from_secs(4);

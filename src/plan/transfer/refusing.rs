@@ -1,7 +1,7 @@
 //! Servers that refuse ranges, or serve several versions under one name: requests are reduced before they are given up.
 
 use super::failures::{refused_for_good, trouble_of};
-use super::*;
+use super::{Ask, AttemptId, Duration, Error, FRESH_STARTS, Kind, Moment, Refusal, Setback, Stage, Transfer};
 
 /// Refusals of a range in a row that lead to shorter ranges; after them the rest is requested in one response.
 const SHORTER: u32 = 2;

@@ -1,6 +1,9 @@
 //! Work stealing: shortens or retires surplus, collapsed and straggling attempts.
 
-use super::*;
+use super::{
+    Attempt, AttemptId, COLLAPSED, Command, Duration, LATELY, Leftover, Moment, STEAL_PAUSE, Stage, Transfer,
+    WARM, segment,
+};
 
 /// Bytes that a connection may have in hand when it is shortened, and keeps.
 const IN_HAND: u64 = 1 << 20;

@@ -4,7 +4,7 @@
 //! agree with each other, then each alone. Ranges that the trusted ones did not give are fetched again from them.
 
 use super::super::testimony::{Testimony, groups};
-use super::*;
+use super::{ByteRange, RangeSet, Retry, Stage, Transfer, VecDeque};
 
 /// Length of a sample in bytes, number of samples of one source, and number of other sources that are asked for each.
 const SAMPLE: u64 = 16 << 10;
