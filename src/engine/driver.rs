@@ -487,7 +487,7 @@ fn announce(publisher: &mut Publisher, announcement: Announcement, sources: &[St
             publisher.notice(Notice::SingleConnection, format!("one connection: {why}"));
         }
         Announcement::Stalled => {
-            publisher.notice(Notice::Stalled, "a connection fell silent and is replaced")
+            publisher.notice(Notice::Stalled, "a connection fell silent and is replaced");
         }
         Announcement::SourceRests { source, why, status, wait, attempt } => {
             let url = sources.get(source).cloned().unwrap_or_default();
