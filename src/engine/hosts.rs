@@ -33,6 +33,8 @@ struct Known {
     connections: usize,
     /// Number of connections it serves at once, as learned by any of the files.
     refusals: Refusals,
+    /// True if it has refused a connection in this run, so that the number is worth remembering.
+    refuses: bool,
     /// True once a small file has come and the answers about it agreed, so that the host need not be asked twice: first
     /// if it came as ranges, second if as a whole.
     agrees: [bool; 2],
@@ -74,6 +76,13 @@ impl Hosts {
         Self { clock: Clock::start(), known: Mutex::default(), memory }
     }
 
+    /// Reads what earlier runs learned, before the first host is asked for.
+    pub(crate) async fn load(&self) {
+        if let Some(memory) = &self.memory {
+            memory.load().await;
+        }
+    }
+
     pub(crate) fn of(&self, origin: Origin) -> Host {
         // A panic elsewhere cannot leave the map half changed, nor the numbers behind it.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,6 +101,7 @@ impl Known {
             budget: Budget::new(now),
             connections: 0,
             refusals: Refusals::new(usize::MAX),
+            refuses: false,
             agrees: [false; 2],
             served_at: None,
             facts,
@@ -145,7 +155,8 @@ impl Host {
 
     /// Connects as an earlier run found to be right.
     pub(crate) fn prepare(&self, exchange: &Exchange) {
-        if let Some(v6) = self.lock().facts.v6 {
+        let learned = exchange.family(&self.origin.host).is_some();
+        if let Some(v6) = self.lock().facts.v6.filter(|_| !learned) {
             exchange.prefer_family(&self.origin.host, v6);
         }
     }
@@ -188,7 +199,7 @@ impl Host {
         let v6 = exchange.family(&self.origin.host);
         let facts = {
             let known = self.lock();
-            let serves = known.refusals.cap().or(known.facts.serves);
+            let serves = known.refusals.cap().filter(|_| known.refuses).or(known.facts.serves);
             HostFacts { serves, v6: v6.or(known.facts.v6), ..known.facts }
         };
         memory.clone().learn(&self.origin, facts).await;
@@ -232,7 +243,9 @@ impl Host {
 
     /// Records that the host has refused this file one more connection while it served `serving` of all files.
     pub(crate) fn refused(&self, serving: usize) {
-        self.lock().refusals.refused(serving.max(1), self.clock.now(), Duration::ZERO);
+        let mut known = self.lock();
+        known.refuses = true;
+        known.refusals.refused(serving.max(1), self.clock.now(), Duration::ZERO);
     }
 }
 

@@ -9,6 +9,7 @@ use crate::threads;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,19 +23,30 @@ pub(crate) struct Memory {
     state: Mutex<State>,
     /// Held by the one write at a time.
     writing: Mutex<()>,
+    loaded: AtomicBool,
+    /// Set once a write did not end in time: there is no other one.
+    hung: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// As it was read, with what was learned since; `None` until it is needed.
+    /// As it was read, with what was learned since; `None` until it was read.
     book: Option<HostBook>,
+    /// The network of the book.
+    network: Option<String>,
     /// Facts of this run by host, for them to be added to what another process may have written meanwhile.
     learned: HashMap<String, HostFacts>,
 }
 
 impl Memory {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { file: StateFile::new(path), state: Mutex::default(), writing: Mutex::default() }
+        Self {
+            file: StateFile::new(path),
+            state: Mutex::default(),
+            writing: Mutex::default(),
+            loaded: AtomicBool::new(false),
+            hung: AtomicBool::new(false),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -42,16 +54,30 @@ impl Memory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Facts about the host that earlier runs learned. The first call reads the file.
-    pub(crate) fn facts(&self, origin: &Origin) -> HostFacts {
-        let mut state = self.lock();
-        state.book.get_or_insert_with(|| self.read()).facts(&origin.to_string())
+    /// Reads the file, once. Facts are known after it; a file that does not come soon is done without. Dropping the future leaves
+    /// the read to its thread.
+    pub(crate) async fn load(self: &Arc<Self>) {
+        if self.loaded.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let memory = self.clone();
+        let reading = threads::offload(move || {
+            let network = network::fingerprint();
+            let book = network.as_ref().map(|network| memory.read(network));
+            let mut state = memory.lock();
+            (state.network, state.book) = (network, book);
+        });
+        let _ = tokio::time::timeout(PATIENCE, reading).await;
     }
 
-    fn read(&self) -> HostBook {
-        let network = network::fingerprint();
-        let read = self.file.read().and_then(|text| HostBook::parse(&text, &network, now()));
-        read.unwrap_or_else(|| HostBook::new(seed(), &network))
+    /// Facts about the host that earlier runs learned.
+    pub(crate) fn facts(&self, origin: &Origin) -> HostFacts {
+        self.lock().book.as_ref().map(|book| book.facts(&origin.to_string())).unwrap_or_default()
+    }
+
+    fn read(&self, network: &str) -> HostBook {
+        let read = self.file.read().and_then(|text| HostBook::parse(&text, network, now()));
+        read.unwrap_or_else(|| HostBook::new(seed(), network))
     }
 
     /// Takes in facts about the host, and writes them if they are news. A file that cannot be written is no failure of a
@@ -60,7 +86,10 @@ impl Memory {
         let host = origin.to_string();
         {
             let mut state = self.lock();
-            let book = state.book.get_or_insert_with(|| self.read());
+            // Without a network that can be told from others there is nothing to remember.
+            let Some(book) = &mut state.book else {
+                return;
+            };
             let known = book.facts(&host);
             let updated = known.updated(facts);
             if updated.is_empty() || !updated.differs(known) {
@@ -69,14 +98,25 @@ impl Memory {
             book.record(&host, updated, now());
             state.learned.insert(host, updated);
         }
-        let writing = threads::offload(move || self.write());
-        let _ = tokio::time::timeout(PATIENCE, writing).await;
+        if self.hung.load(Ordering::Relaxed) {
+            return;
+        }
+        let memory = self.clone();
+        let writing = threads::offload(move || memory.write());
+        if tokio::time::timeout(PATIENCE, writing).await.is_err() {
+            self.hung.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Adds what was learned to what is in the file by now.
     fn write(&self) {
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut book = self.read();
+        let network = self.lock().network.clone();
+        // After a change of network the facts are of the earlier one.
+        let Some(network) = network.filter(|network| network::fingerprint().as_ref() == Some(network)) else {
+            return;
+        };
+        let mut book = self.read(&network);
         let learned = self.lock().learned.clone();
         for (host, facts) in learned {
             book.record(&host, facts, now());
@@ -118,11 +158,14 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let memory = || Arc::new(Memory::new(home.path().join("haul/hosts")));
         let (one, two) = (memory(), memory());
+        one.load().await;
+        two.load().await;
         assert!(one.facts(&origin("a")).is_empty() && two.facts(&origin("b")).is_empty());
         one.clone().learn(&origin("a"), level(4)).await;
         two.clone().learn(&origin("b"), level(8)).await;
         one.learn(&origin("c"), level(12)).await;
         let next = memory();
+        next.load().await;
         for (host, connections) in [("a", 4), ("b", 8), ("c", 12)] {
             assert_eq!(next.facts(&origin(host)), level(connections), "{host}");
         }
@@ -131,6 +174,7 @@ mod tests {
     #[tokio::test]
     async fn a_place_that_cannot_be_written_to_costs_nothing() {
         let memory = Arc::new(Memory::new(PathBuf::from("/proc/haul/hosts")));
+        memory.load().await;
         memory.clone().learn(&origin("a"), level(4)).await;
         assert_eq!(memory.facts(&origin("a")), level(4));
     }

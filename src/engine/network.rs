@@ -1,8 +1,8 @@
 //! The network that this machine is on, as far as a run can tell it from another one.
 
 /// Text that is the same as long as the machine stays on one network: its default routes with the hardware addresses of their
-/// gateways, or all routes where there is no default. Empty where the system does not tell.
-pub(crate) fn fingerprint() -> String {
+/// gateways, or all routes where there is no default. `None` where the system does not tell, or not yet.
+pub(crate) fn fingerprint() -> Option<String> {
     describe(&table("/proc/net/route"), &table("/proc/net/arp"), &table("/proc/net/ipv6_route"))
 }
 
@@ -12,7 +12,7 @@ fn table(path: &str) -> String {
 
 /// Reads the tables of Linux: `route` has interface, destination and gateway, `arp` address and hardware address, `ipv6_route`
 /// destination, prefix length, source, its length, gateway, …, interface.
-fn describe(route: &str, arp: &str, ipv6_route: &str) -> String {
+fn describe(route: &str, arp: &str, ipv6_route: &str) -> Option<String> {
     let mut v4: Vec<_> = route.lines().skip(1).filter_map(|line| columns(line, [0, 1, 2])).collect();
     let mut v6: Vec<_> = ipv6_route
         .lines()
@@ -28,19 +28,22 @@ fn describe(route: &str, arp: &str, ipv6_route: &str) -> String {
         v6.retain(is_default);
     }
     let neighbours: Vec<_> = arp.lines().skip(1).filter_map(|line| columns(line, [0, 3])).collect();
-    let mut lines: Vec<_> = v4
-        .iter()
-        .map(|[interface, destination, gateway]| {
-            let hardware =
-                neighbours.iter().find(|[address, _]| hexadecimal(address).as_deref() == Some(gateway));
-            let hardware = hardware.map_or("", |[_, hardware]| hardware);
-            format!("{interface} {destination} {gateway} {hardware}")
-        })
-        .chain(v6.iter().map(|columns| columns.join(" ")))
-        .collect();
+    let hardware_of = |gateway: &str| {
+        let is_it = |[address, _]: &&[&str; 2]| hexadecimal(address).as_deref() == Some(gateway);
+        neighbours.iter().find(is_it).map(|[_, hardware]| *hardware)
+    };
+    let mut lines = Vec::new();
+    for [interface, destination, gateway] in &v4 {
+        let is_direct = gateway.bytes().all(|digit| digit == b'0');
+        let hardware = if is_direct { Some("") } else { hardware_of(gateway) };
+        // A gateway whose hardware address is not known could be that of any network.
+        let hardware = hardware.filter(|hardware| !hardware.starts_with("00:00:00:00:00"))?;
+        lines.push(format!("{interface} {destination} {gateway} {hardware}"));
+    }
+    lines.extend(v6.iter().map(|columns| columns.join(" ")));
     lines.sort_unstable();
     lines.dedup();
-    lines.join("\n")
+    Some(lines.join("\n"))
 }
 
 fn columns<const N: usize>(line: &str, wanted: [usize; N]) -> Option<[&str; N]> {
@@ -69,21 +72,25 @@ mod tests {
 
     #[test]
     fn the_gateway_and_its_hardware_address_tell_networks_apart_and_other_interfaces_do_not() {
-        let home = describe(ROUTE, ARP, "");
+        let home = describe(ROUTE, ARP, "").unwrap();
         assert!(home.starts_with("wlan0 00000000 0101A8C0"), "{home}");
-        assert_eq!(describe(&ROUTE.replace("docker0\t000011AC\t00000000\t0001\n", ""), ARP, ""), home);
+        assert_eq!(
+            describe(&ROUTE.replace("docker0\t000011AC\t00000000\t0001\n", ""), ARP, "").as_ref(),
+            Some(&home)
+        );
         // Another network with the same numbers.
         let elsewhere = describe(ROUTE, &ARP.replace("aa:bb", "11:22"), "");
-        assert_eq!(home != elsewhere, cfg!(target_endian = "little"));
-        assert_ne!(describe(&ROUTE.replace("0101A8C0", "FE01A8C0"), ARP, ""), home);
+        assert!(elsewhere.is_some_and(|elsewhere| elsewhere != home));
+        assert_eq!(describe(ROUTE, &ARP.replace("aa:bb:cc:dd:ee:ff", "00:00:00:00:00:00"), ""), None);
+        assert_ne!(describe(&ROUTE.replace("0101A8C0", "FE01A8C0"), ARP, "").as_ref(), Some(&home));
     }
 
     #[test]
     fn without_a_default_route_all_routes_count_and_without_tables_nothing_does() {
         let isolated = "Iface\tDestination\tGateway \tFlags\nveth0\t0002000A\t00000000\t0001\n";
-        assert_eq!(describe(isolated, "", "").trim_end(), "veth0 0002000A 00000000");
-        assert_eq!(describe("", "", ""), "");
-        assert_eq!(describe("x\ny\n", "z\nw\n", "q\n"), "");
+        assert_eq!(describe(isolated, "", "").as_deref().map(str::trim_end), Some("veth0 0002000A 00000000"));
+        assert_eq!(describe("", "", "").as_deref(), Some(""));
+        assert_eq!(describe("x\ny\n", "z\nw\n", "q\n").as_deref(), Some(""));
     }
 
     #[test]
@@ -93,6 +100,6 @@ mod tests {
         let routes = format!(
             "{zero} 00 {zero} 00 {gateway} 00000400 1 0 00000003 eth0\n{zero} 00 {zero} 00 {zero} ffffffff 1 0 00200200 lo\n"
         );
-        assert_eq!(describe("", "", &routes), format!("eth0 {zero} {gateway}"));
+        assert_eq!(describe("", "", &routes), Some(format!("eth0 {zero} {gateway}")));
     }
 }

@@ -103,6 +103,13 @@ impl Concurrency {
         })
     }
 
+    /// The length of the file is known; the first response took `latency`.
+    pub(crate) fn confine(&mut self, length: u64, latency: Duration) {
+        if let Some(climb) = &mut self.climb {
+            climb.confine(length, latency);
+        }
+    }
+
     /// Allows several connections, now that the first response has come, `latency` after its request.
     pub(crate) fn begin(&mut self, latency: Duration, now: Moment) {
         if self.climb.is_none() {
@@ -117,9 +124,12 @@ impl Concurrency {
         });
     }
 
-    /// Number of connections to begin with, if the first response takes `latency`.
-    pub(crate) fn first_limit(&self, latency: Duration) -> usize {
-        let level = self.known_level(latency).unwrap_or_else(|| Climb::first_level(latency));
+    /// Number of connections to begin with, if the first response takes `latency`. An earlier file says nothing of one whose length
+    /// is not known.
+    pub(crate) fn first_limit(&self, latency: Duration, length: Option<u64>) -> usize {
+        let usual = Climb::first_level(latency);
+        let level = length.and_then(|length| Some(self.known_level(latency)?.min(Climb::worth(length))));
+        let level = level.map_or(usual, |level| level.max(usual));
         let first = self.climb.as_ref().map_or(self.most, |_| level);
         first.min(self.most).min(self.share()).min(self.refusals.cap().unwrap_or(usize::MAX))
     }

@@ -499,7 +499,8 @@ impl Transfer {
 
     /// Level for a later file from the same server to begin with.
     pub(crate) fn found(&self) -> Option<Known> {
-        self.concurrency.found()
+        // Under a limit of the caller's more connections cannot pay.
+        self.concurrency.found().filter(|_| !self.limited.lasts())
     }
 
     pub(crate) fn representation(&self) -> Option<&Representation> {
@@ -553,7 +554,7 @@ impl Transfer {
         let missing = self.length().map_or(u64::MAX, |length| length.saturating_sub(self.written.len()));
         let most = usize::try_from(missing / self.policy.first_split).unwrap_or(usize::MAX);
         // The response will take at least one round trip more.
-        self.concurrency.first_limit(connecting * 2).min(most).saturating_sub(1)
+        self.concurrency.first_limit(connecting * 2, self.length()).min(most).saturating_sub(1)
     }
 
     /// Connect time of the first connection, if it is long enough for others to be established beside it.

@@ -20,7 +20,7 @@ use crate::plan::{Address, AddressError, bare_host};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -108,6 +108,8 @@ pub(crate) struct Body {
     exchange: Arc<Exchange>,
     /// Number of bytes received so far.
     taken: usize,
+    /// True if requests of its kind share a connection, if they can.
+    many: bool,
 }
 
 /// Bytes of a body after which an address counts as serving. Fewer may come over a path that drops full packets.
@@ -118,8 +120,14 @@ impl Body {
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
         loop {
             match self.connection.during(self.incoming.frame()).await {
+                // Over HTTP/2 a stream may be reset without an error, which is no end of a body (RFC 9113 §8.1).
+                None if self.connection.is_shared() && !self.incoming.is_end_stream() => {
+                    self.broke();
+                    return Err(Trouble::Broken("the response was reset before its end".to_owned()));
+                }
                 None => return Ok(None),
                 Some(Err(error)) => {
+                    self.broke();
                     if self.taken < SERVES {
                         self.exchange.strikes.failed(self.connection.at);
                     }
@@ -137,6 +145,13 @@ impl Body {
         }
     }
 
+    /// Counts a failure of a connection that others use too.
+    fn broke(&self) {
+        if let Some(shared) = self.connection.shared() {
+            self.exchange.multiplexes.ended(&self.peer, shared, false);
+        }
+    }
+
     fn took(&mut self, bytes: usize) {
         let before = self.taken;
         self.taken = before.saturating_add(bytes);
@@ -147,6 +162,7 @@ impl Body {
 
     /// Called if it is abandoned for its silence: if little had come, another address gets its turn.
     pub(crate) fn distrust(&self) {
+        self.broke();
         if self.taken < SERVES {
             self.exchange.pool.forget(self.connection.at);
             self.exchange.strikes.failed(self.connection.at);
@@ -156,8 +172,11 @@ impl Body {
     /// Returns the connection to the pool, as the body was read to its end. Otherwise dropping this closes it.
     pub(crate) fn recycle(self) {
         self.exchange.strikes.served(self.connection.at);
-        if !self.connection.is_shared() && !self.exchange.multiplexes.serve(&self.peer) {
-            self.exchange.pool.put(self.peer, self.connection);
+        match self.connection.shared() {
+            Some(shared) => self.exchange.multiplexes.ended(&self.peer, shared, true),
+            // An idle connection would be of no use to requests that share one.
+            None if self.many && self.exchange.multiplexes.serve(&self.peer) => {}
+            None => self.exchange.pool.put(self.peer, self.connection),
         }
     }
 
@@ -256,6 +275,8 @@ impl Exchange {
     ) -> Result<Reply, Trouble> {
         let peer = self.peer(address, secrets);
         let login = secrets.login_for(address);
+        // A challenge belongs to a connection of its own.
+        let many = many && !(login.is_some() && self.prompted.has(&peer.origin));
         let mut pooled = match many {
             true => self.multiplexed(address, &peer).await,
             false => None,
@@ -279,9 +300,13 @@ impl Exchange {
                     let proof = login
                         .map_or(Proof::AsGiven, |login| self.proof(&mut connection, login, address, wish));
                     let was_new = connection.prompt.as_ref().is_some_and(Prompt::was_new);
-                    let answered = self.ask_on(connection, address, &peer, secrets, &proof, wish).await;
-                    if let Some(shared) = shared {
-                        self.multiplexes.ended(&peer, &shared, answered.is_ok());
+                    let answered =
+                        self.ask_on(connection, address, &peer, secrets, &proof, (wish, many)).await;
+                    let is_shared = shared.is_some();
+                    if let (Some(shared), Err(trouble)) = (shared, &answered)
+                        && !matches!(trouble, Trouble::Fatal(_))
+                    {
+                        self.multiplexes.ended(&peer, &shared, false);
                     }
                     match answered {
                         Ok(reply)
@@ -294,6 +319,8 @@ impl Exchange {
                         // The server closed the connection as the request left (RFC 9112 §9.3.1): nothing was answered,
                         // so repeating it on a fresh connection is not a retry.
                         Err(Trouble::Broken(_)) if is_pooled => continue,
+                        // What cannot be understood over HTTP/2 may be over HTTP/1.1.
+                        Err(Trouble::Nonsense(_)) if is_shared => continue,
                         Err(trouble) => Failed { trouble, at },
                         Ok(reply) => return Ok(reply),
                     }
@@ -311,36 +338,45 @@ impl Exchange {
         }
     }
 
+    /// Closes connections that are idle, to free their descriptors.
+    fn make_room(&self) {
+        self.pool.clear();
+        self.multiplexes.close_idle();
+    }
+
     /// A part of the peer's HTTP/2 connection, which is opened if there is none; `None` if the server has no HTTP/2, or if a
     /// proxy or a client certificate stands between. A failure is left to the connection that is made in its place.
     async fn multiplexed(&self, address: &Address, peer: &Peer) -> Option<Connection> {
         if !address.is_https() || peer.knows_us || self.proxies.hop(&peer.origin).ok()?.is_some() {
             return None;
         }
-        let mut place = self.multiplexes.place(peer).await;
-        match &*place {
+        let mut place = self.multiplexes.place(peer).await?;
+        let failures = match &*place {
             Shared::Open(shared) if shared.is_open() => return Some(Connection::on(shared.clone())),
-            Shared::Later(at) if Instant::now() < *at => return None,
-            Shared::Open(_) | Shared::Unknown | Shared::Later(_) => {}
+            Shared::Later { at, .. } if Instant::now() < *at => return None,
+            Shared::Later { failures, .. } => *failures,
+            Shared::Open(_) | Shared::Unknown => 0,
             Shared::Never => return None,
-        }
+        };
         // The server may allow no more connections than are idle.
         self.pool.close_idle(peer);
         // Boxed for its size, as above.
-        let opened = Box::pin(self.open_multiplexed(peer)).await;
-        self.multiplexes.opened(peer, matches!(opened, Ok(Some(_))));
+        let opening = Box::pin(self.open_multiplexed(peer));
+        let opened = tokio::time::timeout(multiplex::LONGEST_OPENING, opening).await;
+        self.multiplexes.opened(peer, matches!(opened, Ok(Ok(Some(_)))));
         match opened {
-            Ok(Some(shared)) => {
+            Ok(Ok(Some(shared))) => {
                 let shared = Arc::new(shared);
                 *place = Shared::Open(shared.clone());
                 Some(Connection::on(shared))
             }
-            Ok(None) => {
+            Ok(Ok(None)) => {
                 *place = Shared::Never;
                 None
             }
-            Err(_) => {
-                *place = Shared::Later(Instant::now() + multiplex::PAUSE);
+            Ok(Err(_)) | Err(_) => {
+                let pause = multiplex::PAUSE * 2_u32.saturating_pow(failures.min(10));
+                *place = Shared::Later { at: Instant::now() + pause, failures: failures + 1 };
                 None
             }
         }
@@ -348,13 +384,13 @@ impl Exchange {
 
     async fn open_multiplexed(&self, peer: &Peer) -> Result<Option<Multiplexed>, Trouble> {
         let origin = &peer.origin;
-        let make_room = || self.pool.clear();
+        let make_room = || self.make_room();
         let (dialer, strikes) = (&self.settings.dialer, &self.strikes);
         let dialing = Dialing { dialer, strikes, turn: Turn::Any, make_room: &make_room };
         let stream = dialing.connect(&origin.host, origin.port).await?;
         let at = stream.peer_addr().map_err(|error| Trouble::connecting(&origin.host, &error))?;
         let line = BufReader::with_capacity(RECORDS, Line::Tcp(stream));
-        let stream = self.handshake(&Party::Server(&origin.host), &self.many_tls, None, line).await?;
+        let stream = self.shake(&Party::Server(&origin.host), self.many_connector()?, line).await?;
         if stream.get_ref().1.alpn_protocol() != Some(tls::HTTP_2) {
             return Ok(None);
         }
@@ -401,7 +437,7 @@ impl Exchange {
         peer: &Peer,
         secrets: &Secrets,
         proof: &Proof,
-        wish: Wish<'_>,
+        (wish, many): (Wish<'_>, bool),
     ) -> Result<Reply, Trouble> {
         let forwarded = connection.forwarded.as_ref();
         let request = secrets.request(address, forwarded, proof, wish);
@@ -433,7 +469,7 @@ impl Exchange {
             status: parts.status,
             headers: parts.headers,
             address: address.clone(),
-            body: Body { connection, incoming, peer: peer.clone(), exchange: self.clone(), taken: 0 },
+            body: Body { connection, incoming, peer: peer.clone(), exchange: self.clone(), taken: 0, many },
         })
     }
 
@@ -468,7 +504,7 @@ impl Exchange {
         turn: Turn,
     ) -> Result<Connection, Failed> {
         let origin = &peer.origin;
-        let make_room = || self.pool.clear();
+        let make_room = || self.make_room();
         let dialing =
             Dialing { dialer: &self.settings.dialer, strikes: &self.strikes, turn, make_room: &make_room };
         let hop = self.proxies.hop(origin).map_err(Trouble::Fatal)?;
@@ -543,6 +579,26 @@ impl Exchange {
         identity: Option<&IdentityFiles>,
         stream: S,
     ) -> Result<TlsStream<S>, Trouble> {
+        let connector = self.connector(connector, identity)?;
+        self.shake(party, connector, stream).await
+    }
+
+    /// The connector that offers HTTP/2 too. It trusts what the other one does, whose files are read once.
+    fn many_connector(&self) -> Result<&TlsConnector, Trouble> {
+        let plain = self.connector(&self.tls, None)?;
+        let made = self.many_tls.get_or_init(|| {
+            let mut configuration = plain.config().as_ref().clone();
+            configuration.alpn_protocols.insert(0, tls::HTTP_2.to_vec());
+            Ok(TlsConnector::from(Arc::new(configuration)))
+        });
+        made.as_ref().map_err(|unready| Trouble::Fatal(unready.to_error()))
+    }
+
+    fn connector<'a>(
+        &self,
+        connector: &'a Connector,
+        identity: Option<&IdentityFiles>,
+    ) -> Result<&'a TlsConnector, Trouble> {
         let made = connector.get_or_init(|| {
             let configured =
                 || tls::configuration(self.settings.ca_file.as_deref(), self.settings.insecure, identity);
@@ -551,15 +607,18 @@ impl Exchange {
                 self.pool.clear();
                 made = configured();
             }
-            made.map(|mut configuration| {
-                if std::ptr::eq(connector, &raw const self.many_tls) {
-                    configuration.alpn_protocols.insert(0, tls::HTTP_2.to_vec());
-                }
-                TlsConnector::from(Arc::new(configuration))
-            })
-            .map_err(|error| Unready { cause: error.to_string(), hint: error.hint().map(str::to_owned) })
+            made.map(|configuration| TlsConnector::from(Arc::new(configuration)))
+                .map_err(|error| Unready { cause: error.to_string(), hint: error.hint().map(str::to_owned) })
         });
-        let connector = made.as_ref().map_err(|unready| Trouble::Fatal(unready.to_error()))?;
+        made.as_ref().map_err(|unready| Trouble::Fatal(unready.to_error()))
+    }
+
+    async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        party: &Party<'_>,
+        connector: &TlsConnector,
+        stream: S,
+    ) -> Result<TlsStream<S>, Trouble> {
         let (Party::Server(host) | Party::Proxy(host)) = party;
         let bare = bare_host(host).to_owned();
         let name = rustls::pki_types::ServerName::try_from(bare).map_err(|_| {

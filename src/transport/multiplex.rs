@@ -25,7 +25,13 @@ const STREAM_WINDOW: u32 = 512 << 10;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 /// Connections in a row that answered nothing after which a peer is asked over HTTP/1.1 for good.
 const FAILURES: u32 = 4;
-/// Time from an opening that failed to the next.
+/// Connections that may be open; beyond that, idle ones are closed.
+const MOST_OPEN: usize = 16;
+/// Time for an opening.
+pub(super) const LONGEST_OPENING: Duration = Duration::from_secs(3);
+/// Time that a request waits for another one to open the connection.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Time from an opening that failed to the next, doubled each time.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// Maximum size of the headers of a response.
 const HEAD_BYTES: u32 = 64 << 10;
@@ -98,7 +104,10 @@ pub(super) enum Shared {
     Unknown,
     Open(Arc<Multiplexed>),
     /// It could not be opened, as if the server serves no more connections now: tried again from then on.
-    Later(Instant),
+    Later {
+        at: Instant,
+        failures: u32,
+    },
     /// The peer speaks HTTP/1.1 only, or has failed with HTTP/2.
     Never,
 }
@@ -125,14 +134,43 @@ impl Multiplexes {
         places.entry(peer.clone()).or_default().clone()
     }
 
+    fn is_crowded(&self) -> bool {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = places.values().filter(|place| place.is_open.load(Ordering::Relaxed)).count();
+        open > MOST_OPEN
+    }
+
     /// Locks the connection of a peer: one opens it while the others wait.
-    pub(super) async fn place(&self, peer: &Peer) -> OwnedMutexGuard<Shared> {
+    /// `None` if that takes long: then a request has a connection of its own.
+    pub(super) async fn place(&self, peer: &Peer) -> Option<OwnedMutexGuard<Shared>> {
+        if self.is_crowded() {
+            self.close_idle();
+        }
         let place = self.of(peer);
-        let mut shared = place.shared.clone().lock_owned().await;
+        let locking = place.shared.clone().lock_owned();
+        let mut shared = tokio::time::timeout(LONGEST_WAIT, locking).await.ok()?;
         if place.failures.load(Ordering::Relaxed) >= FAILURES {
             *shared = Shared::Never;
+            place.is_open.store(false, Ordering::Relaxed);
         }
-        shared
+        Some(shared)
+    }
+
+    /// Closes the connections without requests.
+    pub(super) fn close_idle(&self) {
+        let places: Vec<_> = {
+            let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            places.values().cloned().collect()
+        };
+        for place in places {
+            // A connection that is being opened is not idle.
+            if let Ok(mut shared) = place.shared.try_lock()
+                && matches!(&*shared, Shared::Open(open) if Arc::strong_count(open) == 1)
+            {
+                *shared = Shared::Unknown;
+                place.is_open.store(false, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Records that the connection of a peer was opened, or was not.

@@ -85,6 +85,16 @@ fn a_server_that_resets_every_request_over_http2_is_asked_over_http1() {
 }
 
 #[test]
+fn a_body_that_is_cut_by_a_reset_without_an_error_is_never_taken_for_the_whole() {
+    let authority = Authority::new();
+    let server = Far::start(&authority.config(HERE), Manner { cuts: true, ..Manner::default() });
+    // It compares all files.
+    let outcome = fetch(&authority, &server, &Sandbox::new());
+    assert!(count(&server.seen().over_http2) >= 1, "{outcome}");
+    assert!(count(&server.seen().over_http1) >= FILES / 2, "{outcome}");
+}
+
+#[test]
 fn a_server_nearby_is_not_asked_over_http2() {
     let authority = Authority::new();
     let manner = Manner { distance: Duration::ZERO, ..Manner::default() };

@@ -34,6 +34,9 @@ impl Driver {
             let trips = if self.wants.spec.address.is_https() { 2 } else { 1 };
             self.wants.host.answered_after(now.saturating_sub(connected) / trips);
         }
+        if answer.content_length.is_none_or(|length| length > SMALL) {
+            self.shared.requesters.iter().for_each(|one| one.many.store(false, Ordering::Relaxed));
+        }
         let ruling = self.transfer.handle_answer(id, &answer, now);
         let (offset, until) = match ruling {
             // The worker may have been abandoned meanwhile, here and below.
@@ -49,7 +52,6 @@ impl Driver {
                     self.wants.slots.saw_small();
                 } else {
                     self.wants.slots.saw_large();
-                    self.shared.requesters.iter().for_each(|one| one.many.store(false, Ordering::Relaxed));
                     self.workers.let_go();
                     self.make(representation);
                     let soon = self.transfer.soon(self.clock.now());

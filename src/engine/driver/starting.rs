@@ -94,12 +94,9 @@ async fn prepare(
         request.output = Output::Stream(Box::new(device));
     }
     let requesters = client.requesters(&request)?;
+    client.inner.hosts.load().await;
     let host = client.inner.hosts.of(request.address.origin());
     host.prepare(&client.inner.exchange);
-    if let [requester] = &requesters[..] {
-        let many = client.inner.slots.expects_small() && host.is_far();
-        requester.many.store(many, Ordering::Relaxed);
-    }
     let policy = policy(client, &request);
     if matches!(policy.connections, Allowance::Adaptive(_)) {
         host.recall_refusal();
@@ -153,6 +150,10 @@ async fn prepare(
         publisher.notice(Notice::Renamed, note);
     }
     if untouched {
+        if let [requester] = &requesters[..] {
+            let many = client.inner.slots.expects_small() && wants.host.is_far();
+            requester.many.store(many, Ordering::Relaxed);
+        }
         return Ok(Prepared::Ready(Box::new(Driver::into_nothing(
             requesters,
             policy,

@@ -162,6 +162,18 @@ impl Climb {
         }
     }
 
+    /// Number of connections that a file of this length keeps busy.
+    pub(crate) fn worth(length: u64) -> usize {
+        usize::try_from(length / WORTH_ONE).unwrap_or(usize::MAX)
+    }
+
+    /// Uses no more connections than the file keeps busy, if it began with those of an earlier one.
+    pub(crate) fn confine(&mut self, length: u64, latency: Duration) {
+        if self.remembered.is_some() || self.unsettled.is_some() {
+            self.level = self.level.min(Self::worth(length).max(Self::first_level(latency)));
+        }
+    }
+
     /// Level for a later file to begin with.
     pub(crate) fn found(&self) -> Option<Known> {
         let base = self.found?;
@@ -201,7 +213,7 @@ impl Climb {
     /// Bounds the level by the `most` connections that are served; a trial beyond that ends.
     pub(crate) fn bounded(&mut self, most: usize, now: Moment) {
         if self.level > most.max(1) {
-            (self.level, self.settled) = (most.max(1), true);
+            self.level = most.max(1);
             self.rest(now);
         }
     }
@@ -424,7 +436,8 @@ impl Climb {
         if std::mem::take(&mut self.unproven) && base.level > FEWEST_AT_FIRST {
             return self.go_to(base.level / 2, Trial::Half(base), now);
         }
-        (self.level, self.settled) = (base.level, true);
+        // If more are not allowed, nothing shows that they do not pay.
+        (self.level, self.settled) = (base.level, base.level < self.allowed);
         self.rest(now);
     }
 

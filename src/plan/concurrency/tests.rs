@@ -374,9 +374,9 @@ fn nothing_is_found_in_a_file_that_others_shared_its_server_with() {
 fn a_known_level_is_that_of_all_files_together() {
     let mut concurrency = Concurrency::new(Allowance::Adaptive(HIGHEST));
     concurrency.begin_with(Known { base: Base { level: 12, goodput: 1e6 }, settled: true });
-    assert_eq!(concurrency.first_limit(Duration::from_millis(1)), 12);
+    assert_eq!(concurrency.first_limit(Duration::from_millis(1), Some(1 << 30)), 12);
     concurrency.others_use(8, None);
-    assert_eq!(concurrency.first_limit(Duration::from_millis(1)), 4);
+    assert_eq!(concurrency.first_limit(Duration::from_millis(1), Some(1 << 30)), 4);
     concurrency.others_use(11, None);
     concurrency.begin(Duration::from_millis(1), Moment::ZERO);
     assert_eq!(concurrency.limit(Moment::ZERO), 2);

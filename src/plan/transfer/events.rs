@@ -76,6 +76,11 @@ impl Transfer {
         if ruling != Ruling::Leave {
             self.less.plain = false;
         }
+        if let Ruling::Begin { representation, .. } = &ruling
+            && let Some(length) = representation.complete_length
+        {
+            self.concurrency.confine(length, latency);
+        }
         if let Some(attempt) = self.attempts.get_mut(&id)
             && ruling != Ruling::Leave
         {

@@ -33,6 +33,8 @@ pub(crate) struct Manner {
     pub(crate) goes_away_after: usize,
     /// Resets each request over HTTP/2.
     pub(crate) resets: bool,
+    /// Ends each body over HTTP/2 half-way, without a length and with a reset that is no error, as proxies do whose server died.
+    pub(crate) cuts: bool,
 }
 
 impl Default for Manner {
@@ -43,6 +45,7 @@ impl Default for Manner {
             http2: true,
             goes_away_after: usize::MAX,
             resets: false,
+            cuts: false,
         }
     }
 }
@@ -172,6 +175,17 @@ async fn serve_http2(
             tokio::time::sleep(manner.distance).await;
             let body = Bytes::from(payload(number(request.uri().path())).all());
             let is_head = request.method() == http::Method::HEAD;
+            if manner.cuts {
+                let response = http::Response::builder().header("etag", "\"v\"").body(()).unwrap();
+                if let Ok(mut stream) = respond.send_response(response, is_head)
+                    && !is_head
+                {
+                    let _ = stream.send_data(body.slice(..body.len() / 2), false);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    stream.send_reset(h2::Reason::NO_ERROR);
+                }
+                return;
+            }
             let response = http::Response::builder()
                 .header("content-length", body.len())
                 .header("etag", "\"v\"")
