@@ -138,6 +138,11 @@ async fn serve_http1(stream: TlsStream<TcpStream>, manner: Manner, seen: &Arc<Se
         let body = payload(number(line.split(' ').nth(1).unwrap())).all();
         let is_head = line.starts_with("HEAD");
         tokio::time::sleep(manner.distance).await;
+        if manner.cuts && is_head {
+            stream.write_all(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n").await?;
+            stream.flush().await?;
+            continue;
+        }
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nETag: \"v\"\r\n\r\n", body.len());
         stream.write_all(answer.as_bytes()).await?;
         if !is_head {
