@@ -8,6 +8,7 @@
 //! shorter one comes; so we stop for a moment now and then to see one.
 
 use super::Moment;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Queue that we may make ourselves. RFC 6817 §2.5 allows 100 ms; this is what a call does not notice.
@@ -30,6 +31,8 @@ const GLANCE: f64 = 0.25;
 const REFILLING: u32 = 4;
 /// The shortest round trip is that of the last minutes: routes change.
 const BASE_AGE: Duration = Duration::from_secs(60);
+/// Peers that are told apart.
+const MOST_PEERS: usize = 256;
 /// Windows of one connection: packets, of which two are acknowledged at once, and bytes, more than any line needs.
 const SMALLEST: f64 = 2.0;
 const LARGEST: f64 = 16.0 * 1024.0 * 1024.0;
@@ -49,6 +52,8 @@ const UNUSED: f64 = 2.0;
 /// Measurements of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Signal {
+    /// Number of the peer: round trips to different ones cannot be compared.
+    pub(crate) peer: u32,
     /// Round trip, the queue on the way included; zero if none was measured yet.
     pub(crate) round_trip: Duration,
     /// Bytes that have come since the last signal.
@@ -69,6 +74,48 @@ enum Stance {
     Aside { quiet: Option<Moment> },
 }
 
+/// Round trip to a peer without a queue.
+#[derive(Clone, Debug)]
+struct Base {
+    /// Shortest round trips of the present stretch of time and of the one before.
+    shortest: [Option<Duration>; 2],
+    stretch_began: Moment,
+    began: Moment,
+    /// Round trip of the empty line, as it was when the beginning was over: `None` until then.
+    trusted: Option<Duration>,
+}
+
+impl Base {
+    fn new(now: Moment) -> Self {
+        Self { shortest: [None; 2], stretch_began: now, began: now, trusted: None }
+    }
+
+    /// Takes in a round trip. Returns the shortest one, and true if the line was not empty when it was taken for that.
+    fn observe(&mut self, round_trip: Duration, now: Moment) -> (Duration, bool) {
+        if now.saturating_sub(self.stretch_began) >= BASE_AGE {
+            (self.shortest, self.stretch_began) = ([None, self.shortest[0]], now);
+        }
+        let was_wrong = now.saturating_sub(self.began) >= BEGINNING && self.distrust();
+        self.shortest[0] = Some(self.shortest[0].map_or(round_trip, |shortest| shortest.min(round_trip)));
+        (self.shortest(), was_wrong)
+    }
+
+    fn shortest(&self) -> Duration {
+        self.shortest.iter().flatten().min().copied().unwrap_or_default()
+    }
+
+    /// A round trip shorter than the one that was taken for that of the empty line shows that it was not empty.
+    fn distrust(&mut self) -> bool {
+        let shortest = self.shortest();
+        let trusted = *self.trusted.get_or_insert(shortest);
+        let was_wrong = shortest + ALIKE <= trusted;
+        if was_wrong {
+            self.trusted = Some(shortest);
+        }
+        was_wrong
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Yielding {
@@ -78,16 +125,14 @@ pub(crate) struct Yielding {
     connections: usize,
     /// Bytes in a packet.
     packet: f64,
-    /// Shortest round trips of the present stretch of time and of the one before.
-    shortest: [Option<Duration>; 2],
-    stretch_began: Moment,
-    began: Moment,
-    /// Round trip of the empty line, as it was when the beginning was over: `None` until then.
-    trusted: Option<Duration>,
+    /// Empty lines by peer: each is at a distance of its own.
+    bases: HashMap<u32, Base>,
+    /// Shortest round trip of the peer that was heard last.
+    base: Duration,
     next_look: Option<Moment>,
     /// When senders fill their windows again after the last look.
     refilled: Moment,
-    /// When the window was last changed, and the shortest delay since then.
+    /// When the window was last changed, and the shortest queue since then.
     changed: Moment,
     seen: Option<Duration>,
     /// Changes in a row that found a queue beyond the target although the window fell each time.
@@ -105,10 +150,8 @@ impl Yielding {
             window: FIRST * PACKET,
             connections: 1,
             packet: PACKET,
-            shortest: [None; 2],
-            stretch_began: now,
-            began: now,
-            trusted: None,
+            bases: HashMap::new(),
+            base: Duration::ZERO,
             next_look: None,
             refilled: now,
             changed: now,
@@ -136,7 +179,7 @@ impl Yielding {
 
     /// Takes in what one of `connections` measured.
     pub(crate) fn observe(&mut self, signal: Signal, connections: usize, now: Moment) {
-        let Signal { round_trip, received, packet } = signal;
+        let Signal { peer, round_trip, received, packet } = signal;
         self.received += received;
         // On the loopback interface a packet has 64 KiB, and a sender waits for room for half of one.
         self.packet = self.packet.max(f64::from(packet.min(1 << 16)));
@@ -144,12 +187,17 @@ impl Yielding {
             return;
         }
         self.join(connections.max(1));
-        if now.saturating_sub(self.stretch_began) >= BASE_AGE {
-            (self.shortest, self.stretch_began) = ([None, self.shortest[0]], now);
+        if self.bases.len() >= MOST_PEERS {
+            self.bases.clear();
         }
-        self.distrust(now);
-        self.shortest[0] = Some(self.shortest[0].map_or(round_trip, |shortest| shortest.min(round_trip)));
-        self.seen = Some(self.seen.map_or(round_trip, |seen| seen.min(round_trip)));
+        let (base, was_wrong) =
+            self.bases.entry(peer).or_insert_with(|| Base::new(now)).observe(round_trip, now);
+        self.base = base;
+        if was_wrong {
+            self.give_way();
+        }
+        let queue = round_trip.saturating_sub(base);
+        self.seen = Some(self.seen.map_or(queue, |seen| seen.min(queue)));
         // The effect of a change shows in the round trip after it.
         let wait = if self.stance == Stance::Opening { round_trip } else { round_trip + round_trip / 2 };
         if now.saturating_sub(self.changed) >= wait
@@ -157,7 +205,7 @@ impl Yielding {
         {
             let lasted = now.saturating_sub(self.changed).as_secs_f64();
             let under_way = self.received as f64 / lasted.max(1e-3) * round_trip.as_secs_f64();
-            (self.changed, self.received, self.queue) = (now, 0, seen.saturating_sub(self.base()));
+            (self.changed, self.received, self.queue) = (now, 0, seen);
             self.adjust(self.queue, now);
             if now >= self.refilled && !matches!(self.stance, Stance::Looking { .. }) {
                 let most = if self.stance == Stance::Opening { UNUSED * 2.0 } else { UNUSED };
@@ -176,23 +224,6 @@ impl Yielding {
         self.connections = connections;
     }
 
-    fn base(&self) -> Duration {
-        self.shortest.iter().flatten().min().copied().unwrap_or_default()
-    }
-
-    /// Gives way if a round trip is shorter than the one that was taken for that of the empty line: then it was not empty.
-    fn distrust(&mut self, now: Moment) {
-        if now.saturating_sub(self.began) < BEGINNING {
-            return;
-        }
-        let base = self.base();
-        let trusted = *self.trusted.get_or_insert(base);
-        if base + ALIKE <= trusted {
-            self.trusted = Some(base);
-            self.give_way();
-        }
-    }
-
     fn give_way(&mut self) {
         self.in_vain = 0;
         self.stance = Stance::Aside { quiet: None };
@@ -209,7 +240,7 @@ impl Yielding {
             Stance::Opening => self.set(self.window * 2.0),
             Stance::Steady if self.next_look.is_some_and(|at| now >= at) => {
                 self.stance =
-                    Stance::Looking { until: now + self.base().mul_f64(LOOKING), window: self.window };
+                    Stance::Looking { until: now + self.base.mul_f64(LOOKING), window: self.window };
                 self.set(self.window * GLANCE);
             }
             Stance::Steady => self.steer(queue),
@@ -218,7 +249,7 @@ impl Yielding {
             Stance::Looking { until, window } if now >= until => {
                 self.stance = Stance::Steady;
                 self.next_look = Some(now + NEXT_LOOK);
-                self.refilled = now + self.base() * REFILLING;
+                self.refilled = now + self.base * REFILLING;
                 self.set(window);
             }
             Stance::Looking { .. } => {}
@@ -347,7 +378,8 @@ mod tests {
                 }
                 self.delays.push(delay);
                 let received = (self.taken[0] - before) as u64;
-                let signal = Signal { round_trip: Duration::from_secs_f64(trip), received, packet: 1448 };
+                let signal =
+                    Signal { peer: 0, round_trip: Duration::from_secs_f64(trip), received, packet: 1448 };
                 self.ours.observe(signal, self.connections, self.now);
             }
         }
@@ -426,14 +458,35 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_farther_away_is_no_queue() {
+        let mut yielding = Yielding::new(Moment::ZERO);
+        let tick = |nth: u64| Duration::from_millis(10 * nth);
+        let trip = |peer, millis| Signal {
+            peer,
+            round_trip: Duration::from_millis(millis),
+            received: 30_000,
+            packet: 1448,
+        };
+        for nth in 0..2_000 {
+            yielding.observe(trip(1, 10), 2, tick(2 * nth));
+            yielding.observe(trip(2, 100), 2, tick(2 * nth + 1));
+        }
+        assert!(!yielding.is_aside() && yielding.window() > 50_000, "{yielding:?}");
+    }
+
+    #[test]
     fn a_longer_route_is_believed_after_two_minutes() {
-        let trip =
-            |millis| Signal { round_trip: Duration::from_millis(millis), received: 1000, packet: 1448 };
+        let trip = |millis| Signal {
+            peer: 0,
+            round_trip: Duration::from_millis(millis),
+            received: 1000,
+            packet: 1448,
+        };
         let mut yielding = Yielding::new(Moment::ZERO);
         yielding.observe(trip(20), 1, Moment::ZERO);
         let tick = |nth: u64| Duration::from_millis(100 * nth);
         (1..1300).for_each(|nth| yielding.observe(trip(90), 1, tick(nth)));
-        assert_eq!(yielding.base(), Duration::from_millis(90));
+        assert_eq!(yielding.base, Duration::from_millis(90));
     }
 
     proptest! {
@@ -445,7 +498,7 @@ mod tests {
             let mut now = Moment::ZERO;
             for (micros, connections, later) in trips {
                 now += Duration::from_millis(later);
-                let signal = Signal { round_trip: Duration::from_micros(micros), received: micros, packet: micros as u32 };
+                let signal = Signal { peer: 0, round_trip: Duration::from_micros(micros), received: micros, packet: micros as u32 };
                 yielding.observe(signal, connections, now);
                 let window = f64::from(yielding.window());
                 prop_assert!((SMALLEST * PACKET..=LARGEST).contains(&window), "{}", window);

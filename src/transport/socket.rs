@@ -134,7 +134,10 @@ impl Socket {
 
     /// Makes it yield to other traffic.
     pub(super) fn yielding(mut self, yielder: Option<&Arc<Yielder>>) -> Self {
-        self.flow = yielder.map(|yielder| yielder.join(self.stream.tcp().as_fd()));
+        self.flow = yielder.map(|yielder| {
+            let tcp = self.stream.tcp();
+            yielder.join(tcp.peer_addr().ok().map(|at| at.ip()), tcp.as_fd())
+        });
         self
     }
 

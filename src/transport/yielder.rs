@@ -3,6 +3,7 @@
 use super::tcp;
 use crate::plan::yielding::{Signal, Yielding};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,8 @@ use tokio::time::Instant;
 const LOOK: Duration = Duration::from_millis(5);
 /// A connection that has received nothing for this long has no part in the window.
 const IDLE: Duration = Duration::from_millis(250);
+/// Addresses that are told apart.
+const MOST_PEERS: usize = 256;
 /// Type of service of traffic that gives way to all other (lower effort, RFC 8622).
 pub(super) const LOWER_EFFORT: u32 = 1 << 2;
 
@@ -31,13 +34,16 @@ struct State {
     plan: Yielding,
     /// When each connection last received something.
     received: HashMap<u64, Instant>,
+    /// Numbers of the peers.
+    peers: HashMap<IpAddr, u32>,
+    last_peer: u32,
 }
 
 impl Yielder {
     pub(crate) fn new() -> Arc<Self> {
         let plan = Yielding::new(Duration::ZERO);
         let window = AtomicU32::new(plan.window());
-        let state = Mutex::new(State { plan, received: HashMap::new() });
+        let state = Mutex::new(State { plan, received: HashMap::new(), peers: HashMap::new(), last_peer: 0 });
         Arc::new(Self { began: Instant::now(), state, window, flows: AtomicU64::new(0) })
     }
 
@@ -57,9 +63,18 @@ impl Yielder {
     }
 
     /// Takes part with one more connection, whose window is bounded from now on.
-    pub(super) fn join(self: &Arc<Self>, socket: BorrowedFd<'_>) -> Flow {
+    pub(super) fn join(self: &Arc<Self>, at: Option<IpAddr>, socket: BorrowedFd<'_>) -> Flow {
+        let peer = {
+            let mut state = self.lock();
+            if state.peers.len() >= MOST_PEERS {
+                state.peers.clear();
+            }
+            state.last_peer = state.last_peer.wrapping_add(1);
+            let next = state.last_peer;
+            at.map_or(0, |at| *state.peers.entry(at).or_insert(next))
+        };
         let id = self.flows.fetch_add(1, Ordering::Relaxed);
-        let flow = Flow { yielder: self.clone(), id, looked: None, bytes: 0 };
+        let flow = Flow { yielder: self.clone(), id, peer, looked: None, bytes: 0 };
         // A system without it yields by its type of service alone.
         let _ = tcp::clamp_window(socket, self.window.load(Ordering::Relaxed));
         flow
@@ -71,6 +86,7 @@ impl Yielder {
 pub(super) struct Flow {
     yielder: Arc<Yielder>,
     id: u64,
+    peer: u32,
     looked: Option<Instant>,
     /// Bytes received since the last look.
     bytes: u64,
@@ -86,7 +102,8 @@ impl Flow {
         }
         self.looked = Some(now);
         let tcp::Received { round_trip, packet } = tcp::received(socket);
-        let signal = Signal { round_trip, received: std::mem::take(&mut self.bytes), packet };
+        let signal =
+            Signal { peer: self.peer, round_trip, received: std::mem::take(&mut self.bytes), packet };
         let window = {
             let mut state = self.yielder.lock();
             state.received.insert(self.id, now);

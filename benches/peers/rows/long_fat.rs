@@ -22,7 +22,7 @@ pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
     Ok(Row {
         title: format!("long-fat: {} MB over a long fast line", size / 1_000_000),
         table: standings.table(),
-        checks: against_the_best(&standings, 0.85).into_iter().collect(),
+        checks: against_the_best(&standings, 0.95).into_iter().collect(),
         notes: vec![format!("Line: {}.", line())],
         wrong: standings.wrong,
     })

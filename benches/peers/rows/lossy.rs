@@ -22,7 +22,7 @@ pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
     Ok(Row {
         title: format!("lossy: {} MB over a line that loses packets", size / 1_000_000),
         table: standings.table(),
-        checks: against_the_best(&standings, 0.55).into_iter().collect(),
+        checks: against_the_best(&standings, 0.58).into_iter().collect(),
         notes: vec![
             format!("Line: {line}; the server's congestion control is CUBIC."),
             "curl and wget2 are left out: they need minutes here.".to_owned(),

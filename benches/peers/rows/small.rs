@@ -95,7 +95,7 @@ fn checks(standings: &Standings) -> Vec<Check> {
     let Some(haul) = standings.named(HAUL) else {
         return Vec::new();
     };
-    [(CURL, "wall ÷ curl -Z", 1.0), (ARIA2, "wall ÷ aria2c -j16", 0.35)]
+    [(CURL, "wall ÷ curl -Z", 0.95), (ARIA2, "wall ÷ aria2c -j16", 0.35)]
         .into_iter()
         .filter_map(|(name, what, bound)| Some((standings.named(name)?, what, bound)))
         .map(|(peer, what, bound)| Check::at_most(what, haul.wall() / peer.wall(), bound, ""))
