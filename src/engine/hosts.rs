@@ -175,7 +175,7 @@ impl Host {
         known.facts.settled = level.settled;
     }
 
-    /// A small file was answered after this time.
+    /// A response came after this time, redirects included.
     pub(crate) fn answered_after(&self, latency: Duration) {
         let mut known = self.lock();
         known.latency = Some(known.latency.map_or(latency, |shortest| shortest.min(latency)));

@@ -690,7 +690,7 @@ impl Requester {
 
     /// Asks for a range with GET and waits for the headers of the final response.
     ///
-    /// Cancel-safe in that dropping the future closes the connection it was using.
+    /// Cancel-safe in that dropping the future closes the connection it was using, or resets its stream over HTTP/2.
     pub(crate) async fn get(&self, range: Option<&str>, if_range: Option<&str>) -> Result<Reply, Trouble> {
         self.fetch(Wish { method: &Method::GET, range, if_range, set: &[] }).await
     }

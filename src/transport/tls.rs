@@ -1,4 +1,4 @@
-//! TLS: one configuration for all connections of a run.
+//! TLS: configurations for connections to servers, with or without the client certificate, and to proxies.
 
 use super::trouble::is_self_signed;
 use crate::error::{Error, Kind, plain};
