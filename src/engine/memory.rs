@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// No download waits longer for its memory to be written: a home directory may be on a server that is gone.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,7 +24,7 @@ pub(crate) struct Memory {
     state: Mutex<State>,
     /// Held by the one write at a time.
     writing: Mutex<()>,
-    loaded: AtomicBool,
+    loaded: OnceCell<()>,
     /// Set once a write did not end in time: there is no other one.
     hung: AtomicBool,
 }
@@ -44,7 +45,7 @@ impl Memory {
             file: StateFile::new(path),
             state: Mutex::default(),
             writing: Mutex::default(),
-            loaded: AtomicBool::new(false),
+            loaded: OnceCell::new(),
             hung: AtomicBool::new(false),
         }
     }
@@ -54,12 +55,13 @@ impl Memory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the file, once. Facts are known after it; a file that does not come soon is done without. Dropping the future leaves
-    /// the read to its thread.
+    /// Reads the file, once for all who wait. Facts are known after it; a file that does not come soon is done without. Dropping the
+    /// future leaves the read to its thread.
     pub(crate) async fn load(self: &Arc<Self>) {
-        if self.loaded.swap(true, Ordering::Relaxed) {
-            return;
-        }
+        self.loaded.get_or_init(|| self.read_in_time()).await;
+    }
+
+    async fn read_in_time(self: &Arc<Self>) {
         let memory = self.clone();
         let reading = threads::offload(move || {
             let network = network::fingerprint();
