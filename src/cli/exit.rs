@@ -2,7 +2,7 @@
 
 use crate::error::Kind;
 
-/// The table, as printed in `--help` and the README.
+/// The table, as printed in `--help` and in `docs/reference.md`.
 pub(super) const TABLE: &str = "\
 Exit codes:
    0  ok
