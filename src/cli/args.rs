@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
-    /// What to download: http:// or https://
+    /// URLs to download: http:// or https://
     #[arg(value_name = "URL", value_parser = url())]
     pub(super) urls: Vec<String>,
     #[command(flatten)]
@@ -74,7 +74,7 @@ pub(super) enum Command {
     /// Go on with every unfinished download in a directory
     #[command(after_help = manual::examples_text("resume"))]
     Resume {
-        /// Where to look (default: here); a URL says that -H, -u and --bearer-file are for its server, whatever is in DIR
+        /// Directories to search (default: here); a URL says that -H, -u and --bearer-file are for its server, whatever is in DIR
         #[arg(value_name = "DIR|URL")]
         places: Vec<OsString>,
         #[command(flatten)]
@@ -130,7 +130,7 @@ pub(super) struct Options {
     /// Save in DIR, which is created if it is missing
     #[arg(short, long, value_name = "DIR", help_heading = "Output")]
     pub(super) dir: Option<PathBuf>,
-    /// What to do if the file exists: auto succeeds if it is the wanted file [default: auto]
+    /// Policy for an existing file: auto succeeds if it is the wanted file [default: auto]
     #[arg(long, value_name = "POLICY", value_enum, env = "HAUL_IF_EXISTS", help_heading = "Output")]
     pub(super) if_exists: Option<Exists>,
     /// Take the file name from the server, made safe
@@ -162,7 +162,7 @@ pub(super) struct Options {
     /// Bytes a second, of all files together; K, M, G mean 1024; 0 for no limit
     #[arg(long, value_name = "RATE", value_parser = parse_size, env = "HAUL_LIMIT_RATE", help_heading = "Transfer")]
     pub(super) limit_rate: Option<u64>,
-    /// Yield to all other traffic on the line: take what nobody else wants, without a number
+    /// Yield to all other traffic on the line: fill an idle one, and take only what is left of a busy one
     #[arg(long, help_heading = "Transfer")]
     pub(super) background: bool,
     /// Refuse a file that is larger, before its first byte; give up one of no stated length once it is [default: none]
@@ -178,7 +178,7 @@ pub(super) struct Options {
     /// bytes have come]
     #[arg(long, value_name = "N", env = "HAUL_RETRY", help_heading = "Transfer")]
     pub(super) retry: Option<u32>,
-    /// How long failures in a row are put up with, such as 90s or 10m; no longer pause is made for a server that asks for one
+    /// Time limit for failures in a row, such as 90s or 10m; no longer pause is made for a server that asks for one
     #[arg(long, value_name = "TIME", value_parser = parse_duration, env = "HAUL_RETRY_MAX_TIME", help_heading = "Transfer")]
     pub(super) retry_max_time: Option<Duration>,
     /// For connecting [default: 10s]
@@ -245,7 +245,7 @@ pub(super) struct Options {
     /// The key of that certificate, if it is not in the same file
     #[arg(long, value_name = "FILE", help_heading = "Safety")]
     pub(super) key: Option<PathBuf>,
-    /// Accept any certificate: nobody knows then who answers
+    /// Do not verify TLS certificates (insecure: the server is not authenticated)
     #[arg(long, help_heading = "Safety")]
     pub(super) insecure: bool,
     /// Follow redirects from https to http; credentials never follow
@@ -269,7 +269,7 @@ pub(super) struct Options {
     #[arg(long, help_heading = "Network")]
     pub(super) no_memory: bool,
 
-    /// How to show progress [default: auto]
+    /// Style of the progress display [default: auto]
     #[arg(long, value_name = "HOW", value_enum, env = "HAUL_PROGRESS", help_heading = "Screen")]
     pub(super) progress: Option<Style>,
     /// One JSON object for each event, on the standard output

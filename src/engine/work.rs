@@ -313,7 +313,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 fn unwritable(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::BrokenPipe => "nobody reads the output any more".to_owned(),
+        io::ErrorKind::BrokenPipe => "broken pipe: the output is not read any more".to_owned(),
         _ => format!("cannot write to the output: {error}"),
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn flaw(file: &Metadata, directory: &Path) -> Option<&'static str> {
     } else if file.nlink() > 1 {
         Some("a file with a second name")
     } else if !is_ours(file, directory) {
-        Some("somebody else's file")
+        Some("another user's file")
     } else {
         None
     }

@@ -144,7 +144,7 @@ impl Pipe {
                 if state.closed {
                     return Err(io::Error::new(
                         io::ErrorKind::BrokenPipe,
-                        "nobody reads the output any more",
+                        "broken pipe: the output is not read any more",
                     ));
                 }
                 if state.has_room(end) {

@@ -99,7 +99,7 @@ fn an_unfinished_file_of_another_user_is_refused_whatever_it_says() {
         }
         for extra in [&[][..], &["--restart"], &["--sha256", &PAYLOAD.sha256_hex()]] {
             let outcome = sandbox.haul().args(extra).arg(server.url("/file.bin")).run();
-            outcome.assert_failed(13).assert_says("somebody else's");
+            outcome.assert_failed(13).assert_says("another user's");
         }
         sandbox.assert_kept("file.bin");
     }
