@@ -73,7 +73,9 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         let (sender, messages) = mpsc::channel(256);
         let mut reporter = Reporter::new(setup::screen(options), count);
         if options.insecure {
-            reporter.say("haul: warning: --insecure: certificates are not verified, the server is not authenticated");
+            reporter.say(
+                "haul: warning: --insecure: certificates are not verified, the server is not authenticated",
+            );
         }
         Ok(Self {
             client: client.clone(),
