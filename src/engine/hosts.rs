@@ -42,7 +42,7 @@ struct Known {
     served_at: Option<Moment>,
     /// Shortest time from a request to its response.
     latency: Option<Duration>,
-    /// What files of this run, or of earlier ones, may begin with.
+    /// Facts for files of this run to begin with, from this run or earlier ones.
     facts: HostFacts,
 }
 

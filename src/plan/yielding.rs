@@ -384,7 +384,7 @@ mod tests {
             }
         }
 
-        /// What both have had since the last call, as parts of the line.
+        /// Shares of the line that both have had since the last call.
         fn parts(&mut self, seconds: f64) -> [f64; 2] {
             let parts = self.taken.map(|taken| taken / (self.rate * seconds));
             self.taken = [0.0; 2];

@@ -319,7 +319,7 @@ impl Exchange {
                         // The server closed the connection as the request left (RFC 9112 §9.3.1): nothing was answered,
                         // so repeating it on a fresh connection is not a retry.
                         Err(Trouble::Broken(_)) if is_pooled => continue,
-                        // What cannot be understood over HTTP/2 may be over HTTP/1.1.
+                        // A response that makes no sense over HTTP/2 may make some over HTTP/1.1.
                         Err(Trouble::Nonsense(_)) if is_shared => continue,
                         Err(trouble) => Failed { trouble, at },
                         Ok(reply) => return Ok(reply),

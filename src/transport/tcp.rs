@@ -29,7 +29,7 @@ pub(super) fn clamp_window(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()>
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// What the kernel knows of a connection as its receiver.
+/// State of a connection on the side of its receiver, as the kernel knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Received {
     /// Round trip from the time stamps of what comes (RFC 7323), the queue on the way included; zero before enough has come.

@@ -1,4 +1,4 @@
-//! What a run remembers of hosts for the next one.
+//! Memory of hosts, from one run to the next.
 
 use crate::support::*;
 

@@ -22,7 +22,7 @@ const LATER: Duration = Duration::from_secs(3);
 /// … and after this the neighbour is measured, for so long.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// Who comes first.
+/// Order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Order {
     Alone,
