@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use super::Row;
 use crate::Outcome;
 use crate::arm::{Arm, Errand};
 use crate::check::Check;
 use crate::nginx::Nginx;
 use crate::payload::Payload;
 use crate::race::{Standings, Track};
-use crate::wan::{Setting, Wan};
+use crate::wan::{Line, Setting, Wan};
 
 /// Clients that a person would otherwise use.
 pub(super) const PEERS: [Arm; 5] = [Arm::Curl, Arm::Aria2Best, Arm::Axel, Arm::Wget2, Arm::FastDown];
@@ -64,6 +65,25 @@ impl Course {
 /// Writes the payload of a row. All have the same name, so that there is never more than one.
 pub(super) fn payload(track: &Track<'_>, root: &Path, size: u64) -> Outcome<Payload> {
     Ok(Payload::write(root, "wan.bin", size, track.options.seed)?)
+}
+
+/// A race of all clients for one file over one line, with the bound of haul's time as a multiple of the best peer's.
+pub(super) fn race_over(
+    track: &Track<'_>,
+    root: &Path,
+    (line, size, bound): (Line, u64, f64),
+    title: String,
+) -> Outcome<Row> {
+    let payload = payload(track, root, size)?;
+    let course = Course::open(track, root, &Setting::new(line.clone()))?;
+    let standings = track.race(&EVERYBODY, &course.errand(&payload))?;
+    Ok(Row {
+        title,
+        table: standings.table(),
+        checks: against_the_best(&standings, bound).into_iter().collect(),
+        notes: vec![format!("Line: {line}.")],
+        wrong: standings.wrong,
+    })
 }
 
 /// Checks haul's time as a multiple of the best peer's.

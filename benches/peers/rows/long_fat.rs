@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Row;
-use super::course::{Course, EVERYBODY, against_the_best, payload};
+use super::course::race_over;
 use crate::Outcome;
 use crate::race::Track;
-use crate::wan::{Line, Setting};
+use crate::wan::Line;
 
 /// Line of this row and of the next.
 pub(super) fn line() -> Line {
@@ -16,14 +16,6 @@ pub(super) fn line() -> Line {
 
 pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
     let size = track.options.wan_size();
-    let payload = payload(track, root, size)?;
-    let course = Course::open(track, root, &Setting::new(line()))?;
-    let standings = track.race(&EVERYBODY, &course.errand(&payload))?;
-    Ok(Row {
-        title: format!("long-fat: {} MB over a long fast line", size / 1_000_000),
-        table: standings.table(),
-        checks: against_the_best(&standings, 0.95).into_iter().collect(),
-        notes: vec![format!("Line: {}.", line())],
-        wrong: standings.wrong,
-    })
+    let title = format!("long-fat: {} MB over a long fast line", size / 1_000_000);
+    race_over(track, root, (line(), size, 0.95), title)
 }
