@@ -14,6 +14,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 const ALIKE: u64 = 32;
 /// Periods of one length differ by at most 1/`EVEN`.
 const EVEN: u32 = 5;
+/// Factor by which a pause may be longer than its burst explains.
+const PATIENT: f64 = 1.5;
 /// Smallest burst, in bytes; fewer are a congestion window that opens.
 const SMALLEST: u64 = 32 << 10;
 
@@ -66,6 +68,20 @@ impl Pulse {
         self.before.is_none() && !self.pausing
     }
 
+    /// Bytes a second over the latest complete cycle. The bursts of one connection may grow, as the buffers of its server do, and
+    /// the pauses with them: this stays the same.
+    pub(crate) fn cap(&self) -> Option<f64> {
+        let (bytes, period) = self.before?;
+        (bytes >= SMALLEST && period <= LONGEST).then(|| bytes as f64 / period.as_secs_f64().max(1e-3))
+    }
+
+    /// True if the latest burst, at `cap` bytes a second, explains why nothing has come since.
+    pub(crate) fn is_explained(&self, cap: f64, now: Moment) -> bool {
+        self.burst.is_some_and(|(began, _, bytes)| {
+            now.saturating_sub(began).as_secs_f64() <= bytes as f64 / cap.max(1.0) * PATIENT
+        })
+    }
+
     /// Period of a cycle, once two of them were alike.
     pub(crate) fn period(&self) -> Option<Duration> {
         let (bytes, period) = self.before?;
@@ -74,9 +90,11 @@ impl Pulse {
 }
 
 /// Pacing as shown by all connections of a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Pacing {
     found: Option<(u64, Duration)>,
+    /// Bytes a second of one connection, once a cycle was complete.
+    cap: Option<f64>,
     /// Deadline for the next burst; without one it was no pacing.
     doubtful: Option<Moment>,
     /// True if an assumed pacing turned out to be none.
@@ -96,6 +114,10 @@ impl Pacing {
         now: Moment,
     ) {
         let period = pulses.clone().filter_map(Pulse::period).min();
+        if self.found.is_some() {
+            let caps = pulses.clone().filter_map(Pulse::cap);
+            self.cap = caps.max_by(f64::total_cmp).or(self.cap);
+        }
         let paused = || pulses.clone().filter_map(|pulse| pulse.paused(pause, now));
         let (Some(least), Some(most)) = (paused().min(), paused().max()) else {
             return;
@@ -108,7 +130,7 @@ impl Pacing {
             self.doubtful = None;
         }
         if self.doubtful.is_some_and(|until| now >= until) {
-            *self = Self { found: None, doubtful: None, refuted: true };
+            *self = Self { refuted: true, ..Self::default() };
         }
         let together = paused().count() >= 2 && paused().count() * 2 >= pulses.clone().count();
         if self.found.is_none() && !self.refuted && together && are_alike(least, most) {
@@ -119,6 +141,11 @@ impl Pacing {
     /// Bytes of one burst, if the server paces.
     pub(crate) fn burst(self) -> Option<u64> {
         self.found.map(|(burst, _)| burst)
+    }
+
+    /// Bytes a second of one connection, if the server paces and a cycle has shown it.
+    pub(crate) fn cap(self) -> Option<f64> {
+        self.cap
     }
 
     /// Period of a cycle; zero if the server does not pace.
@@ -190,6 +217,27 @@ mod tests {
         assert_eq!((steady.period(), steady.paused(PAUSE, now)), (None, None));
         let (uneven, _) = pulse(140, |tick| if tick % 50 == 3 { 50_000 + 500 * tick } else { 0 });
         assert_eq!(uneven.period(), None);
+    }
+
+    #[test]
+    fn bursts_that_grow_with_their_pauses_have_one_rate() {
+        // As nginx sends 200 KiB a second into a socket whose buffer grows: size of a burst, and tick at which it comes.
+        let bursts = [(46_336_u64, 0_u64), (69_504, 11), (114_392, 28), (170_864, 56), (205_000, 98)];
+        let at = |tick| bursts.iter().find(|(_, at)| *at == tick).map_or(0, |(bytes, _)| *bytes);
+        let mut pulses = [Pulse::default(); 2];
+        let mut pacing = Pacing::default();
+        for tick in 0..120 {
+            let now = Duration::from_millis(tick * TICK);
+            pulses.iter_mut().for_each(|pulse| pulse.saw(at(tick), PAUSE, now));
+            pacing.observe(&pulses.iter(), PAUSE, now);
+            assert_eq!(pacing.cap().is_some(), tick >= 11, "at tick {tick}");
+            if let Some(cap) = pacing.cap() {
+                assert!((185_000.0..=225_000.0).contains(&cap), "{cap} at tick {tick}");
+                assert!(pulses[0].is_explained(cap, now), "at tick {tick}");
+            }
+        }
+        let cap = pacing.cap().unwrap();
+        assert!(!pulses[0].is_explained(cap, Duration::from_secs(4)), "a silence of two seconds");
     }
 
     #[test]

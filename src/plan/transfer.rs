@@ -257,9 +257,16 @@ impl Attempt {
 
     /// Bytes a second, as far as the recent past tells: zero if it has fallen silent, and little if it has been silent
     /// for longer than usual. A server that sends in bursts is measured over whole periods.
-    fn pace(&self, period: Duration, now: Moment) -> f64 {
+    fn pace(&self, pacing: Pacing, now: Moment) -> f64 {
         if self.stalled {
             return 0.0;
+        }
+        let period = pacing.period();
+        if let Some(cap) = pacing.cap()
+            && !self.pulse.is_even()
+            && self.pulse.is_explained(cap, now)
+        {
+            return cap;
         }
         let period = if self.pulse.is_even() { Duration::ZERO } else { period };
         let lately = LATELY.max(period);
@@ -281,8 +288,8 @@ impl Attempt {
         self.flowing.is_some_and(|flowing| now.saturating_sub(flowing) >= KNOWN.max(soonest))
     }
 
-    fn victim(&self, period: Duration, now: Moment) -> Victim {
-        Victim { position: self.position, end: self.end, rate: self.pace(period, now) }
+    fn victim(&self, pacing: Pacing, now: Moment) -> Victim {
+        Victim { position: self.position, end: self.end, rate: self.pace(pacing, now) }
     }
 
     /// True if its response holds more than is still wanted of it, and all of the wanted part is written.

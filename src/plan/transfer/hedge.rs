@@ -25,7 +25,7 @@ impl Transfer {
             .iter()
             .filter(|(_, attempt)| attempt.ask.source == source && self.is_last_piece(attempt, now))
             .filter_map(|(id, attempt)| {
-                let victim = attempt.victim(self.pacing.period(), now);
+                let victim = attempt.victim(self.pacing, now);
                 segment::is_worth_hedging(&victim, warm, round_trip)
                     .then(|| (victim.alone(), *id, attempt.rest()))
             })

@@ -158,7 +158,7 @@ impl Transfer {
         if self.sources.count() < 2 {
             return false;
         }
-        let rate: f64 = self.attempts.values().map(|attempt| attempt.pace(self.pacing.period(), now)).sum();
+        let rate: f64 = self.attempts.values().map(|attempt| attempt.pace(self.pacing, now)).sum();
         let missing = self.length().map_or(u64::MAX, |length| length.saturating_sub(self.written.len()));
         missing as f64 <= rate.max(self.connection_rate.unwrap_or(0.0)) * LATE.as_secs_f64()
     }

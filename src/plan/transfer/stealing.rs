@@ -56,7 +56,7 @@ impl Transfer {
             .attempts
             .iter()
             .filter(|(_, attempt)| attempt.is_active())
-            .map(|(id, attempt)| (*id, attempt.pace(self.pacing.period(), now), attempt.rest().len() as f64))
+            .map(|(id, attempt)| (*id, attempt.pace(self.pacing, now), attempt.rest().len() as f64))
             .collect();
         let total: f64 = paces.iter().map(|(_, pace, _)| pace).sum();
         let left = missing / total.max(1.0);
@@ -88,7 +88,7 @@ impl Transfer {
             // A piece small enough to be hedged keeps its bytes in flight, if there are any.
             .filter(|(_, attempt)| only_stalled || !self.is_last_piece(attempt, now))
             .filter_map(|(id, attempt)| {
-                let victim = attempt.victim(self.pacing.period(), now);
+                let victim = attempt.victim(self.pacing, now);
                 let end = segment::cut(&victim, rate, set_up)?;
                 let end = match victim.end - end < self.least_theft() {
                     // A silent or collapsed victim gives up its whole rest, however little.
