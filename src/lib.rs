@@ -45,12 +45,12 @@ mod verify;
 pub mod cli;
 
 pub use engine::{
-    AddressFamily, Client, ClientSettings, ConnectionView, Connections, Download, Event, Forecast, IfExists,
-    Interface, Jobs, Notice, Output, Phase, Preview, Progress, Proxy, Report, Request, Resolve, Slowness,
-    Step, Trace,
+    AddressFamily, Client, ClientSettings, ConnectionView, Connections, Control, Download, Event, Forecast,
+    IfExists, Interface, Jobs, Notice, Output, Phase, Preview, Progress, Proxy, Report, Request, Resolve,
+    Slowness, Step, Trace,
 };
 pub use engine::{audit, discard, verify_file};
-pub use error::{Error, Kind};
+pub use error::{Error, Kind, Remedy};
 pub use formats::cookie_file::Cookies;
 pub use formats::netrc::Netrc;
 pub use manifest::{Inspection, inspect};

@@ -97,7 +97,7 @@ impl Rehearsal {
                 self.transfer.handle_flowing(id, self.now);
                 self.lanes.insert(id, self.transfer.lane_of(id));
             }
-            Ruling::Leave => self.transfer.handle_end(id, wanted.start(), End::Left, self.now),
+            Ruling::Leave => self.transfer.handle_end(id, wanted.start(), End::Abandoned, self.now),
         }
     }
 
@@ -124,7 +124,7 @@ impl Rehearsal {
 
     fn leave(&mut self, id: AttemptId) {
         if let Some(lane) = self.lanes.remove(&id) {
-            self.transfer.handle_end(id, lane.start(), End::Left, self.now);
+            self.transfer.handle_end(id, lane.start(), End::Abandoned, self.now);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Formats a failure as lines: cause and URL; bytes kept; next step.
 
+use super::remedy;
 use crate::error::Error;
 use crate::formats::escape;
 use crate::formats::size::format_bytes;
@@ -14,8 +15,8 @@ pub(super) fn lines(error: &Error) -> Vec<String> {
         let then = if error.is_resumable() { "; the same command resumes from there" } else { "" };
         lines.push(format!("  kept: {} on disk{then}", format_bytes(kept)));
     }
-    if let Some(hint) = error.hint() {
-        lines.push(format!("  next: {}", escape::shown(hint)));
+    if let Some(advice) = remedy::advice(error) {
+        lines.push(format!("  next: {}", escape::shown(&advice)));
     }
     lines
 }

@@ -76,8 +76,8 @@ impl List {
     /// Adds the list and the line to an error.
     pub(super) fn at(&self, line: usize, error: &Error) -> Error {
         let placed = Error::new(error.kind(), format!("{}: line {line}: {error}", self.shown));
-        match error.hint() {
-            Some(hint) => placed.with_hint(hint),
+        match error.remedy() {
+            Some(remedy) => placed.with_remedy(remedy.clone()),
             None => placed,
         }
     }

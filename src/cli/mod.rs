@@ -21,6 +21,7 @@ mod names;
 mod output;
 mod places;
 mod refresh;
+mod remedy;
 mod render;
 mod resume_hint;
 mod secrets;

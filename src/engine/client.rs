@@ -1,6 +1,7 @@
 //! State that downloads share: settings, connections, and turns.
 
 use super::clock::Clock;
+use super::control::Control;
 use super::credentials;
 use super::download::Download;
 use super::driver;
@@ -22,6 +23,7 @@ use crate::plan::Address;
 use crate::plan::pace::Pace;
 use crate::storage::Target;
 use crate::transport::{Dialer, Exchange, IdentityFiles, Requester, Route, Settings, Yielder};
+use std::num::NonZeroU64;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
@@ -41,7 +43,7 @@ pub(super) struct Inner {
     pub(super) slots: Slots,
     pub(super) hosts: Hosts,
     pub(super) small_files: SmallFiles,
-    pub(super) limit: Option<Arc<Limit>>,
+    pub(super) limit: Arc<Limit>,
     pub(super) yielder: Option<Arc<Yielder>>,
     /// Directory of the last file: lists mostly save into one directory.
     pub(super) directory_seen: Arc<Mutex<DirectorySeen>>,
@@ -88,7 +90,7 @@ impl Client {
         let memory = settings.memory.clone().map(|path| Arc::new(Memory::new(path)));
         Ok(Self {
             inner: Arc::new(Inner {
-                limit: settings.limit_rate.map(|rate| Arc::new(Limit::new(rate))),
+                limit: Limit::new(settings.limit_rate),
                 settings,
                 exchange: Arc::new(exchange),
                 yielder,
@@ -106,15 +108,33 @@ impl Client {
         let (progress_sender, progress) = watch::channel(Progress::default());
         let (event_sender, events) = mpsc::channel(EVENTS);
         let (cancel, cancelled) = watch::channel(false);
+        let (control, orders) = Control::new();
         let publisher = Publisher::new(Clock::start(), progress_sender, event_sender);
-        let running = driver::run(self.clone(), request, self.inner.slots.queue(), publisher, cancelled);
+        let place = self.inner.slots.queue();
+        let running = driver::run(self.clone(), request, place, publisher, cancelled, orders);
         #[expect(
             clippy::disallowed_methods,
             reason = "a dropped handle must not keep the checkpoint from being made"
         )]
         // Boxed: a task of this size, with the alignment that tasks have, costs more to allocate than one more box.
         let task = tokio::spawn(Box::pin(running));
-        Download { progress, events: Some(events), cancel, task }
+        Download { progress, events: Some(events), cancel, control, task }
+    }
+
+    /// Changes the rate limit of all downloads together, in bytes per second; `None` for no limit. It applies to running
+    /// downloads at once.
+    pub fn limit_rate(&self, rate: Option<NonZeroU64>) {
+        self.inner.limit.set(rate);
+    }
+
+    /// Changes the rate limit of all downloads from the origin of `url` together, in bytes per second; `None` for no limit.
+    ///
+    /// # Errors
+    /// `Usage` if it is no http or https URL.
+    pub fn limit_host(&self, url: &str, rate: Option<NonZeroU64>) -> Result<(), Error> {
+        let (address, _) = Address::parse(url).map_err(|error| Error::usage(error.to_string()))?;
+        self.inner.hosts.limit_of(&address.origin()).set(rate);
+        Ok(())
     }
 
     /// Asks the server about a file without fetching it, and inspects the remains of an earlier run.
@@ -127,7 +147,8 @@ impl Client {
         let target = request.target(found.suggested_name()).ok().flatten();
         let path = target.as_ref().map(Target::path);
         let left = path.as_deref().and_then(|path| inspect(path).ok());
-        let allowance = request.allowance(self.inner.settings.limit_rate);
+        let rate = [request.limit_rate, self.inner.limit.rate()].into_iter().flatten().min();
+        let allowance = request.allowance(rate);
         let forecast = Forecast::of(request, &found, target.as_ref(), left.as_ref(), allowance);
         let kept = left.map_or(0, |left| left.durable);
         let validators = &found.representation.validators;

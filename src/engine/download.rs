@@ -1,5 +1,6 @@
 //! Handle of a running download.
 
+use super::control::Control;
 use super::event::Event;
 use super::progress::Progress;
 use super::report::Report;
@@ -13,6 +14,7 @@ pub struct Download {
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) events: Option<mpsc::Receiver<Event>>,
     pub(super) cancel: watch::Sender<bool>,
+    pub(super) control: Control,
     pub(super) task: JoinHandle<Result<Report, Error>>,
 }
 
@@ -26,6 +28,12 @@ impl Download {
     /// Events from now on; `None` after the first call. Events are dropped while 256 are unread.
     pub fn events(&mut self) -> Option<mpsc::Receiver<Event>> {
         self.events.take()
+    }
+
+    /// Handle that pauses it, resumes it, and changes its limits and sources, from anywhere.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 
     /// Cancels it: connections are closed, received bytes are made durable. [`Self::join`] then returns an error of

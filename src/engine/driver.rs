@@ -1,30 +1,35 @@
 //! Driver task, the only owner of a transfer: carries out the plan's commands and reports events back to it.
 use super::clock::Clock;
+use super::control::Orders;
 use super::disk_use::DiskUse;
 use super::event::{Event, Notice};
 use super::file_spec::FileSpec;
 use super::hosts::{Host, Others};
 use super::lane::Lane;
-use super::limit::Limit;
+use super::limit::Limits;
 use super::partial_file::PartialFile;
 use super::progress::Phase;
 use super::publisher::{Counters, Publisher};
 use super::report::Report;
+use super::settings::Connections;
 use super::slots::{JobSlot, Slots};
 use super::small_files::SmallFiles;
 use super::work::Work;
 use super::worker;
 use super::worker::{Permit, Question, Shared};
 use super::workers::Workers;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::manifest::Journal;
 use crate::plan::advice::Advice;
+use crate::plan::pace::Pace;
 use crate::plan::representation::Representation;
 use crate::plan::transfer::{Announcement, Ask, AttemptId, Command, End, Transfer};
 use crate::plan::{Address, Moment};
 use crate::storage::{Allocation, Target};
 use crate::transport::{Pause, Yielder};
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,6 +39,7 @@ use tokio::task::{JoinHandle, JoinSet};
 mod ending;
 mod inquiring;
 mod making;
+mod ordering;
 mod starting;
 mod trying;
 
@@ -62,7 +68,12 @@ struct Wants {
     /// The URL and the mirrors, redacted.
     sources: Vec<String>,
     small_files: SmallFiles,
-    limit: Option<Arc<Limit>>,
+    limits: Limits,
+    /// Number of connections that the caller wants, and the number that can be opened.
+    connections_wanted: Connections,
+    most_connections: usize,
+    /// The URL and the mirrors.
+    addresses: Vec<Address>,
     yielder: Option<Arc<Yielder>>,
     slots: Slots,
     /// In bytes.
@@ -70,13 +81,18 @@ struct Wants {
 }
 
 impl Wants {
+    /// Number of connections that can be opened and are of use at `rate` bytes per second.
+    fn possible_connections(&self, rate: Option<NonZeroU64>) -> usize {
+        self.most_connections.min(rate.map_or(usize::MAX, Pace::most_connections))
+    }
+
     /// # Errors
     /// `Unsafe` for a file of more bytes than the caller allows.
     fn refuse_too_large(&self, length: Option<u64>) -> Result<(), Error> {
         match (length, self.max_size) {
             (Some(length), Some(most)) if length > most => {
                 let cause = format!("the file has {length} bytes or more, and at most {most} are allowed");
-                Err(Error::new(Kind::Unsafe, cause).with_hint("--max-size SIZE allows more"))
+                Err(Error::new(Kind::Unsafe, cause).with_remedy(Remedy::AllowMore))
             }
             _ => Ok(()),
         }
@@ -123,6 +139,10 @@ struct Driver {
     cancelled: watch::Receiver<bool>,
     /// Job slot, released before the driver ends once only the saving of a small file is left.
     slot: Option<JobSlot>,
+    /// Wait for a slot after a pause.
+    regaining: Option<Pin<Box<dyn Future<Output = JobSlot> + Send>>>,
+    /// True once it rests: it is paused, nothing is in flight, and everything received is durable.
+    at_rest: bool,
     /// Set when a worker died; its attempt will never end.
     crashed: Option<Error>,
     /// True once damage was found and repaired; that is done only once.
@@ -159,8 +179,12 @@ impl Driver {
         mut self: Box<Self>,
         publisher: &mut Publisher,
         cancelled: &mut watch::Receiver<bool>,
+        orders: &mut Orders,
     ) -> Result<Report, Error> {
         self.cancelled = cancelled.clone();
+        while let Some(order) = orders.try_next() {
+            self.follow_order(order, publisher);
+        }
         if let (1, Some(level)) = (self.wants.sources.len(), self.wants.host.level()) {
             self.transfer.begin_with(level);
         }
@@ -176,6 +200,7 @@ impl Driver {
             if let Some(error) = self.crashed.take() {
                 return Err(Box::pin(self.give_up(error, publisher)).await);
             }
+            Box::pin(self.rest(publisher)).await;
             tokio::select! {
                 Some(question) = self.questions.recv() => self.rule(*question, publisher),
                 made = Self::being_made(&mut self.making) => self.made(made, publisher),
@@ -193,7 +218,9 @@ impl Driver {
                     is_cancelled = true;
                     self.transfer.fail(cancellation());
                 }
-                _ = ticks.tick() => self.look_around(publisher),
+                order = orders.next() => self.follow_order(order, publisher),
+                slot = Self::regained(&mut self.regaining) => self.regain(slot, publisher),
+                _ = ticks.tick(), if !self.at_rest => self.look_around(publisher),
             }
         }
     }
@@ -263,11 +290,11 @@ impl Driver {
         }
     }
 
-    /// Adds to a network error the hint for a server that cannot be reached, if there is one.
+    /// Adds to a network error the remedy for a server that cannot be reached, if there is one.
     fn hinted(&self, error: Error) -> Error {
-        let lead = &self.shared.requesters[self.transfer.lead()];
-        match lead.hint().filter(|_| error.kind() == Kind::Network) {
-            Some(hint) => error.with_hint(hint),
+        let lead = self.shared.requesters.of(self.transfer.lead());
+        match lead.remedy().filter(|_| error.kind() == Kind::Network) {
+            Some(remedy) => error.with_remedy(remedy),
             None => error,
         }
     }
@@ -300,7 +327,7 @@ impl Driver {
         }
         let kind = if status.is_some() { Kind::Http } else { Kind::Network };
         let cause = format!("{cause}, and this host has failed too often lately to be asked again");
-        self.transfer.fail(Error::new(kind, cause).with_hint("run the same command again later"));
+        self.transfer.fail(Error::new(kind, cause).with_remedy(Remedy::AgainLater));
     }
 
     /// Discards the data so far, and reports it if any is lost.
@@ -320,8 +347,7 @@ impl Driver {
             }
             Work::Pipe(work) if !work.is_untouched() => {
                 self.work = Work::Pipe(work);
-                Err(Error::new(Kind::Changed, why)
-                    .with_hint("save to a file instead: a pipe cannot start over"))
+                Err(Error::new(Kind::Changed, why).with_remedy(Remedy::ToAFile))
             }
             Work::Small(work) => {
                 announce(publisher);
@@ -362,7 +388,7 @@ impl Driver {
     fn warm(&mut self, spares: usize) {
         let address = self.reached.borrow_and_update().clone();
         if let Some(address) = address.filter(|_| spares > 0 && self.transfer.lead() == 0) {
-            for one in self.shared.requesters[0].warm(&address, spares) {
+            for one in self.shared.requesters.first().warm(&address, spares) {
                 self.spares.spawn(one);
             }
         }
@@ -459,7 +485,7 @@ impl Driver {
 
     /// True while something other than the server holds the rate down: a limit of the caller's, or others on the line.
     fn is_limited(&self) -> bool {
-        let limited = self.shared.limit.as_ref().is_some_and(|limit| limit.is_binding());
+        let limited = self.shared.limits.is_binding();
         limited || self.wants.yielder.as_ref().is_some_and(|yielder| yielder.is_aside())
     }
 

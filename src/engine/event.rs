@@ -66,6 +66,8 @@ pub enum Notice {
     WebPage,
     /// The file system does not accept the name, so the file has another one.
     Renamed,
+    /// A command to the running download is not carried out; the text gives the reason.
+    Refused,
 }
 
 impl Notice {
@@ -83,6 +85,7 @@ impl Notice {
             Self::Head => "head",
             Self::WebPage => "web_page",
             Self::Renamed => "renamed",
+            Self::Refused => "refused",
         }
     }
 }

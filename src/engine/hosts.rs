@@ -1,6 +1,7 @@
 //! Knowledge of the hosts, shared by all files of a client.
 
 use super::clock::Clock;
+use super::limit::Limit;
 use super::memory::Memory;
 use crate::formats::host_book::HostFacts;
 use crate::plan::budget::Budget;
@@ -23,6 +24,8 @@ pub(crate) struct Hosts {
     clock: Clock,
     known: Mutex<HashMap<Origin, Arc<Mutex<Known>>>>,
     memory: Option<Arc<Memory>>,
+    /// Rate limits that the caller set, and those that files asked for.
+    limits: Mutex<HashMap<Origin, Arc<Limit>>>,
 }
 
 /// Knowledge of one host.
@@ -53,6 +56,7 @@ pub(crate) struct Host {
     origin: Origin,
     memory: Option<Arc<Memory>>,
     known: Arc<Mutex<Known>>,
+    limit: Arc<Limit>,
     /// Bytes that this file had received when it last reported to the budget.
     told: u64,
     /// Connections that this file has.
@@ -73,7 +77,7 @@ pub(crate) struct Others {
 impl Hosts {
     /// Hosts of which the memory tells what earlier runs learned, if there is one.
     pub(crate) fn new(memory: Option<Arc<Memory>>) -> Self {
-        Self { clock: Clock::start(), known: Mutex::default(), memory }
+        Self { clock: Clock::start(), known: Mutex::default(), memory, limits: Mutex::default() }
     }
 
     /// Reads what earlier runs learned, before the first host is asked for.
@@ -91,7 +95,14 @@ impl Hosts {
             Arc::new(Mutex::new(Known::with(facts, self.clock.now())))
         };
         let known = known.entry(origin.clone()).or_insert_with(fresh).clone();
-        Host { clock: self.clock, origin, memory: self.memory.clone(), known, told: 0, connections: 0 }
+        let limit = self.limit_of(&origin);
+        Host { clock: self.clock, origin, memory: self.memory.clone(), known, limit, told: 0, connections: 0 }
+    }
+
+    /// Rate limit of all files from one origin together.
+    pub(crate) fn limit_of(&self, origin: &Origin) -> Arc<Limit> {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        limits.entry(origin.clone()).or_insert_with(|| Limit::new(None)).clone()
     }
 }
 
@@ -118,6 +129,11 @@ impl Host {
     fn lock(&self) -> MutexGuard<'_, Known> {
         // Plain numbers: a panic elsewhere cannot leave them half changed.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Rate limit of all its files together.
+    pub(crate) fn limit(&self) -> Arc<Limit> {
+        self.limit.clone()
     }
 
     /// Reports the total number of bytes that the file has received.

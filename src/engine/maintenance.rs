@@ -1,7 +1,7 @@
 //! Operations on files that are not being downloaded. All of them block.
 
 use super::request::contradictory;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{self, Raw, named};
 use crate::plan::ByteRange;
 use crate::storage::{self, ReadOnly, Target};
@@ -70,9 +70,7 @@ pub fn discard(path: &Path) -> Result<(), Error> {
     };
     if !had_manifest && std::fs::symlink_metadata(target.part_path()).is_ok() {
         let cause = format!("{} has no manifest, so it may not be haul's", target.part_path().display());
-        return Err(
-            Error::new(Kind::Unsafe, cause).with_hint("look at it, and remove it by hand if it is yours")
-        );
+        return Err(Error::new(Kind::Unsafe, cause).with_remedy(Remedy::RemoveByHand));
     }
     let had_part = storage::remove_unlocked(&target)?;
     storage::remove_own(&manifest).map_err(|error| Error::disk("cannot remove", &manifest, &error))?;
@@ -80,5 +78,5 @@ pub fn discard(path: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let cause = format!("there is no unfinished download at {}", target.path().display());
-    Err(Error::new(Kind::NotFound, cause).with_hint("haul rm removes only what is unfinished"))
+    Err(Error::new(Kind::NotFound, cause).with_remedy(Remedy::OnlyUnfinished))
 }

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod client;
 mod clock;
+mod control;
 mod credentials;
 mod disk_use;
 mod download;
@@ -34,6 +35,7 @@ mod workers;
 
 pub use crate::transport::{AddressFamily, Interface, Proxy, Resolve, Step, Trace};
 pub use client::Client;
+pub use control::Control;
 pub use download::Download;
 pub use event::{Event, Notice};
 pub use forecast::Forecast;

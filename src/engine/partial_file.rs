@@ -1,7 +1,7 @@
 //! The locked part file and the manifest beside it.
 
 use super::file_spec::FileSpec;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{FileRecord, Journal, Raw, Trusted, new_holder, unwritten};
 use crate::plan::representation::Representation;
 use crate::storage::{self, Allocation, PartFile, Storage as _, Target, remove_own, sync_directory};
@@ -149,7 +149,7 @@ impl PartialFile {
             return Ok(());
         }
         let cause = format!("another process has replaced {}", self.part.path().display());
-        Err(Error::new(Kind::Locked, cause).with_hint("wait for it to end, or choose another name with -o"))
+        Err(Error::new(Kind::Locked, cause).with_remedy(Remedy::WaitOrRename))
     }
 
     /// Removes the manifest of a part file that is gone, durably.

@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::file_spec::FileSpec;
 use super::partial_file::PartialFile;
 use super::request::IfExists;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{self, Distrust, Expectation, Journal, Raw, ReadError, Trusted};
 use crate::plan::representation::Representation;
 use crate::storage::{
@@ -113,8 +113,7 @@ pub(crate) fn look(target: Target, spec: &FileSpec) -> Result<TargetState, Error
     }
     if !present.is_regular() {
         let cause = format!("{} exists and is not a regular file", target.path().display());
-        return Err(Error::new(Kind::Unsafe, cause)
-            .with_hint("choose another name with -o; -o - writes to the standard output"));
+        return Err(Error::new(Kind::Unsafe, cause).with_remedy(Remedy::OtherNameOrPipe));
     }
     match spec.if_exists {
         IfExists::Skip => Ok(TargetState::Skipped { size: present.len(), target }),
@@ -128,7 +127,7 @@ pub(crate) fn look(target: Target, spec: &FileSpec) -> Result<TargetState, Error
 
 pub(crate) fn exists(target: &Target, why: &str) -> Error {
     Error::new(Kind::Exists, format!("{} exists already{why}", target.path().display()))
-        .with_hint("--if-exists overwrite replaces it, rename keeps both, skip accepts it")
+        .with_remedy(Remedy::ReplaceKeepOrAccept)
 }
 
 fn compare(target: Target, present: &Present, spec: &FileSpec) -> Result<TargetState, Error> {
@@ -202,7 +201,9 @@ pub(crate) fn open(target: Target, spec: &FileSpec) -> Result<Opening, Error> {
     let raw = match Raw::read(&manifest) {
         Ok(raw) => raw,
         Err(error @ (ReadError::Planted(_) | ReadError::Io(_))) => return Err(error.into_error(&manifest)),
-        Err(_) if spec.restart => return discard(partial_file, "--restart".to_owned()).map(Opening::Ready),
+        Err(_) if spec.restart => {
+            return discard(partial_file, "this was asked for".to_owned()).map(Opening::Ready);
+        }
         // Recreated as another file: where locks have no effect, the run that created this one may still be using it.
         Err(ReadError::Missing) if partial_file.part.holds_nothing() => {
             return Ok(Opening::Ready(Existing::Fresh {
@@ -214,7 +215,7 @@ pub(crate) fn open(target: Target, spec: &FileSpec) -> Result<Opening, Error> {
         Err(error) => return Err(error.into_error(&manifest)),
     };
     if spec.restart {
-        return discard(partial_file, "--restart".to_owned()).map(Opening::Ready);
+        return discard(partial_file, "this was asked for".to_owned()).map(Opening::Ready);
     }
     build(partial_file, &raw, spec, Provenance::Recorded)
 }
@@ -244,12 +245,12 @@ pub(crate) fn judged(
             discard(partial_file, format!("{path} is a copy of another version: {why}"))
         }
         Some(why) => Err(Error::new(Kind::Changed, format!("{path} is a copy of another version: {why}"))
-            .with_hint("--restart discards it and starts over")),
+            .with_remedy(Remedy::StartOver)),
         None => Err(Error::new(
             Kind::Changed,
             format!("{path} is a copy, and nothing shows whether the server has the same version"),
         )
-        .with_hint("give the digest with --sha256, or start over with --restart")),
+        .with_remedy(Remedy::DigestOrStartOver)),
     }
 }
 
@@ -274,11 +275,11 @@ fn still_absent(partial_file: &PartialFile, spec: &FileSpec) -> Result<(), Error
     // The part file that was created a moment ago is empty and ours.
     let _ = storage::remove_own(partial_file.part.path());
     let cause = format!("{} appeared meanwhile", target.path().display());
-    let hint = match spec.if_exists {
-        IfExists::Rename => "run the same command again: it takes the next name that is free",
-        _ => "run the same command again, to see whether it is complete",
+    let remedy = match spec.if_exists {
+        IfExists::Rename => Remedy::AgainForNextName,
+        _ => Remedy::AgainToCompare,
     };
-    Err(Error::new(Kind::Exists, cause).with_hint(hint))
+    Err(Error::new(Kind::Exists, cause).with_remedy(remedy))
 }
 
 fn build(
@@ -289,8 +290,7 @@ fn build(
 ) -> Result<Opening, Error> {
     let path = partial_file.part.path().to_owned();
     let foreign = |why: String| {
-        Error::new(Kind::Changed, format!("{}: {why}", path.display()))
-            .with_hint("--restart discards it; -o saves under another name")
+        Error::new(Kind::Changed, format!("{}: {why}", path.display())).with_remedy(Remedy::DiscardOrRename)
     };
     let recorded = raw.file.representation.complete_length;
     if let (Some(size), Some(length)) = (spec.size, recorded)
@@ -313,8 +313,10 @@ fn build(
         }
         Err(Distrust::Moved) => Err(foreign("the manifest belongs to another part file".to_owned())),
         Err(Distrust::StartOver(why)) if spec.may_restart => discard(partial_file, why).map(Opening::Ready),
-        Err(Distrust::StartOver(why)) => Err(Error::new(Kind::Changed, format!("{}: {why}", path.display()))
-            .with_hint("--restart discards it and starts over")),
+        Err(Distrust::StartOver(why)) => {
+            Err(Error::new(Kind::Changed, format!("{}: {why}", path.display()))
+                .with_remedy(Remedy::StartOver))
+        }
         Ok(_) if shared && spec.digests.is_empty() => Err(shared_with_others(&partial_file)),
         Ok(trusted)
             if provenance == Provenance::Copied && spec.digests.is_empty() && trusted.is_complete() =>
@@ -373,13 +375,11 @@ fn shared_with_others(partial_file: &PartialFile) -> Error {
         "others may write to {part} or {}, so only a digest can tell what is in it",
         manifest.display()
     );
-    Error::new(Kind::Unsafe, cause).with_hint(
-        "give the digest with --sha256; or chmod go-w both if no other user has written to them; or --restart",
-    )
+    Error::new(Kind::Unsafe, cause).with_remedy(Remedy::DigestOrOwnFiles)
 }
 
 fn orphan(partial_file: &PartialFile) -> Error {
     let part = partial_file.part.path().display();
     Error::new(Kind::Changed, format!("{part} has no manifest, so nothing is known about its bytes"))
-        .with_hint("--restart starts over and discards it; -o saves under another name")
+        .with_remedy(Remedy::DiscardOrRename)
 }

@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::forecast::Forecast;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::formats::content_disposition;
 use crate::formats::file_name::ForeignName;
 use crate::plan::advice::Advice;
@@ -12,7 +12,7 @@ use crate::plan::concurrency::Allowance;
 use crate::plan::representation::Representation;
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
-use crate::transport::{Reply, Requester, Trouble};
+use crate::transport::{Failure, Reply, Requester};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ const BESIDE: Duration = Duration::from_secs(1);
 pub(crate) async fn survey(requester: &Requester) -> Result<Survey, Error> {
     match tokio::time::timeout(HEAD_PATIENCE, requester.head()).await {
         Ok(Ok(reply)) if reply.status.is_success() => Ok(read(&reply)),
-        Ok(Err(Trouble::Fatal(error))) => Err(error),
+        Ok(Err(Failure::Fatal(error))) => Err(error),
         _ => probe(requester).await,
     }
 }
@@ -119,13 +119,7 @@ async fn whole(requester: &Requester) -> Result<Survey, Error> {
 }
 
 async fn ask(requester: &Requester, range: Option<&str>) -> Result<(Reply, Answer), Error> {
-    let reply = requester.get(range, None).await.map_err(|trouble| match trouble {
-        Trouble::Broken(cause) | Trouble::Silent(cause) | Trouble::Nameless(cause) => {
-            Error::new(Kind::Network, cause)
-        }
-        Trouble::Nonsense(cause) => Error::new(Kind::Http, cause),
-        Trouble::Fatal(error) => error,
-    })?;
+    let reply = requester.get(range, None).await.map_err(Failure::into_error)?;
     let answer = Answer::read(reply.status, &reply.headers, Clock::date());
     Ok((reply, answer))
 }

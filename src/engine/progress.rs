@@ -1,24 +1,8 @@
 //! Progress of a download: plain values that a watcher can read without slowing it.
 
+pub use crate::error::Phase;
 use crate::plan::ByteRange;
 use std::time::Duration;
-
-/// Current phase of a download.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Phase {
-    /// Waiting for its turn.
-    #[default]
-    Queued,
-    /// Sending the first requests, or inspecting the disk.
-    Starting,
-    /// Bytes are being received or requested.
-    Transferring,
-    /// Everything is received and is being verified.
-    Verifying,
-    /// The download has ended.
-    Ended,
-}
 
 /// Known reason for a limited rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::named_by::NamedBy;
 use super::settings::Connections;
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 use crate::formats::cookie_file::Cookies;
 use crate::formats::escape;
 use crate::formats::file_name::ForeignName;
@@ -95,6 +95,7 @@ pub struct Request {
     contradiction: Option<(Digest, Digest)>,
     pub(crate) size: Option<u64>,
     pub(crate) max_size: Option<u64>,
+    pub(crate) limit_rate: Option<NonZeroU64>,
     pub(crate) connections: Connections,
     /// Upper limit of connections that can be opened, regardless of `connections`.
     pub(crate) most_connections: usize,
@@ -138,6 +139,7 @@ impl Request {
             contradiction: None,
             size: None,
             max_size: None,
+            limit_rate: None,
             connections: Connections::Auto,
             most_connections: usize::MAX,
             min_split: None,
@@ -214,6 +216,13 @@ impl Request {
     #[must_use]
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);
+        self
+    }
+
+    /// Rate limit of this download, in bytes per second. That of the client applies as well.
+    #[must_use]
+    pub fn limit_rate(mut self, rate: NonZeroU64) -> Self {
+        self.limit_rate = Some(rate);
         self
     }
 
@@ -365,14 +374,11 @@ impl Request {
             return Err(Error::usage(
                 "mirrors need a digest: nothing else shows that two servers hold the same file",
             )
-            .with_hint(
-                "give the published one, of any algorithm: --sha256 HEX, --checksum md5:HEX, or a list of them with \
-                 --checksum-file FILE; where none was published, leave out --mirror",
-            ));
+            .with_remedy(Remedy::PublishedDigest));
         }
         if matches!(self.output, Output::Stream(_)) {
             return Err(Error::usage(
-                "mirrors and -o - do not go together: what a wrong mirror gave could not be taken back",
+                "mirrors and a pipe do not go together: what a wrong mirror gave could not be taken back",
             ));
         }
         Ok(())
@@ -418,7 +424,7 @@ impl Request {
         let by_url = || ForeignName::from_url_path(self.address.path());
         let name = by_list().or(by_server).or_else(by_url).ok_or_else(|| {
             Error::usage(format!("{} does not end in a file name", self.address))
-                .with_hint("name the file with -o FILE")
+                .with_remedy(Remedy::NameTheFile)
         })?;
         let name = match &self.below {
             Some(directory) => name.within(directory),
@@ -496,7 +502,7 @@ impl Request {
 /// Error for two different digests of one file.
 pub(super) fn contradictory(one: &Digest, other: &Digest) -> Error {
     Error::usage(format!("two different digests of one file are given: {one} and {other}"))
-        .with_hint("look up which one was published, and give that one alone")
+        .with_remedy(Remedy::OneDigest)
 }
 
 /// Parses a URL that a user gave, and splits off its credentials.

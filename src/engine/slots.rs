@@ -8,7 +8,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// Number of slots unless the user sets it, …
 const FEW: usize = 4;
-/// … and the number it may grow to as long as the files slot out to be small: then each of them mostly waits for the
+/// … and the number it may grow to as long as the files turn out to be small: then each of them mostly waits for the
 /// round trip, not for bandwidth.
 const MANY: usize = 32;
 

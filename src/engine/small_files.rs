@@ -3,7 +3,7 @@
 use super::file_spec::FileSpec;
 use super::partial_file::PartialFile;
 use super::request::IfExists;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::plan::representation::Representation;
 use crate::storage::{
     self, Directory, Lacks, Opened, Publication, ReadOnly, Storage as _, Target, Unnamed, owner, publish,
@@ -248,7 +248,7 @@ fn by_part(file: &SmallFile) -> Saved {
         Opened::Created(part) => part,
         Opened::Existing(part) => {
             let cause = format!("{} appeared meanwhile", part.path().display());
-            return Err(Error::new(Kind::Locked, cause).with_hint("run the same command again"));
+            return Err(Error::new(Kind::Locked, cause).with_remedy(Remedy::Again));
         }
     };
     let place = PartialFile::new(file.target.clone(), part, true);

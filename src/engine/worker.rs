@@ -2,16 +2,17 @@
 
 use super::clock::Clock;
 use super::lane::{Claim, Lane};
-use super::limit::Limit;
+use super::limit::Limits;
 use super::sink::Sink;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::plan::ByteRange;
 use crate::plan::answer::Answer;
 use crate::plan::transfer::{Ask, AttemptId, End};
-use crate::transport::{Body, Reply, Requester, Trouble};
+use crate::transport::{Body, Reply, Requester};
+use bytes::Bytes;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,17 +22,40 @@ const SILENT: Duration = Duration::from_secs(2);
 
 /// State that all workers of a file share.
 pub(crate) struct Shared {
-    /// One per source, indexed by its number.
-    pub(crate) requesters: Vec<Requester>,
+    pub(crate) requesters: Requesters,
     pub(crate) questions: mpsc::Sender<Box<Question>>,
     /// Payload taken off the network, needed or not, in bytes.
     pub(crate) received: AtomicU64,
     /// Nanoseconds spent in writing, by all workers together.
     pub(crate) writing: AtomicU64,
-    /// Shared by all files of the client.
-    pub(crate) limit: Option<Arc<Limit>>,
+    pub(crate) limits: Limits,
     /// For the text of a disk error.
     pub(crate) path: PathBuf,
+}
+
+/// One requester per source, by its number; a source may be added while attempts run.
+pub(crate) struct Requesters(RwLock<Vec<Requester>>);
+
+impl Requesters {
+    /// `all` has at least the requester of the URL.
+    pub(crate) fn new(all: Vec<Requester>) -> Self {
+        Self(RwLock::new(all))
+    }
+
+    /// The requester of the URL.
+    pub(crate) fn first(&self) -> Requester {
+        self.of(0)
+    }
+
+    /// The requester of a source.
+    pub(crate) fn of(&self, source: usize) -> Requester {
+        // Sources are only added, and a panic elsewhere cannot leave the list half changed.
+        self.0.read().unwrap_or_else(PoisonError::into_inner)[source].clone()
+    }
+
+    pub(crate) fn push(&self, added: Requester) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(added);
+    }
 }
 
 impl Shared {
@@ -39,9 +63,7 @@ impl Shared {
     /// the wait.
     async fn received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
-        if let Some(limit) = &self.limit {
-            limit.pass(bytes).await;
-        }
+        self.limits.pass(bytes).await;
     }
 }
 
@@ -74,20 +96,11 @@ pub(crate) async fn attempt(
         opened = open(&shared, id, &ask) => opened,
     };
     let end = match ended {
-        Ok(None) => End::Left,
+        Ok(None) => End::Abandoned,
         Ok(Some((body, permit, body_end))) => take(&shared, &lane, body, permit, body_end).await,
-        Err(trouble) => ended_by(trouble),
+        Err(failure) => End::Failed(failure),
     };
     (id, end)
-}
-
-fn ended_by(trouble: Trouble) -> End {
-    match trouble {
-        Trouble::Broken(cause) | Trouble::Silent(cause) => End::Broken(cause),
-        Trouble::Nameless(cause) => End::Nameless(cause),
-        Trouble::Nonsense(cause) => End::Nonsense(cause),
-        Trouble::Fatal(error) => End::Fatal(error),
-    }
 }
 
 /// Sends the request, and waits for the ruling on the response. Nothing of the body has been read when it returns.
@@ -95,10 +108,10 @@ async fn open(
     shared: &Shared,
     id: AttemptId,
     ask: &Ask,
-) -> Result<Option<(Body, Permit, Option<u64>)>, Trouble> {
+) -> Result<Option<(Body, Permit, Option<u64>)>, Failure> {
     let range = if ask.ranged { ask.wanted.to_header() } else { None };
     let Reply { status, headers, body, address } =
-        shared.requesters[ask.source].get(range.as_deref(), ask.if_range.as_deref()).await?;
+        shared.requesters.of(ask.source).get(range.as_deref(), ask.if_range.as_deref()).await?;
     let mut answer = Answer::read(status, &headers, Clock::date());
     answer.without_if_range = address.is_signed();
     let body_length = answer.content_length;
@@ -124,56 +137,74 @@ async fn take(shared: &Shared, lane: &Lane, mut body: Body, permit: Permit, body
                 if waiting.now() >= SILENT {
                     body.distrust();
                 }
-                return End::Left;
+                return End::Abandoned;
             }
             next = body.next() => next,
         };
-        let mut bytes = match next {
+        let mut came = match next {
             Ok(Some(bytes)) => bytes,
             Ok(None) => {
                 body.recycle();
                 return End::Complete;
             }
-            Err(trouble) => return ended_by(trouble),
+            Err(failure) => return End::Failed(failure),
         };
-        tokio::select! {
-            biased;
-            () = shared.received(bytes.len()) => {}
-            () = &mut abandoned => return End::Left,
-        }
-        while !bytes.is_empty() {
-            if offset >= permit.until {
+        while !came.is_empty() {
+            let mut bytes = came.split_to(came.len().min(shared.limits.piece()));
+            tokio::select! {
+                biased;
+                () = shared.received(bytes.len()) => {}
+                () = &mut abandoned => return End::Abandoned,
+            }
+            if let Some(end) = write(shared, lane, &permit, &mut offset, &mut bytes).await {
+                return end;
+            }
+            if lane.is_over(offset) {
+                let next = offset + (bytes.len() + came.len()) as u64;
+                finish(shared, lane, body, ByteRange::new(next, body_end.unwrap_or(u64::MAX))).await;
                 return End::Complete;
             }
-            let stated = usize::try_from(permit.until - offset).unwrap_or(usize::MAX);
-            match lane.claim(offset, bytes.len().min(stated)) {
-                Claim::Over => break,
-                Claim::Skip(length) => {
-                    offset += length as u64;
-                    let _ = bytes.split_to(length);
-                }
-                Claim::Write(length) => {
-                    let piece = bytes.split_to(length);
-                    let clock = Clock::start();
-                    let written = permit.sink.write(offset, piece.clone()).await;
-                    shared.writing.fetch_add(clock.now().as_nanos() as u64, Ordering::Relaxed);
-                    if let Err(error) = written {
-                        if error.kind() == std::io::ErrorKind::BrokenPipe {
-                            return End::Left;
-                        }
-                        return End::Fatal(Error::disk("cannot write to", &shared.path, &error));
-                    }
-                    lane.wrote(offset, &piece);
-                    offset += length as u64;
-                }
-            }
-        }
-        if lane.is_over(offset) {
-            let rest = ByteRange::new(offset + bytes.len() as u64, body_end.unwrap_or(u64::MAX));
-            finish(shared, lane, body, rest).await;
-            return End::Complete;
         }
     }
+}
+
+/// Writes what the lane wants of the bytes at `offset`, and moves it on; returns the end of the attempt if that has come.
+async fn write(
+    shared: &Shared,
+    lane: &Lane,
+    permit: &Permit,
+    offset: &mut u64,
+    bytes: &mut Bytes,
+) -> Option<End> {
+    while !bytes.is_empty() {
+        if *offset >= permit.until {
+            return Some(End::Complete);
+        }
+        let stated = usize::try_from(permit.until - *offset).unwrap_or(usize::MAX);
+        match lane.claim(*offset, bytes.len().min(stated)) {
+            Claim::Over => break,
+            Claim::Skip(length) => {
+                *offset += length as u64;
+                let _ = bytes.split_to(length);
+            }
+            Claim::Write(length) => {
+                let piece = bytes.split_to(length);
+                let clock = Clock::start();
+                let written = permit.sink.write(*offset, piece.clone()).await;
+                shared.writing.fetch_add(clock.now().as_nanos() as u64, Ordering::Relaxed);
+                if let Err(error) = written {
+                    if error.kind() == std::io::ErrorKind::BrokenPipe {
+                        return Some(End::Abandoned);
+                    }
+                    let error = Error::disk("cannot write to", &shared.path, &error);
+                    return Some(End::Failed(Failure::Fatal(error)));
+                }
+                lane.wrote(*offset, &piece);
+                *offset += length as u64;
+            }
+        }
+    }
+    None
 }
 
 /// The lane has ended. The rest of the body decides whether the connection is worth keeping.

@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 /// End of an attempt.
 type Ended = (AttemptId, End);
 
-/// Attempts run as tasks of their own, so that they use all processors. But as long as a file may slot out to be small,
+/// Attempts run as tasks of their own, so that they use all processors. But as long as a file may turn out to be small,
 /// its first attempt is polled by [`Self::join_next`] itself: passing a few kilobytes from task to task costs more than
 /// fetching them.
 #[derive(Default)]
@@ -61,11 +61,12 @@ impl Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Failure;
     use tokio::sync::oneshot;
 
     /// An attempt that ends when it is told to, with the given words.
     async fn attempt(told: oneshot::Receiver<&'static str>) -> Ended {
-        (AttemptId::default(), End::Broken(told.await.unwrap_or_default().to_owned()))
+        (AttemptId::default(), End::Failed(Failure::Broken(told.await.unwrap_or_default().into())))
     }
 
     #[tokio::test]
@@ -82,7 +83,7 @@ mod tests {
         for (tell, words) in [(two, "kept"), (one, "let go"), (three, "sent")] {
             tell.send(words).unwrap();
             let (_, end) = workers.join_next().await.unwrap().unwrap();
-            assert!(matches!(end, End::Broken(heard) if heard == words));
+            assert!(matches!(end, End::Failed(Failure::Broken(heard)) if heard.text() == words));
         }
         assert!(workers.join_next().await.is_none());
     }

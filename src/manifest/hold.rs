@@ -1,7 +1,7 @@
 //! Ownership of a file: it belongs to the last run that has written itself into the manifest. Locks show the same, but
 //! not on every file system, and not between hosts.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::storage::parent;
 use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File};
@@ -67,7 +67,7 @@ fn has_directory(path: &Path) -> bool {
 
 fn lost(path: &Path, what: &str) -> Error {
     Error::new(Kind::Locked, format!("another process {what} {}", path.with_extension("").display()))
-        .with_hint("wait for it to end, or choose another name with -o")
+        .with_remedy(Remedy::WaitOrRename)
 }
 
 #[cfg(test)]

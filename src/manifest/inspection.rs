@@ -1,7 +1,7 @@
 //! Content of a manifest, for people and programs that ask about an unfinished download.
 
 use super::raw::{Raw, ReadError};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::plan::is_whole_record;
 use crate::plan::representation::Validators;
 use crate::storage::{Identity, Target, is_worked_on, owner};
@@ -103,15 +103,15 @@ impl ReadError {
             }
             Self::Unusable(why) => {
                 Error::new(Kind::Changed, format!("the manifest {shown} cannot be used: {why}"))
-                    .with_hint("--restart starts over")
+                    .with_remedy(Remedy::StartOver)
             }
             Self::Newer(version) => Error::new(
                 Kind::Unsafe,
                 format!("the manifest {shown} was written by a newer haul (format {version})"),
             )
-            .with_hint("finish this download with that haul, or start over with --restart"),
+            .with_remedy(Remedy::NewerHaul),
             Self::Planted(what) => Error::new(Kind::Unsafe, format!("the manifest {shown} is {what}"))
-                .with_hint("look at it, and move it away if it is not yours"),
+                .with_remedy(Remedy::MoveForeignAway),
             Self::Io(error) => Error::disk("cannot read", path, &error),
         }
     }

@@ -64,6 +64,8 @@ pub(crate) struct Concurrency {
     known: Option<Known>,
     /// Other files took connections of the same server while this one was measured.
     shared: bool,
+    /// True if the user allows fewer than before.
+    fewer: bool,
 }
 
 impl Concurrency {
@@ -80,6 +82,7 @@ impl Concurrency {
             learned_limit: None,
             known: None,
             shared: false,
+            fewer: false,
         }
     }
 
@@ -162,12 +165,35 @@ impl Concurrency {
         }
     }
 
-    /// Number of the `active` connections to retire, because fewer are as fast.
+    /// Number of the `active` connections to retire, because fewer are as fast, or because fewer are allowed now.
     pub(crate) fn surplus(&self, active: usize) -> usize {
-        self.climb
-            .as_ref()
-            .filter(|climb| climb.has_shrunk())
-            .map_or(0, |climb| active.saturating_sub(climb.level()))
+        let shrunk = self.climb.as_ref().filter(|climb| climb.has_shrunk());
+        let beyond_level = shrunk.map_or(0, |climb| active.saturating_sub(climb.level()));
+        if self.fewer { beyond_level.max(active.saturating_sub(self.most)) } else { beyond_level }
+    }
+
+    /// Changes the number of connections that the user allows.
+    pub(crate) fn allow(&mut self, allowance: Allowance, now: Moment) {
+        let most = allowance.most();
+        self.fewer |= most < self.most;
+        self.most = most;
+        self.refusals.want(most);
+        self.climb = match (allowance, self.climb.take()) {
+            (Allowance::Fixed(_), _) => None,
+            (Allowance::Adaptive(_), Some(climb)) => Some(climb),
+            (Allowance::Adaptive(_), None) => Some(Climb::new(Climb::first_level(Moment::ZERO), false, now)),
+        };
+        if let Some(climb) = &mut self.climb {
+            climb.bounded(most, now);
+        }
+    }
+
+    /// All connections were closed for a while, and are opened again.
+    pub(crate) fn go_on(&mut self, now: Moment) {
+        self.refusals.served();
+        if let Some(climb) = &mut self.climb {
+            climb.begin_again(now);
+        }
     }
 
     /// Takes in a sample; `allowed` is filled in here.

@@ -28,6 +28,11 @@ impl Pace {
         Self { rate, paid_until: Moment::ZERO }
     }
 
+    /// The rate in bytes a second.
+    pub(crate) fn rate(&self) -> NonZeroU64 {
+        self.rate
+    }
+
     /// Records received bytes; returns the time to wait before the next read.
     pub(crate) fn pass(&mut self, bytes: u64, now: Moment) -> Duration {
         let from = self.paid_until.max(now.saturating_sub(SAVED_UP));

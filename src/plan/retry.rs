@@ -119,6 +119,11 @@ impl Retry {
         }
     }
 
+    /// Forgets the failures so far, but not a wait that the server asked for.
+    pub(crate) fn forgive(&mut self) {
+        (self.rounds, self.first_failure, self.last_round) = (0, None, None);
+    }
+
     /// Records a pause that the server asks for although it serves others: nothing failed, but no new request is sent
     /// until the pause is over. A pause beyond the cap applies only to the refused attempt.
     pub(crate) fn pause(&mut self, asked: Duration, now: Moment) {

@@ -73,6 +73,12 @@ impl Sources {
         Self { all, lead: 0, earlier: Source::new() }
     }
 
+    /// Adds a source, and returns its number.
+    pub(crate) fn add(&mut self) -> usize {
+        self.all.push(Source::new());
+        self.all.len() - 1
+    }
+
     /// Takes over the ranges that an earlier run left.
     pub(crate) fn inherit(&mut self, have: &RangeSet) {
         self.earlier.wrote = have.clone();

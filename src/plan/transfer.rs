@@ -16,11 +16,12 @@ use super::segment::{self, Situation, Victim};
 use super::source::Sources;
 use super::verdict::{Asked, Refusal, Verdict, judge};
 use super::{ByteRange, Moment, RangeSet};
-use crate::error::{Error, Kind};
+use crate::error::{Cause, Error, Failure, Kind, Remedy};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 mod commands;
+mod control;
 mod events;
 mod failures;
 mod hedge;
@@ -30,6 +31,7 @@ mod refusing;
 mod stealing;
 mod trying;
 
+pub(crate) use control::Refused;
 pub(crate) use trying::{Comparison, Trial};
 
 /// Settings and limits of a transfer.
@@ -193,16 +195,9 @@ pub(crate) enum Ruling {
 pub(crate) enum End {
     /// Wrote its whole range, or the body ended where the framing said.
     Complete,
-    /// Abandoned, or its response was not to be used.
-    Left,
-    /// The connection could not be established, or broke; in words.
-    Broken(String),
-    /// The resolver reports that the name does not exist; in words.
-    Nameless(String),
-    /// The received bytes are not HTTP; in words.
-    Nonsense(String),
-    /// An error that a retry would not mend.
-    Fatal(Error),
+    /// Abandoned, or its response was rejected.
+    Abandoned,
+    Failed(Failure),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -342,6 +337,8 @@ pub(crate) struct Transfer {
     known: Option<Representation>,
     /// True if the responses so far were for a file that exists on disk under `known`.
     begun: bool,
+    /// True between the commands to pause and to go on.
+    paused: bool,
     /// True while the file is being created; until then no byte of any response is taken.
     making: bool,
     written: RangeSet,
@@ -439,6 +436,7 @@ impl Transfer {
             stage: Stage::Probing { ranged: policy.connections.most() > 1 },
             known: None,
             begun: false,
+            paused: false,
             making: false,
             written: RangeSet::new(),
             attempts: BTreeMap::new(),

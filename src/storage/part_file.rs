@@ -2,7 +2,7 @@
 
 use super::lacks::is_refusal;
 use super::{Storage, Target, owner, parent};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::plan::ByteRange;
 use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
@@ -102,7 +102,7 @@ fn open_existing(path: &Path) -> Result<File, Errno> {
 fn creating(target: &Target, error: Errno) -> Error {
     let failure = Error::disk("cannot create", &target.part_path(), &error.into());
     if error == Errno::NOENT {
-        return failure.with_hint("the directory does not exist; -d DIR creates it");
+        return failure.with_remedy(Remedy::MakeDirectory);
     }
     failure
 }
@@ -119,7 +119,7 @@ fn lock(file: &File, path: &Path) -> Result<(), Error> {
 
 fn busy(path: &Path) -> Error {
     Error::new(Kind::Locked, format!("another process is downloading to {}", path.display()))
-        .with_hint("wait for it to end, or choose another name with -o")
+        .with_remedy(Remedy::WaitOrRename)
 }
 
 /// Returns true if a process has locked this part file; `None` if there is no such file, or if locks do not work. The
@@ -140,7 +140,7 @@ fn is_without_locks(error: &io::Error) -> bool {
 
 fn planted(path: &Path, what: &str) -> Error {
     Error::new(Kind::Unsafe, format!("{} is {what}, not a part file of haul's", path.display()))
-        .with_hint("look at it, and move it away if it is not yours")
+        .with_remedy(Remedy::MoveForeignAway)
 }
 
 /// Removes the part file of `target` unless another process uses it.
@@ -326,7 +326,7 @@ impl PartFile {
             Kind::Disk,
             format!("no space for {}: {needed} bytes needed, {free} free", self.path.display()),
         )
-        .with_hint("free some space, or choose another disk with -d or -o")
+        .with_remedy(Remedy::FreeSpaceOrOtherDisk)
     }
 
     /// Removes its name, and then frees its space, for a new version of the resource. Another run that holds this file,

@@ -3,7 +3,7 @@
 use super::Target;
 use super::target::Chosen;
 use super::walk::make_below;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::formats::escape::for_terminal;
 use crate::formats::file_name::{Alphabet, fitted, is_refused_by, longest_target, replaced};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -37,11 +37,9 @@ pub(crate) fn place(target: Target, create: bool) -> Result<Placed, Error> {
         Chosen::ByUser => {
             match acceptable(target.name(), longest, |name| try_out(target.directory(), name)) {
                 Found::AsItIs => Ok(Placed { target, note: None }),
-                Found::Other(name, why) => Err(refused(&target, &why).with_hint(format!(
-                    "choose another name with -o: {} is one that is possible there",
-                    for_terminal(&name)
-                ))),
-                Found::Nothing(why) => Err(refused(&target, &why).with_hint("choose another name with -o")),
+                Found::Other(name, why) => Err(refused(&target, &why)
+                    .with_remedy(Remedy::PossibleName(for_terminal(&name).into_owned()))),
+                Found::Nothing(why) => Err(refused(&target, &why).with_remedy(Remedy::OtherName)),
             }
         }
         Chosen::ByOthers { .. } => {
@@ -68,7 +66,7 @@ fn place_foreign(target: &Target, longest: usize) -> Result<Placed, Error> {
                 why = Some(refusal);
             }
             Found::Nothing(refusal) => {
-                return Err(refused(target, &refusal).with_hint("choose another name with -o"));
+                return Err(refused(target, &refusal).with_remedy(Remedy::OtherName));
             }
         }
     }
@@ -217,11 +215,10 @@ fn try_out(directory: &Path, name: &OsStr) -> Answer {
 }
 
 fn too_long(target: &Target, room: usize) -> Error {
-    let hint = format!(
-        "choose a shorter name with -o: {} is one that is possible there",
-        for_terminal(&fitted(&target.name().to_string_lossy(), longest_name_in(target.directory())))
-    );
-    Error::usage(format!("the file name is longer than {room} bytes")).with_hint(hint)
+    let fitting = fitted(&target.name().to_string_lossy(), longest_name_in(target.directory()));
+    let name = for_terminal(&fitting);
+    Error::usage(format!("the file name is longer than {room} bytes"))
+        .with_remedy(Remedy::ShorterName(name.into_owned()))
 }
 
 fn too_long_here(room: usize) -> String {

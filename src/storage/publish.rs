@@ -2,7 +2,7 @@
 
 use super::owner::OTHERS_WRITE;
 use super::{Directory, Lacks, PartFile, Target, remove_own};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 use std::fs;
@@ -53,9 +53,7 @@ pub(crate) fn publish(
         Ok(_) if part.is_still_named()? => {}
         Ok(_) => {
             let cause = format!("{} was replaced by something else meanwhile", part.path().display());
-            return Err(
-                Error::new(Kind::Unsafe, cause).with_hint("nothing was published; run the download again")
-            );
+            return Err(Error::new(Kind::Unsafe, cause).with_remedy(Remedy::AgainAfterNothingPublished));
         }
     }
     let unsaved = |error: std::io::Error| Error::disk("cannot save the name", &path, &error);
@@ -93,7 +91,7 @@ fn rename(part: &PartFile, target: &Target, replace: bool) -> Result<(), Error> 
     };
     renamed.map_err(|error| match error {
         Errno::EXIST => Error::new(Kind::Exists, format!("{} appeared meanwhile", to.display()))
-            .with_hint("the download is complete and kept: move that file away, or replace it with --if-exists overwrite"),
+            .with_remedy(Remedy::KeptMoveAway),
         error => Error::disk("cannot give the final name to", from, &error.into()),
     })
 }

@@ -2,7 +2,7 @@
 
 use super::publish::Publication;
 use super::{Lacks, Storage as _, Target};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -66,7 +66,7 @@ impl Unnamed {
             Err(Errno::EXIST) if how.replace => Ok(false),
             Err(Errno::EXIST) => {
                 Err(Error::new(Kind::Exists, format!("{} appeared meanwhile", target.path().display()))
-                    .with_hint("move that file away, or replace it with --if-exists overwrite"))
+                    .with_remedy(Remedy::MoveAwayOrOverwrite))
             }
             // Without /proc, or on file systems that refuse links.
             Err(

@@ -1,7 +1,7 @@
 //! Directories that a list or a document names, below the user's own: created and entered one by one.
 
 use super::placing::longest_name_in;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::formats::file_name::{Alphabet, fitted, replaced};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -93,16 +93,12 @@ fn follow(directory: &OwnedFd, part: &OsStr, path: &Path) -> Result<OwnedFd, Err
     let stat = rustix::fs::fstat(&link).map_err(failed)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
         let cause = format!("{} is in the way: it is not a directory", path.display());
-        return Err(
-            Error::new(Kind::Disk, cause).with_hint("move it away, or choose another directory with -d")
-        );
+        return Err(Error::new(Kind::Disk, cause).with_remedy(Remedy::MoveAwayOrOtherDirectory));
     }
     let owner = rustix::fs::fstat(directory).map_err(failed)?.st_uid;
     if stat.st_uid != rustix::process::geteuid().as_raw() && stat.st_uid != owner {
         let cause = format!("{} is a link that another user made, and is not followed", path.display());
-        return Err(
-            Error::new(Kind::Unsafe, cause).with_hint("look at it, or choose another directory with -d")
-        );
+        return Err(Error::new(Kind::Unsafe, cause).with_remedy(Remedy::LookOrOtherDirectory));
     }
     let leads_to = rustix::fs::readlinkat(&link, "", Vec::new()).map_err(failed)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

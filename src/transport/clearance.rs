@@ -156,6 +156,18 @@ impl Secrets {
         Ok(Self { vouched: false, ..Self::new(address, user_agent, None, &[])? })
     }
 
+    /// Secrets for another source of the same file: the same ones for the same origin, and none for any other.
+    ///
+    /// # Errors
+    /// A usage error if the user agent has characters that no header may hold.
+    pub(crate) fn beside(self: &Arc<Self>, address: &Address) -> Result<Arc<Self>, Error> {
+        if address.is_of(&self.origin) {
+            return Ok(self.clone());
+        }
+        let agent = self.user_agent.to_str().map_err(|_| Error::defect("a user agent that is no text"))?;
+        Self::none(address, agent).map(Arc::new)
+    }
+
     /// Adds cookies from a file, which go to the URLs of the origin that they are for.
     ///
     /// # Errors

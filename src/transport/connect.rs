@@ -2,8 +2,8 @@
 
 use super::strikes::{Strikes, Turn};
 use super::yielder::LOWER_EFFORT;
-use super::{AddressFamily, Interface, Resolve, Trouble, Yielder, descriptors};
-use crate::error::{Error, Kind};
+use super::{AddressFamily, Failure, Interface, Resolve, Yielder, descriptors};
+use crate::error::{Cause, Error, Kind};
 use crate::plan::bare_host;
 use crate::threads;
 use std::io;
@@ -42,7 +42,7 @@ pub(super) struct Dialing<'a> {
 impl Dialing<'_> {
     /// Connects to `host`, trying its addresses one after the other, each a little later than the previous one, until
     /// one answers (RFC 8305). Dropping the future cancels all of them.
-    pub(super) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Trouble> {
+    pub(super) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Failure> {
         let connecting = async {
             let peers = self.peers(host, port).await?;
             self.strikes.found(host, &peers);
@@ -50,7 +50,7 @@ impl Dialing<'_> {
             let order = self.strikes.order(peers, self.turn);
             let first = order.first().map(|(address, _)| address.is_ipv6());
             let raced = race(order, self.dialer, self.make_room).await;
-            let stream = raced.map_err(|error| Trouble::connecting(host, &error))?;
+            let stream = raced.map_err(|error| Failure::connecting(host, &error))?;
             if let (Some(first), Ok(winner)) = (first, stream.peer_addr())
                 && winner.is_ipv6() != first
             {
@@ -63,26 +63,26 @@ impl Dialing<'_> {
             Ok(connected) => connected,
             Err(_) => {
                 let limit = limit.as_secs_f32();
-                Err(Trouble::Broken(format!("cannot connect to {host} within {limit} s")))
+                Err(Failure::Broken(format!("cannot connect to {host} within {limit} s").into()))
             }
         }
     }
 
     /// Addresses of `host` that can be reached from the local end of the connection.
-    async fn peers(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
+    async fn peers(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
         let mut found = self.addresses(host, port).await?;
         if let Some(interface) = &self.dialer.interface {
             found.retain(|address| interface.reaches(address.ip()));
         }
         if found.is_empty() {
-            let cause = format!("{host} has no address of the kind that --interface names");
-            return Err(Trouble::Fatal(Error::new(Kind::Network, cause)));
+            let cause = format!("{host} has no address of the kind of the local one");
+            return Err(Failure::Fatal(Error::new(Kind::Network, cause)));
         }
         Ok(found)
     }
 
     /// Addresses of `host` that may be used, in the resolver's order.
-    pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
+    pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
         let Dialer { resolve, family, .. } = self.dialer;
         let given = resolve.iter().rev().find_map(|resolve| resolve.answers(host, port));
         let mut found = match given {
@@ -95,9 +95,9 @@ impl Dialing<'_> {
             // Retrying does not change that.
             true if any => {
                 let cause = format!("{host} has no {}address", family.name());
-                Err(Trouble::Fatal(Error::new(Kind::Network, cause)))
+                Err(Failure::Fatal(Error::new(Kind::Network, cause)))
             }
-            true => Err(Trouble::Broken(format!("cannot find the address of {host}: it has none"))),
+            true => Err(Failure::Broken(format!("cannot find the address of {host}: it has none").into())),
             false => Ok(found),
         }
     }
@@ -127,7 +127,7 @@ async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(looking.await.map_err(io::Error::other)??.collect())
 }
 
-fn unresolved(host: &str, error: &io::Error) -> Trouble {
+fn unresolved(host: &str, error: &io::Error) -> Failure {
     let text = error.to_string();
     let why = text.rsplit(": ").next().unwrap_or(&text).to_lowercase();
     let cause = format!("cannot find the address of {host}: {why}");
@@ -140,8 +140,8 @@ fn unresolved(host: &str, error: &io::Error) -> Trouble {
         "name has no usable address",
     ];
     match is_certain.iter().any(|words| why.contains(words)) {
-        true => Trouble::Nameless(cause),
-        false => Trouble::Broken(cause),
+        true => Failure::Nameless(Cause::of(error, cause)),
+        false => Failure::Broken(Cause::of(error, cause)),
     }
 }
 

@@ -1,11 +1,11 @@
 //! A connection that a request is sent on: HTTP/1.1, driven only by the task that holds it, or a part of an HTTP/2
 //! connection, which others use too.
 
-use super::Trouble;
+use super::Failure;
+use super::failure::Party;
 use super::multiplex::Multiplexed;
 use super::prompt::Prompt;
 use super::socket::{Budget, Socket};
-use super::trouble::Party;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::Empty;
@@ -66,7 +66,7 @@ impl Connection {
         forwarded: Option<Forwarded>,
         at: SocketAddr,
         read_size: Option<usize>,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, Failure> {
         let budget = socket.budget.clone();
         let size = if socket.is_plain() { READ_BYTES } else { TLS_READ_BYTES };
         let (sender, machine) = http1::Builder::new()
@@ -74,7 +74,7 @@ impl Connection {
             .max_headers(HEADERS)
             .handshake(socket)
             .await
-            .map_err(|error| Trouble::from_hyper(&error))?;
+            .map_err(|error| Failure::from_hyper(&error))?;
         let machine = Machine { inner: Box::pin(machine), closed: false, fault: None };
         let way = Way::Own(Box::new(Own { sender, machine, budget, spent: false }));
         Ok(Self { way, prompt: None, forwarded, at })
@@ -103,7 +103,7 @@ impl Connection {
         &mut self,
         host: &str,
         request: Request<Empty<Bytes>>,
-    ) -> Result<Response<Incoming>, Trouble> {
+    ) -> Result<Response<Incoming>, Failure> {
         let own = match &mut self.way {
             Way::Own(own) => own,
             Way::Shared(shared) => return shared.send(host, request).await,
@@ -114,7 +114,7 @@ impl Connection {
             // If the machine broke before it had taken the request, only it knows the reason.
             let fault = own.machine.fault.as_ref().filter(|_| error.is_canceled());
             let proxy = self.forwarded.as_ref().map(|forwarded| Party::Proxy(&forwarded.proxy));
-            Trouble::from_party(&proxy.unwrap_or(Party::Server(host)), fault.unwrap_or(&error))
+            Failure::from_party(&proxy.unwrap_or(Party::Server(host)), fault.unwrap_or(&error))
         })?;
         own.budget.for_body();
         own.spent |= leaves_its_end_open(response.headers());

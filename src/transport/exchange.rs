@@ -3,6 +3,7 @@
 use super::clearance::{Login, Proof, Secrets, Wish};
 use super::connect::Dialing;
 use super::connection::{Connection, Forwarded};
+use super::failure::Party;
 use super::hop::Hop;
 use super::multiplex::{self, Multiplexed, Multiplexes, Shared};
 use super::pool::{Coming, Peer, Pool};
@@ -12,9 +13,8 @@ use super::route::{Route, Way};
 use super::socket::{Line, RECORDS, Socket, Stream};
 use super::strikes::{Strikes, Turn};
 use super::trace::{self, Step};
-use super::trouble::Party;
-use super::{IdentityFiles, Interface, Settings, Trouble, date, descriptors, tls, tunnel};
-use crate::error::{Error, Kind};
+use super::{Failure, IdentityFiles, Interface, Settings, date, descriptors, tls, tunnel};
+use crate::error::{Error, Kind, Remedy};
 use crate::plan::answer::{asked_to_wait, is_rate_limited};
 use crate::plan::{Address, AddressError, bare_host};
 use bytes::Bytes;
@@ -54,17 +54,17 @@ pub(crate) struct Exchange {
 /// Created when TLS is first needed; a failure is kept in words.
 type Connector = OnceLock<Result<TlsConnector, Unready>>;
 
-/// Reason why TLS cannot be set up, and a hint.
+/// Reason why TLS cannot be set up, and a remedy.
 struct Unready {
     cause: String,
-    hint: Option<String>,
+    remedy: Option<Remedy>,
 }
 
 impl Unready {
     fn to_error(&self) -> Error {
         let error = Error::new(Kind::Tls, self.cause.clone());
-        match &self.hint {
-            Some(hint) => error.with_hint(hint.clone()),
+        match &self.remedy {
+            Some(remedy) => error.with_remedy(remedy.clone()),
             None => error,
         }
     }
@@ -117,13 +117,13 @@ const SERVES: usize = 64 << 10;
 
 impl Body {
     /// The next bytes; `None` after the last. Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
             match self.connection.during(self.incoming.frame()).await {
                 // Over HTTP/2 a stream may be reset without an error, which is no end of a body (RFC 9113 §8.1).
                 None if self.connection.is_shared() && !self.incoming.is_end_stream() => {
                     self.broke();
-                    return Err(Trouble::Broken("the response was reset before its end".to_owned()));
+                    return Err(Failure::Broken("the response was reset before its end".into()));
                 }
                 None => return Ok(None),
                 Some(Err(error)) => {
@@ -131,7 +131,7 @@ impl Body {
                     if self.taken < SERVES {
                         self.exchange.strikes.failed(self.connection.at);
                     }
-                    return Err(Trouble::from_hyper(&error));
+                    return Err(Failure::from_hyper(&error));
                 }
                 // Trailers change nothing (RFC 9112 §7.1.2).
                 Some(Ok(frame)) => match frame.into_data() {
@@ -200,14 +200,14 @@ const LOST_TO_SILENCE: u32 = 3;
 
 /// A failed connection, or a failed request on one.
 struct Failed {
-    trouble: Trouble,
+    failure: Failure,
     /// Address that had been connected to.
     at: Option<SocketAddr>,
 }
 
-impl From<Trouble> for Failed {
-    fn from(trouble: Trouble) -> Self {
-        Self { trouble, at: None }
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, at: None }
     }
 }
 
@@ -272,7 +272,7 @@ impl Exchange {
         wish: Wish<'_>,
         many: bool,
         reached: impl Fn(),
-    ) -> Result<Reply, Trouble> {
+    ) -> Result<Reply, Failure> {
         let peer = self.peer(address, secrets);
         let login = secrets.login_for(address);
         // A challenge belongs to a connection of its own.
@@ -303,8 +303,8 @@ impl Exchange {
                     let answered =
                         self.ask_on(connection, address, &peer, secrets, &proof, (wish, many)).await;
                     let is_shared = shared.is_some();
-                    if let (Some(shared), Err(trouble)) = (shared, &answered)
-                        && !matches!(trouble, Trouble::Fatal(_))
+                    if let (Some(shared), Err(failure)) = (shared, &answered)
+                        && !matches!(failure, Failure::Fatal(_))
                     {
                         self.multiplexes.ended(&peer, &shared, false);
                     }
@@ -318,22 +318,22 @@ impl Exchange {
                         }
                         // The server closed the connection as the request left (RFC 9112 §9.3.1): nothing was answered,
                         // so repeating it on a fresh connection is not a retry.
-                        Err(Trouble::Broken(_)) if is_pooled => continue,
+                        Err(Failure::Broken(_)) if is_pooled => continue,
                         // A response that makes no sense over HTTP/2 may make some over HTTP/1.1.
-                        Err(Trouble::Nonsense(_)) if is_shared => continue,
-                        Err(trouble) => Failed { trouble, at },
+                        Err(Failure::Nonsense(_)) if is_shared => continue,
+                        Err(failure) => Failed { failure: failure.at(at), at },
                         Ok(reply) => return Ok(reply),
                     }
                 }
                 Err(failed) => failed,
             };
-            lost += if matches!(failed.trouble, Trouble::Silent(_)) { LOST_TO_SILENCE } else { 1 };
+            lost += if matches!(failed.failure, Failure::Silent(_)) { LOST_TO_SILENCE } else { 1 };
             let others = self.failed(&failed) && lost <= LOST;
-            let trouble = first.take().unwrap_or(failed.trouble);
+            let failure = first.take().unwrap_or(failed.failure);
             if !others {
-                return Err(trouble);
+                return Err(failure);
             }
-            first = Some(trouble);
+            first = Some(failure);
             turn = Turn::Untried;
         }
     }
@@ -382,13 +382,13 @@ impl Exchange {
         }
     }
 
-    async fn open_multiplexed(&self, peer: &Peer) -> Result<Option<Multiplexed>, Trouble> {
+    async fn open_multiplexed(&self, peer: &Peer) -> Result<Option<Multiplexed>, Failure> {
         let origin = &peer.origin;
         let make_room = || self.make_room();
         let (dialer, strikes) = (&self.settings.dialer, &self.strikes);
         let dialing = Dialing { dialer, strikes, turn: Turn::Any, make_room: &make_room };
         let stream = dialing.connect(&origin.host, origin.port).await?;
-        let at = stream.peer_addr().map_err(|error| Trouble::connecting(&origin.host, &error))?;
+        let at = stream.peer_addr().map_err(|error| Failure::connecting(&origin.host, &error))?;
         let line = BufReader::with_capacity(RECORDS, Line::Tcp(stream));
         let stream = self.shake(&Party::Server(&origin.host), self.many_connector()?, line).await?;
         if stream.get_ref().1.alpn_protocol() != Some(tls::HTTP_2) {
@@ -408,10 +408,10 @@ impl Exchange {
     /// Records the failure of a connection. Returns true if it is the first of its address, so that others may do
     /// better.
     fn failed(&self, failed: &Failed) -> bool {
-        let Some(at) = failed.at.filter(|_| !matches!(failed.trouble, Trouble::Fatal(_))) else {
+        let Some(at) = failed.at.filter(|_| !matches!(failed.failure, Failure::Fatal(_))) else {
             return false;
         };
-        if matches!(failed.trouble, Trouble::Silent(_)) {
+        if matches!(failed.failure, Failure::Silent(_)) {
             // Idle connections to the address share its path.
             self.pool.forget(at);
         }
@@ -438,10 +438,10 @@ impl Exchange {
         secrets: &Secrets,
         proof: &Proof,
         (wish, many): (Wish<'_>, bool),
-    ) -> Result<Reply, Trouble> {
+    ) -> Result<Reply, Failure> {
         let forwarded = connection.forwarded.as_ref();
         let request = secrets.request(address, forwarded, proof, wish);
-        let mut request = request.map_err(Trouble::Fatal)?;
+        let mut request = request.map_err(Failure::Fatal)?;
         if connection.is_shared() {
             with_whole_target(&mut request, address)?;
         }
@@ -450,16 +450,18 @@ impl Exchange {
         let limit = self.settings.first_byte_timeout;
         let answered = tokio::time::timeout(limit, sending).await;
         let answered = answered.map_err(|_| {
-            Trouble::Silent(format!("{} did not answer within {} s", address.host(), limit.as_secs_f32()))
+            Failure::Silent(
+                format!("{} did not answer within {} s", address.host(), limit.as_secs_f32()).into(),
+            )
         })?;
-        let answered = answered.map_err(|trouble| match trouble {
+        let answered = answered.map_err(|failure| match failure {
             // Most TLS servers simply close the connection on a plain request.
-            Trouble::Broken(cause)
+            Failure::Broken(cause)
                 if !address.is_https() && peer.origin.port != 80 && connection.is_unanswered() =>
             {
-                Trouble::Broken(format!(
-                    "{cause}, without a word; does the server want https:// on this port?"
-                ))
+                Failure::Broken(
+                    format!("{cause}, without a word; does the server want https:// on this port?").into(),
+                )
             }
             other => other,
         });
@@ -482,7 +484,7 @@ impl Exchange {
         let one = |coming: Coming| {
             let (exchange, address, peer) = (self.clone(), address.clone(), peer.clone());
             async move {
-                // A request that finds none opens its own, and reports the trouble then.
+                // A request that finds none opens its own, and reports the failure then.
                 match exchange.connect(&address, &peer, || {}, Turn::Any).await {
                     Ok(connection) => coming.arrive(connection),
                     Err(failed) => {
@@ -507,12 +509,12 @@ impl Exchange {
         let make_room = || self.make_room();
         let dialing =
             Dialing { dialer: &self.settings.dialer, strikes: &self.strikes, turn, make_room: &make_room };
-        let hop = self.proxies.hop(origin).map_err(Trouble::Fatal)?;
+        let hop = self.proxies.hop(origin).map_err(Failure::Fatal)?;
         let stream = match hop {
             None => dialing.connect(&origin.host, origin.port).await?,
             Some(hop) => hop.connect(&dialing).await?,
         };
-        let at = stream.peer_addr().map_err(|error| Trouble::connecting(&origin.host, &error))?;
+        let at = stream.peer_addr().map_err(|error| Failure::connecting(&origin.host, &error))?;
         let speaking = async {
             let line = match hop {
                 None => {
@@ -552,7 +554,7 @@ impl Exchange {
             let socket = Socket::new(stream).yielding(self.settings.dialer.yielder.as_ref());
             Connection::open(socket, forwarded, at, self.settings.read_size).await
         };
-        speaking.await.map_err(|trouble| Failed { trouble, at: Some(at) })
+        speaking.await.map_err(|failure| Failed { failure, at: Some(at) })
     }
 
     /// Reports a step, if there is a trace.
@@ -563,7 +565,7 @@ impl Exchange {
     }
 
     /// Line to a proxy, over TLS if it is an https proxy.
-    async fn reach(&self, hop: &Hop, stream: TcpStream) -> Result<Line, Trouble> {
+    async fn reach(&self, hop: &Hop, stream: TcpStream) -> Result<Line, Failure> {
         if !hop.is_https() {
             return Ok(Line::Tcp(stream));
         }
@@ -578,27 +580,27 @@ impl Exchange {
         connector: &Connector,
         identity: Option<&IdentityFiles>,
         stream: S,
-    ) -> Result<TlsStream<S>, Trouble> {
+    ) -> Result<TlsStream<S>, Failure> {
         let connector = self.connector(connector, identity)?;
         self.shake(party, connector, stream).await
     }
 
     /// The connector that offers HTTP/2 too. It trusts what the other one does, whose files are read once.
-    fn many_connector(&self) -> Result<&TlsConnector, Trouble> {
+    fn many_connector(&self) -> Result<&TlsConnector, Failure> {
         let plain = self.connector(&self.tls, None)?;
         let made = self.many_tls.get_or_init(|| {
             let mut configuration = plain.config().as_ref().clone();
             configuration.alpn_protocols.insert(0, tls::HTTP_2.to_vec());
             Ok(TlsConnector::from(Arc::new(configuration)))
         });
-        made.as_ref().map_err(|unready| Trouble::Fatal(unready.to_error()))
+        made.as_ref().map_err(|unready| Failure::Fatal(unready.to_error()))
     }
 
     fn connector<'a>(
         &self,
         connector: &'a Connector,
         identity: Option<&IdentityFiles>,
-    ) -> Result<&'a TlsConnector, Trouble> {
+    ) -> Result<&'a TlsConnector, Failure> {
         let made = connector.get_or_init(|| {
             let configured =
                 || tls::configuration(self.settings.ca_file.as_deref(), self.settings.insecure, identity);
@@ -608,9 +610,9 @@ impl Exchange {
                 made = configured();
             }
             made.map(|configuration| TlsConnector::from(Arc::new(configuration)))
-                .map_err(|error| Unready { cause: error.to_string(), hint: error.hint().map(str::to_owned) })
+                .map_err(|error| Unready { cause: error.to_string(), remedy: error.remedy().cloned() })
         });
-        made.as_ref().map_err(|unready| Trouble::Fatal(unready.to_error()))
+        made.as_ref().map_err(|unready| Failure::Fatal(unready.to_error()))
     }
 
     async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
@@ -618,14 +620,14 @@ impl Exchange {
         party: &Party<'_>,
         connector: &TlsConnector,
         stream: S,
-    ) -> Result<TlsStream<S>, Trouble> {
+    ) -> Result<TlsStream<S>, Failure> {
         let (Party::Server(host) | Party::Proxy(host)) = party;
         let bare = bare_host(host).to_owned();
         let name = rustls::pki_types::ServerName::try_from(bare).map_err(|_| {
-            Trouble::Fatal(Error::new(Kind::Tls, format!("{host} is no name a certificate can have")))
+            Failure::Fatal(Error::new(Kind::Tls, format!("{host} is no name a certificate can have")))
         })?;
         let shaking = async {
-            connector.connect(name, stream).await.map_err(|error| Trouble::handshake(party, &error))
+            connector.connect(name, stream).await.map_err(|error| Failure::handshake(party, &error))
         };
         self.in_time(party, "finish the TLS handshake (if it speaks TLS at all)", shaking).await
     }
@@ -635,21 +637,21 @@ impl Exchange {
         &self,
         party: &Party<'_>,
         what: &str,
-        doing: impl Future<Output = Result<T, Trouble>>,
-    ) -> Result<T, Trouble> {
+        doing: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         let limit = self.settings.dialer.timeout;
         tokio::time::timeout(limit, doing).await.unwrap_or_else(|_| {
-            Err(Trouble::Broken(format!("{party} did not {what} within {} s", limit.as_secs_f32())))
+            Err(Failure::Broken(format!("{party} did not {what} within {} s", limit.as_secs_f32()).into()))
         })
     }
 }
 
 /// Gives a request the form that HTTP/2 wants: the whole URL, and its authority there and not in a field (RFC 9113 §8.3.1).
-fn with_whole_target(request: &mut http::Request<Empty<Bytes>>, address: &Address) -> Result<(), Trouble> {
+fn with_whole_target(request: &mut http::Request<Empty<Bytes>>, address: &Address) -> Result<(), Failure> {
     let target = format!("https://{}{}", address.authority(), address.request_target());
     let target = target.parse();
     *request.uri_mut() = target
-        .map_err(|_| Trouble::Fatal(Error::usage(format!("{address} cannot be asked for over HTTP/2"))))?;
+        .map_err(|_| Failure::Fatal(Error::usage(format!("{address} cannot be asked for over HTTP/2"))))?;
     request.headers_mut().remove(header::HOST);
     Ok(())
 }
@@ -672,6 +674,19 @@ fn is_expired(reply: &Reply) -> bool {
 }
 
 impl Requester {
+    /// Requester for another source of the same file.
+    ///
+    /// # Errors
+    /// A usage error if a request for it cannot be made.
+    pub(crate) fn beside(&self, address: &Address) -> Result<Self, Error> {
+        Ok(Self {
+            route: Arc::new(Route::new(address.clone(), None)),
+            secrets: self.secrets.beside(address)?,
+            reached: Arc::new(watch::channel(None).0),
+            ..self.clone()
+        })
+    }
+
     /// Opens connections to the server of `address` in advance, until `count` are idle or on their way. They count as
     /// coming at once; dropping a future gives its connection up.
     pub(crate) fn warm(&self, address: &Address, count: usize) -> Vec<impl Future<Output = ()> + use<>> {
@@ -683,26 +698,26 @@ impl Requester {
         self.many.load(Ordering::Relaxed)
     }
 
-    /// Hint for a server that cannot be reached in the end.
-    pub(crate) fn hint(&self) -> Option<&'static str> {
-        self.exchange.strikes.hint(self.route.target().host())
+    /// Remedy for a server that cannot be reached in the end.
+    pub(crate) fn remedy(&self) -> Option<Remedy> {
+        self.exchange.strikes.remedy(self.route.target().host())
     }
 
     /// Asks for a range with GET and waits for the headers of the final response.
     ///
     /// Cancel-safe in that dropping the future closes the connection it was using, or resets its stream over HTTP/2.
-    pub(crate) async fn get(&self, range: Option<&str>, if_range: Option<&str>) -> Result<Reply, Trouble> {
+    pub(crate) async fn get(&self, range: Option<&str>, if_range: Option<&str>) -> Result<Reply, Failure> {
         self.fetch(Wish { method: &Method::GET, range, if_range, set: &[] }).await
     }
 
     /// Asks for the headers that a GET would get, without the body. Advice, never the truth (RFC 9110 §9.3.2).
-    pub(crate) async fn head(&self) -> Result<Reply, Trouble> {
+    pub(crate) async fn head(&self) -> Result<Reply, Failure> {
         self.fetch(Wish { method: &Method::HEAD, range: None, if_range: None, set: &[] }).await
     }
 
     /// Asks one URL with HEAD. Follows no redirect, and leaves the route unchanged; the connection may serve the next
     /// request.
-    pub(crate) async fn inquire(&self, address: &Address) -> Result<(StatusCode, HeaderMap), Trouble> {
+    pub(crate) async fn inquire(&self, address: &Address) -> Result<(StatusCode, HeaderMap), Failure> {
         let wish = Wish { method: &Method::HEAD, range: None, if_range: None, set: &[] };
         let Reply { status, headers, mut body, .. } =
             self.exchange.ask(address, &self.secrets, wish, self.shares(), || {}).await?;
@@ -712,7 +727,7 @@ impl Requester {
         Ok((status, headers))
     }
 
-    async fn fetch(&self, wish: Wish<'_>) -> Result<Reply, Trouble> {
+    async fn fetch(&self, wish: Wish<'_>) -> Result<Reply, Failure> {
         let (mut went_back, mut renewed) = (false, false);
         loop {
             match self.route.way().await {
@@ -720,8 +735,8 @@ impl Requester {
                     let answered = self.follow(address.clone(), wish).await;
                     let expired = match &answered {
                         Ok(reply) => is_expired(reply),
-                        Err(trouble) => {
-                            matches!(trouble, Trouble::Broken(_) | Trouble::Silent(_) | Trouble::Nameless(_))
+                        Err(failure) => {
+                            matches!(failure, Failure::Broken(_) | Failure::Silent(_) | Failure::Nameless(_))
                         }
                     };
                     if redirected && expired {
@@ -759,7 +774,7 @@ impl Requester {
         }
     }
 
-    async fn follow(&self, mut address: Address, wish: Wish<'_>) -> Result<Reply, Trouble> {
+    async fn follow(&self, mut address: Address, wish: Wish<'_>) -> Result<Reply, Failure> {
         let mut seen = vec![(address.clone(), self.route.jar().changes())];
         loop {
             let set = self.route.jar().pairs(&address, date::now());
@@ -792,7 +807,7 @@ impl Requester {
 
     /// Waits if a redirect asks for a pause before it is followed (RFC 9110 §10.2.3). The sum of the pauses of a route
     /// is bounded.
-    async fn pause(&self, method: &Method, reply: &Reply) -> Result<(), Trouble> {
+    async fn pause(&self, method: &Method, reply: &Reply) -> Result<(), Failure> {
         let headers = &reply.headers;
         let asked = headers.contains_key(header::RETRY_AFTER);
         let asked = asked.then(|| asked_to_wait(headers, date::now())).flatten();
@@ -801,7 +816,7 @@ impl Requester {
         };
         if *method == Method::HEAD {
             // Advice is not worth a pause, and a GET makes it anyway.
-            return Err(Trouble::Silent("a redirect asks to wait".to_owned()));
+            return Err(Failure::Silent("a redirect asks to wait".into()));
         }
         let most = self.exchange.settings.longest_pause;
         if !self.route.may_pause(wait, most) {
@@ -817,7 +832,7 @@ impl Requester {
         Ok(())
     }
 
-    fn location(&self, from: &Address, headers: &HeaderMap) -> Result<Address, Trouble> {
+    fn location(&self, from: &Address, headers: &HeaderMap) -> Result<Address, Failure> {
         let location = headers.get(header::LOCATION).map(http::HeaderValue::as_bytes);
         let Some(location) = location.filter(|location| !location.is_empty()) else {
             return Err(refused_redirect(Kind::Http, "a redirect that does not say where to"));
@@ -836,7 +851,7 @@ impl Requester {
         if from.is_https() && !next.is_https() && !self.exchange.settings.allow_downgrade {
             let why = format!("a redirect from https to plain http: {next}");
             return Err(match refused_redirect(Kind::Unsafe, &why) {
-                Trouble::Fatal(error) => Trouble::Fatal(error.with_hint("--allow-downgrade follows it")),
+                Failure::Fatal(error) => Failure::Fatal(error.with_remedy(Remedy::AllowDowngrade)),
                 other => other,
             });
         }
@@ -844,6 +859,6 @@ impl Requester {
     }
 }
 
-fn refused_redirect(kind: Kind, why: &str) -> Trouble {
-    Trouble::Fatal(Error::new(kind, why))
+fn refused_redirect(kind: Kind, why: &str) -> Failure {
+    Failure::Fatal(Error::new(kind, why))
 }

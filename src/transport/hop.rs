@@ -1,6 +1,6 @@
 //! A proxy on the way to a server, as its URL describes it.
 
-use super::Trouble;
+use super::Failure;
 use super::clearance::Login;
 use super::connect::Dialing;
 use crate::plan::Address;
@@ -8,9 +8,6 @@ use base64::Engine as _;
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use url::Url;
-
-/// Hint on the notation of a proxy.
-pub(super) const WRITTEN: &str = "a proxy is written as http://HOST:PORT or HOST:PORT; also https, socks5 and socks5h; signs like @, / and # in a password as %40, %2F and %23";
 
 /// A proxy on the way to a server.
 #[derive(Clone, Debug)]
@@ -107,10 +104,10 @@ impl Hop {
     }
 
     /// Connects to the proxy.
-    pub(super) async fn connect(&self, dialer: &Dialing<'_>) -> Result<tokio::net::TcpStream, Trouble> {
+    pub(super) async fn connect(&self, dialer: &Dialing<'_>) -> Result<tokio::net::TcpStream, Failure> {
         dialer.connect(&self.host, self.port).await.map_err(|trouble| match trouble {
-            Trouble::Broken(cause) => Trouble::Broken(format!("the proxy: {cause}")),
-            Trouble::Nameless(cause) => Trouble::Nameless(format!("the proxy: {cause}")),
+            Failure::Broken(cause) => Failure::Broken(cause.behind("the proxy")),
+            Failure::Nameless(cause) => Failure::Nameless(cause.behind("the proxy")),
             other => other,
         })
     }

@@ -9,6 +9,7 @@ mod connection;
 mod date;
 mod descriptors;
 mod exchange;
+mod failure;
 mod hop;
 mod interface;
 mod jar;
@@ -24,10 +25,10 @@ mod strikes;
 mod tcp;
 mod tls;
 mod trace;
-mod trouble;
 mod tunnel;
 mod yielder;
 
+pub(crate) use crate::error::Failure;
 pub use address_family::AddressFamily;
 pub(crate) use clearance::{Credentials, Secrets};
 pub(crate) use connect::Dialer;
@@ -38,7 +39,6 @@ pub use resolve::Resolve;
 pub(crate) use route::{Fresh, Renewal, Route, Turn};
 pub(crate) use tls::IdentityFiles;
 pub use trace::{Step, Trace};
-pub(crate) use trouble::Trouble;
 pub(crate) use yielder::Yielder;
 
 use std::path::PathBuf;

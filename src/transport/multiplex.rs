@@ -1,10 +1,10 @@
 //! HTTP/2 connections, each shared by many requests at once. They serve many small files from far away, where the number of
 //! requests under way is what counts, and a server allows few connections. A large file gains nothing from them.
 
-use super::Trouble;
+use super::Failure;
+use super::failure::Party;
 use super::pool::Peer;
 use super::socket::Socket;
-use super::trouble::Party;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
@@ -62,7 +62,7 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
 
 impl Multiplexed {
     /// Opens a connection on a socket whose peer has chosen HTTP/2.
-    pub(super) async fn open(socket: Socket, at: SocketAddr) -> Result<Self, Trouble> {
+    pub(super) async fn open(socket: Socket, at: SocketAddr) -> Result<Self, Failure> {
         socket.budget.for_body();
         let tasks: Arc<Mutex<JoinSet<()>>> = Arc::default();
         let (sender, machine) = http2::Builder::new(Tasks(Arc::downgrade(&tasks)))
@@ -71,7 +71,7 @@ impl Multiplexed {
             .max_header_list_size(HEAD_BYTES)
             .handshake(socket)
             .await
-            .map_err(|error| Trouble::from_hyper(&error))?;
+            .map_err(|error| Failure::from_hyper(&error))?;
         let moving = async move {
             // Each request on the connection has its own error.
             let _ = machine.await;
@@ -91,9 +91,9 @@ impl Multiplexed {
         &self,
         host: &str,
         request: Request<Empty<Bytes>>,
-    ) -> Result<Response<Incoming>, Trouble> {
+    ) -> Result<Response<Incoming>, Failure> {
         let answered = self.sender.clone().send_request(request).await;
-        answered.map_err(|error| Trouble::from_party(&Party::Server(host), &error))
+        answered.map_err(|error| Failure::from_party(&Party::Server(host), &error))
     }
 }
 

@@ -152,7 +152,7 @@ mod tests {
             ("::1", &["http://[::1]/", "http://[::1]:99/"], &["http://[::2]/"]),
             ("[::1]:80", &["http://[::1]/"], &["http://[::1]:81/"]),
             (" a , b\tc ", &["http://a/", "http://b/", "http://c/"], &["http://d/"]),
-            ("bücher.example", &["http://xn--bcher-kva.example/"], &["http://bucher.example/"]),
+            ("한국.example", &["http://xn--3e0b707e.example/"], &["http://hanguk.example/"]),
             ("/run/docker.sock,a", &["http://a/"], &["http://docker.sock/", "http://b/"]),
         ];
         for (list, with, without) in table {

@@ -1,8 +1,8 @@
 //! Selection of the proxy for a server.
 
-use super::hop::{Hop, WRITTEN};
+use super::hop::Hop;
 use super::no_proxy::NoProxy;
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 use crate::formats::redaction;
 use crate::plan::Origin;
 use std::ffi::OsString;
@@ -74,17 +74,17 @@ impl Proxies {
         let rule = match proxy {
             Proxy::Direct => Rule::Direct,
             Proxy::Environment => Rule::Environment(Environment::read(std::env::var_os)),
-            Proxy::Through(text) => Rule::One(Hop::parse(text).map_err(|why| unusable("--proxy", why))?),
+            Proxy::Through(text) => {
+                Rule::One(Hop::parse(text).map_err(|why| unusable("the given proxy", why))?)
+            }
         };
         match NoProxy::parse(except) {
             (except, None) => Ok(Self { rule, except }),
             (_, Some(odd)) => Err(Error::usage(format!(
-                "--noproxy: {} is no host, address or network",
+                "a server without a proxy: {} is no host, address or network",
                 redaction::named(odd)
             ))
-            .with_hint(
-                "written are names, .domains, addresses, networks like 10.0.0.0/8, HOST:PORT, and * for all",
-            )),
+            .with_remedy(Remedy::NoProxySyntax)),
         }
     }
 
@@ -142,7 +142,8 @@ impl Environment {
 
 /// The text itself is not shown: it may contain a password.
 fn unusable(named_by: &str, why: &str) -> Error {
-    Error::usage(format!("{named_by} names no proxy that can be used: {why}")).with_hint(WRITTEN)
+    Error::usage(format!("{named_by} names no proxy that can be used: {why}"))
+        .with_remedy(Remedy::ProxySyntax)
 }
 
 #[cfg(test)]

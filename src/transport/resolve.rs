@@ -75,8 +75,8 @@ mod tests {
         assert!(resolve.answers("host.org", 80).is_none() && resolve.answers("org", 443).is_none());
         assert_eq!(resolve.to_string().parse::<Resolve>().unwrap(), resolve);
         // A URL holds the name in its ASCII form.
-        let foreign: Resolve = "bücher.example:80:192.0.2.1".parse().unwrap();
-        assert!(foreign.answers("xn--bcher-kva.example", 80).is_some());
+        let foreign: Resolve = "한국.example:80:192.0.2.1".parse().unwrap();
+        assert!(foreign.answers("xn--3e0b707e.example", 80).is_some());
         for wrong in [
             "",
             "h",

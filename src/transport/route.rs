@@ -1,8 +1,8 @@
 //! Route of a URL: its redirect target, remembered for all workers of a file.
 
-use super::Trouble;
+use super::Failure;
 use super::jar::Jar;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::plan::Address;
 use std::fmt;
 use std::future::Future;
@@ -120,7 +120,7 @@ impl Route {
 
     /// Replaces `stale`, which is refused, by a fresh URL; one worker does it for all. Returns false if there is no way
     /// to get one.
-    pub(super) async fn renew(&self, stale: &Address) -> Result<bool, Trouble> {
+    pub(super) async fn renew(&self, stale: &Address) -> Result<bool, Failure> {
         let Some(Renewal { turn, look }) = &self.renewal else {
             return Ok(false);
         };
@@ -152,6 +152,13 @@ impl Route {
         *self.original.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Unknown;
         Ok(true)
+    }
+
+    /// Puts another URL in the place of the user's, from the next request on.
+    pub(crate) fn replace(&self, fresh: Address) {
+        self.renewed.store(true, Ordering::Relaxed);
+        *self.original.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Unknown;
     }
 
     /// Redirect target of the URL, as far as it is known.
@@ -211,16 +218,12 @@ impl Route {
 fn usable(said: &str) -> Result<Address, String> {
     let (fresh, userinfo) = Address::parse(said.trim()).map_err(|error| error.to_string())?;
     match userinfo {
-        Some(_) => Err("it carries a user name; credentials are given with -u".to_owned()),
+        Some(_) => Err("it carries a user name; credentials are given apart from it".to_owned()),
         None => Ok(fresh),
     }
 }
 
-fn no_renewal(why: &str) -> Trouble {
+fn no_renewal(why: &str) -> Failure {
     let cause = format!("the URL is refused, and there is no fresh one: {why}");
-    Trouble::Fatal(
-        Error::new(Kind::Auth, cause).with_hint(
-            "look at what --refresh-cmd does, or run the same command with a URL that is valid now",
-        ),
-    )
+    Failure::Fatal(Error::new(Kind::Auth, cause).with_remedy(Remedy::CheckRenewal))
 }

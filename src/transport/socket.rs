@@ -1,6 +1,6 @@
 //! A connected byte stream, plain or TLS, that limits the size of response headers.
 
-use super::trouble::SpeaksTls;
+use super::failure::SpeaksTls;
 use super::yielder::{Flow, Yielder};
 use hyper::rt::ReadBufCursor;
 use std::io;

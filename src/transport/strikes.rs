@@ -1,5 +1,6 @@
 //! Addresses that failed after a successful connect: others get their turn before them.
 
+use crate::error::Remedy;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -70,12 +71,12 @@ impl Strikes {
         }
     }
 
-    /// Hint for a host that fails on every address.
-    pub(super) fn hint(&self, host: &str) -> Option<&'static str> {
+    /// Remedy for a host that fails on every address.
+    pub(super) fn remedy(&self, host: &str) -> Option<Remedy> {
         let choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
         choices.get(host).map(|choice| match choice {
-            Choice::Families => "the server has IPv4 and IPv6 addresses: -4 or -6 uses one kind alone",
-            Choice::Addresses => "the server has several addresses: --resolve HOST:PORT:ADDRESS names one",
+            Choice::Families => Remedy::OneFamily,
+            Choice::Addresses => Remedy::OneAddress,
         })
     }
 
@@ -160,9 +161,9 @@ mod tests {
         strikes.found("one", &[address(1)]);
         strikes.found("two", &[address(1), address(2)]);
         strikes.found("both", &[v6, address(1)]);
-        assert_eq!(strikes.hint("one"), None);
-        assert!(strikes.hint("two").unwrap().contains("--resolve"));
-        assert!(strikes.hint("both").unwrap().contains("-4 or -6"));
+        assert_eq!(strikes.remedy("one"), None);
+        assert_eq!(strikes.remedy("two"), Some(Remedy::OneAddress));
+        assert_eq!(strikes.remedy("both"), Some(Remedy::OneFamily));
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! TLS: configurations for connections to servers, with or without the client certificate, and to proxies.
 
-use super::trouble::is_self_signed;
-use crate::error::{Error, Kind, plain};
+use super::failure::is_self_signed;
+use crate::error::{Error, Kind, Remedy, plain};
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -25,12 +25,12 @@ pub(crate) struct IdentityFiles {
 
 impl IdentityFiles {
     fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
-        let certificate = pem_file("--cert", &self.certificate)?;
+        let certificate = pem_file(CERTIFICATE, &self.certificate)?;
         let key = match &self.key {
-            Some(path) => private_key("--key", path, &pem_file("--key", path)?)?,
-            None => private_key("--cert", &self.certificate, &certificate)?,
+            Some(path) => private_key(KEY, path, &pem_file(KEY, path)?)?,
+            None => private_key(CERTIFICATE, &self.certificate, &certificate)?,
         };
-        Ok((certificates("--cert", &self.certificate, &certificate)?, key))
+        Ok((certificates(CERTIFICATE, &self.certificate, &certificate)?, key))
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) fn configuration(
         builder.with_custom_certificate_verifier(Arc::new(AcceptAnyone(provider)))
     } else {
         let extra = match ca_file {
-            Some(path) => certificates("--cacert", path, &pem_file("--cacert", path)?)?,
+            Some(path) => certificates(AUTHORITIES, path, &pem_file(AUTHORITIES, path)?)?,
             None => Vec::new(),
         };
         let judge = Verifier::new_with_extra_roots(extra.clone(), provider);
@@ -67,7 +67,7 @@ pub(super) fn configuration(
             let (certificates, key) = files.read()?;
             builder
                 .with_client_auth_cert(certificates, key)
-                .map_err(|error| unreadable("--cert", &files.certificate, &error.to_string()))?
+                .map_err(|error| unreadable(CERTIFICATE, &files.certificate, &error.to_string()))?
         }
     };
     configuration.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -83,48 +83,54 @@ fn nobody_trusted(error: &rustls::Error) -> Error {
     if !matches!(error, rustls::Error::General(_)) {
         return unusable(error);
     }
-    Error::new(Kind::Tls, "this machine has no certificates of authorities that servers could be trusted by").with_hint(
-        "install the package ca-certificates, or name a file of certificates with --cacert FILE or SSL_CERT_FILE",
-    )
+    Error::new(Kind::Tls, "this machine has no certificates of authorities that servers could be trusted by")
+        .with_remedy(Remedy::InstallAuthorities)
 }
 
-fn unreadable(flag: &str, path: &Path, why: &str) -> Error {
+/// Files of PEM that a caller names.
+const CERTIFICATE: &str = "the client certificate";
+const KEY: &str = "the private key";
+const AUTHORITIES: &str = "the trusted certificates";
+
+fn unreadable(which: &str, path: &Path, why: &str) -> Error {
     let named = path.to_string_lossy();
     // curl takes a password behind a colon, which must not be shown.
     let shown = match named.split_once(':') {
         Some((file, _)) if path.symlink_metadata().is_err() => file,
         _ => &*named,
     };
-    Error::usage(format!("{flag} {shown}: {why}"))
+    Error::usage(format!("{which} {shown}: {why}"))
 }
 
 /// Maximum size of a PEM file in bytes; a larger one holds something else.
 const LARGEST_PEM: u64 = 16 << 20;
 
-/// Reads a file that the user named with this flag. It may be a pipe.
-fn pem_file(flag: &str, path: &Path) -> Result<Vec<u8>, Error> {
+/// Reads a file that the user named. It may be a pipe.
+fn pem_file(which: &str, path: &Path) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     #[expect(clippy::disallowed_methods, reason = "a file that the user names")]
     let read = File::open(path).and_then(|file| file.take(LARGEST_PEM + 1).read_to_end(&mut bytes));
-    read.map_err(|error| unreadable(flag, path, &plain(&error)))?;
-    if bytes.len() as u64 > LARGEST_PEM { Err(unreadable(flag, path, "it is too large")) } else { Ok(bytes) }
+    read.map_err(|error| unreadable(which, path, &plain(&error)))?;
+    if bytes.len() as u64 > LARGEST_PEM { Err(unreadable(which, path, "it is too large")) } else { Ok(bytes) }
 }
 
-fn certificates(flag: &str, path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+fn certificates(which: &str, path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     match CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>() {
-        Ok(certificates) if certificates.is_empty() => Err(unreadable(flag, path, "it holds no certificate")),
+        Ok(certificates) if certificates.is_empty() => {
+            Err(unreadable(which, path, "it holds no certificate"))
+        }
         Ok(certificates) => Ok(certificates),
-        Err(_) => Err(unreadable(flag, path, "what should be certificates is damaged")),
+        Err(_) => Err(unreadable(which, path, "what should be certificates is damaged")),
     }
 }
 
-fn private_key(flag: &str, path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
+fn private_key(which: &str, path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_slice(bytes).map_err(|error| match error {
         pem::Error::NoItemsFound => {
-            unreadable(flag, path, "it holds no private key that can be read without a password")
-                .with_hint("name the file that has it with --key FILE")
+            unreadable(which, path, "it holds no private key that can be read without a password")
+                .with_remedy(Remedy::KeyFile)
         }
-        _ => unreadable(flag, path, "what should be a private key is damaged"),
+        _ => unreadable(which, path, "what should be a private key is damaged"),
     })
 }
 

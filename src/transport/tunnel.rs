@@ -3,12 +3,12 @@
 //! Credentials for the proxy and data for the server never mix: a `CONNECT` carries nothing of the user's but the
 //! target host, and a server never sees `Proxy-Authorization`.
 
-use super::Trouble;
+use super::Failure;
 use super::connect::Dialing;
 use super::connection::HEADERS;
 use super::hop::{Hop, Speaks};
 use super::socket::{Line, Socket, Stream};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::formats::challenges::Challenges;
 use crate::plan::{Origin, bare_host};
 use bytes::Bytes;
@@ -21,9 +21,6 @@ use std::task::Poll;
 use tokio_socks::Error as SocksError;
 use tokio_socks::tcp::Socks5Stream;
 
-/// Hint on the notation of credentials for a proxy.
-const CREDENTIALS: &str = "write them into the URL of the proxy: http://USER:PASSWORD@HOST:PORT";
-
 /// Has the proxy connect `line` to the server.
 ///
 /// # Errors
@@ -33,7 +30,7 @@ pub(super) async fn through(
     line: Line,
     to: &Origin,
     dialer: &Dialing<'_>,
-) -> Result<Line, Trouble> {
+) -> Result<Line, Failure> {
     match hop.speaks {
         Speaks::Http | Speaks::Https => connect(hop, line, to).await,
         Speaks::Socks { lookup: false } => socks(hop, line, to, bare_host(&to.host)).await,
@@ -41,7 +38,7 @@ pub(super) async fn through(
     }
 }
 
-async fn connect(hop: &Hop, line: Line, to: &Origin) -> Result<Line, Trouble> {
+async fn connect(hop: &Hop, line: Line, to: &Origin) -> Result<Line, Failure> {
     let authority = format!("{}:{}", to.host, to.port);
     let mut request = Request::connect(authority.as_str()).header(header::HOST, authority.as_str());
     if let Some(authorization) = hop.authorization() {
@@ -49,11 +46,11 @@ async fn connect(hop: &Hop, line: Line, to: &Origin) -> Result<Line, Trouble> {
     }
     let request = request.body(Empty::<Bytes>::new());
     let request =
-        request.map_err(|_| Trouble::Fatal(Error::usage(format!("{to} cannot be asked of a proxy"))))?;
+        request.map_err(|_| Failure::Fatal(Error::usage(format!("{to} cannot be asked of a proxy"))))?;
 
     let socket = Socket::new(Stream::Plain(line));
     socket.budget.for_head();
-    let of_proxy = |error: hyper::Error| Trouble::from_proxy(hop.host(), &error);
+    let of_proxy = |error: hyper::Error| Failure::from_proxy(hop.host(), &error);
     let (mut sender, machine) =
         http1::Builder::new().max_headers(HEADERS).handshake(socket).await.map_err(of_proxy)?;
     let mut machine = pin!(machine.without_shutdown());
@@ -74,7 +71,7 @@ async fn connect(hop: &Hop, line: Line, to: &Origin) -> Result<Line, Trouble> {
         (Ok(answer), _) => answer,
         // If the machine broke before it had taken the request, only it knows the reason.
         (Err(error), Some(Err(fault))) if error.is_canceled() => {
-            return Err(Trouble::from_proxy(hop.host(), fault));
+            return Err(Failure::from_proxy(hop.host(), fault));
         }
         (Err(error), _) => return Err(of_proxy(error)),
     };
@@ -90,28 +87,26 @@ async fn connect(hop: &Hop, line: Line, to: &Origin) -> Result<Line, Trouble> {
     match parts.io.stream {
         // A server does not speak first, and nothing was sent through this tunnel yet.
         Stream::Plain(line) if parts.read_buf.is_empty() => Ok(line),
-        _ => Err(Trouble::Nonsense(format!("the proxy {} says more than it was asked", hop.host()))),
+        _ => Err(Failure::Nonsense(format!("the proxy {} says more than it was asked", hop.host()).into())),
     }
 }
 
 /// Error for a response to `CONNECT` that opens no tunnel.
-fn refused(hop: &Hop, to: &Origin, status: StatusCode, headers: &HeaderMap) -> Trouble {
+fn refused(hop: &Hop, to: &Origin, status: StatusCode, headers: &HeaderMap) -> Failure {
     let (proxy, server, code) = (hop.host(), &to.host, status.as_u16());
-    Trouble::Fatal(match code {
+    Failure::Fatal(match code {
         407 => credentials_wanted(hop, headers),
         401 | 403 => {
             Error::new(Kind::Auth, format!("the proxy {proxy} forbids a connection to {server} ({code})"))
-                .with_hint(
-                    "ask the one who runs the proxy; hosts that need no proxy are named with --noproxy",
-                )
+                .with_remedy(Remedy::AskProxy)
         }
         404 | 405 | 501 => {
             Error::new(Kind::Http, format!("the proxy {proxy} makes no tunnels to {server} ({code})"))
-                .with_hint("is it a proxy at all? a proxy for http URLs only cannot be used for https")
+                .with_remedy(Remedy::IsItAProxy)
         }
         500.. => {
             let cause = format!("the proxy {proxy} did not connect to {server} ({code})");
-            return Trouble::Broken(cause);
+            return Failure::Broken(cause.into());
         }
         _ => Error::new(Kind::Http, format!("the proxy {proxy} refuses a connection to {server} ({code})")),
     })
@@ -122,16 +117,20 @@ pub(super) fn credentials_wanted(hop: &Hop, headers: &HeaderMap) -> Error {
     let wanted = Challenges::read(headers, &header::PROXY_AUTHENTICATE);
     let proxy = hop.host();
     match wanted.in_words().filter(|_| !wanted.has("Basic")) {
-        Some(wanted) => Error::new(Kind::Auth, format!("the proxy {proxy} wants {wanted} authentication (407)"))
-            .with_hint("haul gives a proxy a name and a password by Basic only; a proxy of your own in between may speak the rest"),
-        None if hop.login.is_some() => {
-            Error::new(Kind::Auth, format!("the proxy {proxy} wants other credentials (407)")).with_hint(CREDENTIALS)
+        Some(wanted) => {
+            Error::new(Kind::Auth, format!("the proxy {proxy} wants {wanted} authentication (407)"))
+                .with_remedy(Remedy::ProxyBasicOnly)
         }
-        None => Error::new(Kind::Auth, format!("the proxy {proxy} wants credentials (407)")).with_hint(CREDENTIALS),
+        None if hop.login.is_some() => {
+            Error::new(Kind::Auth, format!("the proxy {proxy} wants other credentials (407)"))
+                .with_remedy(Remedy::ProxyPassword)
+        }
+        None => Error::new(Kind::Auth, format!("the proxy {proxy} wants credentials (407)"))
+            .with_remedy(Remedy::ProxyPassword),
     }
 }
 
-async fn socks(hop: &Hop, line: Line, to: &Origin, host: &str) -> Result<Line, Trouble> {
+async fn socks(hop: &Hop, line: Line, to: &Origin, host: &str) -> Result<Line, Failure> {
     let target = (host, to.port);
     let connected = match &hop.login {
         None => Socks5Stream::connect_with_socket(line, target).await,
@@ -146,27 +145,26 @@ async fn socks(hop: &Hop, line: Line, to: &Origin, host: &str) -> Result<Line, T
 }
 
 /// Error for the refusal of a SOCKS proxy (RFC 1928 §6, RFC 1929 §2).
-fn socks_refused(hop: &Hop, to: &Origin, error: &SocksError) -> Trouble {
+fn socks_refused(hop: &Hop, to: &Origin, error: &SocksError) -> Failure {
     let (proxy, server) = (hop.host(), &to.host);
-    let broken = |why: &str| Trouble::Broken(format!("the proxy {proxy} did not connect to {server}: {why}"));
-    let denied = |cause: String, hint: &str| Trouble::Fatal(Error::new(Kind::Auth, cause).with_hint(hint));
-    let strange = |why: &str| Trouble::Fatal(Error::new(Kind::Http, format!("the proxy {proxy} {why}")));
-    let credentials = "write them into the URL of the proxy: socks5h://USER:PASSWORD@HOST:PORT";
+    let broken =
+        |why: &str| Failure::Broken(format!("the proxy {proxy} did not connect to {server}: {why}").into());
+    let denied = |cause: String, remedy| Failure::Fatal(Error::new(Kind::Auth, cause).with_remedy(remedy));
+    let strange = |why: &str| Failure::Fatal(Error::new(Kind::Http, format!("the proxy {proxy} {why}")));
     match error {
-        SocksError::PasswordAuthFailure(_) => {
-            denied(format!("the proxy {proxy} does not accept the user name and password"), credentials)
-        }
+        SocksError::PasswordAuthFailure(_) => denied(
+            format!("the proxy {proxy} does not accept the user name and password"),
+            Remedy::SocksPassword,
+        ),
         SocksError::NoAcceptableAuthMethods | SocksError::AuthorizationRequired if hop.login.is_none() => {
-            denied(format!("the proxy {proxy} wants credentials"), credentials)
+            denied(format!("the proxy {proxy} wants credentials"), Remedy::SocksPassword)
         }
-        SocksError::NoAcceptableAuthMethods | SocksError::UnknownAuthMethod if hop.login.is_some() => denied(
-            format!("the proxy {proxy} takes no user name and password"),
-            "SOCKS 5 knows other ways to say who asks; haul knows only this one",
-        ),
-        SocksError::ConnectionNotAllowedByRuleset => denied(
-            format!("the proxy {proxy} forbids a connection to {server}"),
-            "ask the one who runs the proxy; hosts that need no proxy are named with --noproxy",
-        ),
+        SocksError::NoAcceptableAuthMethods | SocksError::UnknownAuthMethod if hop.login.is_some() => {
+            denied(format!("the proxy {proxy} takes no user name and password"), Remedy::SocksPasswordOnly)
+        }
+        SocksError::ConnectionNotAllowedByRuleset => {
+            denied(format!("the proxy {proxy} forbids a connection to {server}"), Remedy::AskProxy)
+        }
         SocksError::GeneralSocksServerFailure => broken("it failed, and does not say at what"),
         SocksError::NetworkUnreachable => broken("the network cannot be reached from there"),
         SocksError::HostUnreachable => {
@@ -176,31 +174,31 @@ fn socks_refused(hop: &Hop, to: &Origin, error: &SocksError) -> Trouble {
         SocksError::TtlExpired => broken("the way there takes too long"),
         SocksError::CommandNotSupported => strange("makes no connections to servers"),
         SocksError::AddressTypeNotSupported => match hop.speaks {
-            Speaks::Socks { lookup: false } => Trouble::Fatal(
+            Speaks::Socks { lookup: false } => Failure::Fatal(
                 Error::new(Kind::Http, format!("the proxy {proxy} does not look up names"))
-                    .with_hint("with socks5:// names are looked up here"),
+                    .with_remedy(Remedy::SocksLookUp),
             ),
             _ => strange("does not know addresses of this kind"),
         },
-        SocksError::InvalidResponseVersion => Trouble::Fatal(
+        SocksError::InvalidResponseVersion => Failure::Fatal(
             Error::new(Kind::Http, format!("the proxy {proxy} does not speak SOCKS 5"))
-                .with_hint("a proxy that speaks http is written as http://HOST:PORT"),
+                .with_remedy(Remedy::HttpProxy),
         ),
         SocksError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Trouble::Broken(format!("the proxy {proxy} hung up; is it one that speaks SOCKS 5?"))
+            Failure::Broken(format!("the proxy {proxy} hung up; is it one that speaks SOCKS 5?").into())
         }
         SocksError::Io(error) => broken(&crate::error::plain(error)),
         SocksError::InvalidTargetAddress(_) => {
-            Trouble::Fatal(Error::usage(format!("{server} is too long a name for SOCKS 5")))
+            Failure::Fatal(Error::usage(format!("{server} is too long a name for SOCKS 5")))
         }
         _ => strange("answers what SOCKS 5 does not know"),
     }
 }
 
-async fn looked_up(to: &Origin, dialer: &Dialing<'_>) -> Result<String, Trouble> {
+async fn looked_up(to: &Origin, dialer: &Dialing<'_>) -> Result<String, Failure> {
     let addresses = dialer.addresses(&to.host, to.port).await?;
     // Only one address can be sent, and more proxies reach IPv4 than IPv6.
     let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
-    let address = address.ok_or_else(|| Trouble::Broken(format!("{} has no address", to.host)))?;
+    let address = address.ok_or_else(|| Failure::Broken(format!("{} has no address", to.host).into()))?;
     Ok(address.ip().to_string())
 }

@@ -217,9 +217,12 @@ fn a_configuration_that_makes_no_sense_is_told_with_its_file_line_and_key() {
         ("retry = \n", "config.toml: line 1: retry: "),
         (
             "retry = 3\ncacert = \"/no/such.pem\"\n",
-            "config.toml: line 2: cacert: --cacert /no/such.pem: no such file",
+            "config.toml: line 2: cacert: the trusted certificates /no/such.pem: no such file",
         ),
-        ("cert = \"/no/such.pem\"\n", "config.toml: line 1: cert: --cert /no/such.pem: no such file"),
+        (
+            "cert = \"/no/such.pem\"\n",
+            "config.toml: line 1: cert: the client certificate /no/such.pem: no such file",
+        ),
         ("interface = \"nosuch0\"\n", "config.toml: line 1: interface: no connection can begin at nosuch0"),
         ("user-agent = \"a\\nb\"\n", "config.toml: line 1: user-agent: it holds characters"),
     ] {

@@ -1,4 +1,4 @@
-//! The floors: a module uses only modules on lower ones.
+//! The floors: a module uses only modules on lower ones, and only the uppermost speaks of flags and commands.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,20 +48,47 @@ fn used(line: &str) -> Vec<&str> {
     names
 }
 
-#[test]
-fn a_module_uses_only_what_lies_on_a_lower_floor() {
+/// Sources of the library, each with its path below `src`.
+fn library() -> Vec<(PathBuf, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&src, &mut files);
+    let inside = |file: &PathBuf| file.strip_prefix(&src).unwrap().to_owned();
+    files.iter().map(|file| (inside(file), fs::read_to_string(file).unwrap())).collect()
+}
+
+/// Returns true if a string in this line of code names a long flag.
+fn names_a_flag(line: &str) -> bool {
+    let after_quote = line.split_once('"').map_or("", |(_, rest)| rest);
+    let mut dashes = after_quote.match_indices("--");
+    dashes.any(|(at, _)| after_quote[at + 2..].starts_with(|c: char| c.is_ascii_lowercase()))
+}
+
+#[test]
+fn below_the_command_line_no_text_names_a_flag_or_a_command() {
     let mut wrong = Vec::new();
-    for file in files {
-        let inside = file.strip_prefix(&src).unwrap();
+    for (inside, text) in library().into_iter().filter(|(inside, _)| !inside.starts_with("cli")) {
+        for (number, line) in text.lines().enumerate() {
+            let code = line.trim_start();
+            let of_a_command = ["the same command", "haul rm", "haul resume", "haul verify", ".with_hint("];
+            let speaks = of_a_command.iter().any(|words| code.contains(words)) && !code.starts_with("//");
+            if names_a_flag(code) || speaks {
+                wrong.push(format!("{}:{}: {code}", inside.display(), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_module_uses_only_what_lies_on_a_lower_floor() {
+    let mut wrong = Vec::new();
+    for (inside, text) in library() {
         let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
         let module = first.trim_end_matches(".rs");
         let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
             continue;
         };
-        let text = fs::read_to_string(&file).unwrap();
         // The tests of a module may use anything.
         let tests = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
         for (number, line) in text[..tests].lines().enumerate() {

@@ -17,6 +17,7 @@ mod bounds;
 mod catalogue;
 
 mod commands;
+mod control;
 mod cookies;
 mod crash;
 mod differential;

@@ -1,10 +1,10 @@
 //! Events as JSON, one object a line, on the standard output.
 
 use super::{FileView, Render, Summary};
-use crate::cli::{exit, output};
+use crate::cli::{exit, output, remedy};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
-use crate::{Event, Notice, Progress, Report};
+use crate::{Event, Notice, Phase, Progress, Remedy, Report};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -91,7 +91,15 @@ fn error_object(error: &Error, code: u8, url: Option<&str>) -> Value {
         "url": url,
         "resumable": error.is_resumable(),
         "kept": error.kept(),
-        "hint": error.hint().map(clipped),
+        "hint": remedy::advice(error).as_deref().map(clipped),
+        "remedy": error.remedy().map(Remedy::name),
+        "status": error.status(),
+        "errno": error.errno(),
+        "address": error.address().map(|address| address.to_string()),
+        "phase": error.phase().map(Phase::name),
+        "attempts": error.attempts(),
+        "transient": error.is_transient(),
+        "retry_after": error.retry_after().map(|wait| wait.as_secs_f64()),
     })
 }
 

@@ -165,6 +165,7 @@ fn facts(progress: &Progress) -> Vec<String> {
     match progress.phase {
         Phase::Queued => return vec!["waiting".to_owned()],
         Phase::Starting => return vec!["asking".to_owned()],
+        Phase::Paused => return vec![format!("{percent}paused")],
         Phase::Verifying => return vec![format!("{percent}verifying")],
         Phase::Transferring | Phase::Ended => {}
     }

@@ -9,7 +9,7 @@ use crate::engine::report::Report;
 use crate::engine::request::IfExists;
 use crate::engine::small_files::SmallFile;
 use crate::engine::work::{FileWork, SmallWork, Work, blocking};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{Hold, Record};
 use crate::plan::ByteRange;
 use crate::storage::{Lacks, Publication, Target, publish};
@@ -38,9 +38,7 @@ impl Driver {
                 if work.drained() != length {
                     return Err(Error::defect("the output was closed before everything was written"));
                 }
-                self.wants.spec.check(&digests).map_err(|error| {
-                    error.with_hint("what was written to the output is not the wanted file")
-                })?;
+                self.wants.spec.check(&digests).map_err(|error| error.with_remedy(Remedy::OutputIsWrong))?;
             }
             Work::Small(work) => {
                 if self.transfer.answers_agree() {
@@ -149,10 +147,7 @@ impl Driver {
             self.name_refuted(work, publisher).await?;
             return Ok(Some(actual));
         };
-        let mismatch = mismatch.with_hint(
-            "compare the digest with the one that was published; running again starts over, \
-             unless the digest given then is the one the file has",
-        );
+        let mismatch = mismatch.with_remedy(Remedy::CompareDigest);
         if !self.mended {
             let damaged = unless_cancelled(cancelled, work.audit_all()).await?;
             if !damaged.is_empty() {
@@ -239,6 +234,7 @@ impl Driver {
         self.stop_workers().await;
         self.settle(publisher).await;
         // The last snapshot: all received bytes count.
+        error = error.with_phase(publisher.last_phase());
         self.show(publisher, publisher.last_phase(), true);
         match std::mem::replace(&mut self.work, Work::Nothing) {
             Work::File(mut work) => {
@@ -280,7 +276,7 @@ impl Driver {
     fn is_expired(&self, error: &Error) -> bool {
         let refused = matches!(error.kind(), Kind::Auth | Kind::NotFound) && self.transfer.was_denied();
         let signed = self.wants.spec.address.has_secret() && self.transfer.lead() == 0;
-        refused && signed && !self.shared.requesters[0].route.can_be_renewed()
+        refused && signed && !self.shared.requesters.first().route.can_be_renewed()
     }
 
     /// Adds to the error that a refused URL may have expired.
@@ -292,10 +288,7 @@ impl Driver {
             true => "; the URL holds a key or a signature, which has expired, as it seems",
             false => "; the URL holds a key or a signature, which may have expired",
         };
-        error.explained(
-            expired,
-            "run it with a URL that is valid now and the same -o, or with --refresh-cmd CMD, which prints one whenever it is needed",
-        )
+        error.explained(expired, Remedy::FreshUrl)
     }
 
     /// Adds the number of bytes kept, and whether the next run may build upon them: the same command may only if it
@@ -308,9 +301,7 @@ impl Driver {
         if kept == 0 || joinable || refused {
             return error;
         }
-        error.with_hint(
-            "the server gives no strong validator, so the next run starts over; with a digest (--sha256) it goes on",
-        )
+        error.with_remedy(Remedy::DigestContinues)
     }
 
     /// Joins every spawned worker: none of them writes after this.
@@ -353,5 +344,5 @@ async fn has_holes(work: &FileWork, length: u64) -> Result<bool, Error> {
 /// The part file does not hold the bytes that were written.
 fn changed_beneath(work: &FileWork) -> Error {
     let cause = format!("something else has changed {}", work.place.part.path().display());
-    Error::new(Kind::Disk, cause).with_hint("run the download again; haul rm discards what is there")
+    Error::new(Kind::Disk, cause).with_remedy(Remedy::RunAgainOrDiscard)
 }

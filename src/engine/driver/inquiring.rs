@@ -28,7 +28,7 @@ impl Driver {
     /// Sends HEAD beside the body, if the first response came on an existing connection or too soon for it.
     pub(super) fn inquire_late(&mut self) {
         if self.transfer.may_inquire_late() && !self.wants.host.is_enough() {
-            self.ask_head(self.shared.requesters[self.transfer.lead()].route.target());
+            self.ask_head(self.shared.requesters.of(self.transfer.lead()).route.target());
         }
     }
 
@@ -38,7 +38,7 @@ impl Driver {
         if proven && self.wants.host.agrees_with_whole_answers() {
             return self.transfer.handle_advice(None);
         }
-        let address = self.shared.requesters[self.transfer.lead()].route.target();
+        let address = self.shared.requesters.of(self.transfer.lead()).route.target();
         self.ask_head(address);
     }
 
@@ -46,7 +46,7 @@ impl Driver {
         self.inquiry.abort_all();
         self.inquired_at = Some(Clock::start());
         self.transfer.handle_inquired();
-        let requester = self.shared.requesters[self.transfer.lead()].clone();
+        let requester = self.shared.requesters.of(self.transfer.lead());
         self.inquiry.spawn(async move {
             let (status, headers) = requester.inquire(&address).await.ok()?;
             Some(Advice::of(&Answer::read(status, &headers, Clock::date())))
@@ -63,7 +63,7 @@ impl Driver {
         if let (1, Some(level)) = (self.wants.sources.len(), self.transfer.found()) {
             self.wants.host.found(level);
         }
-        self.wants.host.remember(&self.shared.requesters[0].exchange).await;
+        self.wants.host.remember(&self.shared.requesters.first().exchange).await;
     }
 
     /// HEAD was answered, failed, or was given up.

@@ -8,7 +8,7 @@ use crate::engine::preparation::{self, Existing, Opening};
 use crate::engine::publisher::Publisher;
 use crate::engine::work::{FileWork, SmallWork, Work};
 use crate::engine::worker::{Permit, Question};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::manifest::piece_size;
 use crate::plan::RangeSet;
 use crate::plan::representation::{Representation, Validators};
@@ -25,7 +25,7 @@ impl Driver {
     /// Rules on a response; the first usable one starts the creation of the file.
     pub(super) fn rule(&mut self, question: Question, publisher: &mut Publisher) {
         let Question { id, answer, reply } = question;
-        if self.shared.requesters[0].route.is_renewed() {
+        if self.shared.requesters.first().route.is_renewed() {
             self.transfer.handle_renewed();
         }
         let now = self.clock.now();
@@ -35,7 +35,7 @@ impl Driver {
             self.wants.host.answered_after(now.saturating_sub(connected) / trips);
         }
         if answer.content_length.is_none_or(|length| length > SMALL) {
-            self.shared.requesters.iter().for_each(|one| one.many.store(false, Ordering::Relaxed));
+            self.shared.requesters.first().many.store(false, Ordering::Relaxed);
         }
         let ruling = self.transfer.handle_answer(id, &answer, now);
         let (offset, until) = match ruling {
@@ -231,7 +231,7 @@ fn first_in(target: Target, spec: &FileSpec) -> Result<PartialFile, Error> {
         Opening::Ready(Existing::Fresh { partial_file, .. }) => Ok(partial_file),
         Opening::Ready(Existing::Built { partial_file, .. }) | Opening::Unconfirmed { partial_file, .. } => {
             let cause = format!("{} appeared meanwhile", partial_file.part.path().display());
-            Err(Error::new(Kind::Locked, cause).with_hint("run the same command again"))
+            Err(Error::new(Kind::Locked, cause).with_remedy(Remedy::Again))
         }
     }
 }

@@ -3,9 +3,11 @@
 use super::{Driver, PIPE_WINDOW, Prepared, Wants, cancellation, until_cancelled};
 use crate::engine::client::Client;
 use crate::engine::clock::Clock;
+use crate::engine::control::Orders;
 use crate::engine::disk_use::DiskUse;
 use crate::engine::event::Notice;
 use crate::engine::file_spec::FileSpec;
+use crate::engine::limit::{Limit, Limits};
 use crate::engine::preparation;
 use crate::engine::preparation::{Existing, Opening, TargetState};
 use crate::engine::probe::{probe, survey};
@@ -15,7 +17,7 @@ use crate::engine::report::Report;
 use crate::engine::request::{Output, Request};
 use crate::engine::slots::{JobSlot, Place};
 use crate::engine::work::{FileWork, PipeWork, Work, blocking};
-use crate::engine::worker::Shared;
+use crate::engine::worker::{Requesters, Shared};
 use crate::engine::workers::Workers;
 use crate::error::Error;
 use crate::manifest::Trusted;
@@ -44,16 +46,17 @@ pub(in crate::engine) async fn run(
     place: Place,
     mut publisher: Publisher,
     mut cancelled: watch::Receiver<bool>,
+    mut orders: Orders,
 ) -> Result<Report, Error> {
     let address = request.address.clone();
     let mut early = cancelled.clone();
     let outcome = tokio::select! {
         biased;
         () = until_cancelled(&mut early) => Err(cancellation()),
-        slot = place.slot() => {
+        slot = orders.slot(&client.inner.slots, place, &publisher) => {
             // The elapsed time begins now, and not while it was queued.
             publisher.clock = Clock::start();
-            take_turn(&client, request, slot, &mut publisher, &mut cancelled).await
+            take_turn(&client, request, slot, &mut publisher, &mut cancelled, &mut orders).await
         }
     };
     publisher.phase(Phase::Ended);
@@ -66,6 +69,7 @@ async fn take_turn(
     slot: JobSlot,
     publisher: &mut Publisher,
     cancelled: &mut watch::Receiver<bool>,
+    orders: &mut Orders,
 ) -> Result<Report, Error> {
     publisher.phase(Phase::Starting);
     let mut early = cancelled.clone();
@@ -78,7 +82,7 @@ async fn take_turn(
         Prepared::Satisfied(report) => Ok(report),
         Prepared::Ready(mut driver) => {
             driver.slot = Some(slot);
-            driver.drive(publisher, cancelled).await
+            driver.drive(publisher, cancelled, orders).await
         }
     }
 }
@@ -97,10 +101,12 @@ async fn prepare(
     client.inner.hosts.load().await;
     let host = client.inner.hosts.of(request.address.origin());
     host.prepare(&client.inner.exchange);
+    let host_limit = host.limit();
     let policy = policy(client, &request);
     if matches!(policy.connections, Allowance::Adaptive(_)) {
         host.recall_refusal();
     }
+    let addresses = request.sources().cloned().collect();
     let sources = request.sources().map(ToString::to_string).collect();
     let mirrors = request.sources().skip(1).map(Address::to_record).collect();
     let suggested = match request.asks_for_its_name() {
@@ -121,7 +127,14 @@ async fn prepare(
         host,
         sources,
         small_files: client.inner.small_files.clone(),
-        limit: client.inner.limit.clone(),
+        limits: Limits {
+            file: Limit::new(request.limit_rate),
+            host: host_limit,
+            overall: client.inner.limit.clone(),
+        },
+        connections_wanted: request.connections,
+        most_connections: request.most_connections,
+        addresses,
         yielder: client.inner.yielder.clone(),
         slots: client.inner.slots.clone(),
     };
@@ -243,11 +256,7 @@ fn satisfied(
     digests: Vec<Digest>,
 ) -> Report {
     let path = target.path();
-    let beside = if target.part_path().exists() {
-        "; an unfinished download lies beside it, which haul rm removes"
-    } else {
-        ""
-    };
+    let beside = if target.part_path().exists() { "; an unfinished download lies beside it" } else { "" };
     publisher.notice(Notice::AlreadyComplete, format!("{} is complete already{beside}", path.display()));
     nothing_to_do(publisher, address, target, size, digests)
 }
@@ -279,10 +288,11 @@ fn nothing_to_do(
 
 fn policy(client: &Client, request: &Request) -> Policy {
     let settings = &client.inner.settings;
+    let rate = [request.limit_rate, client.inner.limit.rate()].into_iter().flatten().min();
     let streamed = matches!(request.output, Output::Stream(_));
     let (min_split, first_split) = request.splits();
     Policy {
-        connections: request.allowance(settings.limit_rate),
+        connections: request.allowance(rate),
         min_split,
         min_theft: request.min_split.unwrap_or(0),
         first_split,
@@ -326,11 +336,11 @@ impl Driver {
         let reached = requesters[0].reached.subscribe();
         let paused = requesters[0].paused.subscribe();
         let shared = Shared {
-            requesters,
+            requesters: Requesters::new(requesters),
             questions: sender,
             received: AtomicU64::new(0),
             writing: AtomicU64::new(0),
-            limit: wants.limit.clone(),
+            limits: wants.limits.clone(),
             path,
         };
         Self {
@@ -350,6 +360,8 @@ impl Driver {
             vacant: None,
             bare: None,
             slot: None,
+            regaining: None,
+            at_rest: false,
             making: None,
             fits: true,
             permitted: Vec::new(),

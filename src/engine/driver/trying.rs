@@ -202,7 +202,7 @@ async fn compared(
     }
     let mut asking = JoinSet::new();
     for (witness, samples) in asked {
-        let requester = shared.requesters[witness].clone();
+        let requester = shared.requesters.of(witness);
         let shared = shared.clone();
         asking.spawn(async move {
             let mut told = Vec::new();

@@ -92,7 +92,7 @@ fn a_name_is_never_empty_special_hidden_or_a_flag() {
         ("~", Some("_~")),
         ("|sh", Some("_|sh")),
         ("-rf", Some("_-rf")),
-        ("--output=x", Some("_--output=x")),
+        ("--OUTPUT=x", Some("_--OUTPUT=x")),
         (".bashrc", Some("bashrc")),
         (".-.bashrc", Some("_-.bashrc")),
         ("\u{200e}.bashrc", Some("bashrc")),

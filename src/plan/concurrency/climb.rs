@@ -162,6 +162,13 @@ impl Climb {
         }
     }
 
+    /// Measures the level again from `now` on: what came before is of another time.
+    pub(crate) fn begin_again(&mut self, now: Moment) {
+        (self.held, self.last, self.tried) = (None, None, None);
+        (self.step, self.looking, self.hold) = (0, true, FIRST_HOLD);
+        self.go_to(self.level, Trial::Base, now);
+    }
+
     /// Number of connections that a file of this length keeps busy.
     pub(crate) fn worth(length: u64) -> usize {
         usize::try_from(length / WORTH_ONE).unwrap_or(usize::MAX)

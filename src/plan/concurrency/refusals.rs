@@ -69,6 +69,12 @@ impl Refusals {
         }
     }
 
+    /// Changes the number that is wanted.
+    pub(crate) fn want(&mut self, wanted: usize) {
+        self.wanted = wanted;
+        self.cap = if self.raise_at.is_some() { self.cap.min(wanted) } else { wanted };
+    }
+
     /// Records that bytes come, which ends an outage.
     pub(crate) fn served(&mut self) {
         self.outage = false;

@@ -8,7 +8,7 @@ use super::{
 impl Transfer {
     /// Returns the next command; to be called again until there is none.
     pub(crate) fn poll_command(&mut self, now: Moment) -> Option<Command> {
-        if !self.is_over() && self.discard.is_none() {
+        if !self.is_over() && self.discard.is_none() && !self.paused {
             self.leave_silent_sources(now);
         }
         if let Some(announcement) = self.announcements.pop_front() {
@@ -20,7 +20,9 @@ impl Transfer {
         if let Some(id) = self.next_abandoned(now) {
             return Some(Command::Abandon { id });
         }
-        if let Some(inquiry) = self.next_inquiry() {
+        if !self.paused
+            && let Some(inquiry) = self.next_inquiry()
+        {
             return Some(inquiry);
         }
         if self.attempts.is_empty() {
@@ -35,7 +37,7 @@ impl Transfer {
                 return self.next_ending(now);
             }
         }
-        if self.failure.is_some() || self.discard.is_some() {
+        if self.failure.is_some() || self.discard.is_some() || self.paused {
             return None;
         }
         self.next_retired(now).or_else(|| self.next_collapsed(now)).or_else(|| self.next_attempt(now))
@@ -49,7 +51,8 @@ impl Transfer {
         };
         if let Some(id) = self.attempts.iter().find_map(|(id, attempt)| silent(attempt).then_some(*id)) {
             self.announcements.push_back(Announcement::Stalled);
-            self.broken(id, format!("a connection delivered nothing for {} s", stall.as_secs()), now);
+            let cause = format!("a connection delivered nothing for {} s", stall.as_secs());
+            self.broken(id, cause.into(), now);
             if let Some(attempt) = self.attempts.get_mut(&id) {
                 attempt.abandoned = true;
             }
@@ -80,7 +83,7 @@ impl Transfer {
         Command::Discard { why, lost }
     }
 
-    fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.begun && self.length().is_some_and(|length| self.written.covers(ByteRange::new(0, length)))
     }
 

@@ -2,8 +2,8 @@
 
 use super::{
     Announcement, Answer, Asked, Attempt, AttemptId, ByteRange, Command, Duration, EARLY, End, Error,
-    HIGHEST, Kind, LATELY, LITTLE, Moment, PAUSE, PAUSED_ROUND_TRIPS, Refusal, Representation, Ruling,
-    SILENT, Sample, Setback, Stage, TRICKLE, Transfer, Verdict, WARM, judge, segment,
+    Failure, HIGHEST, Kind, LATELY, LITTLE, Moment, PAUSE, PAUSED_ROUND_TRIPS, Refusal, Representation,
+    Ruling, SILENT, Sample, Setback, Stage, TRICKLE, Transfer, Verdict, WARM, judge, segment,
 };
 
 impl Transfer {
@@ -280,7 +280,7 @@ impl Transfer {
     /// Records the position up to which an attempt has written.
     pub(crate) fn handle_progress(&mut self, id: AttemptId, position: u64, now: Moment) {
         let held_back = self.is_held_by_reader(id, position);
-        let (patience, pause) = (self.patience(), self.pause());
+        let (patience, pause) = (self.patience(), self.gap_of_bursts());
         let Some(attempt) = self.attempts.get_mut(&id) else {
             return;
         };
@@ -326,7 +326,7 @@ impl Transfer {
     /// Takes in the state once the progress of all attempts was reported; to be called some fifty times a second.
     /// `held_back`: the disk bounds the rate, and not the line.
     pub(crate) fn handle_look(&mut self, held_back: bool, now: Moment) {
-        if self.stage != Stage::Ranged || !self.begun {
+        if self.stage != Stage::Ranged || !self.begun || self.paused {
             return;
         }
         let delivers = |attempt: &&Attempt| {
@@ -336,7 +336,7 @@ impl Transfer {
         if !held_back && !self.limited.lasts() {
             let pulses =
                 self.attempts.values().filter(|attempt| attempt.is_active()).map(|attempt| &attempt.pulse);
-            self.pacing.observe(&pulses, self.pause(), now);
+            self.pacing.observe(&pulses, self.gap_of_bursts(), now);
         }
         let length = self.length().unwrap_or(u64::MAX);
         let sample = Sample {
@@ -393,7 +393,7 @@ impl Transfer {
     }
 
     /// Silence that separates two bursts, if there are any.
-    fn pause(&self) -> Duration {
+    fn gap_of_bursts(&self) -> Duration {
         PAUSE.max(self.round_trip.unwrap_or_default() * PAUSED_ROUND_TRIPS)
     }
 
@@ -440,32 +440,37 @@ impl Transfer {
             self.warm.push(attempt.meter.recent(LATELY).unwrap_or(overall));
         }
         match end {
-            End::Complete | End::Broken(_) | End::Nameless(_) | End::Nonsense(_) if abandoned => {}
-            End::Fatal(error) if matches!(error.kind(), Kind::Disk | Kind::Other) => self.fail(error),
-            End::Broken(_) | End::Nameless(_) | End::Nonsense(_) | End::Fatal(_) if hedges => {
-                self.hedge_failed(id, Duration::ZERO, now);
+            End::Failed(Failure::Fatal(error)) if matches!(error.kind(), Kind::Disk | Kind::Other) => {
+                self.fail(error);
             }
+            End::Failed(Failure::Fatal(error)) if !hedges => self.source_failed(source, error),
+            End::Complete | End::Failed(_) if abandoned => {}
+            End::Failed(_) if hedges => self.hedge_failed(id, Duration::ZERO, now),
             End::Complete if hedges && !rest.is_empty() => self.hedge_failed(id, Duration::ZERO, now),
             End::Complete if streaming && self.length().is_none() && self.is_all_before(position) => {
                 self.length_learned(position);
             }
             End::Complete if streaming && !rest.is_empty() => {
-                self.broken(id, "the answer ended early".to_owned(), now);
+                self.broken(id, "the answer ended early".into(), now);
             }
             End::Complete if !rest.is_empty() && little && beside.is_none() => {
-                self.broken(id, "the server answers with a few bytes at a time".to_owned(), now);
+                self.broken(id, "the server answers with a few bytes at a time".into(), now);
             }
-            End::Complete | End::Left => {}
-            End::Broken(cause) => self.broken(id, cause, now),
-            End::Nameless(cause) => self.torn(id, Setback::Nameless, Kind::Network, cause, now),
-            End::Nonsense(cause) => {
-                self.torn(id, Setback::Unusable, Kind::Http, cause, now);
-            }
-            End::Fatal(error) => self.source_failed(source, error),
+            End::Complete | End::Abandoned => {}
+            End::Failed(failure) => self.failed(id, failure, now),
         }
         self.attempts.remove(&id);
         if let Some(other) = beside {
             self.left_alone(other, rest.is_empty());
+        }
+    }
+
+    fn failed(&mut self, id: AttemptId, failure: Failure, now: Moment) {
+        match failure {
+            Failure::Broken(cause) | Failure::Silent(cause) => self.broken(id, cause, now),
+            Failure::Nameless(cause) => self.torn(id, Setback::Nameless, Kind::Network, cause, now),
+            Failure::Nonsense(cause) => self.torn(id, Setback::Unusable, Kind::Http, cause, now),
+            Failure::Fatal(error) => self.fail(error),
         }
     }
 

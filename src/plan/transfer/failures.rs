@@ -2,8 +2,8 @@
 
 use super::refusing::refuses_the_rest;
 use super::{
-    Announcement, Ask, Attempt, AttemptId, Decision, Duration, EARLY, Error, FRESH_STARTS, Kind, Moment,
-    Refusal, Representation, Setback, Stage, Transfer,
+    Announcement, Ask, Attempt, AttemptId, Cause, Decision, Duration, EARLY, Error, FRESH_STARTS, Kind,
+    Moment, Refusal, Remedy, Representation, Setback, Stage, Transfer,
 };
 
 /// Shortest wait of a transfer that is crowded out.
@@ -107,7 +107,7 @@ impl Transfer {
             return self.one_too_many(id, cause, Some(status), wait, now);
         }
         self.concurrency.refused(0, now, wait);
-        let failure = Error::new(Kind::Http, cause.clone());
+        let failure = Error::new(Kind::Http, cause.clone()).with_status(status).with_retry_after(retry_after);
         self.setback(id, Setback::Busy { retry_after }, cause, Some(status), failure, now);
     }
 
@@ -189,20 +189,29 @@ impl Transfer {
             Decision::Wait(wait) => self.told_again(cause, status, wait),
             Decision::Exhausted
                 if gives_no_time && status.is_some() && self.tries_the_last(ranged, &cause) => {}
-            Decision::Exhausted => self.source_failed(self.sources.lead(), failure),
+            Decision::Exhausted => {
+                let failure = failure.with_attempts(self.retry.rounds());
+                self.source_failed(self.sources.lead(), failure);
+            }
             Decision::TooLong(asked) => {
                 let cause = waits_too_long(&cause, asked);
-                self.source_failed(self.sources.lead(), Error::new(failure.kind(), cause));
+                let failure = Error::new(failure.kind(), cause).with_retry_after(Some(asked));
+                let failure = match status {
+                    Some(status) => failure.with_status(status),
+                    None => failure,
+                };
+                self.source_failed(self.sources.lead(), failure);
             }
         }
     }
 
-    pub(super) fn broken(&mut self, id: AttemptId, cause: String, now: Moment) {
+    pub(super) fn broken(&mut self, id: AttemptId, cause: Cause, now: Moment) {
         self.torn(id, Setback::Broken, Kind::Network, cause, now);
     }
 
     /// Handles an attempt whose connection is of no more use.
-    pub(super) fn torn(&mut self, id: AttemptId, setback: Setback, kind: Kind, cause: String, now: Moment) {
+    pub(super) fn torn(&mut self, id: AttemptId, setback: Setback, kind: Kind, cause: Cause, now: Moment) {
+        let (cause, failure) = (cause.text().to_owned(), cause.into_error(kind));
         let source = self.attempts.get(&id).map_or(self.sources.lead(), |attempt| attempt.ask.source);
         let nothing_came =
             self.attempts.get(&id).is_some_and(|attempt| attempt.position == attempt.ask.wanted.start());
@@ -230,11 +239,8 @@ impl Transfer {
         if self.attempts.get(&id).is_some_and(Attempt::brought_a_share) {
             self.retry.progressed(u64::MAX);
         }
-        let failure = Error::new(kind, cause.clone());
         let failure = match setback {
-            Setback::Nameless => {
-                failure.with_hint("check how the host is written, and that this machine can look names up")
-            }
+            Setback::Nameless => failure.with_remedy(Remedy::CheckHost),
             _ => failure,
         };
         self.setback(id, setback, cause, None, failure, now);
@@ -276,18 +282,16 @@ impl Transfer {
     pub(super) fn changed(&mut self, what: &str) {
         if self.renewed && self.known.is_some() {
             let cause = format!("the fresh URL leads to another file than the one that expired: {what}");
-            let hint =
-                "let --refresh-cmd print a URL of the same version; --restart begins anew with this one";
-            return self.fail(Error::new(Kind::Changed, cause).with_hint(hint));
+            return self.fail(Error::new(Kind::Changed, cause).with_remedy(Remedy::FreshSameVersion));
         }
         let nothing_kept = self.written.is_empty();
         if (self.restarted || !self.policy.may_restart) && !nothing_kept {
-            let hint = match self.policy.window {
-                Some(_) => "save to a file instead: a pipe cannot start over",
-                None => "--restart fetches the new version from the beginning",
+            let remedy = match self.policy.window {
+                Some(_) => Remedy::ToAFile,
+                None => Remedy::NewVersion,
             };
             let cause = format!("the file changed on the server: {what}");
-            self.fail(Error::new(Kind::Changed, cause).with_hint(hint));
+            self.fail(Error::new(Kind::Changed, cause).with_remedy(remedy));
         } else if self.restarted && nothing_kept {
             self.fail(Error::new(Kind::Changed, format!("the file keeps changing on the server: {what}")));
         } else if self.discard.is_none() {
@@ -317,34 +321,34 @@ pub(super) fn refused_for_good(refusal: Refusal) -> Error {
     match refusal {
         Refusal::NotFound(status) => {
             Error::new(Kind::NotFound, format!("the server says there is no such file ({status})"))
+                .with_status(status)
         }
-        Refusal::Denied { status, wants } => denied(status, wants.as_deref()),
+        Refusal::Denied { status, wants } => denied(status, wants.as_deref()).with_status(status),
         Refusal::Coded(coding) => Error::new(
             Kind::Http,
             format!("the server sends the file encoded as {coding} although it was asked not to"),
         )
-        .with_hint("to have it as it is sent, say with -o that it is packed: NAME.gz, NAME.zst, NAME.br; a digest of that does as well"),
+        .with_remedy(Remedy::SavePacked),
         Refusal::Changed(what) | Refusal::OtherVersion(what) => {
             Error::new(Kind::Changed, format!("it holds another file: {what}"))
         }
         Refusal::NotWhole(why) => {
             Error::new(Kind::Network, format!("the server sent a part of the file: {why}"))
-                .with_hint("try again later, or with another URL of the file")
+                .with_remedy(Remedy::LaterOrOtherUrl)
         }
         Refusal::Contradiction(what) => {
             let cause = format!("the server contradicts itself about one and the same version: {what}");
-            Error::new(Kind::Changed, cause)
-                .with_hint("try again later; --restart begins anew with what the server says now")
+            Error::new(Kind::Changed, cause).with_remedy(Remedy::LaterOrRestart)
         }
-        Refusal::Impostor(why) => Error::new(Kind::Http, why).with_hint(
-            "look at what the URL leads to; if that is the file now, --restart begins anew with it",
-        ),
+        Refusal::Impostor(why) => Error::new(Kind::Http, why).with_remedy(Remedy::LookAtUrl),
         Refusal::Unusable(why)
         | Refusal::Rejected(why)
         | Refusal::RangeRefused(why)
         | Refusal::OfAnotherLength(why) => Error::new(Kind::Http, why),
         Refusal::IfRangeIgnored => Error::new(Kind::Http, "the server takes If-Range amiss"),
-        Refusal::Busy { status, .. } => Error::new(Kind::Http, trouble_of(status)),
+        Refusal::Busy { status, retry_after } => {
+            Error::new(Kind::Http, trouble_of(status)).with_status(status).with_retry_after(retry_after)
+        }
     }
 }
 
@@ -357,26 +361,23 @@ fn denied(status: u16, wants: Option<&str>) -> Error {
     if status == 407 {
         let by = wants.map(|wants| format!(", by {wants}")).unwrap_or_default();
         let cause = format!("the proxy wants other credentials (407){by}");
-        return Error::new(Kind::Auth, cause).with_hint(match wants.is_none() || has("Basic") {
-            true => "write them into the URL of the proxy: http://USER:PASSWORD@HOST:PORT",
-            false => "haul gives a proxy a name and a password by Basic only; a proxy of your own in between may speak the rest",
+        return Error::new(Kind::Auth, cause).with_remedy(match wants.is_none() || has("Basic") {
+            true => Remedy::ProxyPassword,
+            false => Remedy::ProxyBasicOnly,
         });
     }
     let cause = match wants {
         Some(wants) => {
-            format!("the server refuses access ({status}); it wants to be told who asks by {wants}")
+            format!("the server refuses access ({status}); it wants {wants} authentication")
         }
         None => format!("the server refuses access ({status})"),
     };
-    Error::new(Kind::Auth, cause).with_hint(match wants {
-        None if status == 403 => {
-            "give credentials with -u, --bearer-file or -H; where a browser gets it without, the server or a firewall may refuse \
-             programs by their User-Agent: -A sends another"
-        }
-        None => "give credentials with -u, --bearer-file or -H",
-        Some(_) if has("Basic") || has("Digest") => "give the right user name and password with -u, or --netrc",
-        Some(_) if has("Bearer") => "give a token that is good for it with --bearer-file",
-        Some(_) => "haul knows Basic and Digest (-u) and Bearer (--bearer-file); anything else can be given only as it is, with -H 'Authorization: …'",
+    Error::new(Kind::Auth, cause).with_remedy(match wants {
+        None if status == 403 => Remedy::CredentialsOrUserAgent,
+        None => Remedy::GiveCredentials,
+        Some(_) if has("Basic") || has("Digest") => Remedy::GivePassword,
+        Some(_) if has("Bearer") => Remedy::GiveToken,
+        Some(_) => Remedy::GiveHeader,
     })
 }
 
@@ -390,7 +391,8 @@ pub(super) fn trouble_of(status: u16) -> String {
     match status {
         403 | 429 => format!("the server limits how often it is asked ({status})"),
         500 => format!("the server failed ({status})"),
-        502 | 504 => format!("the server reaches none of its own ({status})"),
+        502 => format!("bad gateway: the server reaches none behind it ({status})"),
+        504 => format!("gateway timeout: a server behind it does not answer ({status})"),
         401..408 | 410 => format!("the server refuses one more connection ({status})"),
         408 => format!("the server waited too long ({status})"),
         _ => format!("the server is too busy ({status})"),

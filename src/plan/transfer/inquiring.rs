@@ -1,7 +1,7 @@
 //! HEAD, beside the first ranged GET. It decides nothing, but a whole response that is shorter than HEAD states is
 //! requested once more before it is accepted.
 
-use super::{Command, Duration, Error, Kind, Moment, Stage, Transfer};
+use super::{Command, Duration, Error, Kind, Moment, Remedy, Stage, Transfer};
 use crate::plan::advice::Advice;
 
 /// Number of HEADs per file, at most.
@@ -163,8 +163,7 @@ impl Transfer {
             if (shows_its_end && same) || self.policy.digest_expected {
                 return false;
             }
-            let hint = "try again later; with a digest (--sha256) the bytes decide, and not what HEAD says";
-            self.fail(Error::new(Kind::Network, why).with_hint(hint));
+            self.fail(Error::new(Kind::Network, why).with_remedy(Remedy::LaterOrDigest));
             return true;
         }
         self.inquiry.shorter = Some(length);

@@ -1,7 +1,9 @@
 //! Servers that refuse ranges, or serve several versions under one name: requests are reduced before they are given up.
 
 use super::failures::{refused_for_good, trouble_of};
-use super::{Ask, AttemptId, Duration, Error, FRESH_STARTS, Kind, Moment, Refusal, Setback, Stage, Transfer};
+use super::{
+    Ask, AttemptId, Duration, Error, FRESH_STARTS, Kind, Moment, Refusal, Remedy, Setback, Stage, Transfer,
+};
 
 /// Refusals of a range in a row that lead to shorter ranges; after them the rest is requested in one response.
 const SHORTER: u32 = 2;
@@ -124,8 +126,7 @@ impl Transfer {
         self.fresh_starts += 1;
         if self.fresh_starts > FRESH_STARTS {
             let cause = format!("the servers behind this name have different versions of the file: {what}");
-            let hint = "give a digest (--sha256), and what they have in common is joined";
-            return self.fail(Error::new(Kind::Changed, cause).with_hint(hint));
+            return self.fail(Error::new(Kind::Changed, cause).with_remedy(Remedy::DigestJoins));
         }
         let why = format!("the servers behind this name do not agree about the version: {what}");
         self.stream(&why);
@@ -137,8 +138,6 @@ impl Transfer {
 pub(super) fn refuses_the_rest(status: u16) -> Error {
     let kind = if matches!(status, 404 | 410) { Kind::NotFound } else { Kind::Auth };
     Error::new(kind, format!("the server has served a part of the file and refuses the rest ({status})"))
-        .with_hint(
-            "the link or the login may have expired, or be good for one request: get a fresh one (--refresh-cmd does that by itself); \
-             -x 1 asks for everything in one request",
-        )
+        .with_status(status)
+        .with_remedy(Remedy::FreshLink)
 }

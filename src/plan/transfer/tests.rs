@@ -3,6 +3,7 @@ use crate::plan::answer::tests::answer;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+mod control;
 mod joining;
 mod last_piece;
 mod one_fault;
@@ -451,7 +452,7 @@ fn one_that_is_served_is_not_given_up_for_one_that_waits_for_its_answer() {
                 }
                 Command::Abandon { id } => {
                     assert_ne!(id, first, "after {refusals} refusals");
-                    transfer.handle_end(id, 0, End::Left, now);
+                    transfer.handle_end(id, 0, End::Abandoned, now);
                     asked.retain(|other| *other != id);
                 }
                 _ => {}
@@ -466,7 +467,7 @@ fn one_that_is_served_is_not_given_up_for_one_that_waits_for_its_answer() {
         if left.len() > 2
             && let Some(id) = left.pop_front()
         {
-            transfer.handle_end(id, 0, End::Left, now);
+            transfer.handle_end(id, 0, End::Abandoned, now);
         }
         transfer.handle_look(false, now);
     }

@@ -49,7 +49,7 @@ fn broken_off() -> (Transfer, AttemptId, Moment) {
     let (id, _) = started(&mut transfer, Moment::ZERO);
     let whole = answer(200, &[("etag", "\"v1\"")]);
     assert!(matches!(transfer.handle_answer(id, &whole, Moment::ZERO), Ruling::Begin { offset: 0, .. }));
-    transfer.handle_end(id, 2 * MIB, End::Broken("cut".to_owned()), seconds(1));
+    transfer.handle_end(id, 2 * MIB, End::Failed(Failure::Broken("cut".into())), seconds(1));
     let (id, ask) = started(&mut transfer, seconds(2));
     assert!(!ask.ranged);
     (transfer, id, seconds(2))
@@ -70,7 +70,7 @@ fn a_file_of_which_bytes_came_is_never_empty() {
     let (mut transfer, id, now) = broken_off();
     let empty = answer(416, &[("content-range", "bytes */0")]);
     assert_eq!(transfer.handle_answer(id, &empty, now), Ruling::Leave);
-    transfer.handle_end(id, 0, End::Left, now);
+    transfer.handle_end(id, 0, End::Abandoned, now);
     let mut commands = std::iter::from_fn(|| transfer.poll_command(now + seconds(40)));
     assert!(commands.all(|command| !matches!(command, Command::Finish)));
 }

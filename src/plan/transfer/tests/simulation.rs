@@ -288,6 +288,17 @@ struct Connection {
     left: bool,
 }
 
+/// Command of the application, at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Pause,
+    GoOn,
+    Allow(usize),
+    /// Adds the next of the mirrors.
+    AddSource,
+    RemoveSource(usize),
+}
+
 /// Outcome of a run.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -327,6 +338,10 @@ pub(super) struct Simulation {
     pub(super) disk: Disk,
     pub(super) log: Log,
     pub(super) step: Duration,
+    /// Commands of the application, in order of time.
+    pub(super) orders: VecDeque<(Moment, Order)>,
+    /// Time since which it is paused.
+    paused: Option<Moment>,
     /// Bytes a second that leave through the pipe, if there is one.
     pub(super) drain: u64,
     drained: u64,
@@ -351,6 +366,8 @@ impl Simulation {
             disk: Disk::default(),
             log: Log::default(),
             step: STEP,
+            orders: VecDeque::new(),
+            paused: None,
             drain: 0,
             drained: 0,
             connections: BTreeMap::new(),
@@ -410,8 +427,41 @@ impl Simulation {
         }
         self.transfer.handle_look(false, self.now);
         self.let_drain();
+        self.take_orders();
         self.obey();
         self.check();
+    }
+
+    fn take_orders(&mut self) {
+        while let Some((at, order)) = self.orders.front().copied()
+            && at <= self.now
+            && self.outcome.is_none()
+        {
+            self.orders.pop_front();
+            match order {
+                Order::Pause => {
+                    if self.transfer.pause().is_ok() {
+                        self.paused.get_or_insert(self.now);
+                    }
+                }
+                Order::GoOn => {
+                    self.transfer.go_on(self.now);
+                    self.paused = None;
+                }
+                Order::Allow(connections) => {
+                    self.policy.connections = Allowance::Fixed(connections);
+                    self.transfer.allow(self.policy.connections, self.now);
+                }
+                Order::AddSource if self.transfer.sources.count() <= self.mirrors.len() => {
+                    self.transfer.add_source();
+                }
+                Order::AddSource => {}
+                Order::RemoveSource(source) => {
+                    let present = self.transfer.sources.present().any(|one| one == source);
+                    let _ = present.then(|| self.transfer.remove_source(source));
+                }
+            }
+        }
     }
 
     fn obey(&mut self) {
@@ -466,6 +516,7 @@ impl Simulation {
 
     fn start(&mut self, id: AttemptId, ask: Ask, beside: Option<AttemptId>) {
         assert!(!ask.wanted.is_empty(), "an empty range has no form");
+        assert!(self.paused.is_none(), "nothing is requested during a pause: {self:?}");
         assert!(
             self.now >= self.wait_until,
             "the server asked to wait until {:?}: {self:?}",
@@ -522,13 +573,13 @@ impl Simulation {
         let mute = connection.fault == Some(Fault::Mute);
         if connection.left {
             self.flow(id);
-            self.end(id, End::Left);
+            self.end(id, End::Abandoned);
         } else if connection.body.is_some() {
             if let Some(end) = self.flow(id) {
                 self.end(id, end);
             }
         } else if mute && self.now >= connection.started + FIRST_BYTE {
-            self.end(id, End::Broken("no answer".to_owned()));
+            self.end(id, End::Failed(Failure::Broken("no answer".into())));
         } else if !mute && self.now >= connection.head_at {
             self.hear(id);
         }
@@ -536,7 +587,7 @@ impl Simulation {
 
     fn end(&mut self, id: AttemptId, end: End) {
         let connection = self.connections.remove(&id).expect("it is under way");
-        self.log.setbacks += usize::from(!matches!(end, End::Complete | End::Left));
+        self.log.setbacks += usize::from(!matches!(end, End::Complete | End::Abandoned));
         // An attempt that was given up before its response had been assigned nothing yet.
         if connection.beside.is_none() && connection.body.is_some() {
             self.log.returned += connection.end.min(self.server.length).saturating_sub(connection.position);
@@ -549,8 +600,8 @@ impl Simulation {
         let serving = self.connections.values().filter(|connection| connection.body.is_some()).count();
         let refused = self.server.limit.filter(|(limit, _)| serving >= *limit).map(|(_, fault)| fault);
         match refused.or(self.connections[&id].fault) {
-            Some(Fault::Refused) => self.end(id, End::Broken("refused".to_owned())),
-            Some(Fault::Nonsense) => self.end(id, End::Nonsense("that is not HTTP".to_owned())),
+            Some(Fault::Refused) => self.end(id, End::Failed(Failure::Broken("refused".into()))),
+            Some(Fault::Nonsense) => self.end(id, End::Failed(Failure::Nonsense("that is not HTTP".into()))),
             Some(Fault::Status(status, retry_after)) => self.hear_status(id, status, retry_after),
             _ => {
                 let ask = self.connections[&id].ask.clone();
@@ -650,8 +701,12 @@ impl Simulation {
         let (position, end, beside) = (connection.position, connection.end, connection.beside);
         let ended = !came.is_empty() && body.offset.max(position) >= end || body.offset == body.end;
         let broken = match connection.fault {
-            Some(Fault::Cut(_)) if body.offset == body.until => Some(End::Broken("cut".to_owned())),
-            Some(Fault::Garbled(_)) if body.offset == body.until => Some(End::Nonsense("garbled".to_owned())),
+            Some(Fault::Cut(_)) if body.offset == body.until => {
+                Some(End::Failed(Failure::Broken("cut".into())))
+            }
+            Some(Fault::Garbled(_)) if body.offset == body.until => {
+                Some(End::Failed(Failure::Nonsense("garbled".into())))
+            }
             _ => None,
         };
         for (other, connection) in &mut self.connections {
@@ -677,6 +732,9 @@ impl Simulation {
         self.log.most_ranges = self.log.most_ranges.max(self.transfer.written().iter().count());
         if !self.transfer.is_streaming() {
             self.check_lanes();
+        }
+        if self.paused.is_some_and(|since| self.now > since + self.step) {
+            assert!(self.connections.is_empty(), "an attempt outlives the pause: {self:?}");
         }
         if let Some((version, _)) = &self.made_for {
             let foreign = self.disk.versions().iter().any(|written| !self.may_be_joined(*written, *version));

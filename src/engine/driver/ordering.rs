@@ -1,0 +1,142 @@
+//! Carries out the orders of the application to a running download.
+
+use super::Driver;
+use crate::engine::control::Order;
+use crate::engine::event::Notice;
+use crate::engine::progress::Phase;
+use crate::engine::publisher::Publisher;
+use crate::engine::slots::JobSlot;
+use crate::engine::work::Work;
+use crate::plan::Address;
+use crate::plan::transfer::Refused;
+use std::pin::Pin;
+
+impl Driver {
+    /// Carries out one order.
+    pub(super) fn follow_order(&mut self, order: Order, publisher: &mut Publisher) {
+        let now = publisher.clock.now();
+        let done = match order {
+            Order::Pause => {
+                self.regaining = None;
+                self.transfer.pause().map_err(refusal)
+            }
+            Order::Resume => {
+                if self.transfer.is_paused() && self.slot.is_none() {
+                    // It goes on once there is a slot.
+                    let slots = self.wants.slots.clone();
+                    self.regaining.get_or_insert_with(|| Box::pin(slots.queue().slot()));
+                } else {
+                    self.transfer.go_on(now);
+                }
+                Ok(())
+            }
+            Order::Connections(connections) => {
+                self.wants.connections_wanted = connections;
+                self.allow(publisher);
+                Ok(())
+            }
+            Order::LimitRate(rate) => {
+                self.shared.limits.file.set(rate);
+                self.allow(publisher);
+                Ok(())
+            }
+            Order::AddSource(address) => self.add_source(&address),
+            Order::RemoveSource(address) => self.remove_source(&address),
+            Order::ReplaceUrl(address) => {
+                self.shared.requesters.first().route.replace(address);
+                self.transfer.handle_renewed();
+                Ok(())
+            }
+        };
+        if let Err(why) = done {
+            publisher.notice(Notice::Refused, why);
+        }
+    }
+
+    /// Applies the wanted number of connections, within what the limits make use of.
+    fn allow(&mut self, publisher: &mut Publisher) {
+        let possible = self.wants.possible_connections(self.shared.limits.rate());
+        let allowance = self.wants.connections_wanted.allowance(possible);
+        self.wants.connections = allowance.most();
+        publisher.allowed_connections = publisher.allowed_connections.max(allowance.most());
+        self.transfer.allow(allowance, publisher.clock.now());
+    }
+
+    fn add_source(&mut self, address: &Address) -> Result<(), &'static str> {
+        if self.wants.spec.digests.is_empty() {
+            return Err(
+                "a mirror is used only if a digest is expected, which shows that it holds the same bytes",
+            );
+        }
+        if matches!(self.work, Work::Pipe(_)) {
+            return Err("a mirror is not used for a pipe: what a wrong one gave could not be taken back");
+        }
+        if self.source_of(address).is_some() {
+            return Err("it is one of the sources already");
+        }
+        let added = self.shared.requesters.first().beside(address);
+        self.shared.requesters.push(added.map_err(|_| "a request for it cannot be made")?);
+        self.wants.sources.push(address.to_string());
+        self.wants.addresses.push(address.clone());
+        self.transfer.add_source();
+        Ok(())
+    }
+
+    fn remove_source(&mut self, address: &Address) -> Result<(), &'static str> {
+        match self.source_of(address) {
+            Some(source) => self.transfer.remove_source(source).map_err(refusal),
+            None => Err("it is none of the sources"),
+        }
+    }
+
+    fn source_of(&self, address: &Address) -> Option<usize> {
+        self.wants.addresses.iter().position(|one| one == address)
+    }
+
+    /// After a pause, once every attempt has ended: makes everything durable, gives the slot back, and says so.
+    pub(super) async fn rest(&mut self, publisher: &mut Publisher) {
+        if !self.transfer.is_at_rest() || self.making.is_some() {
+            self.at_rest = false;
+            return;
+        }
+        if std::mem::replace(&mut self.at_rest, true) {
+            return;
+        }
+        self.spares.abort_all();
+        if let Work::File(work) = &mut self.work
+            && let Err(error) = work.checkpoint.flush(publisher.clock.now()).await
+        {
+            self.at_rest = false;
+            return self.transfer.fail(error);
+        }
+        self.slot = None;
+        self.show(publisher, Phase::Paused, true);
+    }
+
+    /// Waits for a slot after a pause; for ever if none is wanted. Cancel-safe.
+    pub(super) async fn regained(
+        regaining: &mut Option<Pin<Box<dyn Future<Output = JobSlot> + Send>>>,
+    ) -> JobSlot {
+        match regaining {
+            Some(regaining) => regaining.await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Goes on with a slot after a pause.
+    pub(super) fn regain(&mut self, slot: JobSlot, publisher: &Publisher) {
+        self.regaining = None;
+        self.slot = Some(slot);
+        self.transfer.go_on(publisher.clock.now());
+    }
+}
+
+fn refusal(refused: Refused) -> &'static str {
+    match refused {
+        Refused::Over => "the download ends already",
+        Refused::WouldLose => {
+            "it is not paused: the server gives no strong validator, so what has left could not be continued"
+        }
+        Refused::LastSource => "the last source is not removed",
+    }
+}

@@ -1,0 +1,97 @@
+//! Commands of the application to a running transfer: pause and go on, another number of connections, other sources.
+//! They stand beside the events (`handle_*`) and the choice of the next command (`poll_command`).
+
+use super::{Allowance, Moment, Stage, Transfer};
+
+/// Reason why a command is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The transfer has ended, or ends now.
+    Over,
+    /// What has left through the pipe could not be continued: the server gives no strong validator.
+    WouldLose,
+    /// There is no other source.
+    LastSource,
+}
+
+impl Transfer {
+    /// Stops: connections are closed, everything written is kept, and nothing is requested before [`Transfer::go_on`].
+    /// It has stopped once [`Transfer::is_at_rest`].
+    ///
+    /// # Errors
+    /// `Over`, and `WouldLose` for a pipe that could not be continued afterwards.
+    pub(crate) fn pause(&mut self) -> Result<(), Refused> {
+        if self.is_over() || self.finished || self.is_complete() {
+            return Err(Refused::Over);
+        }
+        if !self.policy.may_restart && self.cannot_be_joined() {
+            return Err(Refused::WouldLose);
+        }
+        self.paused = true;
+        self.abandon_all();
+        Ok(())
+    }
+
+    /// Goes on after a pause. Failures from before it do not count any more; a part that must not be joined with later
+    /// bytes is fetched again.
+    pub(crate) fn go_on(&mut self, now: Moment) {
+        if !std::mem::take(&mut self.paused) {
+            return;
+        }
+        if self.discard.is_none() && self.cannot_be_joined() {
+            let why = "it was paused, and without a strong validator the rest must not be joined";
+            self.discard = Some(why.to_owned());
+        }
+        self.retry.forgive();
+        self.warm.clear();
+        self.concurrency.go_on(now);
+    }
+
+    /// True from the command to pause until the command to go on.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// True if it is paused, and every attempt has ended.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.paused && self.attempts.is_empty() && !self.is_over()
+    }
+
+    /// Changes the number of connections. Those beyond it are closed, the slowest first.
+    pub(crate) fn allow(&mut self, connections: Allowance, now: Moment) {
+        self.policy.connections = connections;
+        // A server that serves no ranges serves one connection, however many are allowed.
+        if self.stage != Stage::Stream {
+            self.concurrency.allow(connections, now);
+        }
+    }
+
+    /// Adds a source that is said to hold the same bytes, and returns its number.
+    pub(crate) fn add_source(&mut self) -> usize {
+        self.sources.add()
+    }
+
+    /// Goes on without a source; its attempts are abandoned, and its bytes stay.
+    ///
+    /// # Errors
+    /// `LastSource`, and `Over`.
+    pub(crate) fn remove_source(&mut self, source: usize) -> Result<(), Refused> {
+        if self.is_over() || self.finished {
+            return Err(Refused::Over);
+        }
+        if self.sources.is_alone() {
+            return Err(Refused::LastSource);
+        }
+        let led = source == self.sources.lead();
+        self.without_source(source, "it was removed");
+        if led {
+            self.lead_anew();
+        }
+        Ok(())
+    }
+
+    /// True if bytes are written that the next response must not be joined to.
+    fn cannot_be_joined(&self) -> bool {
+        !self.written.is_empty() && !self.joinable()
+    }
+}
