@@ -5,7 +5,8 @@
 //!
 //! | layer | modules | contents |
 //! |---|---|---|
-//! | 4 | `cli` | arguments, rendering, exit codes (feature `cli`) |
+//! | 5 | `cli` | arguments, rendering, exit codes (feature `cli`) |
+//! | 4 | `jobs` | jobs as plain data, and their queue |
 //! | 3 | `engine` | the driver that owns a transfer, its workers, the checkpoint |
 //! | 2 | `transport`, `storage`, `manifest`, `verify` | effects: sockets, files, the sidecar, digests |
 //! | 1 | `plan` | decisions: pure, no clock, no files, no sockets |
@@ -34,6 +35,7 @@ mod formats;
 #[cfg(all(feature = "cli", any(test, feature = "fuzzing")))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod jobs;
 mod manifest;
 mod plan;
 mod storage;
@@ -53,6 +55,10 @@ pub use engine::{audit, discard, verify_file};
 pub use error::{Error, Kind, Remedy};
 pub use formats::cookie_file::Cookies;
 pub use formats::netrc::Netrc;
+pub use jobs::{
+    Defaults, Invalid, Job, JobId, JobOptions, JobState, JobStatus, Queue, QueueEvent, QueueSettings, Totals,
+    resolve,
+};
 pub use manifest::{Inspection, inspect};
 pub use plan::{Address, ByteRange};
 pub use verify::{Algorithm, Digest, Encoding, ParseDigestError};

@@ -14,8 +14,8 @@ use super::probe::{Preview, survey_by_get};
 use super::progress::Progress;
 use super::publisher::Publisher;
 use super::request::Request;
-use super::settings::ClientSettings;
-use super::slots::Slots;
+use super::settings::{ClientSettings, Jobs};
+use super::slots::{JobSlot, Place, Slots};
 use super::small_files::SmallFiles;
 use crate::error::Error;
 use crate::manifest::inspect;
@@ -105,12 +105,30 @@ impl Client {
     /// Starts a download, or queues it if the maximum number is running. Returns at once.
     #[must_use = "dropping a download cancels it"]
     pub fn start(&self, request: Request) -> Download {
+        self.start_at(request, self.inner.slots.queue())
+    }
+
+    /// Waits for a slot, in the order of these calls.
+    pub(crate) fn slot(&self) -> impl Future<Output = JobSlot> + Send + use<> {
+        self.inner.slots.queue().slot()
+    }
+
+    /// Starts a download in a slot that is there already.
+    pub(crate) fn start_in(&self, request: Request, slot: JobSlot) -> Download {
+        self.start_at(request, slot.into())
+    }
+
+    /// Changes the number of downloads that run at once. Those that run are not stopped.
+    pub fn set_jobs(&self, jobs: Jobs) {
+        self.inner.slots.resize(jobs);
+    }
+
+    fn start_at(&self, request: Request, place: Place) -> Download {
         let (progress_sender, progress) = watch::channel(Progress::default());
         let (event_sender, events) = mpsc::channel(EVENTS);
         let (cancel, cancelled) = watch::channel(false);
         let (control, orders) = Control::new();
         let publisher = Publisher::new(Clock::start(), progress_sender, event_sender);
-        let place = self.inner.slots.queue();
         let running = driver::run(self.clone(), request, place, publisher, cancelled, orders);
         #[expect(
             clippy::disallowed_methods,

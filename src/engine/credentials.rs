@@ -24,12 +24,26 @@ pub(super) fn secrets(request: &Request, agent: &str) -> Result<Vec<Arc<Secrets>
     for (address, given) in &request.mirrors {
         // Secrets given for the URL are valid for its whole origin.
         let shared = given.is_none() && address.is_of(&request.address.origin());
-        all.push(if shared { own.clone() } else { of_source(address, given, &[])? });
+        let own_headers: Vec<_> = request
+            .headers_elsewhere
+            .iter()
+            .filter(|(origin, ..)| address.is_of(origin))
+            .map(|(_, name, value)| (name.clone(), value.clone()))
+            .collect();
+        all.push(if shared { own.clone() } else { of_source(address, given, &own_headers)? });
     }
     for address in &request.recorded_mirrors {
         all.push(Arc::new(Secrets::none(address, agent)?));
     }
     Ok(all)
+}
+
+/// Checks that every header and credential of the request can be sent.
+///
+/// # Errors
+/// `Usage` for text that a header cannot hold.
+pub(crate) fn check_secrets(request: &Request) -> Result<(), Error> {
+    secrets(request, "haul").map(drop)
 }
 
 /// The given credentials, with the password or all of them taken from a netrc file. An `Authorization` header has

@@ -10,7 +10,7 @@ use crate::formats::netrc::Netrc;
 use crate::formats::redaction;
 use crate::plan::concurrency::Allowance;
 use crate::plan::pace::Pace;
-use crate::plan::{Address, AddressError};
+use crate::plan::{Address, AddressError, Origin};
 use crate::storage::Target;
 use crate::transport::{Credentials, Fresh, Renewal, Turn};
 use crate::verify::Digest;
@@ -22,7 +22,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Action if the target exists already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum IfExists {
     /// Succeed if it is the requested file, fail if not: nothing is ever replaced silently.
@@ -79,6 +80,8 @@ pub struct Request {
     pub(crate) address: Address,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) headers: Vec<(String, String)>,
+    /// Headers for other origins among the sources.
+    pub(crate) headers_elsewhere: Vec<(Origin, String, String)>,
     pub(crate) netrc: Option<Arc<Netrc>>,
     pub(crate) cookies: Option<Arc<Cookies>>,
     pub(crate) named_by: NamedBy,
@@ -127,6 +130,7 @@ impl Request {
             address,
             credentials,
             headers: Vec::new(),
+            headers_elsewhere: Vec::new(),
             netrc: None,
             cookies: None,
             named_by: NamedBy::User,
@@ -231,6 +235,16 @@ impl Request {
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// Sends this header to one origin, which is that of the URL or of a mirror, and to no other.
+    pub(crate) fn header_for(self, origin: &Origin, name: &str, value: &str) -> Self {
+        if self.address.is_of(origin) {
+            return self.header(name, value);
+        }
+        let mut request = self;
+        request.headers_elsewhere.push((origin.clone(), name.to_owned(), value.to_owned()));
+        request
     }
 
     /// Sends Basic credentials to the origin of the URL, and to no other.

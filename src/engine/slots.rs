@@ -17,11 +17,12 @@ const MANY: usize = 32;
 pub(crate) struct Slots {
     free: Arc<Semaphore>,
     width: Arc<Mutex<Width>>,
-    least: usize,
-    most: usize,
 }
 
 struct Width {
+    /// Number of slots while files are large, and while they are small.
+    least: usize,
+    most: usize,
     /// Number of slots that may be out at once.
     now: usize,
     /// Number of slots that are out and are not to be handed out again.
@@ -61,15 +62,31 @@ pub(crate) struct JobSlot {
 
 impl Slots {
     pub(crate) fn new(jobs: Jobs) -> Self {
-        let (least, most) = match jobs {
-            Jobs::Auto => (FEW, MANY),
-            Jobs::AtMost(count) => {
-                let count = count.clamp(1, Semaphore::MAX_PERMITS);
-                (count, count)
-            }
-        };
-        let width = Arc::new(Mutex::new(Width { now: least, too_many: 0 }));
-        Self { free: Arc::new(Semaphore::new(least)), width, least, most }
+        let (least, most) = bounds(jobs);
+        let width = Arc::new(Mutex::new(Width { least, most, now: least, too_many: 0 }));
+        Self { free: Arc::new(Semaphore::new(least)), width }
+    }
+
+    /// Changes the number of slots. Those that are out stay out.
+    pub(crate) fn resize(&self, jobs: Jobs) {
+        let mut width = lock(&self.width);
+        (width.least, width.most) = bounds(jobs);
+        let now = width.now.clamp(width.least, width.most);
+        self.set(&mut width, now);
+    }
+
+    /// Changes the number of slots that may be out at once.
+    fn set(&self, width: &mut Width, now: usize) {
+        if now < width.now {
+            let surplus = width.now - now;
+            width.too_many += surplus - self.free.forget_permits(surplus);
+        } else {
+            let more = now - width.now;
+            let back = more.min(width.too_many);
+            width.too_many -= back;
+            self.free.add_permits(more - back);
+        }
+        width.now = now;
     }
 
     /// Queues for a slot from this call on, and not only once it is awaited: slots come in the order of these calls.
@@ -96,28 +113,21 @@ impl Slots {
     /// A file has turned out to be small: one more may run at once.
     pub(crate) fn saw_small(&self) {
         let mut width = lock(&self.width);
-        if width.now == self.most {
-            return;
-        }
-        width.now += 1;
-        if width.too_many > 0 {
-            width.too_many -= 1;
-        } else {
-            self.free.add_permits(1);
-        }
+        let now = (width.now + 1).min(width.most);
+        self.set(&mut width, now);
     }
 
     /// Returns true if the next file is likely to be small, since the last ones were.
     pub(crate) fn expects_small(&self) -> bool {
-        lock(&self.width).now > self.least
+        let width = lock(&self.width);
+        width.now > width.least
     }
 
     /// A file has turned out not to be small: from now on only a few run at once.
     pub(crate) fn saw_large(&self) {
         let mut width = lock(&self.width);
-        let surplus = width.now - self.least;
-        width.now = self.least;
-        width.too_many += surplus - self.free.forget_permits(surplus);
+        let least = width.least;
+        self.set(&mut width, least);
     }
 }
 
@@ -130,6 +140,30 @@ impl Drop for JobSlot {
             width.too_many -= 1;
             permit.forget();
         }
+    }
+}
+
+/// Numbers of slots while files are large, and while they are small.
+fn bounds(jobs: Jobs) -> (usize, usize) {
+    match jobs {
+        Jobs::Auto => (FEW, MANY),
+        Jobs::AtMost(count) => {
+            let count = count.clamp(1, Semaphore::MAX_PERMITS);
+            (count, count)
+        }
+    }
+}
+
+impl From<JobSlot> for Place {
+    /// A place whose slot is there already.
+    fn from(mut slot: JobSlot) -> Self {
+        let width = slot.width.clone();
+        let state = match slot.permit.take() {
+            Some(permit) => State::Taken(permit),
+            // It was given back already, which `drop` alone does.
+            None => State::Waiting(Box::pin(std::future::pending())),
+        };
+        Self { state, width }
     }
 }
 
@@ -209,6 +243,24 @@ mod tests {
         };
         drop(slot);
         assert!(fourth.as_mut().poll(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn the_number_can_be_changed_while_slots_are_out() {
+        let slots = Slots::new(Jobs::AtMost(3));
+        let mut out = all(&slots);
+        slots.resize(Jobs::AtMost(1));
+        out.truncate(1);
+        assert_eq!(all(&slots).len(), 0);
+        slots.resize(Jobs::AtMost(5));
+        out.extend(all(&slots));
+        assert_eq!(out.len(), 5);
+        let slot: JobSlot = out.pop().unwrap();
+        // A slot that is handed on is neither lost nor given back.
+        let place = Place::from(slot);
+        assert_eq!(all(&slots).len(), 0);
+        drop(place);
+        assert_eq!(all(&slots).len(), 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub(crate) mod crash;
 mod device;
 mod directory;
 mod lacks;
+mod log_file;
 mod memory;
 pub(crate) mod owner;
 mod part_file;
@@ -20,6 +21,7 @@ mod walk;
 pub(crate) use device::open_device;
 pub(crate) use directory::{Directory, has_no_side_files, parent, remove_own, sync_directory};
 pub(crate) use lacks::Lacks;
+pub(crate) use log_file::LogFile;
 pub(crate) use memory::Memory;
 pub(crate) use part_file::{
     Allocation, Identity, Opened, PartFile, create, is_worked_on, open, remove_unlocked,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that each top module may use. Floor 2 has an order of its own; transport is beside it.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("error", &["formats"]),
     ("formats", &[]),
     ("threads", &[]),
@@ -17,6 +17,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
         "engine",
         &["error", "formats", "manifest", "plan", "storage", "threads", "transport", "verify", "Kind"],
     ),
+    ("jobs", &["engine", "error", "plan", "storage", "threads", "verify"]),
     ("cli", &["error", "formats", "threads"]),
 ];
 

@@ -48,6 +48,7 @@ mod ownership;
 mod planted;
 mod prompts;
 mod proxies;
+mod queue;
 mod redirects;
 mod reluctant;
 mod resume;

@@ -1,0 +1,202 @@
+//! A job: everything that is wanted of one download, as plain data.
+
+use crate::engine::IfExists;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Identifier of a job in its queue: it stays the same over restarts, and is never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(pub(super) u64);
+
+impl fmt::Display for JobId {
+    /// 16 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for JobId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(Self)
+    }
+}
+
+/// What is wanted of one download. All fields but the URL have a default; see [`resolve`](crate::resolve) for the checks.
+///
+/// ```
+/// let job: haul::Job = serde_json::from_str(
+///     r#"{"url": "https://example.org/disk.img", "dir": "/tmp", "options": {"connections": 4}, "tags": {"for": "me"}}"#,
+/// )?;
+/// assert_eq!(job.options.connections, Some(4));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Job {
+    /// An absolute http or https URL. A user name and password in it are sent to its origin alone.
+    pub url: String,
+    /// Other URLs of the same bytes; they need a digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<String>,
+    /// Digests that the file must have, such as `sha256:HEX`; one of each algorithm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<String>,
+    /// Size of the file in bytes, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// File to save to; a relative path is taken from the directory. By default the last part of the URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<PathBuf>,
+    /// Directory to save in; it is created if it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+    /// Headers as lines of `Name: value`, by the origin that they are sent to, such as `https://example.org`; each must be the
+    /// origin of the URL or of a mirror.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Vec<String>>,
+    /// Bearer token for the origin of the URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer: Option<String>,
+    /// Options that may have a default, and that may change while the job waits or runs.
+    #[serde(default)]
+    pub options: JobOptions,
+    /// Jobs of a higher priority start first; among equals the order of the queue counts.
+    #[serde(default)]
+    pub priority: i32,
+    /// Tags for the caller's own use.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Job {
+    /// A job for the resource at `url`.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), ..Self::default() }
+    }
+}
+
+impl fmt::Debug for Job {
+    /// Without secrets: neither the query of a URL nor headers are shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = crate::plan::Address::parse(&self.url).map(|(address, _)| address.to_string());
+        f.debug_struct("Job")
+            .field("url", &url.as_deref().unwrap_or("(no URL)"))
+            .field("mirrors", &self.mirrors.len())
+            .field("digests", &self.digests)
+            .field("output", &self.output)
+            .field("dir", &self.dir)
+            .field("headers", &self.headers.keys())
+            .field("options", &self.options)
+            .field("priority", &self.priority)
+            .field("tags", &self.tags)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Options of a job, each with a default if it is not given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct JobOptions {
+    /// Maximum number of connections. By default as many as make it faster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<usize>,
+    /// Rate limit in bytes per second; 0 for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_rate: Option<u64>,
+    /// Maximum size of the file in bytes; 0 for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<u64>,
+    /// Minimum size in bytes of a range with a request of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_split: Option<u64>,
+    /// Action if the target exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub if_exists: Option<IfExists>,
+    /// Discard the remains of an earlier run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart: Option<bool>,
+    /// Start over once if the resource has changed. Default true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_if_changed: Option<bool>,
+    /// Give the file the time of the resource.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_time: Option<bool>,
+    /// Take the file name that the server suggests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_disposition: Option<bool>,
+}
+
+impl JobOptions {
+    /// These options, and where they say nothing, those of `other`.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self {
+            connections: self.connections.or(other.connections),
+            limit_rate: self.limit_rate.or(other.limit_rate),
+            max_size: self.max_size.or(other.max_size),
+            min_split: self.min_split.or(other.min_split),
+            if_exists: self.if_exists.or(other.if_exists),
+            restart: self.restart.or(other.restart),
+            restart_if_changed: self.restart_if_changed.or(other.restart_if_changed),
+            remote_time: self.remote_time.or(other.remote_time),
+            content_disposition: self.content_disposition.or(other.content_disposition),
+        }
+    }
+}
+
+/// Values for jobs that do not give their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Defaults {
+    /// Directory to save in. Default the current one.
+    pub dir: Option<PathBuf>,
+    /// Options of the jobs.
+    pub options: JobOptions,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_survives_its_text_and_says_nothing_of_what_it_does_not_have() {
+        let short = Job::new("https://example.org/f");
+        let text = serde_json::to_string(&short).unwrap();
+        assert_eq!(text, r#"{"url":"https://example.org/f","options":{},"priority":0}"#);
+        assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), short);
+        let mut full = short;
+        full.headers.insert("https://example.org".into(), vec!["Authorization: secret".into()]);
+        full.options.if_exists = Some(IfExists::Overwrite);
+        full.options.limit_rate = Some(5);
+        full.priority = -3;
+        let text = serde_json::to_string(&full).unwrap();
+        assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), full);
+        assert!(serde_json::from_str::<Job>(r#"{"url": "x", "outptu": "y"}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_shown_of_a_job_holds_no_secret() {
+        let mut job = Job::new("https://user:geheim@example.org/f?X-Amz-Signature=geheim");
+        job.headers.insert("https://example.org".into(), vec!["Cookie: geheim".into()]);
+        job.bearer = Some("geheim".into());
+        let shown = format!("{job:?}");
+        assert!(shown.contains("example.org/f") && !shown.contains("geheim"), "{shown}");
+    }
+
+    #[test]
+    fn an_id_is_read_as_it_is_written() {
+        let id = JobId(0x1234);
+        assert_eq!(id.to_string(), "0000000000001234");
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+}

@@ -1,0 +1,194 @@
+//! From a job to a request: every check, and the field at fault.
+
+use super::job::{Defaults, Job};
+use crate::engine::{Connections, Request};
+use crate::error::Error;
+use crate::plan::{Address, Origin};
+use crate::verify::Digest;
+use std::fmt;
+use std::num::NonZeroU64;
+
+/// Reason why a job cannot be carried out: the field at fault, and what is wrong with it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Invalid {
+    /// Name of the field, as in the job's text.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.error)
+    }
+}
+
+impl std::error::Error for Invalid {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        let error = Self::new(invalid.error.kind(), invalid.to_string());
+        match invalid.error.remedy() {
+            Some(remedy) => error.with_remedy(remedy.clone()),
+            None => error,
+        }
+    }
+}
+
+/// Turns a job into a request, with `defaults` where it says nothing. Asks no server and touches no file.
+///
+/// ```
+/// let mut job = haul::Job::new("https://example.org/disk.img");
+/// job.digests = vec!["sha256:nonsense".to_owned()];
+/// let invalid = haul::resolve(&job, &haul::Defaults::default()).unwrap_err();
+/// assert_eq!(invalid.field, "digests");
+/// ```
+///
+/// # Errors
+/// The first field that makes no sense, by itself or beside the others.
+pub fn resolve(job: &Job, defaults: &Defaults) -> Result<Request, Invalid> {
+    let at = |field| move |error: Error| Invalid { field, error };
+    let mut request = Request::new(&job.url).map_err(at("url"))?;
+    for digest in &job.digests {
+        request = request.digest(digest.parse::<Digest>().map_err(Error::from).map_err(at("digests"))?);
+    }
+    request.check_digests().map_err(at("digests"))?;
+    for mirror in &job.mirrors {
+        request = request.mirror(mirror).map_err(at("mirrors"))?;
+    }
+    request.check_mirrors().map_err(at("mirrors"))?;
+    for (origin, lines) in &job.headers {
+        request = with_headers(request, origin, lines).map_err(at("headers"))?;
+    }
+    if let Some(token) = &job.bearer {
+        request = request.bearer(token);
+    }
+    if let Some(size) = job.size {
+        request = request.size(size);
+    }
+    if let Some(directory) = job.dir.as_ref().or(defaults.dir.as_ref()) {
+        request = request.directory(directory);
+    }
+    if let Some(path) = &job.output {
+        if path.file_name().is_none() {
+            return Err(at("output")(Error::usage(format!(
+                "{} does not end in a file name",
+                path.display()
+            ))));
+        }
+        request = request.output(path);
+    }
+    let request = with_options(request, job, defaults);
+    crate::engine::check_secrets(&request).map_err(at("headers"))?;
+    request.target(None).map_err(at("output")).or_else(|invalid| match request.asks_for_its_name() {
+        // The server will say.
+        true => Ok(None),
+        false => Err(invalid),
+    })?;
+    Ok(request)
+}
+
+fn with_options(mut request: Request, job: &Job, defaults: &Defaults) -> Request {
+    let options = job.options.or(&defaults.options);
+    if let Some(connections) = options.connections {
+        request = request.connections(Connections::AtMost(connections));
+    }
+    if let Some(rate) = options.limit_rate.and_then(NonZeroU64::new) {
+        request = request.limit_rate(rate);
+    }
+    if let Some(bytes) = options.max_size.filter(|bytes| *bytes > 0) {
+        request = request.max_size(bytes);
+    }
+    if let Some(bytes) = options.min_split {
+        request = request.min_split(bytes);
+    }
+    if let Some(policy) = options.if_exists {
+        request = request.if_exists(policy);
+    }
+    request
+        .restart(options.restart.unwrap_or(false))
+        .restart_if_changed(options.restart_if_changed.unwrap_or(true))
+        .remote_time(options.remote_time.unwrap_or(false))
+        .content_disposition(options.content_disposition.unwrap_or(false))
+}
+
+/// Adds the headers for one origin.
+fn with_headers(mut request: Request, origin: &str, lines: &[String]) -> Result<Request, Error> {
+    let (address, user) =
+        Address::parse(origin).map_err(|error| Error::usage(format!("{origin}: {error}")))?;
+    let bare = user.is_none() && address.request_target() == "/";
+    if !bare {
+        return Err(Error::usage(format!(
+            "{address} is no origin, which is written as https://HOST or https://HOST:PORT"
+        )));
+    }
+    let origin: Origin = address.origin();
+    if !request.sources().any(|source| source.is_of(&origin)) {
+        return Err(Error::usage(format!("{address} is neither the origin of the URL nor of a mirror")));
+    }
+    for line in lines {
+        let (name, value) =
+            line.split_once(':').ok_or_else(|| Error::usage("a header is written as 'Name: value'"))?;
+        request = request.header_for(&origin, name, value.trim_matches([' ', '\t']));
+    }
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::JobOptions;
+
+    const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn job(text: &str) -> Job {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn the_field_at_fault_is_named() {
+        let digest = format!(r#""digests": ["sha256:{HEX}"]"#);
+        for (fields, field) in [
+            (r#""url": "ftp://h/f""#.to_owned(), "url"),
+            (r#""url": "http://h/""#.to_owned(), "output"),
+            (r#""url": "http://h/f", "output": "d/..""#.to_owned(), "output"),
+            (r#""url": "http://h/f", "digests": ["sha256:12"]"#.to_owned(), "digests"),
+            (
+                format!(r#""url": "http://h/f", "digests": ["sha256:{HEX}", "sha256:{}"]"#, "0".repeat(64)),
+                "digests",
+            ),
+            (r#""url": "http://h/f", "mirrors": ["http://g/f"]"#.to_owned(), "mirrors"),
+            (format!(r#""url": "http://h/f", "mirrors": ["nonsense"], {digest}"#), "mirrors"),
+            (r#""url": "http://h/f", "headers": {"http://g": ["A: b"]}"#.to_owned(), "headers"),
+            (r#""url": "http://h/f", "headers": {"http://h/f": ["A: b"]}"#.to_owned(), "headers"),
+            (r#""url": "http://h/f", "headers": {"http://h": ["nonsense"]}"#.to_owned(), "headers"),
+            (r#""url": "http://h/f", "headers": {"http://h": ["A: b\r\nC: d"]}"#.to_owned(), "headers"),
+        ] {
+            let invalid = resolve(&job(&format!("{{{fields}}}")), &Defaults::default()).unwrap_err();
+            assert_eq!(invalid.field, field, "{fields}: {invalid}");
+            assert!(Error::from(invalid).to_string().starts_with(field));
+        }
+    }
+
+    #[test]
+    fn what_a_job_says_counts_and_otherwise_the_defaults() {
+        let options = JobOptions { connections: Some(3), max_size: Some(10), ..JobOptions::default() };
+        let defaults = Defaults { dir: Some("/d".into()), options };
+        let request = resolve(
+            &job(r#"{"url": "http://h/f", "options": {"connections": 5, "max-size": 0}}"#),
+            &defaults,
+        );
+        let request = request.unwrap();
+        assert_eq!(request.planned_path(), Some("/d/f".into()));
+        assert_eq!(request.connections, Connections::AtMost(5));
+        assert_eq!(request.max_size, None);
+        let request = resolve(&job(r#"{"url": "http://h/f", "dir": "/e"}"#), &defaults).unwrap();
+        assert_eq!(request.planned_path(), Some("/e/f".into()));
+        assert_eq!(request.connections, Connections::AtMost(3));
+    }
+}
