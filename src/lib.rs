@@ -7,10 +7,11 @@
 //! |---|---|---|
 //! | 5 | `cli` | arguments, rendering, exit codes (feature `cli`) |
 //! | 4 | `jobs` | jobs as plain data, and their queue |
-//! | 3 | `engine` | the driver that owns a transfer, its workers, the checkpoint |
+//! | 3 | `engine` | the driver that owns a transfer, and its workers |
+//! |   | `destination` | where bytes go: a file, a pipe, or what the caller brings; the checkpoint |
 //! | 2 | `transport`, `storage`, `manifest`, `verify` | effects: sockets, files, the sidecar, digests |
 //! | 1 | `plan` | decisions: pure, no clock, no files, no sockets |
-//! | 0 | `formats`, `error`, `threads` | parsers of text formats; errors; the threads for blocking work |
+//! | 0 | `formats`, `error`, `threads`, `clock` | parsers of text formats; errors; threads for blocking work; the time |
 //!
 //! # Example
 //!
@@ -29,6 +30,8 @@
 
 #[doc(hidden)]
 pub mod benching;
+mod clock;
+mod destination;
 mod engine;
 mod error;
 mod formats;
@@ -47,9 +50,9 @@ mod verify;
 pub mod cli;
 
 pub use engine::{
-    AddressFamily, Client, ClientSettings, ConnectionView, Connections, Control, Download, Event, Forecast,
-    IfExists, Interface, Jobs, Notice, Output, Phase, Preview, Progress, Proxy, Report, Request, Resolve,
-    Slowness, Step, Trace,
+    AddressFamily, Client, ClientSettings, ConnectionView, Connections, Constraints, Content, Control,
+    Download, Event, Forecast, IfExists, Interface, Jobs, Notice, Output, OwnDestination, Phase, Preview,
+    Progress, Proxy, Report, Request, Resolve, Slowness, Step, Trace,
 };
 pub use engine::{audit, discard, verify_file};
 pub use error::{Error, Kind, Remedy};

@@ -1,6 +1,5 @@
 //! State that downloads share: settings, connections, and turns.
 
-use super::clock::Clock;
 use super::control::Control;
 use super::credentials;
 use super::download::Download;
@@ -9,14 +8,15 @@ use super::forecast::Forecast;
 use super::hosts::Hosts;
 use super::limit::Limit;
 use super::memory::Memory;
-use super::preparation::DirectorySeen;
 use super::probe::{Preview, survey_by_get};
 use super::progress::Progress;
 use super::publisher::Publisher;
 use super::request::Request;
 use super::settings::{ClientSettings, Jobs};
 use super::slots::{JobSlot, Place, Slots};
-use super::small_files::SmallFiles;
+use crate::clock::Clock;
+use crate::destination::SmallFiles;
+use crate::destination::inspect::DirectorySeen;
 use crate::error::Error;
 use crate::manifest::inspect;
 use crate::plan::Address;

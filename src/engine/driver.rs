@@ -1,31 +1,25 @@
 //! Driver task, the only owner of a transfer: carries out the plan's commands and reports events back to it.
-use super::clock::Clock;
 use super::control::Orders;
 use super::disk_use::DiskUse;
 use super::event::{Event, Notice};
-use super::file_spec::FileSpec;
 use super::hosts::{Host, Others};
 use super::lane::Lane;
 use super::limit::Limits;
-use super::partial_file::PartialFile;
 use super::progress::Phase;
 use super::publisher::{Counters, Publisher};
 use super::report::Report;
 use super::settings::Connections;
 use super::slots::{JobSlot, Slots};
-use super::small_files::SmallFiles;
-use super::work::Work;
 use super::worker;
 use super::worker::{Permit, Question, Shared};
 use super::workers::Workers;
+use crate::clock::Clock;
+use crate::destination::{Destination, FileSpec, Look, Made, SmallFiles};
 use crate::error::{Error, Kind, Remedy};
-use crate::manifest::Journal;
 use crate::plan::advice::Advice;
 use crate::plan::pace::Pace;
-use crate::plan::representation::Representation;
 use crate::plan::transfer::{Announcement, Ask, AttemptId, Command, End, Transfer};
 use crate::plan::{Address, Moment};
-use crate::storage::{Allocation, Target};
 use crate::transport::{Pause, Yielder};
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -34,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 
 mod ending;
 mod inquiring;
@@ -123,16 +117,8 @@ struct Driver {
     reached: watch::Receiver<Option<Address>>,
     /// Pauses that redirects ask for.
     paused: watch::Receiver<Option<Pause>>,
-    work: Work,
-    /// Locked part file, until the server has said what goes into it.
-    vacant: Option<PartialFile>,
-    /// Target without a part file, because none of its names is taken: the part file is created once the length is
-    /// known, and for a small file never.
-    bare: Option<Target>,
-    /// Creation of the part file, in the background.
-    making: Option<JoinHandle<Made>>,
-    /// False until it is known that the file fits; no command of the plan is carried out meanwhile.
-    fits: bool,
+    destination: Destination,
+    /// Accepted responses that wait until the destination is open.
     permitted: Vec<Permitted>,
     clock: Clock,
     disk: DiskUse,
@@ -153,16 +139,6 @@ struct Driver {
     verifying: Duration,
     /// Retry round that was last charged to the host's retry budget.
     paid_for: u32,
-}
-
-/// Outcome of a step in the creation of the part file.
-enum Made {
-    /// The file fits; allocating it may take long.
-    Room(PartialFile, Box<Representation>),
-    File(PartialFile, Box<Journal>, Allocation),
-    /// There is no file to create: the bytes go into a pipe.
-    Nothing,
-    Failed(Option<PartialFile>, Error),
 }
 
 /// Worker whose response was accepted, until its body may flow.
@@ -203,17 +179,12 @@ impl Driver {
             Box::pin(self.rest(publisher)).await;
             tokio::select! {
                 Some(question) = self.questions.recv() => self.rule(*question, publisher),
-                made = Self::being_made(&mut self.making) => self.made(made, publisher),
                 Some(ended) = self.workers.join_next() => self.ended(ended, publisher),
                 Some(_) = self.spares.join_next() => {}
                 Some(said) = self.inquiry.join_next() => self.advised(said, publisher),
                 Ok(()) = self.reached.changed() => self.prepare_more(self.clock.now()),
                 Ok(()) = self.paused.changed() => self.tell_pause(publisher),
-                saved = self.work.saved() => {
-                    if let Err(error) = saved {
-                        self.transfer.fail(error);
-                    }
-                }
+                turned = next_turn(&mut self.destination) => self.turned(turned, publisher),
                 () = until_cancelled(cancelled), if !is_cancelled => {
                     is_cancelled = true;
                     self.transfer.fail(cancellation());
@@ -231,7 +202,7 @@ impl Driver {
     async fn obey(&mut self, publisher: &mut Publisher) -> Result<Option<Report>, Error> {
         loop {
             self.share_host();
-            if !self.fits {
+            if self.destination.may_not_fit() {
                 break;
             }
             let Some(command) = self.transfer.poll_command(publisher.clock.now()) else {
@@ -255,10 +226,8 @@ impl Driver {
                     }
                 }
                 Command::Abandon { id } => {
-                    if let Work::Pipe(work) = &self.work
-                        && self.transfer.is_over()
-                    {
-                        work.close();
+                    if self.transfer.is_over() {
+                        self.destination.release();
                     }
                     if let Some(lane) = self.lanes.get(&id) {
                         lane.abandon();
@@ -309,7 +278,7 @@ impl Driver {
         }
         publisher.most_connections = publisher.most_connections.max(self.lanes.len());
         let attempt = worker::attempt(self.shared.clone(), id, ask, lane);
-        if self.bare.is_some() {
+        if self.destination.is_unmade() {
             self.workers.keep(attempt);
         } else {
             self.workers.send(attempt);
@@ -333,33 +302,13 @@ impl Driver {
     /// Discards the data so far, and reports it if any is lost.
     async fn discard(&mut self, why: String, lost: u64, publisher: &mut Publisher) -> Result<(), Error> {
         self.settle(publisher).await;
-        let announce = |publisher: &mut Publisher| {
-            if lost > 0 {
-                publisher.notice(Notice::Restarting, format!("starting over: {why}"));
-            }
-        };
-        match std::mem::replace(&mut self.work, Work::Nothing) {
-            Work::File(work) => {
-                announce(publisher);
-                self.vacant = Some(work.clear().await?);
-                publisher.resumed = 0;
-                Ok(())
-            }
-            Work::Pipe(work) if !work.is_untouched() => {
-                self.work = Work::Pipe(work);
-                Err(Error::new(Kind::Changed, why).with_remedy(Remedy::ToAFile))
-            }
-            Work::Small(work) => {
-                announce(publisher);
-                self.bare = Some(work.target);
-                Ok(())
-            }
-            work => {
-                self.work = work;
-                announce(publisher);
-                Ok(())
-            }
+        let text = format!("starting over: {why}");
+        self.destination.clear(why).await?;
+        publisher.resumed = 0;
+        if lost > 0 {
+            publisher.notice(Notice::Restarting, text);
         }
+        Ok(())
     }
 
     /// Shares the state of the host: passes on this file's refusals and connections, and takes over those of the other
@@ -397,19 +346,14 @@ impl Driver {
     // ---- events --------------------------------------------------------------------------------------
 
     fn tell_started(&self, publisher: &mut Publisher) {
-        let connections = match self.work {
-            Work::Small(_) => 1,
-            _ if self.transfer.is_streaming() => 1,
-            _ => self.wants.connections.min(self.transfer.worthwhile()),
+        let connections = match self.destination.is_small() || self.transfer.is_streaming() {
+            true => 1,
+            false => self.wants.connections.min(self.transfer.worthwhile()),
         };
         publisher.allowed_connections = connections;
         let event = Event::Started {
             url: self.wants.spec.address.to_string(),
-            path: match &self.work {
-                Work::File(work) => Some(work.place.target.path()),
-                Work::Small(work) => Some(work.target.path()),
-                _ => None,
-            },
+            path: self.destination.path(),
             size: self.transfer.representation().and_then(|known| known.complete_length),
             resumed: publisher.resumed,
             connections,
@@ -438,8 +382,14 @@ impl Driver {
     }
 
     fn collect(&mut self, lane: &Lane) {
-        if let Work::File(work) = &mut self.work {
-            work.checkpoint.add(lane.take_runs());
+        self.destination.record(lane.take_runs());
+    }
+
+    fn turned(&mut self, turned: Turn, publisher: &mut Publisher) {
+        match turned {
+            Turn::Created(made) => self.made(made, publisher),
+            Turn::Saved(Err(error)) => self.transfer.fail(error),
+            Turn::Saved(Ok(())) => {}
         }
     }
 
@@ -457,20 +407,12 @@ impl Driver {
         if let Err(error) = self.wants.refuse_too_large(Some(self.transfer.written().len())) {
             self.transfer.fail(error);
         }
-        match &mut self.work {
-            Work::File(work) => {
-                work.advance(self.transfer.written().front());
-                if work.checkpoint.is_due(now) {
-                    work.checkpoint.begin(now);
-                }
-            }
-            Work::Pipe(work) => {
-                self.transfer.handle_drained(work.drained());
-                if let Some(why) = work.broken() {
-                    self.transfer.fail(Error::new(Kind::Disk, why));
-                }
-            }
-            Work::Nothing | Work::Small(_) => {}
+        let Look { drained, broken } = self.destination.look(self.transfer.written().front(), now);
+        if let Some(drained) = drained {
+            self.transfer.handle_drained(drained);
+        }
+        if let Some(why) = broken {
+            self.transfer.fail(Error::new(Kind::Disk, why));
         }
         self.wants.host.served(self.shared.received.load(Ordering::Relaxed));
         let writing = Duration::from_nanos(self.shared.writing.load(Ordering::Relaxed));
@@ -490,11 +432,8 @@ impl Driver {
     }
 
     fn show(&self, publisher: &mut Publisher, phase: Phase, force: bool) {
-        let durable = self.work.durable();
-        let verified = match &self.work {
-            Work::File(work) => work.hashed(),
-            _ => None,
-        };
+        let durable = self.destination.durable();
+        let verified = self.destination.hashed();
         let received = self.shared.received.load(Ordering::Relaxed);
         let limited = self.is_limited();
         let reached = self.reached.borrow().is_some();
@@ -524,6 +463,20 @@ fn announce(publisher: &mut Publisher, announcement: Announcement, sources: &[St
             let url = sources.get(source).cloned().unwrap_or_default();
             publisher.tell(Event::Source { url, cause: why });
         }
+    }
+}
+
+/// Event of the destination.
+enum Turn {
+    Created(Result<Made, JoinError>),
+    Saved(Result<(), Error>),
+}
+
+/// Waits for the creation or the checkpoint that goes on; for ever if there is none. Cancel-safe.
+async fn next_turn(destination: &mut Destination) -> Turn {
+    match destination.is_being_created() {
+        true => Turn::Created(destination.created().await),
+        false => Turn::Saved(destination.saved().await),
     }
 }
 

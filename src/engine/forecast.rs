@@ -1,8 +1,9 @@
 //! Forecast of a download, without running it.
 
-use super::preparation::exists;
 use super::probe::Survey;
-use super::request::{IfExists, Request};
+use super::request::Request;
+use crate::destination::IfExists;
+use crate::destination::inspect::exists;
 use crate::error::{Error, Kind};
 use crate::formats::byte_count::format_bytes;
 use crate::manifest::Inspection;

@@ -1,8 +1,8 @@
 //! Knowledge of the hosts, shared by all files of a client.
 
-use super::clock::Clock;
 use super::limit::Limit;
 use super::memory::Memory;
+use crate::clock::Clock;
 use crate::formats::host_book::HostFacts;
 use crate::plan::budget::Budget;
 use crate::plan::concurrency::{Base, Known as Level, Refusals};

@@ -1,6 +1,6 @@
 //! Rate limits: of one file, of its host, and of all files of a client; each can be changed while bytes come.
 
-use super::clock::Clock;
+use crate::clock::Clock;
 use crate::plan::pace::Pace;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

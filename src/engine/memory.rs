@@ -1,7 +1,7 @@
 //! Memory of hosts across runs. It holds advice alone: a run without it, or with a wrong one, gets the same bytes.
 
-use super::clock::Clock;
 use super::network;
+use crate::clock::Clock;
 use crate::formats::host_book::{HostBook, HostFacts};
 use crate::plan::Origin;
 use crate::storage::StateFile;

@@ -1,38 +1,30 @@
 //! Download engine: one driver task per file, its workers, the checkpoint.
 
-mod checkpoint;
 mod client;
-mod clock;
 mod control;
 mod credentials;
 mod disk_use;
 mod download;
 mod driver;
 mod event;
-mod file_spec;
 mod forecast;
 mod hosts;
 mod lane;
 mod limit;
 mod maintenance;
 mod memory;
-mod named_by;
 mod network;
-mod partial_file;
-mod preparation;
 mod probe;
 mod progress;
 mod publisher;
 mod report;
 mod request;
 mod settings;
-mod sink;
 mod slots;
-mod small_files;
-mod work;
 mod worker;
 mod workers;
 
+pub use crate::destination::{Constraints, Content, IfExists, OwnDestination};
 pub use crate::transport::{AddressFamily, Interface, Proxy, Resolve, Step, Trace};
 pub use client::Client;
 pub use control::Control;
@@ -44,6 +36,6 @@ pub use maintenance::{audit, discard, verify_file};
 pub use probe::Preview;
 pub use progress::{ConnectionView, Phase, Progress, Slowness};
 pub use report::Report;
-pub use request::{IfExists, Output, Request};
+pub use request::{Output, Request};
 pub use settings::{ClientSettings, Connections, Jobs};
 pub(crate) use slots::JobSlot;

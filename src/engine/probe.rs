@@ -1,7 +1,7 @@
 //! Survey of a file on the server, without downloading it.
 
-use super::clock::Clock;
 use super::forecast::Forecast;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::formats::content_disposition;
 use crate::formats::file_name::ForeignName;

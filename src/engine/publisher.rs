@@ -1,8 +1,8 @@
 //! Reports the progress and the events of a download to its listeners.
 
-use super::clock::Clock;
 use super::event::{Event, Notice};
 use super::progress::{ConnectionView, Phase, Progress, Slowness};
+use crate::clock::Clock;
 use crate::plan::meter::{Meter, eta};
 use crate::plan::transfer::Transfer;
 use crate::plan::{ByteRange, Moment, RangeSet};

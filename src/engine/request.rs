@@ -1,7 +1,7 @@
 //! Request for one file.
 
-use super::named_by::NamedBy;
 use super::settings::Connections;
+use crate::destination::{IfExists, NamedBy, OwnDestination};
 use crate::error::{Error, Remedy};
 use crate::formats::cookie_file::Cookies;
 use crate::formats::escape;
@@ -21,24 +21,6 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Action if the target exists already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum IfExists {
-    /// Succeed if it is the requested file, fail if not: nothing is ever replaced silently.
-    #[default]
-    Auto,
-    /// Succeed without looking.
-    Skip,
-    /// Replace it, once the new file is complete.
-    Overwrite,
-    /// Save under the first free of `NAME.1`, `NAME.2`, …
-    Rename,
-    /// Fail.
-    Error,
-}
-
 /// Destination of the bytes.
 #[non_exhaustive]
 pub enum Output {
@@ -46,8 +28,17 @@ pub enum Output {
     Named,
     /// This file; a relative path is taken from the request's directory.
     File(PathBuf),
+    /// Into a destination of the caller's own. Nothing is kept for another run.
+    Own(Arc<dyn OwnDestination>),
     /// In order, into a writer, which is moved to a thread of its own. Nothing is kept for another run.
     Stream(Box<dyn Write + Send>),
+}
+
+impl Output {
+    /// True if no file is made.
+    pub(crate) fn is_no_file(&self) -> bool {
+        matches!(self, Self::Stream(_) | Self::Own(_))
+    }
 }
 
 impl fmt::Debug for Output {
@@ -55,6 +46,7 @@ impl fmt::Debug for Output {
         match self {
             Self::Named => f.write_str("Named"),
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Own(_) => f.write_str("Own"),
             Self::Stream(_) => f.write_str("Stream"),
         }
     }
@@ -175,6 +167,13 @@ impl Request {
     #[must_use]
     pub fn stream(mut self, writer: impl Write + Send + 'static) -> Self {
         self.output = Output::Stream(Box::new(writer));
+        self
+    }
+
+    /// Writes everything into a destination of the caller's own.
+    #[must_use]
+    pub fn into_destination(mut self, destination: Arc<impl OwnDestination>) -> Self {
+        self.output = Output::Own(destination);
         self
     }
 
@@ -390,7 +389,7 @@ impl Request {
             )
             .with_remedy(Remedy::PublishedDigest));
         }
-        if matches!(self.output, Output::Stream(_)) {
+        if self.output.is_no_file() {
             return Err(Error::usage(
                 "mirrors and a pipe do not go together: what a wrong mirror gave could not be taken back",
             ));
@@ -429,7 +428,7 @@ impl Request {
     /// `Usage` if there is no name for the file.
     pub(crate) fn target(&self, suggested: Option<ForeignName>) -> Result<Option<Target>, Error> {
         match &self.output {
-            Output::Stream(_) => return Ok(None),
+            Output::Stream(_) | Output::Own(_) => return Ok(None),
             Output::File(path) => return Target::from_path(&self.directory, path).map(Some),
             Output::Named => {}
         }

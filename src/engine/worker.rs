@@ -1,9 +1,9 @@
 //! One attempt at one segment, from the request to the last byte.
 
-use super::clock::Clock;
 use super::lane::{Claim, Lane};
 use super::limit::Limits;
-use super::sink::Sink;
+use crate::clock::Clock;
+use crate::destination::Sink;
 use crate::error::{Error, Failure};
 use crate::plan::ByteRange;
 use crate::plan::answer::Answer;

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that each top module may use. Floor 2 has an order of its own; transport is beside it.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("error", &["formats"]),
     ("formats", &[]),
     ("threads", &[]),
+    ("clock", &["plan"]),
     ("plan", &["error", "formats"]),
     ("storage", &["error", "formats", "plan"]),
     ("verify", &["error", "storage"]),
@@ -15,7 +16,23 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("transport", &["error", "formats", "plan", "threads"]),
     (
         "engine",
-        &["error", "formats", "manifest", "plan", "storage", "threads", "transport", "verify", "Kind"],
+        &[
+            "clock",
+            "destination",
+            "error",
+            "formats",
+            "manifest",
+            "plan",
+            "storage",
+            "threads",
+            "transport",
+            "verify",
+            "Kind",
+        ],
+    ),
+    (
+        "destination",
+        &["clock", "error", "formats", "manifest", "plan", "storage", "threads", "verify", "Kind"],
     ),
     ("jobs", &["engine", "error", "plan", "storage", "threads", "verify"]),
     ("cli", &["error", "formats", "threads"]),

@@ -44,6 +44,7 @@ mod metalink;
 mod mirrors;
 mod names;
 mod network;
+mod own;
 mod ownership;
 mod planted;
 mod prompts;

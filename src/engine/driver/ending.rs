@@ -1,20 +1,22 @@
 //! End of a download, good or bad: verify and publish, or keep the received bytes.
 
 use super::{Driver, cancellation, until_cancelled};
-use crate::engine::clock::Clock;
+use crate::clock::Clock;
+use crate::destination::{
+    Destination, FileWork, IfExists, OwnDestination, PipeWork, SmallFile, SmallWork, blocking, given_up,
+    publish_own,
+};
 use crate::engine::event::Notice;
 use crate::engine::progress::Phase;
 use crate::engine::publisher::Publisher;
 use crate::engine::report::Report;
-use crate::engine::request::IfExists;
-use crate::engine::small_files::SmallFile;
-use crate::engine::work::{FileWork, SmallWork, Work, blocking};
 use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{Hold, Record};
 use crate::plan::ByteRange;
 use crate::storage::{Lacks, Publication, Target, publish};
 use crate::verify::Digest;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
@@ -23,24 +25,42 @@ impl Driver {
     pub(super) async fn finish(&mut self, publisher: &mut Publisher) -> Result<Option<Report>, Error> {
         self.settle(publisher).await;
         self.look_around(publisher);
-        if !matches!(self.work, Work::Small(_)) {
+        if !self.destination.is_small() {
             self.show(publisher, Phase::Verifying, true);
         }
         let known = self.transfer.representation().and_then(|known| known.complete_length);
         let length = known.unwrap_or_else(|| self.transfer.written().len());
-        let mut digests = Vec::new();
+        let digests;
         let mut path = None;
-        match std::mem::replace(&mut self.work, Work::Nothing) {
-            Work::Nothing => {}
-            Work::Pipe(mut work) => {
-                let cancelled = self.cancelled.clone();
-                digests = unless_cancelled(cancelled, work.finish()).await?;
-                if work.drained() != length {
+        match self.destination.take() {
+            Destination::Unmade(_)
+            | Destination::Locked(_)
+            | Destination::Creating(_)
+            | Destination::Gone => {
+                return Err(Error::defect("a file that is complete was never opened"));
+            }
+            Destination::Own(mut work) => {
+                let hashed = unless_cancelled(self.cancelled.clone(), work.digests(length)).await;
+                let own = work.destination();
+                self.destination = Destination::Own(work);
+                digests = hashed?;
+                self.wants.spec.check(&digests).map_err(|error| error.with_remedy(Remedy::CompareDigest))?;
+                publish_own(own, length, digests.clone()).await?;
+            }
+            Destination::Pipe(mut work) => {
+                let drained = unless_cancelled(self.cancelled.clone(), work.finish()).await;
+                let (own, left) = (work.destination(), work.drained());
+                self.destination = Destination::Pipe(work);
+                digests = drained?;
+                if left != length {
                     return Err(Error::defect("the output was closed before everything was written"));
                 }
                 self.wants.spec.check(&digests).map_err(|error| error.with_remedy(Remedy::OutputIsWrong))?;
+                if let Some(own) = own {
+                    publish_own(own, length, digests.clone()).await?;
+                }
             }
-            Work::Small(work) => {
+            Destination::Small(work) => {
                 if self.transfer.answers_agree() {
                     self.wants.host.agreed(self.transfer.came_as_a_whole());
                 }
@@ -58,10 +78,10 @@ impl Driver {
                 path = Some(work.target.path());
                 self.tell_lacks(lacks, publisher);
             }
-            Work::File(mut work) => {
+            Destination::File(mut work) => {
                 let finished = Box::pin(self.finish_file(&mut work, length, publisher)).await;
                 let (place, hold) = (work.place.clone(), work.checkpoint.hold());
-                self.work = Work::File(work);
+                self.destination = Destination::File(work);
                 match finished? {
                     Some(found) => digests = found,
                     None => return Ok(None),
@@ -221,10 +241,8 @@ impl Driver {
 
     /// Keeps the received bytes and records in the error how many they are.
     pub(super) async fn give_up(mut self: Box<Self>, mut error: Error, publisher: &mut Publisher) -> Error {
-        if let Work::Pipe(work) = &self.work {
-            // A worker that waits for room would wait for ever.
-            work.close();
-        }
+        // A worker that waits for room would wait for ever.
+        self.destination.release();
         self.remember().await;
         error = self.told_of_expiry(error);
         if let Some(url) = self.wants.sources.get(self.transfer.lead()) {
@@ -236,8 +254,8 @@ impl Driver {
         // The last snapshot: all received bytes count.
         error = error.with_phase(publisher.last_phase());
         self.show(publisher, publisher.last_phase(), true);
-        match std::mem::replace(&mut self.work, Work::Nothing) {
-            Work::File(mut work) => {
+        match self.destination.take() {
+            Destination::File(mut work) => {
                 // After a failed sync there is no journal to write to, and this does nothing.
                 if let Err(worse) = work.checkpoint.flush(publisher.clock.now()).await
                     && error.kind() == Kind::Cancelled
@@ -259,16 +277,21 @@ impl Driver {
                     _ => error,
                 }
             }
-            Work::Pipe(work) => {
-                work.close();
-                error
-            }
-            Work::Nothing | Work::Small(_) => {
-                if let Some(place) = self.vacant.take().filter(|place| place.created) {
-                    let _ = place.leave(true, 0, 0);
+            Destination::Pipe(work) => {
+                if let Some(own) = closed(work).await {
+                    given_up(own).await;
                 }
                 error
             }
+            Destination::Own(work) => {
+                work.give_up().await;
+                error
+            }
+            Destination::Locked(place) if place.created => {
+                let _ = place.leave(true, 0, 0);
+                error
+            }
+            _ => error,
         }
     }
 
@@ -320,6 +343,15 @@ impl Driver {
             self.collect(lane);
         }
     }
+}
+
+/// Closes a pipe. One into a destination of the caller's own is drained first, so that nothing is written to it afterwards.
+async fn closed(mut work: PipeWork) -> Option<Arc<dyn OwnDestination>> {
+    work.close();
+    let own = work.destination()?;
+    // The error of the download counts.
+    let _ = work.finish().await;
+    Some(own)
 }
 
 /// Waits for an operation that may take long, but only until the caller cancels.

@@ -1,7 +1,7 @@
 //! HEAD requests, sent on the connection that would be opened next anyway.
 
 use super::Driver;
-use crate::engine::clock::Clock;
+use crate::clock::Clock;
 use crate::engine::event::Notice;
 use crate::engine::publisher::Publisher;
 use crate::plan::advice::Advice;

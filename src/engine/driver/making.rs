@@ -1,22 +1,18 @@
-//! Creates and preallocates the part file in the background; accepted responses wait until it is open.
+//! Rules on responses, and opens the destination for the first usable one; accepted responses wait until it is open.
 
-use super::{Driver, Made, Permitted};
+use super::{Driver, Permitted};
+use crate::destination::{Destination, FileWork, Made, SmallWork};
 use crate::engine::event::Notice;
-use crate::engine::file_spec::FileSpec;
-use crate::engine::partial_file::PartialFile;
-use crate::engine::preparation::{self, Existing, Opening};
 use crate::engine::publisher::Publisher;
-use crate::engine::work::{FileWork, SmallWork, Work};
 use crate::engine::worker::{Permit, Question};
-use crate::error::{Error, Kind, Remedy};
+use crate::error::{Error, Kind};
 use crate::manifest::piece_size;
 use crate::plan::RangeSet;
 use crate::plan::representation::{Representation, Validators};
 use crate::plan::transfer::Ruling;
-use crate::storage::{Allocation, Target};
-use crate::threads;
+use crate::storage::Allocation;
 use std::sync::atomic::Ordering;
-use tokio::task::JoinHandle;
+use tokio::task::JoinError;
 
 /// A file of at most this many bytes arrives within one checkpoint, so nothing is recorded before it is complete.
 const SMALL: u64 = 256 << 10;
@@ -53,7 +49,7 @@ impl Driver {
                 } else {
                     self.wants.slots.saw_large();
                     self.workers.let_go();
-                    self.make(representation);
+                    self.open(representation, publisher);
                     let soon = self.transfer.soon(self.clock.now());
                     self.warm(soon);
                     self.inquire_late();
@@ -67,7 +63,7 @@ impl Driver {
         }
         let until = self.wants.end_of_answer(until);
         let permitted = Permitted { id, offset, until, reply };
-        if self.making.is_some() {
+        if self.destination.is_being_created() {
             self.permitted.push(permitted);
         } else {
             self.let_flow(permitted);
@@ -87,28 +83,15 @@ impl Driver {
         }
     }
 
-    /// Creates the file in the background, after a quick check that it fits.
-    fn make(&mut self, mut representation: Representation) {
+    /// Opens the destination; a file is created in the background, after a quick check that it fits.
+    fn open(&mut self, mut representation: Representation, publisher: &mut Publisher) {
         if self.transfer.lead() != 0 {
             // The manifest records the URL's version, and a mirror's validators say nothing about that.
             representation.validators = Validators::default();
         }
-        let (place, bare) = (self.vacant.take(), self.bare.take());
-        self.fits = place.is_none() && bare.is_none();
-        let spec = self.wants.spec.clone();
-        self.making = Some(threads::offload(move || {
-            let place = match bare.map(|target| first_in(target, &spec)).transpose() {
-                Ok(made) => made.or(place),
-                Err(error) => return Made::Failed(None, error),
-            };
-            match place {
-                Some(place) => match place.has_room_for(&representation) {
-                    Ok(()) => Made::Room(place, Box::new(representation)),
-                    Err(error) => Made::Failed(Some(place), error),
-                },
-                None => Made::Nothing,
-            }
-        }));
+        if !self.destination.create(representation, &self.wants.spec) {
+            self.tell_started(publisher);
+        }
     }
 
     /// Keeps a small file in memory until it is complete. Returns false if it is not small, has several sources, or has
@@ -117,34 +100,30 @@ impl Driver {
         let length = representation.complete_length.filter(|length| *length <= SMALL);
         // If another source may have to replace one that gave wrong bytes, there must be a file to repair.
         let alone = self.wants.sources.len() == 1;
-        let (Some(length), true) = (length, self.bare.is_some() && alone) else {
+        let Some(length) = length.filter(|_| alone) else {
             return false;
         };
-        if let Some(target) = self.bare.take() {
-            // The length is at most `SMALL`.
-            self.work = Work::Small(SmallWork::new(target, length as usize));
-            self.tell_started(publisher);
+        match self.destination.take() {
+            Destination::Unmade(target) => {
+                // The length is at most `SMALL`.
+                self.destination = Destination::Small(SmallWork::new(target, length as usize));
+                self.tell_started(publisher);
+                true
+            }
+            other => {
+                self.destination = other;
+                false
+            }
         }
-        true
-    }
-
-    /// Allocates the file and writes the manifest. No byte is taken before that, but as the file is known to fit,
-    /// further connections can be opened, their requests sent and their responses ruled on.
-    fn make_in(&mut self, place: PartialFile, representation: Representation) {
-        let spec = self.wants.spec.clone();
-        self.making = Some(threads::offload(move || match place.begin(&representation, &spec) {
-            Ok((journal, allocation)) => Made::File(place, Box::new(journal), allocation),
-            Err(error) => Made::Failed(Some(place), error),
-        }));
     }
 
     /// A step of the creation has ended: after the last one, releases the responses that waited for it.
-    pub(super) fn made(&mut self, made: Result<Made, tokio::task::JoinError>, publisher: &mut Publisher) {
-        self.making = None;
-        self.fits = true;
+    pub(super) fn made(&mut self, made: Result<Made, JoinError>, publisher: &mut Publisher) {
+        self.destination = Destination::Gone;
         match made {
-            Ok(Made::Room(place, representation)) => return self.make_in(place, *representation),
-            Ok(Made::Nothing) => self.tell_started(publisher),
+            Ok(Made::Room(place, representation)) => {
+                return self.destination.allocate(place, *representation, &self.wants.spec);
+            }
             Ok(Made::File(place, journal, allocation)) => {
                 if allocation == Allocation::Sparse {
                     publisher.notice(
@@ -154,15 +133,20 @@ impl Driver {
                 }
                 let (digests, inline) = (&self.wants.spec.digests, self.wants.inline);
                 let work = FileWork::new(place, *journal, digests, inline, false, publisher.clock.now());
-                self.work = Work::File(Box::new(work));
+                self.destination = Destination::File(Box::new(work));
                 self.tell_started(publisher);
             }
-            Ok(Made::Failed(place, error)) => {
-                self.vacant = place;
+            Ok(Made::Ready(destination)) => {
+                self.destination = *destination;
+                self.tell_started(publisher);
+            }
+            Ok(Made::Failed(destination, error)) => {
+                self.destination = *destination;
                 self.transfer.fail(error);
             }
             Err(error) => {
-                self.transfer.fail(Error::new(Kind::Other, "the making of the file died").with_source(error));
+                let error = Error::new(Kind::Other, "the creation of the file died").with_source(error);
+                self.transfer.fail(error);
             }
         }
         for permitted in std::mem::take(&mut self.permitted) {
@@ -176,33 +160,23 @@ impl Driver {
         self.transfer.handle_flowing(id, self.clock.now());
         let wanted = self.transfer.lane_of(id);
         let permit =
-            self.work.sink().filter(|_| !wanted.is_empty()).map(|sink| Permit { offset, until, sink });
+            self.destination.sink().filter(|_| !wanted.is_empty()).map(|sink| Permit { offset, until, sink });
         if permit.is_some()
             && let Some(lane) = self.lanes.get(&id)
         {
             let skip =
                 if self.transfer.is_streaming() { self.transfer.written().clone() } else { RangeSet::new() };
             let length = self.transfer.representation().and_then(|known| known.complete_length);
-            let recorded = matches!(self.work, Work::File(_)).then(|| piece_size(length));
+            let recorded = self.destination.records().then(|| piece_size(length));
             lane.open(wanted, skip, recorded);
         }
         let _ = reply.send(permit);
     }
 
-    /// Waits for the file being created; for ever if there is none. Cancel-safe.
-    pub(super) async fn being_made(
-        making: &mut Option<JoinHandle<Made>>,
-    ) -> Result<Made, tokio::task::JoinError> {
-        match making {
-            Some(making) => making.await,
-            None => std::future::pending().await,
-        }
-    }
-
     /// Lets the creation of the file finish before its result is given up.
     pub(super) async fn settle(&mut self, publisher: &mut Publisher) {
-        while self.making.is_some() {
-            let made = Self::being_made(&mut self.making).await;
+        while self.destination.is_being_created() {
+            let made = self.destination.created().await;
             self.made(made, publisher);
         }
     }
@@ -223,17 +197,6 @@ fn is_no_page(name: &str) -> bool {
     // The last part of a number or of a version is not an extension.
     let worded = extension.bytes().any(|byte| byte.is_ascii_alphabetic());
     !stem.is_empty() && plausible && worded && !PAGES.contains(&extension.to_ascii_lowercase().as_str())
-}
-
-/// Creates and locks the part file where none existed before.
-fn first_in(target: Target, spec: &FileSpec) -> Result<PartialFile, Error> {
-    match preparation::open(target, spec)? {
-        Opening::Ready(Existing::Fresh { partial_file, .. }) => Ok(partial_file),
-        Opening::Ready(Existing::Built { partial_file, .. }) | Opening::Unconfirmed { partial_file, .. } => {
-            let cause = format!("{} appeared meanwhile", partial_file.part.path().display());
-            Err(Error::new(Kind::Locked, cause).with_remedy(Remedy::Again))
-        }
-    }
 }
 
 #[cfg(test)]

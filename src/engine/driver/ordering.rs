@@ -6,7 +6,6 @@ use crate::engine::event::Notice;
 use crate::engine::progress::Phase;
 use crate::engine::publisher::Publisher;
 use crate::engine::slots::JobSlot;
-use crate::engine::work::Work;
 use crate::plan::Address;
 use crate::plan::transfer::Refused;
 use std::pin::Pin;
@@ -68,7 +67,7 @@ impl Driver {
                 "a mirror is used only if a digest is expected, which shows that it holds the same bytes",
             );
         }
-        if matches!(self.work, Work::Pipe(_)) {
+        if !self.destination.can_be_repaired() {
             return Err("a mirror is not used for a pipe: what a wrong one gave could not be taken back");
         }
         if self.source_of(address).is_some() {
@@ -95,7 +94,7 @@ impl Driver {
 
     /// After a pause, once every attempt has ended: makes everything durable, gives the slot back, and says so.
     pub(super) async fn rest(&mut self, publisher: &mut Publisher) {
-        if !self.transfer.is_at_rest() || self.making.is_some() {
+        if !self.transfer.is_at_rest() || self.destination.is_being_created() {
             self.at_rest = false;
             return;
         }
@@ -103,9 +102,7 @@ impl Driver {
             return;
         }
         self.spares.abort_all();
-        if let Work::File(work) = &mut self.work
-            && let Err(error) = work.checkpoint.flush(publisher.clock.now()).await
-        {
+        if let Err(error) = self.destination.flush(publisher.clock.now()).await {
             self.at_rest = false;
             return self.transfer.fail(error);
         }

@@ -1,22 +1,20 @@
 //! From a request to a driver: waits for the job slot, inspects the disk, and decides what can be built upon.
 
 use super::{Driver, PIPE_WINDOW, Prepared, Wants, cancellation, until_cancelled};
+use crate::clock::Clock;
+use crate::destination::inspect::{self, Existing, Opening, TargetState};
+use crate::destination::{Destination, FileSpec, FileWork, OwnWork, PipeWork, blocking, in_order};
 use crate::engine::client::Client;
-use crate::engine::clock::Clock;
 use crate::engine::control::Orders;
 use crate::engine::disk_use::DiskUse;
 use crate::engine::event::Notice;
-use crate::engine::file_spec::FileSpec;
 use crate::engine::limit::{Limit, Limits};
-use crate::engine::preparation;
-use crate::engine::preparation::{Existing, Opening, TargetState};
 use crate::engine::probe::{probe, survey};
 use crate::engine::progress::Phase;
 use crate::engine::publisher::Publisher;
 use crate::engine::report::Report;
 use crate::engine::request::{Output, Request};
 use crate::engine::slots::{JobSlot, Place};
-use crate::engine::work::{FileWork, PipeWork, Work, blocking};
 use crate::engine::worker::{Requesters, Shared};
 use crate::engine::workers::Workers;
 use crate::error::Error;
@@ -31,7 +29,6 @@ use crate::storage::{Placed, Target, open_device};
 use crate::transport::Requester;
 use crate::verify::Digest;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -139,21 +136,24 @@ async fn prepare(
         slots: client.inner.slots.clone(),
     };
     let Some(target) = target else {
-        let Output::Stream(out) = output else {
-            return Err(Error::defect("a file without a target"));
+        let digests = &wants.spec.digests;
+        let destination = match output {
+            Output::Stream(out) => Destination::Pipe(PipeWork::new(out, PIPE_WINDOW, digests)),
+            Output::Own(own) => match in_order(own.as_ref(), digests) {
+                Some(window) => Destination::Pipe(PipeWork::into_own(own, window, digests)),
+                None => Destination::Own(OwnWork::new(own, digests)),
+            },
+            Output::Named | Output::File(_) => return Err(Error::defect("a file without a target")),
         };
-        return Ok(Prepared::Ready(Box::new(Driver::into_pipe(
-            requesters,
-            policy,
-            wants,
-            out,
-            publisher.clock,
-        ))));
+        let mut driver =
+            Driver::new(requesters, "the output".into(), wants, Transfer::new(policy), publisher.clock);
+        driver.destination = destination;
+        return Ok(Prepared::Ready(Box::new(driver)));
     };
     let seen = client.inner.directory_seen.clone();
     let looking = move || {
-        let placed = preparation::place(target, create_directory, &seen)?;
-        let untouched = preparation::is_untouched(&placed.target, &seen)?;
+        let placed = inspect::place(target, create_directory, &seen)?;
+        let untouched = inspect::is_untouched(&placed.target, &seen)?;
         Ok((placed, untouched))
     };
     // Checking a few names takes no longer than handing it to another thread.
@@ -176,7 +176,7 @@ async fn prepare(
         ))));
     }
     let spec = wants.spec.clone();
-    let target = match blocking(move || preparation::look(target, &spec)).await? {
+    let target = match blocking(move || inspect::look(target, &spec)).await? {
         TargetState::Free { target, mode } => {
             wants.mode = mode;
             target
@@ -205,7 +205,7 @@ async fn prepare(
             let now = Box::pin(survey(&requesters[0])).await?.representation;
             if !now.is_version(Some(seal.size), &seal.validators) {
                 let told = now.validators.strong().is_some() && seal.validators.strong().is_some();
-                return Err(preparation::exists(
+                return Err(inspect::exists(
                     &target,
                     if told {
                         ", and the server has another version now"
@@ -214,7 +214,7 @@ async fn prepare(
                     },
                 ));
             }
-            preparation::clean_up(&target)?;
+            inspect::clean_up(&target)?;
             return Ok(Prepared::Satisfied(satisfied(
                 publisher,
                 &wants.spec.address,
@@ -225,12 +225,12 @@ async fn prepare(
         }
     };
     let spec = wants.spec.clone();
-    let existing = match blocking(move || preparation::open(target, &spec)).await? {
+    let existing = match blocking(move || inspect::open(target, &spec)).await? {
         Opening::Ready(existing) => existing,
         Opening::Unconfirmed { partial_file, raw } => {
             let now = Box::pin(asked_about(&requesters[0], &raw.file.representation)).await?;
             let spec = wants.spec.clone();
-            blocking(move || preparation::judged(partial_file, &raw, &now, &spec)).await?
+            blocking(move || inspect::judged(partial_file, &raw, &now, &spec)).await?
         }
     };
     if let Existing::Built { trusted, .. } = &existing {
@@ -289,7 +289,7 @@ fn nothing_to_do(
 fn policy(client: &Client, request: &Request) -> Policy {
     let settings = &client.inner.settings;
     let rate = [request.limit_rate, client.inner.limit.rate()].into_iter().flatten().min();
-    let streamed = matches!(request.output, Output::Stream(_));
+    let window = window(request);
     let (min_split, first_split) = request.splits();
     Policy {
         connections: request.allowance(rate),
@@ -306,12 +306,21 @@ fn policy(client: &Client, request: &Request) -> Policy {
         digest_expected: !request.digests.is_empty(),
         length_expected: request.size,
         packing: packing(request),
-        in_order: streamed || !request.digests.is_empty(),
-        window: streamed.then_some(PIPE_WINDOW),
+        in_order: window.is_some() || !request.digests.is_empty(),
+        window,
         // Bytes that have left through a pipe cannot be taken back.
-        may_restart: request.may_restart && !streamed,
+        may_restart: request.may_restart && !matches!(request.output, Output::Stream(_)),
         sources: request.sources().count(),
         seed: Clock::seed(),
+    }
+}
+
+/// Bytes that may come ahead of those that have left in order, if they leave in order.
+fn window(request: &Request) -> Option<u64> {
+    match &request.output {
+        Output::Stream(_) => Some(PIPE_WINDOW),
+        Output::Own(own) => in_order(own.as_ref(), &request.digests),
+        Output::Named | Output::File(_) => None,
     }
 }
 
@@ -356,14 +365,10 @@ impl Driver {
             connected_at: None,
             reached,
             paused,
-            work: Work::Nothing,
-            vacant: None,
-            bare: None,
+            destination: Destination::Gone,
             slot: None,
             regaining: None,
             at_rest: false,
-            making: None,
-            fits: true,
             permitted: Vec::new(),
             clock,
             disk: DiskUse::default(),
@@ -377,19 +382,6 @@ impl Driver {
         }
     }
 
-    fn into_pipe(
-        requesters: Vec<Requester>,
-        policy: Policy,
-        wants: Wants,
-        out: Box<dyn Write + Send>,
-        clock: Clock,
-    ) -> Self {
-        let work = PipeWork::new(out, PIPE_WINDOW, &wants.spec.digests);
-        let mut driver = Self::new(requesters, "the output".into(), wants, Transfer::new(policy), clock);
-        driver.work = Work::Pipe(work);
-        driver
-    }
-
     /// Driver for a file of which nothing exists yet.
     fn into_nothing(
         requesters: Vec<Requester>,
@@ -399,7 +391,7 @@ impl Driver {
         clock: Clock,
     ) -> Self {
         let mut driver = Self::new(requesters, target.part_path(), wants, Transfer::new(policy), clock);
-        driver.bare = Some(target);
+        driver.destination = Destination::Unmade(target);
         driver
     }
 
@@ -417,7 +409,7 @@ impl Driver {
                 }
                 let path = partial_file.part.path().to_owned();
                 let mut driver = Self::new(requesters, path, wants, Transfer::new(policy), publisher.clock);
-                driver.vacant = Some(partial_file);
+                driver.destination = Destination::Locked(partial_file);
                 driver
             }
             Existing::Built { partial_file, trusted, journal, torn } => {
@@ -444,8 +436,8 @@ impl Driver {
                 let (digests, inline, now) =
                     (wants.spec.digests.clone(), wants.inline, publisher.clock.now());
                 let mut driver = Self::new(requesters, path, wants, transfer, publisher.clock);
-                driver.work =
-                    Work::File(Box::new(FileWork::new(partial_file, *journal, &digests, inline, audit, now)));
+                let work = FileWork::new(partial_file, *journal, &digests, inline, audit, now);
+                driver.destination = Destination::File(Box::new(work));
                 driver.tell_started(publisher);
                 driver
             }

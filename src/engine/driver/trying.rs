@@ -3,10 +3,10 @@
 
 use super::Driver;
 use super::ending::unless_cancelled;
-use crate::engine::clock::Clock;
+use crate::clock::Clock;
+use crate::destination::{FileWork, blocking};
 use crate::engine::event::{Event, Notice};
 use crate::engine::publisher::Publisher;
-use crate::engine::work::{FileWork, blocking};
 use crate::engine::worker::Shared;
 use crate::error::Error;
 use crate::manifest::{Run, audit, piece_size};

@@ -14,7 +14,7 @@ pub(crate) enum NamedBy {
 
 impl NamedBy {
     /// Returns true if this source may receive secrets and the client certificate.
-    pub(super) fn vouches_for(&self, source: &Address) -> bool {
+    pub(crate) fn vouches_for(&self, source: &Address) -> bool {
         match self {
             Self::User => true,
             Self::Document(home) => home.as_ref().is_some_and(|home| source.is_of(home)),
@@ -22,7 +22,7 @@ impl NamedBy {
     }
 
     /// The form in the manifest.
-    pub(super) fn to_record(&self) -> Option<String> {
+    pub(crate) fn to_record(&self) -> Option<String> {
         match self {
             Self::User => None,
             Self::Document(home) => Some(home.as_ref().map(ToString::to_string).unwrap_or_default()),

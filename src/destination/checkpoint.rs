@@ -1,7 +1,7 @@
 //! The only place that knows the crash order: sync the bytes, then append the record, then sync the record. Only after
 //! that is a range *durable*. All of it only as long as no other run has taken the file over.
 
-use super::clock::Clock;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::manifest::{Hold, Journal, Record, Run, unwritten};
 use crate::plan::{ByteRange, Moment, RangeSet};

@@ -1,9 +1,9 @@
 //! Preparation before the first request: inspects the target and the remains of an earlier run. All of it blocks.
 
-use super::clock::Clock;
-use super::file_spec::FileSpec;
 use super::partial_file::PartialFile;
-use super::request::IfExists;
+use super::spec::FileSpec;
+use super::spec::IfExists;
+use crate::clock::Clock;
 use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{self, Distrust, Expectation, Journal, Raw, ReadError, Trusted};
 use crate::plan::representation::Representation;

@@ -1,10 +1,27 @@
 //! Request data that the disk side needs.
 
-use super::named_by::NamedBy;
-use super::request::IfExists;
+use super::provenance::NamedBy;
 use crate::error::{Error, Kind};
 use crate::plan::Address;
 use crate::verify::Digest;
+
+/// Action if the target exists already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum IfExists {
+    /// Succeed if it is the requested file, fail if not: nothing is ever replaced silently.
+    #[default]
+    Auto,
+    /// Succeed without looking.
+    Skip,
+    /// Replace it, once the new file is complete.
+    Overwrite,
+    /// Save under the first free of `NAME.1`, `NAME.2`, …
+    Rename,
+    /// Fail.
+    Error,
+}
 
 /// A request as far as the disk is concerned.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! The locked part file and the manifest beside it.
 
-use super::file_spec::FileSpec;
+use super::spec::FileSpec;
 use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{FileRecord, Journal, Raw, Trusted, new_holder, unwritten};
 use crate::plan::representation::Representation;

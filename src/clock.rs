@@ -1,7 +1,8 @@
-//! The only place that reads a clock.
+//! The only place that reads a clock: that of the runtime, which tests can pause.
 
 use crate::plan::Moment;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 /// Tells the time since the run began, which is all that the plan needs.
 #[derive(Clone, Copy, Debug)]
@@ -10,7 +11,6 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    #[expect(clippy::disallowed_methods, reason = "this is the home of the clock")]
     pub(crate) fn start() -> Self {
         Self { began: Instant::now() }
     }

@@ -1,8 +1,8 @@
 //! Saves small files in batches: all are written, then all are synced, and only then are they named.
 
-use super::file_spec::FileSpec;
 use super::partial_file::PartialFile;
-use super::request::IfExists;
+use super::spec::FileSpec;
+use super::spec::IfExists;
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::representation::Representation;
 use crate::storage::{
@@ -293,7 +293,7 @@ mod tests {
             representation,
             spec: FileSpec {
                 address: Address::parse("http://h/f").unwrap().0,
-                named_by: crate::engine::named_by::NamedBy::User,
+                named_by: crate::destination::NamedBy::User,
                 mirrors: Vec::new(),
                 digests,
                 size: None,

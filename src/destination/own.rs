@@ -1,0 +1,346 @@
+//! Destinations of the caller's own: memory, a database, an object store.
+
+use super::pipe::PipeWork;
+use super::sink::Sink;
+use super::{blocking, died};
+use crate::error::{Error, Kind};
+use crate::plan::representation::Representation;
+use crate::storage::Storage;
+use crate::threads;
+use crate::verify::{Digest, Follower, Frontier};
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// Bytes that may be ahead of the front of a destination that takes them in order, unless it says otherwise.
+const WINDOW: u64 = 32 << 20;
+
+/// What the server has said of the bytes that are to come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Content {
+    /// Complete length in bytes, if it is known.
+    pub size: Option<u64>,
+    /// Media type.
+    pub media_type: Option<String>,
+    /// Entity tag.
+    pub etag: Option<String>,
+}
+
+impl Content {
+    pub(crate) fn of(known: &Representation) -> Self {
+        Self {
+            size: known.complete_length,
+            media_type: known.media_type.clone(),
+            etag: known.validators.etag.as_ref().map(|etag| etag.as_str().to_owned()),
+        }
+    }
+}
+
+/// How a destination takes bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Constraints {
+    /// Bytes must come in order, from the first to the last.
+    pub in_order: bool,
+    /// Bytes that may be received ahead of those that it has taken in order, and thus the memory for them. Default 32 MiB.
+    pub window: Option<u64>,
+    /// Bytes can be read back. Without that a digest is computed as they come, so that they come in order.
+    pub readable: bool,
+}
+
+impl Constraints {
+    /// Bytes in any order, which can be read back.
+    #[must_use]
+    pub const fn random_access() -> Self {
+        Self { in_order: false, window: None, readable: true }
+    }
+
+    /// Bytes in order.
+    #[must_use]
+    pub const fn in_order() -> Self {
+        Self { in_order: true, window: None, readable: false }
+    }
+}
+
+/// A destination of the caller's own. Its methods may block; they are called on threads where that is allowed.
+///
+/// The order of the calls: `begin` once the server has said what comes, then `write_at` from several threads, each position
+/// once, then `publish` if everything is there and proven, or `give_up`. If another version has to be fetched from the
+/// start, `discard` comes before the next `begin`. Nothing is kept for another run.
+///
+/// ```no_run
+/// use std::io;
+/// use std::sync::{Arc, Mutex};
+///
+/// #[derive(Default)]
+/// struct Memory(Mutex<Vec<u8>>);
+///
+/// impl haul::OwnDestination for Memory {
+///     fn constraints(&self) -> haul::Constraints {
+///         haul::Constraints::in_order()
+///     }
+///     fn write_at(&self, _offset: u64, bytes: &[u8]) -> io::Result<()> {
+///         self.0.lock().unwrap().extend_from_slice(bytes);
+///         Ok(())
+///     }
+///     fn discard(&self) -> io::Result<()> {
+///         self.0.lock().unwrap().clear();
+///         Ok(())
+///     }
+/// }
+///
+/// # async fn example(client: haul::Client) -> Result<(), haul::Error> {
+/// let memory = Arc::new(Memory::default());
+/// let request = haul::Request::new("https://example.org/model.json")?.into_destination(memory.clone());
+/// client.start(request).join().await?;
+/// println!("{} bytes", memory.0.lock().unwrap().len());
+/// # Ok(())
+/// # }
+/// ```
+pub trait OwnDestination: Send + Sync + 'static {
+    /// How it takes bytes; asked before anything else.
+    fn constraints(&self) -> Constraints;
+
+    /// Prepares for the bytes that come.
+    ///
+    /// # Errors
+    /// Any; the download fails with it before a byte is taken.
+    fn begin(&self, content: &Content) -> io::Result<()> {
+        let _ = content;
+        Ok(())
+    }
+
+    /// Takes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// Any; the download fails with it.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Reads up to `buffer.len()` bytes back from `offset`, for the digest; 0 at the end.
+    ///
+    /// # Errors
+    /// Any; the download fails with it. `Unsupported` unless it can be read.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let _ = (offset, buffer);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Everything is there and proven: `size` bytes, with these digests, if any were expected.
+    ///
+    /// # Errors
+    /// Any; the download fails with it.
+    fn publish(&self, size: u64, digests: &[Digest]) -> io::Result<()> {
+        let _ = (size, digests);
+        Ok(())
+    }
+
+    /// Forgets everything that has come.
+    ///
+    /// # Errors
+    /// Any; the download fails with it.
+    fn discard(&self) -> io::Result<()>;
+
+    /// The download has failed or was cancelled. What has come is incomplete or wrong.
+    fn give_up(&self) {
+        // Nobody can be told any more.
+        let _ = self.discard();
+    }
+}
+
+impl fmt::Debug for dyn OwnDestination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnDestination")
+    }
+}
+
+/// Returns the window of a destination that takes bytes in order, with these digests; `None` if it takes them in any order.
+pub(crate) fn in_order(own: &dyn OwnDestination, digests: &[Digest]) -> Option<u64> {
+    let Constraints { in_order, window, readable } = own.constraints();
+    let hashed_as_it_comes = !readable && !digests.is_empty();
+    (in_order || hashed_as_it_comes).then(|| window.unwrap_or(WINDOW).max(1 << 20))
+}
+
+/// Hash that follows the front; ends without digests if the frontier is dropped.
+type Following = (Frontier, JoinHandle<io::Result<Option<Vec<Digest>>>>);
+
+/// A destination of the caller's own that takes bytes in any order.
+pub(crate) struct OwnWork {
+    own: Arc<dyn OwnDestination>,
+    digests: Vec<Digest>,
+    following: Option<Following>,
+}
+
+impl OwnWork {
+    pub(crate) fn new(own: Arc<dyn OwnDestination>, digests: &[Digest]) -> Self {
+        let mut work = Self { own, digests: digests.to_vec(), following: None };
+        work.follow();
+        work
+    }
+
+    fn storage(&self) -> Arc<dyn Storage> {
+        Arc::new(Adapter(self.own.clone()))
+    }
+
+    fn follow(&mut self) {
+        if !self.digests.is_empty() {
+            let (frontier, follower) = Frontier::new(self.storage(), &self.digests, false);
+            self.following =
+                Some((frontier, threads::beside(follower, Follower::run, Follower::run_in_turns)));
+        }
+    }
+
+    pub(super) fn sink(&self) -> Sink {
+        Sink::file(self.storage(), false)
+    }
+
+    pub(super) fn advance(&self, front: u64) {
+        if let Some((frontier, _)) = &self.following {
+            frontier.advance(front, false);
+        }
+    }
+
+    pub(super) fn hashed(&self) -> Option<u64> {
+        self.following.as_ref().map(|(frontier, _)| frontier.hashed())
+    }
+
+    pub(crate) fn destination(&self) -> Arc<dyn OwnDestination> {
+        self.own.clone()
+    }
+
+    /// Digests of everything. Cancel-safe.
+    pub(crate) async fn digests(&mut self, length: u64) -> Result<Vec<Digest>, Error> {
+        let Some((frontier, following)) = &mut self.following else {
+            return Ok(Vec::new());
+        };
+        frontier.advance(length, true);
+        let hashed = following.await;
+        self.following = None;
+        let hashed = hashed.map_err(|error| died(error, "the hash"))?;
+        Ok(hashed.map_err(|error| failed("cannot be read back", &error))?.unwrap_or_default())
+    }
+
+    /// Stops the hash.
+    async fn stop(&mut self) {
+        if let Some((frontier, following)) = self.following.take() {
+            drop(frontier);
+            // Its result is not needed any more.
+            let _ = following.await;
+        }
+    }
+
+    pub(super) async fn clear(mut self) -> Result<Self, Error> {
+        self.stop().await;
+        discard(self.own.clone()).await?;
+        self.follow();
+        Ok(self)
+    }
+
+    /// The download has failed.
+    pub(crate) async fn give_up(mut self) {
+        self.stop().await;
+        given_up(self.own).await;
+    }
+}
+
+/// Prepares a destination for what comes. Blocking.
+pub(super) fn begin(own: &dyn OwnDestination, content: &Content) -> Result<(), Error> {
+    own.begin(content).map_err(|error| failed("refuses the file", &error))
+}
+
+/// Publishes what is complete and proven.
+pub(crate) async fn publish(
+    own: Arc<dyn OwnDestination>,
+    size: u64,
+    digests: Vec<Digest>,
+) -> Result<(), Error> {
+    blocking(move || own.publish(size, &digests).map_err(|error| failed("cannot publish the file", &error)))
+        .await
+}
+
+pub(super) async fn discard(own: Arc<dyn OwnDestination>) -> Result<(), Error> {
+    blocking(move || own.discard().map_err(|error| failed("cannot start over", &error))).await
+}
+
+pub(crate) async fn given_up(own: Arc<dyn OwnDestination>) {
+    // The error of the download counts.
+    let _ = blocking(move || {
+        own.give_up();
+        Ok(())
+    })
+    .await;
+}
+
+fn failed(what: &str, error: &io::Error) -> Error {
+    Error::new(Kind::Disk, format!("the destination {what}: {error}"))
+}
+
+/// The destination as the engine's own storage.
+struct Adapter(Arc<dyn OwnDestination>);
+
+impl Storage for Adapter {
+    fn len(&self) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, bytes)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(offset, buffer)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Feeds a destination in order.
+pub(super) struct InOrder {
+    own: Arc<dyn OwnDestination>,
+    position: u64,
+}
+
+impl Write for InOrder {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.own.write_at(self.position, bytes)?;
+        self.position += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl PipeWork {
+    /// Feeds a destination of the caller's own in order.
+    pub(crate) fn into_own(own: Arc<dyn OwnDestination>, window: u64, digests: &[Digest]) -> Self {
+        let out = InOrder { own: own.clone(), position: 0 };
+        let mut work = Self::new(Box::new(out), window, digests);
+        work.own = Some((own, window, digests.to_vec()));
+        work
+    }
+
+    /// The destination that it feeds, unless that is a plain writer.
+    pub(crate) fn destination(&self) -> Option<Arc<dyn OwnDestination>> {
+        self.own.as_ref().map(|(own, ..)| own.clone())
+    }
+
+    /// True if what has left can be taken back, or nothing has.
+    pub(super) fn can_begin_anew(&self) -> bool {
+        self.own.is_some() || self.is_untouched()
+    }
+
+    pub(super) async fn begin_anew(mut self) -> Result<Self, Error> {
+        let Some((own, window, digests)) = self.own.take() else {
+            return Ok(self);
+        };
+        // An error of the drain is that of bytes which do not count any more.
+        let _ = self.finish().await;
+        discard(own.clone()).await?;
+        Ok(Self::into_own(own, window, &digests))
+    }
+}

@@ -1,0 +1,120 @@
+//! A pipe being fed: bytes arrive in any order within a window, and leave in order.
+
+use super::OwnDestination;
+use super::died;
+use super::sink::Sink;
+use crate::error::{Error, Kind};
+use crate::storage::Pipe;
+use crate::threads;
+use crate::verify::{Digest, Hasher};
+use std::io::{self, Write};
+use std::sync::{Arc, OnceLock};
+use tokio::task::JoinHandle;
+
+/// A pipe being fed.
+pub(crate) struct PipeWork {
+    pipe: Arc<Pipe>,
+    draining: Option<JoinHandle<io::Result<Vec<Digest>>>>,
+    /// Destination of the caller's own at its other end, with the window and the digests.
+    pub(super) own: Option<(Arc<dyn OwnDestination>, u64, Vec<Digest>)>,
+    /// Reason that it cannot be fed any more.
+    broken: Arc<OnceLock<String>>,
+}
+
+impl PipeWork {
+    pub(crate) fn new(out: Box<dyn Write + Send>, window: u64, digests: &[Digest]) -> Self {
+        let pipe = Arc::new(Pipe::new(window as usize));
+        let hashers = digests.iter().map(|digest| Hasher::new(digest.algorithm())).collect();
+        let broken = Arc::new(OnceLock::new());
+        let drain = Drain { pipe: pipe.clone(), out, hashers, broken: broken.clone() };
+        let draining = threads::beside(drain, Drain::run, Drain::run_in_turns);
+        Self { pipe, draining: Some(draining), own: None, broken }
+    }
+
+    pub(crate) fn sink(&self) -> Sink {
+        Sink::pipe(self.pipe.clone())
+    }
+
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.pipe.is_untouched()
+    }
+
+    pub(crate) fn drained(&self) -> u64 {
+        self.pipe.drained()
+    }
+
+    /// Reason that nothing can be written to the output any more, if so.
+    pub(crate) fn broken(&self) -> Option<String> {
+        let ended = self.draining.as_ref().is_some_and(JoinHandle::is_finished);
+        ended.then(|| self.broken.get().cloned().unwrap_or_else(|| "the output died".to_owned()))
+    }
+
+    /// Drains the pipe completely and returns the digests of the output. Cancel-safe.
+    pub(crate) async fn finish(&mut self) -> Result<Vec<Digest>, Error> {
+        self.pipe.close();
+        let Some(draining) = &mut self.draining else {
+            return Ok(Vec::new());
+        };
+        let drained = draining.await;
+        self.draining = None;
+        let drained = drained.map_err(|error| died(error, "the output"))?;
+        drained.map_err(|error| Error::new(Kind::Disk, unwritable(&error)))
+    }
+
+    /// Closes the pipe.
+    pub(crate) fn close(&self) {
+        self.pipe.close();
+    }
+}
+
+/// Reading end of a pipe.
+struct Drain {
+    pipe: Arc<Pipe>,
+    out: Box<dyn Write + Send>,
+    hashers: Vec<Hasher>,
+    broken: Arc<OnceLock<String>>,
+}
+
+impl Drain {
+    fn run(mut self) -> io::Result<Vec<Digest>> {
+        let hashers = &mut self.hashers;
+        let outcome = self.pipe.drain_to(&mut *self.out, |bytes| hash(hashers, bytes));
+        self.ended(outcome)
+    }
+
+    async fn run_in_turns(mut self) -> io::Result<Vec<Digest>> {
+        let hashers = &mut self.hashers;
+        let outcome = self.pipe.drain_in_turns(&mut *self.out, |bytes| hash(hashers, bytes)).await;
+        self.ended(outcome)
+    }
+
+    fn ended(mut self, outcome: io::Result<u64>) -> io::Result<Vec<Digest>> {
+        let outcome = outcome.and_then(|_| self.out.flush());
+        if let Err(error) = &outcome {
+            // This is the only place that sets it.
+            let _ = self.broken.set(unwritable(error));
+        }
+        // Whatever ended it: no writer may wait for room any more.
+        self.pipe.close();
+        outcome?;
+        Ok(self.hashers.into_iter().map(Hasher::finish).collect())
+    }
+}
+
+fn hash(hashers: &mut [Hasher], bytes: &[u8]) {
+    hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
+}
+
+impl Drop for PipeWork {
+    /// The draining thread must not outlive the feeder.
+    fn drop(&mut self) {
+        self.pipe.close();
+    }
+}
+
+fn unwritable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => "broken pipe: the output is not read any more".to_owned(),
+        _ => format!("cannot write to the output: {error}"),
+    }
+}
