@@ -1,6 +1,6 @@
 //! The arguments, as clap parses them. Meaning is given to them in [`super::setup`].
 
-use super::manual;
+use super::examples;
 use crate::formats::size::{parse_duration, parse_size};
 use crate::formats::url_text::url_text;
 use crate::{IfExists, Interface, Resolve};
@@ -14,7 +14,7 @@ use std::time::Duration;
 ///
 /// Each URL becomes a file of its own. Resuming needs no flag: run the same command again.
 #[derive(Debug, Parser)]
-#[command(name = "haul", version, after_help = manual::after_help(), args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(name = "haul", version, after_help = examples::after_help(), args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
@@ -44,7 +44,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Ask the server about a URL without fetching it
-    #[command(after_help = manual::examples_text("info"))]
+    #[command(after_help = examples::examples_text("info"))]
     Info {
         #[arg(value_name = "URL", required = true, value_parser = url())]
         urls: Vec<String>,
@@ -52,7 +52,7 @@ pub(super) enum Command {
         options: Box<Options>,
     },
     /// Show unfinished downloads: of a file, or of all in a directory
-    #[command(after_help = manual::examples_text("status"))]
+    #[command(after_help = examples::examples_text("status"))]
     Status {
         #[arg(value_name = "PATH", default_value = ".")]
         paths: Vec<PathBuf>,
@@ -61,7 +61,7 @@ pub(super) enum Command {
         json: bool,
     },
     /// Check a file against a digest, or an unfinished one against its manifest
-    #[command(after_help = manual::examples_text("verify"))]
+    #[command(after_help = examples::examples_text("verify"))]
     Verify {
         #[arg(value_name = "FILE")]
         file: PathBuf,
@@ -72,7 +72,7 @@ pub(super) enum Command {
         options: Box<Options>,
     },
     /// Go on with every unfinished download in a directory
-    #[command(after_help = manual::examples_text("resume"))]
+    #[command(after_help = examples::examples_text("resume"))]
     Resume {
         /// Directories to search (default: here); a URL says that -H, -u and --bearer-file are for its server, whatever is in DIR
         #[arg(value_name = "DIR|URL")]
@@ -81,16 +81,16 @@ pub(super) enum Command {
         options: Box<Options>,
     },
     /// Remove what an unfinished download left; finished files are never touched
-    #[command(after_help = manual::examples_text("rm"))]
+    #[command(after_help = examples::examples_text("rm"))]
     Rm {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
     /// Print a completion script
-    #[command(after_help = manual::examples_text("completions"))]
+    #[command(after_help = examples::examples_text("completions"))]
     Completions { shell: clap_complete::Shell },
     /// Print a page of the manual, or write all of them
-    #[command(after_help = manual::examples_text("man"))]
+    #[command(after_help = examples::examples_text("man"))]
     Man {
         /// The page of this command, such as status, instead of the program's
         #[arg(value_name = "COMMAND", conflicts_with = "dir")]

@@ -1,7 +1,7 @@
 //! Text that the user names by a file or by a URL: digest lists, Metalink documents.
 
 use super::bounded;
-use super::commands::runtime;
+use super::runtime::runtime;
 use super::signals::{self, Signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;

@@ -1,14 +1,15 @@
 //! State that downloads share: settings, connections, and turns.
 
+use super::context::Context;
 use super::control::Control;
-use super::credentials;
 use super::download::Download;
 use super::driver;
 use super::forecast::Forecast;
 use super::hosts::Hosts;
 use super::limit::Limit;
 use super::memory::Memory;
-use super::probe::{Preview, survey_by_get};
+use super::preview::Preview;
+use super::probe::survey_by_get;
 use super::progress::Progress;
 use super::publisher::Publisher;
 use super::request::Request;
@@ -16,16 +17,14 @@ use super::settings::{ClientSettings, Jobs};
 use super::slots::{JobSlot, Place, Slots};
 use crate::clock::Clock;
 use crate::destination::SmallFiles;
-use crate::destination::inspect::DirectorySeen;
 use crate::error::Error;
 use crate::manifest::inspect;
 use crate::plan::Address;
 use crate::plan::pace::Pace;
 use crate::storage::Target;
-use crate::transport::{Dialer, Exchange, IdentityFiles, Requester, Route, Settings, Yielder};
+use crate::transport::{Dialer, Exchange, IdentityFiles, Settings, Yielder};
 use std::num::NonZeroU64;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 /// Maximum number of unread events.
@@ -34,24 +33,12 @@ const EVENTS: usize = 256;
 /// Downloads files; cheap to clone. Its methods must be called within a tokio runtime; it creates none.
 #[derive(Clone)]
 pub struct Client {
-    pub(super) inner: Arc<Inner>,
-}
-
-pub(super) struct Inner {
-    pub(super) settings: ClientSettings,
-    pub(super) exchange: Arc<Exchange>,
-    pub(super) slots: Slots,
-    pub(super) hosts: Hosts,
-    pub(super) small_files: SmallFiles,
-    pub(super) limit: Arc<Limit>,
-    pub(super) yielder: Option<Arc<Yielder>>,
-    /// Directory of the last file: lists mostly save into one directory.
-    pub(super) directory_seen: Arc<Mutex<DirectorySeen>>,
+    context: Arc<Context>,
 }
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("settings", &self.inner.settings).finish_non_exhaustive()
+        f.debug_struct("Client").field("settings", &self.context.settings).finish_non_exhaustive()
     }
 }
 
@@ -89,7 +76,7 @@ impl Client {
         let slots = Slots::new(settings.jobs);
         let memory = settings.memory.clone().map(|path| Arc::new(Memory::new(path)));
         Ok(Self {
-            inner: Arc::new(Inner {
+            context: Arc::new(Context {
                 limit: Limit::new(settings.limit_rate),
                 settings,
                 exchange: Arc::new(exchange),
@@ -105,12 +92,12 @@ impl Client {
     /// Starts a download, or queues it if the maximum number is running. Returns at once.
     #[must_use = "dropping a download cancels it"]
     pub fn start(&self, request: Request) -> Download {
-        self.start_at(request, self.inner.slots.queue())
+        self.start_at(request, self.context.slots.queue())
     }
 
     /// Waits for a slot, in the order of these calls.
     pub(crate) fn slot(&self) -> impl Future<Output = JobSlot> + Send + use<> {
-        self.inner.slots.queue().slot()
+        self.context.slots.queue().slot()
     }
 
     /// Starts a download in a slot that is there already.
@@ -120,7 +107,7 @@ impl Client {
 
     /// Changes the number of downloads that run at once. Those that run are not stopped.
     pub fn set_jobs(&self, jobs: Jobs) {
-        self.inner.slots.resize(jobs);
+        self.context.slots.resize(jobs);
     }
 
     fn start_at(&self, request: Request, place: Place) -> Download {
@@ -129,7 +116,7 @@ impl Client {
         let (cancel, cancelled) = watch::channel(false);
         let (control, orders) = Control::new();
         let publisher = Publisher::new(Clock::start(), progress_sender, event_sender);
-        let running = driver::run(self.clone(), request, place, publisher, cancelled, orders);
+        let running = driver::run(self.context.clone(), request, place, publisher, cancelled, orders);
         #[expect(
             clippy::disallowed_methods,
             reason = "a dropped handle must not keep the checkpoint from being made"
@@ -142,7 +129,7 @@ impl Client {
     /// Changes the rate limit of all downloads together, in bytes per second; `None` for no limit. It applies to running
     /// downloads at once.
     pub fn limit_rate(&self, rate: Option<NonZeroU64>) {
-        self.inner.limit.set(rate);
+        self.context.limit.set(rate);
     }
 
     /// Changes the rate limit of all downloads from the origin of `url` together, in bytes per second; `None` for no limit.
@@ -151,7 +138,7 @@ impl Client {
     /// `Usage` if it is no http or https URL.
     pub fn limit_host(&self, url: &str, rate: Option<NonZeroU64>) -> Result<(), Error> {
         let (address, _) = Address::parse(url).map_err(|error| Error::usage(error.to_string()))?;
-        self.inner.hosts.limit_of(&address.origin()).set(rate);
+        self.context.hosts.limit_of(&address.origin()).set(rate);
         Ok(())
     }
 
@@ -160,12 +147,12 @@ impl Client {
     /// # Errors
     /// Those of a download that fails at its first response.
     pub async fn preview(&self, request: &Request) -> Result<Preview, Error> {
-        let requesters = self.requesters(request)?;
+        let requesters = self.context.requesters(request)?;
         let found = survey_by_get(&requesters[0]).await.map_err(|error| error.with_url(&request.address))?;
         let target = request.target(found.suggested_name()).ok().flatten();
         let path = target.as_ref().map(Target::path);
         let left = path.as_deref().and_then(|path| inspect(path).ok());
-        let rate = [request.limit_rate, self.inner.limit.rate()].into_iter().flatten().min();
+        let rate = [request.limit_rate, self.context.limit.rate()].into_iter().flatten().min();
         let allowance = request.allowance(rate);
         let forecast = Forecast::of(request, &found, target.as_ref(), left.as_ref(), allowance);
         let kept = left.map_or(0, |left| left.durable);
@@ -186,28 +173,6 @@ impl Client {
             kept,
             forecast,
         })
-    }
-
-    /// One requester per source. All follow the same rule: a secret reaches the origin it was given for. So a mirror
-    /// gets the secrets of the URL only if it has the same origin.
-    pub(super) fn requesters(&self, request: &Request) -> Result<Vec<Requester>, Error> {
-        request.check_digests()?;
-        request.check_mirrors()?;
-        let secrets = credentials::secrets(request, &self.inner.settings.user_agent)?;
-        // Only the URL itself can be renewed.
-        let renewals = std::iter::once(request.renewal.clone()).chain(std::iter::repeat(None));
-        let sources = request.sources().zip(secrets).zip(renewals);
-        let paused = Arc::new(watch::channel(None).0);
-        let many = Arc::new(AtomicBool::new(false));
-        let requester = |((address, secrets), renewal): ((&Address, _), _)| Requester {
-            exchange: self.inner.exchange.clone(),
-            route: Arc::new(Route::new(address.clone(), renewal)),
-            secrets,
-            reached: Arc::new(watch::channel(None).0),
-            paused: paused.clone(),
-            many: many.clone(),
-        };
-        Ok(sources.map(requester).collect())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Download engine: one driver task per file, its workers, the checkpoint.
 
 mod client;
+mod context;
 mod control;
 mod credentials;
 mod disk_use;
@@ -14,6 +15,7 @@ mod limit;
 mod maintenance;
 mod memory;
 mod network;
+mod preview;
 mod probe;
 mod progress;
 mod publisher;
@@ -33,7 +35,7 @@ pub use download::Download;
 pub use event::{Event, Notice};
 pub use forecast::Forecast;
 pub use maintenance::{audit, discard, verify_file};
-pub use probe::Preview;
+pub use preview::Preview;
 pub use progress::{ConnectionView, Phase, Progress, Slowness};
 pub use report::Report;
 pub use request::{Output, Request};

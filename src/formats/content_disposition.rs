@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{percent_decode, percent_decode_str};
 
-use super::encoded_word;
+use super::encoded_word::{self, from_latin1};
 use super::file_name::ForeignName;
 
 /// Returns the file name proposed by a `Content-Disposition` header, made safe.
@@ -126,11 +126,6 @@ fn decode_plain(value: &[u8]) -> String {
         Ok(decoded) => decoded.into_owned(),
         Err(_) => name,
     }
-}
-
-/// Decodes ISO-8859-1, which is the first 256 code points of Unicode.
-pub(super) fn from_latin1(bytes: &[u8]) -> String {
-    bytes.iter().copied().map(char::from).collect()
 }
 
 #[cfg(test)]

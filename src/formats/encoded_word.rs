@@ -1,6 +1,5 @@
 //! Encoded words (RFC 2047) in file names of some servers: `=?UTF-8?B?…?=`.
 
-use super::content_disposition::from_latin1;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -108,6 +107,11 @@ fn hexadecimal(digits: &[u8]) -> Option<u8> {
         let value = char::from(*digit).to_digit(16)?;
         Some(byte << 4 | u8::try_from(value).ok()?)
     })
+}
+
+/// Decodes ISO-8859-1, which is the first 256 code points of Unicode.
+pub(super) fn from_latin1(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
 }
 
 #[cfg(test)]

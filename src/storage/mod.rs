@@ -6,6 +6,7 @@ mod device;
 mod directory;
 mod lacks;
 mod log_file;
+mod longest_name;
 mod memory;
 pub(crate) mod owner;
 mod part_file;
@@ -22,12 +23,13 @@ pub(crate) use device::open_device;
 pub(crate) use directory::{Directory, has_no_side_files, parent, remove_own, sync_directory};
 pub(crate) use lacks::Lacks;
 pub(crate) use log_file::LogFile;
+pub(crate) use longest_name::longest_name_in;
 pub(crate) use memory::Memory;
 pub(crate) use part_file::{
     Allocation, Identity, Opened, PartFile, create, is_worked_on, open, remove_unlocked,
 };
 pub(crate) use pipe::Pipe;
-pub(crate) use placing::{Placed, longest_name_in, needs_no_place, place};
+pub(crate) use placing::{Placed, needs_no_place, place};
 pub(crate) use publish::{Publication, publish};
 pub(crate) use read_only::ReadOnly;
 pub(crate) use state_file::StateFile;

@@ -1,6 +1,7 @@
 //! Placement of a target: creates its directory and finds a name that the file system accepts.
 
 use super::Target;
+use super::longest_name::longest_name_in;
 use super::target::Chosen;
 use super::walk::make_below;
 use crate::error::{Error, Kind, Remedy};
@@ -95,14 +96,6 @@ fn in_directory_of(target: &Target, create: bool) -> Result<Target, Error> {
         return Ok(target.clone());
     }
     Ok(target.moved_to(made.strip_prefix(".").unwrap_or(&made).to_owned()))
-}
-
-/// Longest name in a directory, in bytes.
-pub(crate) fn longest_name_in(directory: &Path) -> usize {
-    const USUAL: usize = 255;
-    let stated = rustix::fs::statvfs(directory).map_or(0, |system| system.f_namemax);
-    // Some file systems count in characters and state the bytes those could take; others state nothing.
-    usize::try_from(stated).ok().filter(|longest| (1..USUAL).contains(longest)).unwrap_or(USUAL)
 }
 
 /// Length in bytes up to which every file system takes a name, unless a character in it is refused.

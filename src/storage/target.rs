@@ -1,6 +1,6 @@
 //! Name of the finished file, and the names beside it.
 
-use super::placing::longest_name_in;
+use super::longest_name::longest_name_in;
 use super::publish::umask;
 use super::{ReadOnly, owner, parent};
 use crate::error::{Error, Kind};

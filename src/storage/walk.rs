@@ -1,6 +1,6 @@
 //! Directories that a list or a document names, below the user's own: created and entered one by one.
 
-use super::placing::longest_name_in;
+use super::longest_name::longest_name_in;
 use crate::error::{Error, Kind, Remedy};
 use crate::formats::file_name::{Alphabet, fitted, replaced};
 use rustix::fs::{FileType, Mode, OFlags};

@@ -1,6 +1,6 @@
 //! Fields that a request to an origin may carry. This is the only place that builds a request.
 
-use super::connection::Forwarded;
+use super::forwarded::Forwarded;
 use crate::error::Error;
 use crate::formats::cookie_file::{Cookies, Wanted};
 use crate::plan::{Address, Origin};

@@ -3,11 +3,12 @@
 
 use super::Failure;
 use super::failure::Party;
+use super::forwarded::Forwarded;
 use super::multiplex::Multiplexed;
 use super::prompt::Prompt;
 use super::socket::{Budget, Socket};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, Request, Response, header};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -49,14 +50,6 @@ struct Own {
     budget: Budget,
     /// True after a response with an ambiguous end.
     spent: bool,
-}
-
-/// Data for requests that a proxy makes: they carry the whole URL and, if the proxy wants them, its own credentials.
-#[derive(Clone, Debug)]
-pub(super) struct Forwarded {
-    /// The proxy's host.
-    pub(super) proxy: String,
-    pub(super) authorization: Option<HeaderValue>,
 }
 
 impl Connection {

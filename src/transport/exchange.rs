@@ -2,11 +2,13 @@
 
 use super::clearance::{Login, Proof, Secrets, Wish};
 use super::connect::Dialing;
-use super::connection::{Connection, Forwarded};
+use super::connection::Connection;
 use super::failure::Party;
+use super::forwarded::Forwarded;
 use super::hop::Hop;
 use super::multiplex::{self, Multiplexed, Multiplexes, Shared};
-use super::pool::{Coming, Peer, Pool};
+use super::peer::Peer;
+use super::pool::{Coming, Pool};
 use super::prompt::{Asked, Prompt, Prompted};
 use super::proxy::Proxies;
 use super::route::{Route, Way};

@@ -3,7 +3,7 @@
 
 use super::Failure;
 use super::failure::Party;
-use super::pool::Peer;
+use super::peer::Peer;
 use super::socket::Socket;
 use bytes::Bytes;
 use http::{Request, Response};

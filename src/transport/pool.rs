@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::descriptors;
-use crate::plan::Origin;
+use super::peer::Peer;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -18,15 +18,6 @@ const OLDEST: Duration = Duration::from_secs(60);
 /// Timeout for a connection that is being opened in advance. All of them are started at the same moment, so those that
 /// have not arrived by then are in trouble.
 const NEARLY_THERE: Duration = Duration::from_millis(100);
-
-/// Peer of a connection, as far as it tells connections apart: all connections of a pool use the same proxies and trust
-/// the same authorities, and secrets are in requests.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Peer {
-    pub(super) origin: Origin,
-    /// True if it was shown the client certificate, in case it asked for one.
-    pub(super) knows_us: bool,
-}
 
 /// Idle connections.
 #[derive(Default)]
@@ -175,6 +166,7 @@ impl Drop for Coming {
 mod tests {
     use super::super::socket::{Line, Socket, Stream};
     use super::*;
+    use crate::plan::Origin;
     use tokio::net::{TcpListener, TcpStream};
 
     /// Connections to one listener, and their accepted ends, kept open.

@@ -1,5 +1,6 @@
 //! The floors: a module uses only modules on lower ones, and only the uppermost speaks of flags and commands.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -120,4 +121,63 @@ fn a_module_uses_only_what_lies_on_a_lower_floor() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Module of a file, as `floor::module`: what lies below belongs to its parent.
+fn module_of(inside: &Path) -> Option<(String, String)> {
+    let mut parts = inside.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
+    let (floor, module) = (parts.next()?, parts.next()?);
+    Some((floor, module.trim_end_matches(".rs").to_owned()))
+}
+
+/// Modules of the same floor that a line uses: by `super::` from the floor's own files, by `crate::FLOOR::` from anywhere.
+fn siblings<'a>(line: &'a str, floor: &str, depth: usize) -> Vec<&'a str> {
+    let code = line.split("//").next().unwrap_or_default();
+    let word =
+        |text: &'a str| &text[..text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len())];
+    // Each level of directories needs one more `super`.
+    let up = "super::".repeat(depth);
+    let by_super =
+        code.split(' ').filter_map(|text| text.strip_prefix(&up).filter(|rest| !rest.starts_with("super")));
+    let whole = format!("crate::{floor}::");
+    by_super.chain(code.split(&whole[..]).skip(1)).map(word).collect()
+}
+
+#[test]
+fn within_a_floor_no_two_modules_use_each_other() {
+    // The tests of a module may use anything.
+    let of_tests = |inside: &Path| inside.iter().any(|part| part == "tests" || part == "tests.rs");
+    let files: Vec<_> = library()
+        .into_iter()
+        .filter(|(inside, _)| !of_tests(inside))
+        .filter_map(|(inside, text)| Some((module_of(&inside)?, inside, text)))
+        .collect();
+    let modules: BTreeSet<_> = files.iter().map(|(module, ..)| module.clone()).collect();
+    let mut uses: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for ((floor, module), inside, text) in &files {
+        let tests = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
+        let depth = inside.components().count() - 1;
+        for line in text[..tests].lines() {
+            for used in siblings(line, floor, depth) {
+                let known = modules.contains(&(floor.clone(), used.to_owned()));
+                // A floor's own `mod.rs` may use all that it holds, and holds what they share.
+                if known && used != module && module != "mod" && used != "mod" {
+                    uses.entry((floor.clone(), module.clone())).or_default().insert(used.to_owned());
+                }
+            }
+        }
+    }
+    let reaches = |from: &(String, String)| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from.1.clone()]);
+        while let Some(module) = next.pop() {
+            for used in uses.get(&(from.0.clone(), module)).into_iter().flatten() {
+                if seen.insert(used.clone()) {
+                    next.push(used.clone());
+                }
+            }
+        }
+        seen
+    };
+    let circles: Vec<_> = uses.keys().filter(|module| reaches(module).contains(&module.1)).collect();
+    assert!(circles.is_empty(), "modules that use each other, if only by way of others: {circles:?}");
 }

@@ -1,9 +1,9 @@
 //! `haul info URL...`, and `haul --dry-run`.
 
 use super::super::args::Options;
+use super::super::runtime::runtime;
 use super::super::setup::Setup;
 use super::super::{config, exit, output, render};
-use super::runtime;
 use crate::error::Error;
 use crate::formats::escape;
 use crate::formats::size::format_bytes;

@@ -4,7 +4,7 @@ use super::{Driver, PIPE_WINDOW, Prepared, Wants, cancellation, until_cancelled}
 use crate::clock::Clock;
 use crate::destination::inspect::{self, Existing, Opening, TargetState};
 use crate::destination::{Destination, FileSpec, FileWork, OwnWork, PipeWork, blocking, in_order};
-use crate::engine::client::Client;
+use crate::engine::context::Context;
 use crate::engine::control::Orders;
 use crate::engine::disk_use::DiskUse;
 use crate::engine::event::Notice;
@@ -38,7 +38,7 @@ use tokio::task::JoinSet;
 
 /// Downloads one file, from its slot to its end.
 pub(in crate::engine) async fn run(
-    client: Client,
+    context: Arc<Context>,
     request: Request,
     place: Place,
     mut publisher: Publisher,
@@ -50,10 +50,10 @@ pub(in crate::engine) async fn run(
     let outcome = tokio::select! {
         biased;
         () = until_cancelled(&mut early) => Err(cancellation()),
-        slot = orders.slot(&client.inner.slots, place, &publisher) => {
+        slot = orders.slot(&context.slots, place, &publisher) => {
             // The elapsed time begins now, and not while it was queued.
             publisher.clock = Clock::start();
-            take_turn(&client, request, slot, &mut publisher, &mut cancelled, &mut orders).await
+            take_turn(&context, request, slot, &mut publisher, &mut cancelled, &mut orders).await
         }
     };
     publisher.phase(Phase::Ended);
@@ -61,7 +61,7 @@ pub(in crate::engine) async fn run(
 }
 
 async fn take_turn(
-    client: &Client,
+    context: &Context,
     request: Request,
     slot: JobSlot,
     publisher: &mut Publisher,
@@ -73,7 +73,7 @@ async fn take_turn(
     let prepared = tokio::select! {
         biased;
         () = until_cancelled(&mut early) => return Err(cancellation()),
-        prepared = prepare(client, request, publisher) => prepared?,
+        prepared = prepare(context, request, publisher) => prepared?,
     };
     match prepared {
         Prepared::Satisfied(report) => Ok(report),
@@ -85,7 +85,7 @@ async fn take_turn(
 }
 
 async fn prepare(
-    client: &Client,
+    context: &Context,
     mut request: Request,
     publisher: &mut Publisher,
 ) -> Result<Prepared, Error> {
@@ -94,12 +94,12 @@ async fn prepare(
     {
         request.output = Output::Stream(Box::new(device));
     }
-    let requesters = client.requesters(&request)?;
-    client.inner.hosts.load().await;
-    let host = client.inner.hosts.of(request.address.origin());
-    host.prepare(&client.inner.exchange);
+    let requesters = context.requesters(&request)?;
+    context.hosts.load().await;
+    let host = context.hosts.of(request.address.origin());
+    host.prepare(&context.exchange);
     let host_limit = host.limit();
-    let policy = policy(client, &request);
+    let policy = policy(context, &request);
     if matches!(policy.connections, Allowance::Adaptive(_)) {
         host.recall_refusal();
     }
@@ -116,24 +116,24 @@ async fn prepare(
     let spec = FileSpec { address, named_by, mirrors, digests, size, if_exists, restart, may_restart };
     let mut wants = Wants {
         spec,
-        inline: client.inner.settings.inline_writes,
+        inline: context.settings.inline_writes,
         remote_time: request.remote_time,
         mode: None,
         connections: policy.connections.most(),
-        max_size: request.max_size.into_iter().chain(client.inner.settings.max_size).min(),
+        max_size: request.max_size.into_iter().chain(context.settings.max_size).min(),
         host,
         sources,
-        small_files: client.inner.small_files.clone(),
+        small_files: context.small_files.clone(),
         limits: Limits {
             file: Limit::new(request.limit_rate),
             host: host_limit,
-            overall: client.inner.limit.clone(),
+            overall: context.limit.clone(),
         },
         connections_wanted: request.connections,
         most_connections: request.most_connections,
         addresses,
-        yielder: client.inner.yielder.clone(),
-        slots: client.inner.slots.clone(),
+        yielder: context.yielder.clone(),
+        slots: context.slots.clone(),
     };
     let Some(target) = target else {
         let digests = &wants.spec.digests;
@@ -150,7 +150,7 @@ async fn prepare(
         driver.destination = destination;
         return Ok(Prepared::Ready(Box::new(driver)));
     };
-    let seen = client.inner.directory_seen.clone();
+    let seen = context.directory_seen.clone();
     let looking = move || {
         let placed = inspect::place(target, create_directory, &seen)?;
         let untouched = inspect::is_untouched(&placed.target, &seen)?;
@@ -164,7 +164,7 @@ async fn prepare(
     }
     if untouched {
         if let [requester] = &requesters[..] {
-            let many = client.inner.slots.expects_small() && wants.host.is_far();
+            let many = context.slots.expects_small() && wants.host.is_far();
             requester.many.store(many, Ordering::Relaxed);
         }
         return Ok(Prepared::Ready(Box::new(Driver::into_nothing(
@@ -286,9 +286,9 @@ fn nothing_to_do(
     }
 }
 
-fn policy(client: &Client, request: &Request) -> Policy {
-    let settings = &client.inner.settings;
-    let rate = [request.limit_rate, client.inner.limit.rate()].into_iter().flatten().min();
+fn policy(context: &Context, request: &Request) -> Policy {
+    let settings = &context.settings;
+    let rate = [request.limit_rate, context.limit.rate()].into_iter().flatten().min();
     let window = window(request);
     let (min_split, first_split) = request.splits();
     Policy {

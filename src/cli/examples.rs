@@ -1,0 +1,71 @@
+//! Examples of each command, for its help and its page of the manual.
+
+use super::exit;
+
+/// A command line and its effect.
+pub(super) type Example = (&'static str, &'static str);
+
+const EXAMPLES: &[Example] = &[
+    (
+        "haul https://example.org/disk.img",
+        "save disk.img here; the same command resumes after any interruption",
+    ),
+    ("haul https://example.org/disk.img --sha256 HEX", "and only if it has this digest"),
+    (
+        "haul https://example.org/a.iso --checksum-file https://example.org/SHA256SUMS",
+        "take the digest from a list",
+    ),
+    ("haul -i list.txt -d downloads -j 4", "everything in a list, four files at once"),
+    (
+        "haul https://example.org/a.iso --mirror https://mirror.example.net/a.iso --sha256 HEX",
+        "from two servers",
+    ),
+    ("haul https://example.org/src.tar.gz -o - | tar -xz", "into a pipe, in order"),
+    ("haul https://example.org/private.img -u @login.txt", "with credentials that are in a file"),
+    ("haul --json https://example.org/disk.img", "events for a script, one JSON object a line"),
+];
+
+/// Examples of a command.
+pub(super) fn examples(command: &str) -> &'static [Example] {
+    match command {
+        "haul" => EXAMPLES,
+        "info" => &[
+            ("haul info https://example.org/disk.img", "size, ranges, version, type"),
+            ("haul info --json https://example.org/disk.img", "the same for a script"),
+        ],
+        "status" => &[
+            ("haul status", "every unfinished download here"),
+            ("haul status disk.img", "one of them: whether it is running, and the command that goes on"),
+        ],
+        "verify" => &[
+            ("haul verify disk.img --sha256 HEX", "does the file have this digest?"),
+            ("haul verify disk.img", "are the recorded bytes of an unfinished one still intact?"),
+            ("haul verify --repair disk.img", "fetch again what is not, and go on with the rest"),
+        ],
+        "resume" => {
+            &[("haul resume", "go on with everything unfinished here"), ("haul resume /data", "or there")]
+        }
+        "rm" => &[("haul rm disk.img", "remove disk.img.part and disk.img.haul; a finished file stays")],
+        "completions" => &[(
+            "haul completions bash > ~/.local/share/bash-completion/completions/haul",
+            "complete haul's flags in bash",
+        )],
+        "man" => &[
+            ("haul man | man -l -", "read the page of the program"),
+            ("haul man status | man -l -", "read the page of a command"),
+            ("haul man --dir ~/.local/share/man/man1", "write all pages"),
+        ],
+        _ => &[],
+    }
+}
+
+/// Text at the end of the program's help.
+pub(super) fn after_help() -> String {
+    format!("{}\n\n{}", examples_text("haul"), exit::TABLE)
+}
+
+/// Examples of a command, formatted for its help.
+pub(super) fn examples_text(command: &str) -> String {
+    let lines = examples(command).iter().map(|(line, does)| format!("  {line}\n      {does}"));
+    format!("Examples:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}

@@ -1,0 +1,12 @@
+//! Peers, as far as connections to them are told apart.
+
+use crate::plan::Origin;
+
+/// Peer of a connection, as far as it tells connections apart: all connections of a pool use the same proxies and trust
+/// the same authorities, and secrets are in requests.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Peer {
+    pub(super) origin: Origin,
+    /// True if it was shown the client certificate, in case it asked for one.
+    pub(super) knows_us: bool,
+}
