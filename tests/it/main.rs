@@ -46,6 +46,7 @@ mod names;
 mod network;
 mod own;
 mod ownership;
+mod phases;
 mod planted;
 mod prompts;
 mod proxies;
