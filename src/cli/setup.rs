@@ -10,7 +10,7 @@ use super::secrets::{self, Given};
 use super::{output, verbose};
 use crate::error::Error;
 use crate::formats::escape;
-use crate::{Address, AddressFamily, Client, ClientSettings, Digest, Jobs, Output, Proxy, Request};
+use crate::{Address, AddressFamily, Client, ClientSettings, Digest, Jobs, Output, Proxy, Remedy, Request};
 use clap::CommandFactory as _;
 use percent_encoding::percent_decode_str;
 use std::io::IsTerminal as _;
@@ -91,8 +91,18 @@ impl Setup {
         let origin = keys.into_iter().find_map(|key| self.options.origin_of(key));
         match origin {
             Some(origin) => Error::new(error.kind(), format!("{origin}: {error}")),
-            None => error,
+            None => self.named(error),
         }
+    }
+
+    /// Adds to an error about a proxy the flag that it was given with.
+    fn named(&self, error: Error) -> Error {
+        let (flag, remedy) = match error.remedy() {
+            Some(Remedy::NoProxySyntax) => ("--noproxy", Remedy::NoProxySyntax),
+            Some(Remedy::ProxySyntax) if self.options.proxy.is_some() => ("--proxy", Remedy::ProxySyntax),
+            _ => return error,
+        };
+        Error::new(error.kind(), format!("{flag}: {error}")).with_remedy(remedy)
     }
 
     fn settings(&self) -> Result<ClientSettings, Error> {

@@ -74,17 +74,16 @@ impl Proxies {
         let rule = match proxy {
             Proxy::Direct => Rule::Direct,
             Proxy::Environment => Rule::Environment(Environment::read(std::env::var_os)),
-            Proxy::Through(text) => {
-                Rule::One(Hop::parse(text).map_err(|why| unusable("the given proxy", why))?)
-            }
+            Proxy::Through(text) => Rule::One(Hop::parse(text).map_err(|why| {
+                Error::usage(format!("the proxy cannot be used: {why}")).with_remedy(Remedy::ProxySyntax)
+            })?),
         };
         match NoProxy::parse(except) {
             (except, None) => Ok(Self { rule, except }),
-            (_, Some(odd)) => Err(Error::usage(format!(
-                "a server without a proxy: {} is no host, address or network",
-                redaction::named(odd)
-            ))
-            .with_remedy(Remedy::NoProxySyntax)),
+            (_, Some(odd)) => {
+                Err(Error::usage(format!("{} is no host, address or network", redaction::named(odd)))
+                    .with_remedy(Remedy::NoProxySyntax))
+            }
         }
     }
 

@@ -301,7 +301,7 @@ fn mirrors_without_a_proof_are_a_usage_error() {
     };
     refused(&[&url], "digest");
     refused(&[&url], "--checksum");
-    refused(&[&url, "--sha256", &sha256, "-o", "-"], "-o -");
+    refused(&[&url, "--sha256", &sha256, "-o", "-"], "a pipe");
     refused(&[&url, &copy], "one file");
     assert!(server.requests().is_empty() && mirror.requests().is_empty());
     sandbox.assert_empty();
