@@ -1,1 +1,1 @@
-//! Nothing: this package has the quickstart as its example, so that `cargo run --example quickstart` builds only what that needs.
+//! Empty library of the package that builds the quickstart example and its dependencies only.

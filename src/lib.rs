@@ -10,8 +10,8 @@
 //! | 3 | `engine` | the driver that owns a transfer, and its workers |
 //! |   | `destination` | where bytes go: a file, a pipe, or what the caller brings; the checkpoint |
 //! | 2 | `transport`, `storage`, `manifest`, `verify` | effects: sockets, files, the sidecar, digests |
-//! | 1 | `plan` | decisions: pure, no clock, no files, no sockets |
-//! | 0 | `formats`, `error`, `threads`, `clock` | parsers of text formats; errors; threads for blocking work; the time |
+//! | 1 | `plan`, `clock` | decisions: pure, no clock, no files, no sockets; the only reader of the time |
+//! | 0 | `formats`, `error`, `threads` | parsers of text formats; errors; threads for blocking work |
 //!
 //! # Example
 //!

@@ -90,7 +90,7 @@ fn words(remedy: &Remedy) -> Cow<'_, str> {
              programs by their User-Agent: -A sends another"
         }
         Remedy::GivePassword => "give the right user name and password with -u, or --netrc",
-        Remedy::GiveToken => "give a token that is good for it with --bearer-file",
+        Remedy::GiveToken => "give a token that is valid for this URL with --bearer-file",
         Remedy::GiveHeader => {
             "haul knows Basic and Digest (-u) and Bearer (--bearer-file); anything else can be given only as it is, with -H 'Authorization: …'"
         }
@@ -115,7 +115,7 @@ fn words(remedy: &Remedy) -> Cow<'_, str> {
             "install the package ca-certificates, or name a file of certificates with --cacert FILE or SSL_CERT_FILE"
         }
         Remedy::ClientCertificate => "--cert FILE and --key FILE give a client certificate",
-        Remedy::KeyFile => "name the file that has it with --key FILE",
+        Remedy::KeyFile => "name the file that has the private key with --key FILE",
         Remedy::AskProxy => {
             "ask the administrator of the proxy; hosts that need no proxy are named with --noproxy"
         }

@@ -25,7 +25,7 @@ pub(crate) enum Made {
     File(PartialFile, Box<Journal>, Allocation),
     /// A destination of the caller's own is ready.
     Ready(Box<Destination>),
-    /// What is left of the destination, and the error.
+    /// The remaining destination, and the error.
     Failed(Box<Destination>, Error),
 }
 

@@ -85,7 +85,7 @@ impl Destination {
         std::mem::replace(self, Self::Gone)
     }
 
-    /// Where bytes go, once it is open.
+    /// Sink for the bytes, once it is open.
     pub(crate) fn sink(&self) -> Option<Sink> {
         match self {
             Self::File(work) => Some(work.sink()),
@@ -131,7 +131,7 @@ impl Destination {
 
     /// True if another source may take back what a wrong one gave.
     pub(crate) fn can_be_repaired(&self) -> bool {
-        !matches!(self, Self::Pipe(_) | Self::Own(_))
+        !matches!(self, Self::Small(_) | Self::Pipe(_) | Self::Own(_))
     }
 
     /// Adds written runs, to be recorded at the next checkpoint.

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 /// Bytes that may be ahead of the front of a destination that takes them in order, unless it says otherwise.
 const WINDOW: u64 = 32 << 20;
 
-/// What the server has said of the bytes that are to come.
+/// Description of the content by the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Content {
@@ -38,13 +38,14 @@ impl Content {
     }
 }
 
-/// How a destination takes bytes.
+/// Requirements of a destination on order and memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Constraints {
     /// Bytes must come in order, from the first to the last.
     pub in_order: bool,
-    /// Bytes that may be received ahead of those that it has taken in order, and thus the memory for them. Default 32 MiB.
+    /// Bytes that may be received ahead of those that it has taken in order, and thus the memory for them. Default 32 MiB, and 1 MiB at
+    /// least.
     pub window: Option<u64>,
     /// Bytes can be read back. Without that a digest is computed as they come, so that they come in order.
     pub readable: bool,
@@ -64,11 +65,14 @@ impl Constraints {
     }
 }
 
-/// A destination of the caller's own. Its methods may block; they are called on threads where that is allowed.
+/// A destination of the caller's own. Methods other than `constraints` may block; `constraints` runs on the runtime's threads, more
+/// than once, and must give the same value each time.
 ///
-/// The order of the calls: `begin` once the server has said what comes, then `write_at` from several threads, each position
-/// once, then `publish` if everything is there and proven, or `give_up`. If another version has to be fetched from the
-/// start, `discard` comes before the next `begin`. Nothing is kept for another run.
+/// The order of the calls: `begin` once the server has answered; `write_at` with each position once, from one thread at a time if bytes
+/// come in order, else from several; then `publish` if everything is there and proven. `give_up` ends a download that failed or was
+/// cancelled, also after an error of `begin` or `publish`; one that ends before its destination is looked at calls neither. If another
+/// version has to be fetched from the start, `discard` comes before the next `begin`. Errors fail the download with kind `Disk`. Nothing is
+/// kept for another run.
 ///
 /// ```no_run
 /// use std::io;
@@ -100,7 +104,7 @@ impl Constraints {
 /// # }
 /// ```
 pub trait OwnDestination: Send + Sync + 'static {
-    /// How it takes bytes; asked before anything else.
+    /// Requirements on order and memory; asked before anything else.
     fn constraints(&self) -> Constraints;
 
     /// Prepares for the bytes that come.
@@ -144,7 +148,7 @@ pub trait OwnDestination: Send + Sync + 'static {
 
     /// The download has failed or was cancelled. What has come is incomplete or wrong.
     fn give_up(&self) {
-        // Nobody can be told any more.
+        // An error here has no receiver.
         let _ = self.discard();
     }
 }

@@ -55,7 +55,7 @@ impl Control {
         let _ = self.orders.send(order);
     }
 
-    /// Pauses: connections are closed, received bytes are made durable, and the slot goes to the next download. The phase is
+    /// Pauses: connections are closed, bytes of a file with a manifest are made durable, and the slot goes to the next download. The phase is
     /// [`Phase::Paused`](crate::Phase::Paused) once that is done. A file whose server gives no strong validator starts over
     /// afterwards, unless a digest is expected; into a pipe such a one is not paused.
     pub fn pause(&self) {
@@ -117,7 +117,7 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// The next order; waits for ever once nobody can give one. Cancel-safe.
+    /// The next order; waits for ever once all handles are dropped. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Order {
         match self.orders.recv().await {
             Some(order) => order,
@@ -138,7 +138,7 @@ impl Orders {
                 biased;
                 order = self.orders.recv() => match order {
                     Some(Order::Pause) => {
-                        // A place that nobody polls would keep its slot from the others.
+                        // A place that is not polled would keep its slot from the others.
                         waiting = None;
                         publisher.phase(Phase::Paused);
                     }
@@ -148,7 +148,7 @@ impl Orders {
                     }
                     Some(Order::Resume) => {}
                     Some(other) => self.early.push_back(other),
-                    // Nobody can resume it any more, and nobody can pause it.
+                    // All handles are dropped: there are no further orders.
                     None => match waiting.take() {
                         Some(waiting) => return waiting.await,
                         None => std::future::pending::<()>().await,

@@ -296,7 +296,7 @@ impl Driver {
         }
         let kind = if status.is_some() { Kind::Http } else { Kind::Network };
         let cause = format!("{cause}, and this host has failed too often lately to be asked again");
-        self.transfer.fail(Error::new(kind, cause).with_remedy(Remedy::AgainLater));
+        self.transfer.fail(Error::new(kind, cause).with_remedy(Remedy::AgainLater).passing());
     }
 
     /// Discards the data so far, and reports it if any is lost.

@@ -38,19 +38,18 @@ pub(crate) struct Place {
 }
 
 enum State {
-    Taken(OwnedSemaphorePermit),
+    Taken(JobSlot),
     Waiting(Waiting),
 }
 
 impl Place {
     /// Waits for the slot.
     pub(crate) async fn slot(self) -> JobSlot {
-        let permit = match self.state {
-            State::Taken(permit) => Some(permit),
+        match self.state {
+            State::Taken(slot) => slot,
             // The semaphore is never closed, so there always is a permit.
-            State::Waiting(waiting) => waiting.await.ok(),
-        };
-        JobSlot { permit, width: self.width }
+            State::Waiting(waiting) => JobSlot { permit: waiting.await.ok(), width: self.width },
+        }
     }
 }
 
@@ -92,17 +91,21 @@ impl Slots {
     /// Queues for a slot from this call on, and not only once it is awaited: slots come in the order of these calls.
     pub(crate) fn queue(&self) -> Place {
         let state = match self.free.clone().try_acquire_owned() {
-            Ok(permit) => State::Taken(permit),
+            Ok(permit) => State::Taken(self.slot(permit)),
             Err(_) => {
                 let mut waiting: Waiting = Box::pin(self.free.clone().acquire_owned());
                 // The first poll takes the place; the task that awaits it later is woken.
                 match waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                    Poll::Ready(Ok(permit)) => State::Taken(permit),
+                    Poll::Ready(Ok(permit)) => State::Taken(self.slot(permit)),
                     Poll::Ready(Err(_)) | Poll::Pending => State::Waiting(waiting),
                 }
             }
         };
         Place { state, width: self.width.clone() }
+    }
+
+    fn slot(&self, permit: OwnedSemaphorePermit) -> JobSlot {
+        JobSlot { permit: Some(permit), width: self.width.clone() }
     }
 
     #[cfg(test)]
@@ -133,12 +136,17 @@ impl Slots {
 
 impl Drop for JobSlot {
     fn drop(&mut self) {
-        let mut width = lock(&self.width);
-        if width.too_many > 0
-            && let Some(permit) = self.permit.take()
-        {
+        let width = self.width.clone();
+        let mut width = lock(&width);
+        let Some(permit) = self.permit.take() else {
+            return;
+        };
+        if width.too_many > 0 {
             width.too_many -= 1;
             permit.forget();
+        } else {
+            // Within the lock, so that a change of the number counts it once.
+            drop(permit);
         }
     }
 }
@@ -156,14 +164,8 @@ fn bounds(jobs: Jobs) -> (usize, usize) {
 
 impl From<JobSlot> for Place {
     /// A place whose slot is there already.
-    fn from(mut slot: JobSlot) -> Self {
-        let width = slot.width.clone();
-        let state = match slot.permit.take() {
-            Some(permit) => State::Taken(permit),
-            // It was given back already, which `drop` alone does.
-            None => State::Waiting(Box::pin(std::future::pending())),
-        };
-        Self { state, width }
+    fn from(slot: JobSlot) -> Self {
+        Self { width: slot.width.clone(), state: State::Taken(slot) }
     }
 }
 

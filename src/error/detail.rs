@@ -17,6 +17,8 @@ pub(super) struct Detail {
     pub(super) retry_after: Option<Duration>,
     /// Rounds of failure in a row, the last one included.
     pub(super) attempts: Option<u32>,
+    /// True if it is known to pass with time.
+    pub(super) passes: bool,
     /// Bytes that stay on disk.
     pub(super) kept: Option<u64>,
 }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 pub(crate) enum Failure {
     /// Network failure: retrying may help.
     Broken(Cause),
-    /// Timeout: retrying may help, but not with the same patience at once.
+    /// Timeout: retrying may help.
     Silent(Cause),
     /// The resolver says that the name does not exist: retrying helps if the resolver is wrong.
     Nameless(Cause),

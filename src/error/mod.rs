@@ -20,9 +20,9 @@ pub use remedy::Remedy;
 pub enum Kind {
     /// None of the other classes.
     Other,
-    /// The request makes no sense (a bad URL, a bad digest, contradictory flags).
+    /// The request is invalid (a bad URL, a bad digest, contradictory options).
     Usage,
-    /// The server says that the resource does not exist (404, 410).
+    /// The resource (404, 410), the unfinished download or the job does not exist, or the job is in another state.
     NotFound,
     /// The server requires other credentials (401, 403, 407).
     Auth,
@@ -38,13 +38,13 @@ pub enum Kind {
     Disk,
     /// The target exists already.
     Exists,
-    /// Another process is working on the same target.
+    /// The target, or the session of a queue, is in use.
     Locked,
     /// The file does not have the expected digest.
     Checksum,
     /// Refused, because going on would be unsafe.
     Unsafe,
-    /// The caller cancelled.
+    /// The caller cancelled, or the queue is closed.
     Cancelled,
 }
 
@@ -74,7 +74,7 @@ impl Kind {
 /// A failure: its class, its cause, its URL (redacted), details such as the status, the bytes kept and the next step.
 ///
 /// `Display` gives the cause on one line, escaped for a terminal and clipped to a readable length; the other facts are
-/// methods. A queue asks [`Error::is_transient`] and [`Error::retry_after`].
+/// methods. A caller with a queue of its own asks [`Error::is_transient`] and [`Error::retry_after`].
 pub struct Error {
     facts: Box<Facts>,
 }
@@ -182,6 +182,12 @@ impl Error {
         self
     }
 
+    /// States that the failure passes with time.
+    pub(crate) fn passing(mut self) -> Self {
+        self.facts.detail.passes = true;
+        self
+    }
+
     /// States the rounds of failure in a row.
     pub(crate) fn with_attempts(mut self, rounds: u32) -> Self {
         self.facts.detail.attempts = Some(rounds);
@@ -276,7 +282,8 @@ impl Error {
     }
 
     /// Returns true if the same request may succeed later although nothing but time has passed: the network or the server
-    /// may recover, another process may end. A queue puts such a job back, after [`Error::retry_after`] if that is given.
+    /// may recover, another process may end. A caller may make the request again, after [`Error::retry_after`] if that is given;
+    /// [`Queue`](crate::Queue) does not do so by itself.
     ///
     /// ```
     /// # async fn example(client: &haul::Client, request: haul::Request) {
@@ -293,7 +300,7 @@ impl Error {
         match self.facts.kind {
             Kind::Network | Kind::Locked => true,
             Kind::Http | Kind::Auth | Kind::NotFound => {
-                detail.retry_after.is_some() || detail.status.is_some_and(detail::may_pass)
+                detail.passes || detail.retry_after.is_some() || detail.status.is_some_and(detail::may_pass)
             }
             _ => false,
         }

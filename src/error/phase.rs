@@ -11,7 +11,7 @@ pub enum Phase {
     Starting,
     /// Bytes are being received or requested.
     Transferring,
-    /// Paused: no connection is open, and everything received is durable.
+    /// Paused: no connection of it is open. Bytes of a file with a manifest are durable; those of a small file are in memory.
     Paused,
     /// Everything is received and is being verified.
     Verifying,

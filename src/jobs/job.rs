@@ -1,4 +1,4 @@
-//! A job: everything that is wanted of one download, as plain data.
+//! A job: one download as plain data.
 
 use crate::engine::IfExists;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ impl FromStr for JobId {
     }
 }
 
-/// What is wanted of one download. All fields but the URL have a default; see [`resolve`](crate::resolve) for the checks.
+/// Description of one download. All fields but the URL have a default; see [`resolve`](crate::resolve) for the checks.
 ///
 /// ```
 /// let job: haul::Job = serde_json::from_str(
@@ -93,7 +93,7 @@ impl fmt::Debug for Job {
             .field("digests", &self.digests)
             .field("output", &self.output)
             .field("dir", &self.dir)
-            .field("headers", &self.headers.keys())
+            .field("headers", &self.headers.len())
             .field("options", &self.options)
             .field("priority", &self.priority)
             .field("tags", &self.tags)

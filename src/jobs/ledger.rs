@@ -14,7 +14,7 @@ const STEP: i64 = 1 << 20;
 pub enum JobState {
     /// Waits for its turn.
     Waiting,
-    /// Paused; it has kept what had come.
+    /// Paused, or being paused; bytes received so far are kept.
     Paused,
     /// Runs.
     Running,
@@ -83,7 +83,7 @@ struct Entry {
     out: bool,
     /// The job as text, which takes less than half of the memory.
     job: Box<str>,
-    /// How it ended.
+    /// Error text of an ended job; empty if it is complete.
     end: Option<Box<str>>,
 }
 
@@ -112,6 +112,12 @@ impl Ledger {
             ended: VecDeque::new(),
             kept,
         }
+    }
+
+    /// Keeps this number of ended jobs from now on.
+    pub(super) fn keep(&mut self, kept: usize) {
+        self.kept = kept;
+        self.prune();
     }
 
     /// Takes in a record of an earlier run. One that makes no sense changes nothing.
@@ -221,8 +227,9 @@ impl Ledger {
             if let Some(entry) = self.entries.get_mut(&id) {
                 (entry.state, entry.out) = (JobState::Running, true);
             }
-            if let Some(job) = job {
-                return Some((id, job));
+            match job {
+                Some(job) => return Some((id, job)),
+                None => self.close(id, false, "its record cannot be read"),
             }
         }
     }
@@ -278,7 +285,7 @@ impl Ledger {
         serde_json::from_str(&self.entries.get(&id)?.job).ok()
     }
 
-    /// How an ended job ended.
+    /// Error text of an ended job; empty if it is complete.
     pub(super) fn end_of(&self, id: JobId) -> Option<&str> {
         self.entries.get(&id)?.end.as_deref()
     }
@@ -379,6 +386,10 @@ impl Ledger {
         entry.state = if done { JobState::Done } else { JobState::Failed };
         (entry.out, entry.end) = (false, Some(text.into()));
         self.ended.push_back(id);
+        self.prune();
+    }
+
+    fn prune(&mut self) {
         while self.ended.len() > self.kept {
             if let Some(oldest) = self.ended.pop_front() {
                 self.entries.remove(&oldest);

@@ -1,4 +1,4 @@
-//! Jobs: what is wanted, as plain data, and a queue that carries it out. Front ends stand on this floor.
+//! Jobs: downloads as plain data, and a queue that runs them. Front ends stand on this floor.
 
 mod job;
 mod ledger;

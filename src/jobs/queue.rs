@@ -3,15 +3,17 @@
 use super::job::{Defaults, Job, JobId, JobOptions};
 use super::ledger::{JobState, Ledger, Record};
 use super::resolve::resolve;
-use super::session::Session;
-use crate::engine::{Client, Connections, Control, Download, Event, JobSlot, Jobs, Progress, Report};
+use super::session::{Session, check_recordable};
+use crate::engine::{
+    Client, Connections, Control, Download, Event, JobSlot, Jobs, Notice, Phase, Progress, Report,
+};
 use crate::error::{Error, Kind};
 use crate::threads;
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -26,8 +28,8 @@ const BATCH: usize = 1024;
 pub struct QueueSettings {
     /// Values for jobs that do not give their own.
     pub defaults: Defaults,
-    /// File that keeps the queue over restarts and crashes; it holds the jobs' secrets, and is for its user alone. Default
-    /// none.
+    /// File that keeps the queue over restarts and crashes, created with mode 0600, with `.lock` and `.tmp` beside it. It holds secrets in
+    /// the clear, those of removed jobs until it is rewritten. Default none.
     pub session: Option<PathBuf>,
     /// Number of ended jobs that stay listed. Default 1000.
     pub ended: usize,
@@ -39,7 +41,8 @@ impl Default for QueueSettings {
     }
 }
 
-/// Event of a job. A listener that is too slow misses some, and is told how many.
+/// Event of a job. Up to 4096 are kept for a listener; a slower one gets `RecvError::Lagged` with the number that it missed. Moves, new
+/// options and `again` have none.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum QueueEvent {
@@ -47,7 +50,7 @@ pub enum QueueEvent {
     Added(JobId),
     /// The job has started, or goes on after a pause.
     Started(JobId),
-    /// The job was paused.
+    /// A pause was ordered; the phase `Paused` in [`JobStatus::progress`] shows that it is done.
     Paused(JobId),
     /// Its download reports something.
     Download(JobId, Event),
@@ -65,11 +68,11 @@ pub enum QueueEvent {
 pub struct JobStatus {
     /// Its identifier.
     pub id: JobId,
-    /// What is wanted.
+    /// The job as it was added, with changed options.
     pub job: Job,
     /// Its state.
     pub state: JobState,
-    /// Its index among the jobs that wait, if it does.
+    /// Its index among the queued jobs, waiting and paused; `None` once it has started or ended.
     pub index: Option<usize>,
     /// The last snapshot of its progress, if it has started since the queue was opened.
     pub progress: Option<Progress>,
@@ -77,7 +80,7 @@ pub struct JobStatus {
     pub report: Option<Arc<Report>>,
     /// The error of a job that failed, if it ended since the queue was opened.
     pub error: Option<Arc<Error>>,
-    /// How it ended, in words, also of one that ended before.
+    /// Error text of a failed job; empty for a complete one, `None` for one that has not ended. It survives a restart.
     pub ended: Option<String>,
 }
 
@@ -97,7 +100,9 @@ pub struct Totals {
     pub rate: f64,
 }
 
-/// A queue of jobs; cheap to clone. It needs a tokio runtime. Jobs start in order as the client has room; jobs that are
+/// A queue of jobs; cheap to clone. It needs a tokio runtime. A job that has failed is not tried again by itself: see
+/// [`Error::is_transient`] and [`Queue::again`]. Dropping the future of a change does not undo it: the command has been sent, and is
+/// carried out and recorded. Reads are cancel-safe; once the queue is closed they give nothing. Jobs start in order as the client has room; jobs that are
 /// paused give their room to the next. Once [`Queue::close`] is called, or the last handle is dropped, running jobs are
 /// stopped with everything they have, and go on when the queue is opened again.
 ///
@@ -126,7 +131,7 @@ pub struct Queue {
     commands: mpsc::UnboundedSender<Command>,
     events: broadcast::Sender<QueueEvent>,
     /// Taken by the handle that closes the queue.
-    task: Arc<Mutex<Option<Task>>>,
+    task: Arc<tokio::sync::Mutex<Option<Task>>>,
 }
 
 /// The running task, and how it ends.
@@ -165,8 +170,11 @@ impl Queue {
     pub async fn open(client: Client, settings: QueueSettings) -> Result<Self, Error> {
         let QueueSettings { defaults, session, ended } = settings;
         let opening = threads::offload(move || {
-            let mut ledger = Ledger::new(ended);
-            Session::open(session.as_deref(), &mut ledger).map(|session| (ledger, session))
+            // A job that ended may have been queued again later, so none is dropped before everything is read.
+            let mut ledger = Ledger::new(usize::MAX);
+            let session = Session::open(session.as_deref(), &mut ledger)?;
+            ledger.keep(ended);
+            Ok::<_, Error>((ledger, session))
         });
         let (ledger, session) = opening.await.map_err(died)??;
         let (commands, receiver) = mpsc::unbounded_channel();
@@ -181,6 +189,9 @@ impl Queue {
             room: None,
             ends: HashMap::new(),
             unrecorded: Vec::new(),
+            removed: Vec::new(),
+            failed: None,
+            refused: mpsc::unbounded_channel(),
             events: events.clone(),
         };
         #[expect(
@@ -188,7 +199,7 @@ impl Queue {
             reason = "`close` joins it; without that it ends with the handles"
         )]
         let task = tokio::spawn(Box::pin(runner.run(receiver)));
-        Ok(Self { commands, events, task: Arc::new(Mutex::new(Some(task))) })
+        Ok(Self { commands, events, task: Arc::new(tokio::sync::Mutex::new(Some(task))) })
     }
 
     /// Events from now on.
@@ -200,12 +211,13 @@ impl Queue {
     /// Adds a job at the end of those of its priority. Once this returns, the job is in the session.
     ///
     /// # Errors
-    /// `Usage` for a job that makes no sense, `Disk` if it cannot be recorded, `Cancelled` once the queue is closed.
+    /// `Usage` for a job that is invalid or takes more than 4 MiB as JSON; `Disk` if the session cannot be written: then the change
+    /// holds in this process only, is lost with it, and every later change returns `Disk` too; `Cancelled` once the queue is closed.
     pub async fn add(&self, job: Job) -> Result<JobId, Error> {
         self.add_at(job, None, false).await
     }
 
-    /// Adds a job at `index` among those that wait, or at the end of those of its priority; it may be `paused` from the start.
+    /// Adds a job at `index` among the queued jobs, waiting and paused, or at the end of those of its priority; it may be `paused` from the start.
     ///
     /// # Errors
     /// Those of [`Queue::add`].
@@ -218,7 +230,7 @@ impl Queue {
     /// Pauses a job. A running one closes its connections and keeps what has come; this returns before that is done.
     ///
     /// # Errors
-    /// `NotFound` for a job that is unknown or has ended; those of [`Queue::add`].
+    /// `NotFound` for a job that is unknown, is paused already or has ended; those of [`Queue::add`].
     pub async fn pause(&self, id: JobId) -> Result<(), Error> {
         self.change(Change::Pause(id)).await.map(drop)
     }
@@ -226,15 +238,16 @@ impl Queue {
     /// Lets a paused job go on, in its place.
     ///
     /// # Errors
-    /// Those of [`Queue::pause`].
+    /// `NotFound` for a job that is unknown or is not paused; those of [`Queue::add`].
     pub async fn resume(&self, id: JobId) -> Result<(), Error> {
         self.change(Change::Resume(id)).await.map(drop)
     }
 
-    /// Moves a job that waits to `index` among those. It takes the priority of its new neighbours.
+    /// Moves a queued job, waiting or paused, to `index`; an index beyond the end means the end. It starts with the priority of its
+    /// new neighbours; [`Job::priority`] itself stays.
     ///
     /// # Errors
-    /// `NotFound` for a job that does not wait; those of [`Queue::add`].
+    /// `NotFound` for a job that has started or ended; those of [`Queue::add`].
     pub async fn move_to(&self, id: JobId, index: usize) -> Result<(), Error> {
         self.change(Change::Move(id, index)).await.map(drop)
     }
@@ -277,7 +290,7 @@ impl Queue {
         self.look(move |runner| runner.status(id)).await.flatten()
     }
 
-    /// Jobs that run, in the order of their identifiers.
+    /// Jobs that have started and not ended, those paused meanwhile included, in the order of their identifiers.
     pub async fn running(&self) -> Vec<JobStatus> {
         let of = |runner: &mut Runner| {
             let mut ids: Vec<_> = runner.running.keys().copied().collect();
@@ -287,7 +300,7 @@ impl Queue {
         self.look(of).await.unwrap_or_default()
     }
 
-    /// Up to `count` jobs that wait or are paused, in order, from `index` on.
+    /// Up to `count` queued jobs, waiting or paused before they started, in order, from `index` on.
     pub async fn waiting(&self, index: usize, count: usize) -> Vec<JobStatus> {
         let of = move |runner: &mut Runner| {
             let ids: Vec<_> = runner.ledger.queued().skip(index).take(count).collect();
@@ -325,7 +338,7 @@ impl Queue {
         self.look(move |runner| runner.defaults = defaults).await;
     }
 
-    /// Waits until no job waits or runs; paused ones do not count.
+    /// Waits until no job waits or runs; paused ones do not count. Cancel-safe. Returns at once if the queue is closed.
     pub async fn idle(&self) {
         let mut events = self.events();
         loop {
@@ -339,18 +352,21 @@ impl Queue {
         }
     }
 
-    /// Stops running jobs with everything they have, and ends the queue. Jobs that have not ended stay in the session.
+    /// Stops running jobs with everything they have, and ends the queue. Jobs that have not ended stay in the session. Once polled, it
+    /// closes the queue even if its future is dropped; each call returns once files are closed, and the first has the error.
     ///
     /// # Errors
     /// The error that ended the queue before, if one did.
     pub async fn close(&self) -> Result<(), Error> {
         // A queue that has ended hears nothing any more.
         let _ = self.commands.send(Command::Close);
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match task {
-            Some(task) => task.await.map_err(died)?,
-            None => Ok(()),
-        }
+        let mut task = self.task.lock().await;
+        let Some(running) = &mut *task else {
+            return Ok(());
+        };
+        let ended = running.await;
+        *task = None;
+        ended.map_err(died)?
     }
 
     async fn change(&self, change: Change) -> Result<Option<JobId>, Error> {
@@ -378,11 +394,11 @@ fn closed() -> Error {
 }
 
 fn died(error: tokio::task::JoinError) -> Error {
-    Error::new(Kind::Other, "the queue died").with_source(error)
+    Error::new(Kind::Other, "the task of the queue panicked").with_source(error)
 }
 
 fn unknown(id: JobId) -> Error {
-    Error::new(Kind::NotFound, format!("there is no job {id} that this can be done to"))
+    Error::new(Kind::NotFound, format!("no such job, or not in a state that allows this: {id}"))
 }
 
 /// Download of a job that was handed out.
@@ -394,7 +410,7 @@ struct Running {
     removed: Option<Vec<Reply>>,
 }
 
-/// How a job ended.
+/// Outcome of a job.
 type Outcome = Result<Arc<Report>, Arc<Error>>;
 
 /// The task of a queue.
@@ -410,14 +426,19 @@ struct Runner {
     room: Option<Pin<Box<dyn Future<Output = JobSlot> + Send>>>,
     /// Outcomes of listed jobs that ended since the queue was opened.
     ends: HashMap<JobId, (Option<Progress>, Outcome)>,
-    /// Records of ends, to be written with the next batch.
+    /// Records to be written with the next batch.
     unrecorded: Vec<Record>,
+    /// Replies to the removals of jobs whose files are closed now.
+    removed: Vec<Reply>,
+    /// Error of the session, which records nothing any more.
+    failed: Option<Error>,
+    /// Jobs whose download refused a command.
+    refused: (mpsc::UnboundedSender<JobId>, mpsc::UnboundedReceiver<JobId>),
     events: broadcast::Sender<QueueEvent>,
 }
 
 impl Runner {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) -> Result<(), Error> {
-        let mut outcome = Ok(());
         loop {
             if self.room.is_none() && self.ledger.has_ready() {
                 self.room = Some(Box::pin(self.client.slot()));
@@ -429,12 +450,18 @@ impl Runner {
                     while let Some(ended) = self.downloads.try_join_next() {
                         self.ended(ended);
                     }
-                    outcome = self.save(Vec::new()).await.and(outcome);
+                    self.save(Vec::new()).await;
+                    true
+                }
+                Some(id) = self.refused.1.recv() => {
+                    self.goes_on(id);
+                    self.save(Vec::new()).await;
                     true
                 }
                 slot = granted(&mut self.room) => {
                     self.room = None;
                     self.start_next(slot);
+                    self.save(Vec::new()).await;
                     true
                 }
             };
@@ -443,7 +470,8 @@ impl Runner {
             }
         }
         self.stop().await;
-        self.save(Vec::new()).await.and(outcome)
+        self.save(Vec::new()).await;
+        self.failed.map_or(Ok(()), Err)
     }
 
     /// Carries out a command and those that have come with it; returns false once the queue is to be closed.
@@ -454,9 +482,9 @@ impl Runner {
     ) -> bool {
         let mut confirmed = Vec::new();
         let mut next = first;
-        let mut is_open = false;
+        let (mut is_open, mut taken) = (false, 0);
         while let Some(command) = next.take() {
-            is_open = true;
+            (is_open, taken) = (true, taken + 1);
             match command {
                 Command::Change(change, reply) => self.apply(change, reply, &mut confirmed),
                 Command::Look(look) => look(self),
@@ -465,18 +493,22 @@ impl Runner {
                     break;
                 }
             }
-            if confirmed.len() < BATCH {
+            if taken < BATCH {
                 next = commands.try_recv().ok();
             }
         }
-        // An error is told to those who wait for the confirmation.
-        let _ = self.save(confirmed).await;
+        self.save(confirmed).await;
         is_open
     }
 
     /// Applies a change; its reply is sent at once if it fails, and otherwise once it is recorded.
     fn apply(&mut self, change: Change, reply: Reply, confirmed: &mut Vec<(Option<JobId>, Reply)>) {
-        match self.changed(change) {
+        let changed = match &self.failed {
+            // Nothing is changed that could not be recorded.
+            Some(error) => Err(copied(error)),
+            None => self.changed(change),
+        };
+        match changed {
             Err(error) => drop(reply.send(Err(error))),
             Ok((id, record, removed)) => {
                 self.unrecorded.push(record);
@@ -494,6 +526,7 @@ impl Runner {
         let or_unknown = |id: JobId, record: Option<Record>| record.ok_or_else(|| unknown(id));
         Ok(match change {
             Change::Add { job, index, paused } => {
+                check_recordable(&job)?;
                 resolve(&job, &self.defaults)?;
                 let (id, record) = self.ledger.add(*job, index, paused);
                 self.tell(QueueEvent::Added(id));
@@ -537,6 +570,7 @@ impl Runner {
     fn set_options(&mut self, id: JobId, options: &JobOptions) -> Result<Record, Error> {
         let mut job = self.ledger.job(id).ok_or_else(|| unknown(id))?;
         job.options = options.or(&job.options);
+        check_recordable(&job)?;
         resolve(&job, &self.defaults)?;
         let record = self.ledger.change(id, job).ok_or_else(|| unknown(id))?;
         if let Some(running) = self.running.get(&id) {
@@ -550,34 +584,33 @@ impl Runner {
         Ok(record)
     }
 
-    /// Records what has changed, and confirms it.
-    async fn save(&mut self, confirmed: Vec<(Option<JobId>, Reply)>) -> Result<(), Error> {
+    /// Records what has changed, and confirms it. After an error nothing more is recorded or changed.
+    async fn save(&mut self, confirmed: Vec<(Option<JobId>, Reply)>) {
         let records = std::mem::take(&mut self.unrecorded);
-        let saved = match self.session.take() {
-            Some(mut session) if !records.is_empty() => {
-                let saving = threads::offload(move || {
-                    let saved = session.write(&records);
-                    (session, saved)
-                });
-                match saving.await {
-                    Ok((mut session, saved)) => {
-                        // The log is rewritten rarely, and a failure leaves it as it is.
-                        let _ = session.shrink(&self.ledger);
-                        self.session = Some(session);
-                        saved
-                    }
-                    Err(error) => Err(died(error)),
-                }
-            }
-            session => {
-                self.session = session;
-                Ok(())
-            }
-        };
-        for (id, reply) in confirmed {
-            let told = saved.as_ref().map(|()| id).map_err(copied);
-            let _ = reply.send(told);
+        if let Err(error) = self.write(records).await {
+            self.failed.get_or_insert(error);
         }
+        let removed = std::mem::take(&mut self.removed).into_iter().map(|reply| (None, reply));
+        for (id, reply) in confirmed.into_iter().chain(removed) {
+            let _ = reply.send(self.failed.as_ref().map_or(Ok(id), |error| Err(copied(error))));
+        }
+    }
+
+    async fn write(&mut self, records: Vec<Record>) -> Result<(), Error> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let Some(mut session) = self.session.take() else {
+            return Err(Error::defect("the session of a queue is gone"));
+        };
+        let saving = threads::offload(move || {
+            let saved = session.write(&records);
+            (session, saved)
+        });
+        let (mut session, saved) = saving.await.map_err(died)?;
+        // The log is rewritten rarely, and a failure leaves it as it is.
+        let _ = session.shrink(&self.ledger);
+        self.session = Some(session);
         saved
     }
 
@@ -590,6 +623,7 @@ impl Runner {
             Ok(request) => request,
             Err(invalid) => return self.close_job(id, None, Err(invalid.into())),
         };
+        self.restart_once(id, job);
         let mut download = self.client.start_in(request, slot);
         let events = download.events();
         self.running.insert(
@@ -601,9 +635,27 @@ impl Runner {
                 removed: None,
             },
         );
-        let listeners = self.events.clone();
-        self.downloads.spawn(Box::pin(async move { (id, watched(id, download, events, &listeners).await) }));
+        let (listeners, refused) = (self.events.clone(), self.refused.0.clone());
+        let watching = async move { (id, watched(id, download, events, &listeners, &refused).await) };
+        self.downloads.spawn(Box::pin(watching));
         self.tell(QueueEvent::Started(id));
+    }
+
+    /// Remains of earlier runs are discarded once: what the job itself receives is kept for its next start.
+    fn restart_once(&mut self, id: JobId, mut job: Job) {
+        if job.options.or(&self.defaults.options).restart == Some(true) {
+            job.options.restart = Some(false);
+            self.unrecorded.extend(self.ledger.change(id, job));
+        }
+    }
+
+    /// A download has refused a command: if it was to be paused, it goes on.
+    fn goes_on(&mut self, id: JobId) {
+        let rests = self.running.get(&id).is_none_or(|one| one.progress.borrow().phase == Phase::Paused);
+        if !rests && let Some(record) = self.ledger.resume(id) {
+            self.unrecorded.push(record);
+            self.tell(QueueEvent::Started(id));
+        }
     }
 
     /// A download has ended.
@@ -615,9 +667,8 @@ impl Runner {
         let running = self.running.remove(&id);
         let progress = running.as_ref().map(|running| running.progress.borrow().clone());
         if let Some(replies) = running.and_then(|running| running.removed) {
-            for reply in replies {
-                let _ = reply.send(Ok(Some(id)));
-            }
+            // They are told once the removal is recorded.
+            self.removed.extend(replies);
             return;
         }
         match outcome {
@@ -654,7 +705,7 @@ impl Runner {
     }
 
     fn tell(&self, event: QueueEvent) {
-        // Nobody may listen.
+        // Without listeners, sending fails.
         let _ = self.events.send(event);
     }
 
@@ -676,10 +727,19 @@ impl Runner {
 
     fn totals(&self) -> Totals {
         let (waiting, paused, ended) = self.ledger.counts();
-        let is_paused = |id: &&JobId| self.ledger.state(**id) == Some(JobState::Paused);
-        let resting = self.running.keys().filter(is_paused).count();
-        let rate = self.running.values().filter_map(|running| running.progress.borrow().rate).sum();
-        Totals { waiting, paused: paused + resting, running: self.running.len() - resting, ended, rate }
+        let in_state = |wanted| {
+            let of = move |id: &JobId| self.ledger.state(*id) == Some(wanted);
+            self.running.iter().filter(move |(id, _)| of(id)).map(|(_, running)| running)
+        };
+        let rate = in_state(JobState::Running).filter_map(|running| running.progress.borrow().rate).sum();
+        let resting = in_state(JobState::Paused).count();
+        Totals {
+            waiting,
+            paused: paused + resting,
+            running: in_state(JobState::Running).count(),
+            ended,
+            rate,
+        }
     }
 }
 
@@ -697,9 +757,15 @@ async fn watched(
     download: Download,
     events: Option<mpsc::Receiver<Event>>,
     listeners: &broadcast::Sender<QueueEvent>,
+    refused: &mpsc::UnboundedSender<JobId>,
 ) -> Result<Report, Error> {
     let mut join = Box::pin(download.join());
-    let tell = |event| drop(listeners.send(QueueEvent::Download(id, event)));
+    let tell = |event| {
+        if matches!(event, Event::Notice(Notice::Refused, _)) {
+            let _ = refused.send(id);
+        }
+        let _ = listeners.send(QueueEvent::Download(id, event));
+    };
     let Some(mut events) = events else {
         return join.await;
     };

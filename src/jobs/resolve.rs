@@ -14,7 +14,7 @@ use std::num::NonZeroU64;
 pub struct Invalid {
     /// Name of the field, as in the job's text.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// Error of the field.
     pub error: Error,
 }
 
@@ -119,8 +119,10 @@ fn with_options(mut request: Request, job: &Job, defaults: &Defaults) -> Request
 
 /// Adds the headers for one origin.
 fn with_headers(mut request: Request, origin: &str, lines: &[String]) -> Result<Request, Error> {
-    let (address, user) =
-        Address::parse(origin).map_err(|error| Error::usage(format!("{origin}: {error}")))?;
+    let (address, user) = Address::parse(origin).map_err(|_| {
+        // The text is not shown: it may contain a password.
+        Error::usage("an origin is written as https://HOST or https://HOST:PORT")
+    })?;
     let bare = user.is_none() && address.request_target() == "/";
     if !bare {
         return Err(Error::usage(format!(

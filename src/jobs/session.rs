@@ -1,6 +1,7 @@
 //! The queue on disk: a log of its changes. A job counts as added once its record is durable; after a kill the log builds the
 //! same queue again, and the manifests beside the files tell how much of each has come.
 
+use super::job::Job;
 use super::ledger::{Ledger, Record};
 use crate::error::{Error, Kind, Remedy, plain};
 use crate::storage::LogFile;
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// Records beyond twice those of the present state from which on the log is rewritten.
 const SLACK: usize = 4096;
+/// Maximum length of a job as JSON, in bytes.
+const LONGEST_JOB: usize = 1 << 20;
 
 /// See the module. Without a file nothing is kept.
 #[derive(Debug)]
@@ -36,10 +39,11 @@ impl Session {
         let (log, found) = opened.map_err(|error| unreadable(path, &error))?;
         if strange > 0 {
             let cause = format!("{} holds {strange} records that this version does not know", path.display());
-            return Err(Error::new(Kind::Unsafe, cause).with_remedy(Remedy::NewerHaul));
+            return Err(Error::new(Kind::Unsafe, cause).with_remedy(Remedy::NewerQueue));
         }
         let mut session = Self { log: Some((path.to_owned(), log)), records: found.records, broken: false };
-        session.shrink(ledger)?;
+        // A log that cannot be rewritten is as good as it was.
+        let _ = session.shrink(ledger);
         Ok(session)
     }
 
@@ -52,7 +56,10 @@ impl Session {
             return Ok(());
         };
         if self.broken {
-            return Err(Error::new(Kind::Disk, format!("{} cannot be written any more", path.display())));
+            return Err(Error::new(
+                Kind::Disk,
+                format!("{}: an earlier write failed, nothing more is recorded", path.display()),
+            ));
         }
         let texts: Vec<_> = records.iter().map(text).collect();
         self.records += texts.len();
@@ -81,6 +88,20 @@ impl Session {
     }
 }
 
+/// Refuses a job that no record can hold.
+///
+/// # Errors
+/// `Usage` for a path that is no text, and for a job that takes more than 1 MiB as JSON.
+pub(super) fn check_recordable(job: &Job) -> Result<(), Error> {
+    match serde_json::to_string(job) {
+        Err(_) => Err(Error::usage("output: a job has only paths that are UTF-8")),
+        Ok(text) if text.len() > LONGEST_JOB => {
+            Err(Error::usage(format!("a job takes at most {LONGEST_JOB} bytes as JSON")))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
 /// Text of a record, which is plain data and always has one.
 fn text(record: &Record) -> String {
     serde_json::to_string(record).unwrap_or_default()
@@ -89,17 +110,18 @@ fn text(record: &Record) -> String {
 fn unreadable(path: &Path, error: &io::Error) -> Error {
     let shown = path.display();
     match error.kind() {
-        io::ErrorKind::WouldBlock => {
-            Error::new(Kind::Locked, format!("another process has the queue in {shown}"))
-                .with_remedy(Remedy::WaitOrRename)
-        }
+        io::ErrorKind::WouldBlock => Error::new(
+            Kind::Locked,
+            format!("{shown}: the queue is locked by another process or another queue"),
+        )
+        .with_remedy(Remedy::QueueInUse),
         io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => {
             Error::new(Kind::Unsafe, format!("others may write to {shown}, or it is another user's"))
                 .with_remedy(Remedy::MoveForeignAway)
         }
         io::ErrorKind::InvalidData => {
-            Error::new(Kind::Unsafe, format!("{shown} is damaged: {}", plain(error)))
-                .with_remedy(Remedy::MoveForeignAway)
+            Error::new(Kind::Unsafe, format!("{shown} is corrupt: {}", plain(error)))
+                .with_remedy(Remedy::CorruptQueue)
         }
         _ => Error::disk("cannot read", path, error),
     }
@@ -135,6 +157,18 @@ mod tests {
         let (_session, again) = open(&path).unwrap();
         assert_eq!(again.job(id), ledger.job(id));
         assert_eq!(again.counts(), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_job_that_no_record_can_hold_is_refused() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let mut job = Job::new("http://h/f");
+        check_recordable(&job).unwrap();
+        job.output = Some(std::ffi::OsString::from_vec(vec![b'f', 0xff]).into());
+        assert_eq!(check_recordable(&job).unwrap_err().kind(), Kind::Usage);
+        job.output = None;
+        job.tags.insert("long".to_owned(), "x".repeat(LONGEST_JOB));
+        assert_eq!(check_recordable(&job).unwrap_err().kind(), Kind::Usage);
     }
 
     #[test]

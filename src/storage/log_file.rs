@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-/// A longer record is damage.
+/// Maximum length of a record in bytes; a longer one counts as corrupt.
 const LONGEST: usize = 4 << 20;
 
 /// Records of one line each, with a checksum before each.
@@ -19,7 +19,7 @@ pub(crate) struct LogFile {
     _lock: File,
 }
 
-/// What was found in the file.
+/// Content found in the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) records: usize,
@@ -34,7 +34,7 @@ impl LogFile {
     /// `WouldBlock` if another process has it, `PermissionDenied` for a file that others could have written, `InvalidData`
     /// for damage before the last record, and those of the file system.
     pub(crate) fn open(path: &Path, mut take: impl FnMut(&str)) -> io::Result<(Self, Found)> {
-        use std::os::unix::fs::DirBuilderExt as _;
+        use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent(path))?;
         let lock = open(&beside(path, "lock"), OFlags::RDWR | OFlags::CREATE)?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
@@ -44,6 +44,10 @@ impl LogFile {
             || owner::others_may_write(&metadata, parent(path));
         if foreign {
             return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        if metadata.permissions().mode() & 0o077 != 0 {
+            // It holds secrets, and others may read it.
+            file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
         }
         let (mut found, mut end) = (Found::default(), 0);
         let mut reader = BufReader::with_capacity(1 << 16, &file);
@@ -102,9 +106,9 @@ impl LogFile {
         drop(writer);
         file.sync_all()?;
         rustix::fs::rename(&temporary, &self.path)?;
-        sync_directory(parent(&self.path))?;
+        // Whatever comes next: this is the file that has the name.
         self.file = file;
-        Ok(())
+        sync_directory(parent(&self.path))
     }
 }
 

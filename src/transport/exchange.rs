@@ -767,7 +767,7 @@ impl Requester {
                         continue;
                     }
                     if reply.status.is_success() || reply.status == StatusCode::RANGE_NOT_SATISFIABLE {
-                        self.route.found(&reply.address);
+                        self.route.found(&original, &reply.address);
                     }
                     drop(guard);
                     return Ok(reply);

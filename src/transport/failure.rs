@@ -32,9 +32,9 @@ impl Failure {
     fn from_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-                Self::Nonsense("the framing of the answer is broken".into())
+                Self::Nonsense("invalid HTTP framing in the response".into())
             }
-            io::ErrorKind::FileTooLarge => Self::Nonsense("the head of the answer is too large".into()),
+            io::ErrorKind::FileTooLarge => Self::Nonsense("the response headers are too large".into()),
             io::ErrorKind::ConnectionReset => Self::Broken(Cause::of(error, "the connection was reset")),
             io::ErrorKind::UnexpectedEof => Self::Broken("the connection was closed too early".into()),
             _ => Self::Broken(Cause::of(error, format!("the connection was lost: {}", plain(error)))),
@@ -140,10 +140,10 @@ fn shaking(party: &Party<'_>, error: &rustls::Error) -> Error {
         }),
         Tls::AlertReceived(alert) if is_about_identity(*alert) => unidentified(&party.to_string(), error),
         Tls::AlertReceived(AlertDescription::ProtocolVersion) | Tls::PeerIncompatible(_) => {
-            failure("has no version of TLS and no encryption in common with haul").with_remedy(Remedy::TooOld)
+            failure("has no TLS version and no cipher suite in common with haul").with_remedy(Remedy::TooOld)
         }
         Tls::AlertReceived(AlertDescription::InsufficientSecurity) => {
-            failure("has no encryption in common with haul").with_remedy(Remedy::TooOld)
+            failure("has no cipher suite in common with haul").with_remedy(Remedy::TooOld)
         }
         // TLS 1.2 uses this alert for a missing client certificate and for a lack of common cipher suites.
         Tls::AlertReceived(AlertDescription::HandshakeFailure) => failure(

@@ -148,6 +148,10 @@ impl Route {
             renewing.failed = Some((stale.clone(), why.clone()));
         });
         let fresh = fresh.map_err(|why| no_renewal(&why))?;
+        if self.original() != *stale {
+            // The application has replaced it meanwhile.
+            return Ok(true);
+        }
         self.renewed.fetch_or(fresh != *stale, Ordering::Relaxed);
         *self.original.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Unknown;
@@ -199,8 +203,11 @@ impl Route {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Records that the URL led to `address`.
-    pub(super) fn found(&self, address: &Address) {
+    /// Records that the URL `from` led to `address`, unless another has taken its place meanwhile.
+    pub(super) fn found(&self, from: &Address, address: &Address) {
+        if *from != self.original() {
+            return;
+        }
         let found = if *address == self.original() { State::Direct } else { State::Leads(address.clone()) };
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }

@@ -41,7 +41,7 @@ impl Budget {
             return Ok(());
         }
         if bytes > left {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the head of the answer is too large"));
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the response headers are too large"));
         }
         self.0.store(left - bytes, Ordering::Relaxed);
         Ok(())

@@ -254,3 +254,66 @@ fn ten_thousand_jobs_are_added_in_order_and_listed_by_page() {
         queue.close().await.unwrap();
     });
 }
+
+#[test]
+fn a_queue_is_idle_once_its_last_running_job_is_removed_and_every_close_waits() {
+    on_a_runtime(async {
+        let gate = Gate::after(MIB);
+        let server = Server::serve(PAYLOAD).gate(&gate).start();
+        let sandbox = Sandbox::new();
+        let session = sandbox.path("queue");
+        let queue = open(1, Some(&session)).await.unwrap();
+        let id = queue.add(job(&server, &sandbox, "file")).await.unwrap();
+        until(&queue, id, |status| status.state == JobState::Running).await;
+        let removing = queue.clone();
+        let (removed, ()) = tokio::join!(async move { removing.remove(id).await }, queue.idle());
+        removed.unwrap();
+        let again = queue.add(job(&server, &sandbox, "file")).await.unwrap();
+        until(&queue, again, |status| status.state == JobState::Running).await;
+        let (first, second) = tokio::join!(queue.close(), queue.close());
+        first.and(second).unwrap();
+        // Both have waited, so the session is free.
+        open(1, Some(&session)).await.unwrap().close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_job_that_starts_over_does_so_once_and_keeps_what_it_receives_itself() {
+    on_a_runtime(async {
+        let gate = Gate::after(4 * MIB);
+        let server = Server::serve(PAYLOAD).gate(&gate).start();
+        let sandbox = Sandbox::new();
+        let session = sandbox.path("queue");
+        let queue = open(1, Some(&session)).await.unwrap();
+        let mut restarts = job(&server, &sandbox, "file");
+        restarts.options.restart = Some(true);
+        let id = queue.add(restarts).await.unwrap();
+        until(&queue, id, |status| status.progress.as_ref().is_some_and(|now| now.written >= 2 * MIB)).await;
+        queue.close().await.unwrap();
+        gate.open();
+        let queue = open(1, Some(&session)).await.unwrap();
+        let report = ended(&queue, id).await.report.unwrap();
+        assert!(report.resumed >= 2 * MIB, "{report:?}");
+        sandbox.assert_ok_file(&PAYLOAD, "file");
+        queue.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_pause_that_the_download_refuses_is_taken_back() {
+    on_a_runtime(async {
+        let gate = Gate::after(2 * MIB);
+        let server = Server::serve(Resource::of(PAYLOAD).no_validator()).gate(&gate).start();
+        let sandbox = Sandbox::new();
+        let queue = open(1, None).await.unwrap();
+        let mut once = job(&server, &sandbox, "file");
+        once.options.restart_if_changed = Some(false);
+        let id = queue.add(once).await.unwrap();
+        until(&queue, id, |status| status.progress.as_ref().is_some_and(|now| now.written >= MIB)).await;
+        queue.pause(id).await.unwrap();
+        until(&queue, id, |status| status.state == JobState::Running).await;
+        gate.open();
+        assert_eq!(ended(&queue, id).await.state, JobState::Done);
+        queue.close().await.unwrap();
+    });
+}

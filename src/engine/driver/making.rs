@@ -78,7 +78,7 @@ impl Driver {
         if html && is_no_page(name.trim_end_matches(".part")) {
             let text = "the server sent a web page (text/html) under a name that is not that of one: look at it before you \
                         use it. It may be a login, a warning, a limit or an error page; the link that a browser downloads \
-                        from may be another one, or need cookies (-b FILE)";
+                        from may be another one, or need cookies";
             publisher.notice(Notice::WebPage, text);
         }
     }

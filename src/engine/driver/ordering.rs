@@ -42,9 +42,11 @@ impl Driver {
             Order::AddSource(address) => self.add_source(&address),
             Order::RemoveSource(address) => self.remove_source(&address),
             Order::ReplaceUrl(address) => {
+                self.wants.sources[0] = address.to_string();
+                self.wants.addresses[0] = address.clone();
                 self.shared.requesters.first().route.replace(address);
                 self.transfer.handle_renewed();
-                Ok(())
+                self.transfer.restore_source(0).map_err(refusal)
             }
         };
         if let Err(why) = done {
@@ -63,28 +65,29 @@ impl Driver {
 
     fn add_source(&mut self, address: &Address) -> Result<(), &'static str> {
         if self.wants.spec.digests.is_empty() {
-            return Err(
-                "a mirror is used only if a digest is expected, which shows that it holds the same bytes",
-            );
+            return Err("add mirror: mirrors need a digest, which shows that they hold the same bytes");
         }
         if !self.destination.can_be_repaired() {
-            return Err("a mirror is not used for a pipe: what a wrong one gave could not be taken back");
+            return Err(
+                "add mirror: bytes of a wrong mirror cannot be taken back from a pipe or a caller's own destination",
+            );
         }
-        if self.source_of(address).is_some() {
-            return Err("it is one of the sources already");
+        if let Some(source) = self.source_of(address) {
+            return self.transfer.restore_source(source).map_err(refusal);
         }
         let added = self.shared.requesters.first().beside(address);
-        self.shared.requesters.push(added.map_err(|_| "a request for it cannot be made")?);
+        let added = added.map_err(|_| "add mirror: no valid request can be made for this URL")?;
+        self.transfer.add_source().map_err(refusal)?;
+        self.shared.requesters.push(added);
         self.wants.sources.push(address.to_string());
         self.wants.addresses.push(address.clone());
-        self.transfer.add_source();
         Ok(())
     }
 
     fn remove_source(&mut self, address: &Address) -> Result<(), &'static str> {
         match self.source_of(address) {
             Some(source) => self.transfer.remove_source(source).map_err(refusal),
-            None => Err("it is none of the sources"),
+            None => Err("remove source: not a source of this download"),
         }
     }
 
@@ -102,6 +105,7 @@ impl Driver {
             return;
         }
         self.spares.abort_all();
+        self.inquiry.abort_all();
         if let Err(error) = self.destination.flush(publisher.clock.now()).await {
             self.at_rest = false;
             return self.transfer.fail(error);
@@ -130,10 +134,9 @@ impl Driver {
 
 fn refusal(refused: Refused) -> &'static str {
     match refused {
-        Refused::Over => "the download ends already",
-        Refused::WouldLose => {
-            "it is not paused: the server gives no strong validator, so what has left could not be continued"
-        }
-        Refused::LastSource => "the last source is not removed",
+        Refused::Over => "too late: the download has ended or is ending",
+        Refused::WouldLose => "not paused: without a strong validator the output could not be resumed",
+        Refused::Searching => "too late: the source of wrong bytes is being searched for",
+        Refused::LastSource => "remove source: the last source stays",
     }
 }

@@ -8,10 +8,12 @@ use super::{Allowance, Moment, Stage, Transfer};
 pub(crate) enum Refused {
     /// The transfer has ended, or ends now.
     Over,
-    /// What has left through the pipe could not be continued: the server gives no strong validator.
+    /// A pipe could not be continued: the server gives no strong validator.
     WouldLose,
     /// There is no other source.
     LastSource,
+    /// The source of wrong bytes is being searched for, among those that there were.
+    Searching,
 }
 
 impl Transfer {
@@ -24,7 +26,9 @@ impl Transfer {
         if self.is_over() || self.finished || self.is_complete() {
             return Err(Refused::Over);
         }
-        if !self.policy.may_restart && self.cannot_be_joined() {
+        // Bytes that flow are counted as written a moment later.
+        let flows = self.attempts.values().any(|attempt| attempt.flowing.is_some());
+        if !self.policy.may_restart && !self.joinable() && (flows || !self.written.is_empty()) {
             return Err(Refused::WouldLose);
         }
         self.paused = true;
@@ -67,8 +71,32 @@ impl Transfer {
     }
 
     /// Adds a source that is said to hold the same bytes, and returns its number.
-    pub(crate) fn add_source(&mut self) -> usize {
-        self.sources.add()
+    ///
+    /// # Errors
+    /// `Searching`, and `Over`.
+    pub(crate) fn add_source(&mut self) -> Result<usize, Refused> {
+        self.may_change_sources()?;
+        Ok(self.sources.add())
+    }
+
+    /// Asks a source again that was dropped or removed; one that is used already is left as it is.
+    ///
+    /// # Errors
+    /// `Searching`, and `Over`.
+    pub(crate) fn restore_source(&mut self, source: usize) -> Result<(), Refused> {
+        self.may_change_sources()?;
+        if !self.sources.present().any(|present| present == source) {
+            self.sources.revive(source);
+        }
+        Ok(())
+    }
+
+    fn may_change_sources(&self) -> Result<(), Refused> {
+        match (self.is_over() || self.finished, self.inquest.has_begun()) {
+            (true, _) => Err(Refused::Over),
+            (_, true) => Err(Refused::Searching),
+            _ => Ok(()),
+        }
     }
 
     /// Goes on without a source; its attempts are abandoned, and its bytes stay.
@@ -76,9 +104,7 @@ impl Transfer {
     /// # Errors
     /// `LastSource`, and `Over`.
     pub(crate) fn remove_source(&mut self, source: usize) -> Result<(), Refused> {
-        if self.is_over() || self.finished {
-            return Err(Refused::Over);
-        }
+        self.may_change_sources()?;
         if self.sources.is_alone() {
             return Err(Refused::LastSource);
         }

@@ -107,7 +107,8 @@ impl Transfer {
             return self.one_too_many(id, cause, Some(status), wait, now);
         }
         self.concurrency.refused(0, now, wait);
-        let failure = Error::new(Kind::Http, cause.clone()).with_status(status).with_retry_after(retry_after);
+        let failure =
+            Error::new(Kind::Http, cause.clone()).with_status(status).with_retry_after(retry_after).passing();
         self.setback(id, Setback::Busy { retry_after }, cause, Some(status), failure, now);
     }
 

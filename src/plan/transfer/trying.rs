@@ -38,6 +38,12 @@ pub(super) struct Inquest {
     begun: bool,
 }
 
+impl Inquest {
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+}
+
 impl Transfer {
     /// True if there is a source beside the lead.
     pub(crate) fn has_rivals(&self) -> bool {

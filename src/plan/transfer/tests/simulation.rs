@@ -453,7 +453,7 @@ impl Simulation {
                     self.transfer.allow(self.policy.connections, self.now);
                 }
                 Order::AddSource if self.transfer.sources.count() <= self.mirrors.len() => {
-                    self.transfer.add_source();
+                    let _ = self.transfer.add_source();
                 }
                 Order::AddSource => {}
                 Order::RemoveSource(source) => {
