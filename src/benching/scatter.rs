@@ -1,4 +1,4 @@
-//! A set of ranges, as whoever stands outside may fill it.
+//! A set of ranges, filled through the public interface.
 
 use crate::plan::{ByteRange, RangeSet};
 

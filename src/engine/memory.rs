@@ -132,7 +132,7 @@ fn now() -> u64 {
     Clock::since_1970().as_secs()
 }
 
-/// A key that differs from book to book. It hides names from a glance, and not from somebody who tries them.
+/// A key that differs from book to book. It hides names from a glance, not from a search by trial.
 fn seed() -> [u8; 32] {
     let random = RandomState::new();
     let mut seed = [0; 32];

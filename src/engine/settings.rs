@@ -55,7 +55,7 @@ pub struct ClientSettings {
     /// Rate limit for all downloads together, in bytes per second. Bytes in flight when they begin, and bytes that
     /// belong to no file, such as response headers, are not counted. Default none.
     pub limit_rate: Option<NonZeroU64>,
-    /// Yields to all other traffic on the line: downloads take what nobody else wants, and fill the line if that is all of it.
+    /// Yields to all other traffic on the line: downloads take the rate that other traffic leaves, up to the whole line.
     /// The delay on the way is the signal, and the receive windows follow it (RFC 6817, RFC 9840), so that the queue stays
     /// below 25 ms; packets are marked as lower effort (RFC 8622). Windows follow on Linux only. Default false.
     pub background: bool,

@@ -1,4 +1,4 @@
-//! Yielding: a receiver that takes only the part of a line that nobody else wants, in the spirit of LEDBAT (RFC 6817) and of
+//! Yielding: a receiver that takes only the part of a line that other traffic leaves, in the spirit of LEDBAT (RFC 6817) and of
 //! its receiver-driven form (RFC 9840).
 //!
 //! The signal is the delay: a queue on the way to us makes each round trip longer than the shortest one seen. As long as the
