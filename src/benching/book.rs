@@ -1,4 +1,4 @@
-//! A manifest, as whoever stands outside may write one.
+//! A manifest, written through the public interface.
 
 use crate::manifest::{FileRecord, Journal, Raw, Run};
 use crate::plan::ByteRange;
