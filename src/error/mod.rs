@@ -287,7 +287,7 @@ impl Error {
     ///
     /// ```
     /// # async fn example(client: &haul::Client, request: haul::Request) {
-    /// match client.start(request).await {
+    /// match client.start(request).join().await {
     ///     Err(error) if error.is_transient() => println!("later: {error}"),
     ///     Err(error) => println!("never: {error}"),
     ///     Ok(report) => println!("{} bytes", report.size),
