@@ -99,7 +99,8 @@ impl Concurrency {
 
     /// Level to begin with if an earlier one is known: that of all files together, of which others have their part.
     fn known_level(&self, latency: Duration) -> Option<usize> {
-        let known = self.known?.first_level();
+        // On a long path a file fans out without measuring: the level of one that has ended says little of the first second.
+        let known = self.known.filter(|_| !Climb::is_long(latency))?.first_level();
         Some(match self.elsewhere {
             0 => known,
             others => known.saturating_sub(others).max(Climb::first_level(latency)),
