@@ -75,11 +75,7 @@ impl List {
 
     /// Adds the list and the line to an error.
     pub(super) fn at(&self, line: usize, error: &Error) -> Error {
-        let placed = Error::new(error.kind(), format!("{}: line {line}: {error}", self.shown));
-        match error.remedy() {
-            Some(remedy) => placed.with_remedy(remedy.clone()),
-            None => placed,
-        }
+        error.retold(format!("{}: line {line}: {error}", self.shown))
     }
 
     /// Name as the user gave it, escaped.

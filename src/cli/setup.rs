@@ -97,12 +97,12 @@ impl Setup {
 
     /// Adds to an error about a proxy the flag that it was given with.
     fn named(&self, error: Error) -> Error {
-        let (flag, remedy) = match error.remedy() {
-            Some(Remedy::NoProxySyntax) => ("--noproxy", Remedy::NoProxySyntax),
-            Some(Remedy::ProxySyntax) if self.options.proxy.is_some() => ("--proxy", Remedy::ProxySyntax),
+        let flag = match error.remedy() {
+            Some(Remedy::NoProxySyntax) => "--noproxy",
+            Some(Remedy::ProxySyntax) if self.options.proxy.is_some() => "--proxy",
             _ => return error,
         };
-        Error::new(error.kind(), format!("{flag}: {error}")).with_remedy(remedy)
+        error.retold(format!("{flag}: {error}"))
     }
 
     fn settings(&self) -> Result<ClientSettings, Error> {

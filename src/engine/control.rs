@@ -3,7 +3,7 @@
 use super::progress::Phase;
 use super::publisher::Publisher;
 use super::settings::Connections;
-use super::slots::{JobSlot, Place, Slots};
+use super::slots::{JobSlot, Place, SlotWait, Slots, granted};
 use crate::error::Error;
 use crate::plan::Address;
 use std::collections::VecDeque;
@@ -132,7 +132,7 @@ impl Orders {
 
     /// Waits for the slot at `place`. During a pause no slot is waited for; afterwards the download queues again.
     pub(crate) async fn slot(&mut self, slots: &Slots, place: Place, publisher: &Publisher) -> JobSlot {
-        let mut waiting = Some(Box::pin(place.slot()));
+        let mut waiting: Option<SlotWait> = Some(Box::pin(place.slot()));
         loop {
             tokio::select! {
                 biased;
@@ -157,14 +157,6 @@ impl Orders {
                 slot = granted(&mut waiting) => return slot,
             }
         }
-    }
-}
-
-/// Waits for the slot; for ever if none is waited for. Cancel-safe.
-async fn granted<F: Future<Output = JobSlot> + Unpin>(waiting: &mut Option<F>) -> JobSlot {
-    match waiting {
-        Some(waiting) => waiting.await,
-        None => std::future::pending().await,
     }
 }
 

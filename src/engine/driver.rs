@@ -9,7 +9,7 @@ use super::progress::Phase;
 use super::publisher::{Counters, Publisher};
 use super::report::Report;
 use super::settings::Connections;
-use super::slots::{JobSlot, Slots};
+use super::slots::{JobSlot, SlotWait, Slots, granted};
 use super::worker;
 use super::worker::{Permit, Question, Shared};
 use super::workers::Workers;
@@ -23,7 +23,6 @@ use crate::plan::{Address, Moment};
 use crate::transport::{Pause, Yielder};
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -126,7 +125,7 @@ struct Driver {
     /// Job slot, released before the driver ends once only the saving of a small file is left.
     slot: Option<JobSlot>,
     /// Wait for a slot after a pause.
-    regaining: Option<Pin<Box<dyn Future<Output = JobSlot> + Send>>>,
+    regaining: Option<SlotWait>,
     /// True once it rests: it is paused, nothing is in flight, and everything received is durable.
     at_rest: bool,
     /// Set when a worker died; its attempt will never end.
@@ -190,7 +189,7 @@ impl Driver {
                     self.transfer.fail(cancellation());
                 }
                 order = orders.next() => self.follow_order(order, publisher),
-                slot = Self::regained(&mut self.regaining) => self.regain(slot, publisher),
+                slot = granted(&mut self.regaining) => self.regain(slot, publisher),
                 _ = ticks.tick(), if !self.at_rest => self.look_around(publisher),
             }
         }

@@ -40,4 +40,4 @@ pub use progress::{ConnectionView, Phase, Progress, Slowness};
 pub use report::Report;
 pub use request::{Output, Request};
 pub use settings::{ClientSettings, Connections, Jobs};
-pub(crate) use slots::JobSlot;
+pub(crate) use slots::{JobSlot, SlotWait, granted};

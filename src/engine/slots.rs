@@ -31,6 +31,17 @@ struct Width {
 
 type Waiting = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
+/// Wait for a slot.
+pub(crate) type SlotWait = Pin<Box<dyn Future<Output = JobSlot> + Send>>;
+
+/// Waits for the slot; for ever if none is waited for. Cancel-safe.
+pub(crate) async fn granted(waiting: &mut Option<SlotWait>) -> JobSlot {
+    match waiting {
+        Some(waiting) => waiting.await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A place in the queue for a slot; given up when dropped.
 pub(crate) struct Place {
     state: State,

@@ -141,6 +141,22 @@ impl Error {
         Self::new(Kind::Other, format!("a defect of haul: {what}")).with_remedy(Remedy::Report)
     }
 
+    /// The same failure with another cause in words; all other facts are kept, but for the source.
+    pub(crate) fn retold(&self, cause: impl Into<String>) -> Self {
+        let Facts { kind, url, detail, continues, remedy, .. } = &*self.facts;
+        Self {
+            facts: Box::new(Facts {
+                kind: *kind,
+                cause: cause.into(),
+                url: url.clone(),
+                detail: detail.clone(),
+                continues: *continues,
+                remedy: remedy.clone(),
+                source: None,
+            }),
+        }
+    }
+
     pub(crate) fn with_url(mut self, url: &impl fmt::Display) -> Self {
         self.facts.url.get_or_insert_with(|| url.to_string());
         self
@@ -380,6 +396,17 @@ mod tests {
         ] {
             assert_eq!(error.is_transient(), transient, "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_failure_that_is_retold_keeps_its_facts() {
+        let full =
+            Error::disk("cannot write", std::path::Path::new("f"), &std::io::Error::from_raw_os_error(28));
+        let full = full.with_url(&"http://h/f").with_kept(7, true).with_attempts(3);
+        let retold = full.retold(format!("list: line 3: {full}"));
+        assert_eq!((retold.errno(), retold.kept(), retold.attempts()), (Some(28), Some(7), Some(3)));
+        assert_eq!((retold.kind(), retold.remedy(), retold.url()), (full.kind(), full.remedy(), full.url()));
+        assert!(retold.is_resumable() && retold.to_string().starts_with("list: line 3: cannot write"));
     }
 
     #[test]

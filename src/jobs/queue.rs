@@ -4,15 +4,15 @@ use super::job::{Defaults, Job, JobId, JobOptions};
 use super::ledger::{JobState, Ledger, Record};
 use super::resolve::resolve;
 use super::session::{Session, check_recordable};
+use crate::engine::granted;
 use crate::engine::{
-    Client, Connections, Control, Download, Event, JobSlot, Jobs, Notice, Phase, Progress, Report,
+    Client, Connections, Control, Download, Event, JobSlot, Jobs, Notice, Phase, Progress, Report, SlotWait,
 };
 use crate::error::{Error, Kind};
 use crate::threads;
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -285,6 +285,13 @@ impl Queue {
             .flatten()
     }
 
+    /// Snapshots of the progress of a job that has started and not ended, for a display; `None` for any other.
+    pub async fn progress(&self, id: JobId) -> Option<watch::Receiver<Progress>> {
+        self.look(move |runner| runner.running.get(&id).map(|running| running.progress.clone()))
+            .await
+            .flatten()
+    }
+
     /// State of one job; `None` if it is unknown.
     pub async fn status(&self, id: JobId) -> Option<JobStatus> {
         self.look(move |runner| runner.status(id)).await.flatten()
@@ -423,7 +430,7 @@ struct Runner {
     running: HashMap<JobId, Running>,
     downloads: JoinSet<(JobId, Result<Report, Error>)>,
     /// Wait for room for one more job.
-    room: Option<Pin<Box<dyn Future<Output = JobSlot> + Send>>>,
+    room: Option<SlotWait>,
     /// Outcomes of listed jobs that ended since the queue was opened.
     ends: HashMap<JobId, (Option<Progress>, Outcome)>,
     /// Records to be written with the next batch.
@@ -505,7 +512,7 @@ impl Runner {
     fn apply(&mut self, change: Change, reply: Reply, confirmed: &mut Vec<(Option<JobId>, Reply)>) {
         let changed = match &self.failed {
             // Nothing is changed that could not be recorded.
-            Some(error) => Err(copied(error)),
+            Some(error) => Err(error.retold(error.to_string())),
             None => self.changed(change),
         };
         match changed {
@@ -592,7 +599,8 @@ impl Runner {
         }
         let removed = std::mem::take(&mut self.removed).into_iter().map(|reply| (None, reply));
         for (id, reply) in confirmed.into_iter().chain(removed) {
-            let _ = reply.send(self.failed.as_ref().map_or(Ok(id), |error| Err(copied(error))));
+            let _ =
+                reply.send(self.failed.as_ref().map_or(Ok(id), |error| Err(error.retold(error.to_string()))));
         }
     }
 
@@ -743,14 +751,6 @@ impl Runner {
     }
 }
 
-/// Waits for the slot; for ever if none is waited for. Cancel-safe.
-async fn granted(room: &mut Option<Pin<Box<dyn Future<Output = JobSlot> + Send>>>) -> JobSlot {
-    match room {
-        Some(room) => room.await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Passes on the events of a download, and waits for its end.
 async fn watched(
     id: JobId,
@@ -780,14 +780,5 @@ async fn watched(
                 return outcome;
             }
         }
-    }
-}
-
-/// The same error for each of those who wait.
-fn copied(error: &Error) -> Error {
-    let copy = Error::new(error.kind(), error.to_string());
-    match error.remedy() {
-        Some(remedy) => copy.with_remedy(remedy.clone()),
-        None => copy,
     }
 }

@@ -32,11 +32,7 @@ impl std::error::Error for Invalid {
 
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Self {
-        let error = Self::new(invalid.error.kind(), invalid.to_string());
-        match invalid.error.remedy() {
-            Some(remedy) => error.with_remedy(remedy.clone()),
-            None => error,
-        }
+        invalid.error.retold(invalid.to_string())
     }
 }
 

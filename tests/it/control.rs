@@ -1,8 +1,6 @@
 //! Commands to a running download: through the library, as a front end gives them.
 
-use std::future::Future;
 use std::num::NonZeroU64;
-use std::time::Duration;
 
 use crate::support::*;
 use ::haul::{
@@ -10,14 +8,6 @@ use ::haul::{
 };
 
 const PAYLOAD: Payload = Payload::mib(90, 24);
-
-/// Runs a test of the library, which needs a runtime; none of them takes a minute.
-fn on_a_runtime(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(60), test).await.expect("it ends within a minute");
-    });
-}
 
 fn client(jobs: usize) -> Client {
     let mut settings = ClientSettings::default();

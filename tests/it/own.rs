@@ -1,9 +1,7 @@
 //! Destinations of the caller's own.
 
-use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crate::support::*;
 use ::haul::{
@@ -11,13 +9,6 @@ use ::haul::{
 };
 
 const PAYLOAD: Payload = Payload::mib(92, 12);
-
-fn on_a_runtime(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(60), test).await.expect("it ends within a minute");
-    });
-}
 
 /// What is called, in order.
 #[derive(Clone, Debug, PartialEq)]

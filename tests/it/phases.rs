@@ -1,9 +1,7 @@
 //! Pause and cancel in each phase of a download.
 
-use std::future::Future;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
 
 use crate::support::*;
 use ::haul::{
@@ -12,13 +10,6 @@ use ::haul::{
 };
 
 const PAYLOAD: Payload = Payload::mib(94, 6);
-
-fn on_a_runtime(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(60), test).await.expect("it ends within a minute");
-    });
-}
 
 /// Moment at which a destination is held up.
 #[derive(Clone, Copy, Debug, PartialEq)]

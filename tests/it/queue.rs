@@ -1,24 +1,15 @@
 //! The queue of jobs, as a front end uses it.
 
-use std::future::Future;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::support::*;
 use ::haul::{
-    Client, ClientSettings, Job, JobId, JobState, JobStatus, Jobs, Kind, Phase, Queue, QueueEvent,
+    Client, ClientSettings, Job, JobId, JobState, JobStatus, Jobs, Kind, Phase, Progress, Queue, QueueEvent,
     QueueSettings,
 };
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 const PAYLOAD: Payload = Payload::mib(91, 8);
-
-fn on_a_runtime(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(60), test).await.expect("it ends within a minute");
-    });
-}
 
 async fn open(jobs: usize, session: Option<&Path>) -> Result<Queue, ::haul::Error> {
     let mut settings = ClientSettings::default();
@@ -34,14 +25,31 @@ fn job(server: &Server, sandbox: &Sandbox, name: &str) -> Job {
     job
 }
 
-/// Waits for an event that `wanted` accepts, with a look at the state first: events before the subscription are not heard.
+/// Waits until `wanted` accepts the state of the job, with a look at each event and each snapshot of its progress.
 async fn until(queue: &Queue, id: JobId, mut wanted: impl FnMut(&JobStatus) -> bool) -> JobStatus {
+    let mut events = queue.events();
+    let mut progress = None;
     loop {
         let status = queue.status(id).await.expect("the job is known");
         if wanted(&status) {
             return status;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        if progress.is_none() {
+            progress = queue.progress(id).await;
+        }
+        tokio::select! {
+            // An event that was missed is one more reason to look.
+            _ = events.recv() => {}
+            open = changed(progress.as_mut()) => if !open { progress = None },
+        }
+    }
+}
+
+/// Waits for the next snapshot, for ever without a download; returns false once it has ended.
+async fn changed(progress: Option<&mut watch::Receiver<Progress>>) -> bool {
+    match progress {
+        Some(progress) => progress.changed().await.is_ok(),
+        None => std::future::pending().await,
     }
 }
 

@@ -8,7 +8,6 @@ use crate::engine::publisher::Publisher;
 use crate::engine::slots::JobSlot;
 use crate::plan::Address;
 use crate::plan::transfer::Refused;
-use std::pin::Pin;
 
 impl Driver {
     /// Carries out one order.
@@ -112,16 +111,6 @@ impl Driver {
         }
         self.slot = None;
         self.show(publisher, Phase::Paused, true);
-    }
-
-    /// Waits for a slot after a pause; for ever if none is wanted. Cancel-safe.
-    pub(super) async fn regained(
-        regaining: &mut Option<Pin<Box<dyn Future<Output = JobSlot> + Send>>>,
-    ) -> JobSlot {
-        match regaining {
-            Some(regaining) => regaining.await,
-            None => std::future::pending().await,
-        }
     }
 
     /// Goes on with a slot after a pause.

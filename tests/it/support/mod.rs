@@ -8,11 +8,13 @@ pub(crate) mod library;
 pub(crate) mod loop_disk;
 pub(crate) mod payload;
 pub(crate) mod proxy;
+pub(crate) mod runtime;
 pub(crate) mod server;
 pub(crate) mod tls;
 
 pub(crate) use haul::{Haul, Outcome, Running, Sandbox};
 pub(crate) use payload::Payload;
+pub(crate) use runtime::on_a_runtime;
 pub(crate) use server::{Answer, Body, Ending, Exchange, Gate, Modified, Reply, Request, Resource, Server};
 pub(crate) use tls::Authority;
 
