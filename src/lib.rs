@@ -52,16 +52,18 @@ pub mod cli;
 pub use engine::{
     AddressFamily, Client, ClientSettings, ConnectionView, Connections, Constraints, Content, Control,
     Download, Event, Forecast, IfExists, Interface, Jobs, Notice, Output, OwnDestination, Phase, Preview,
-    Progress, Proxy, Report, Request, Resolve, Slowness, Step, Trace,
+    Progress, Proof, ProvedBy, Proxy, Report, Request, Resolve, Slowness, Step, Trace,
 };
 pub use engine::{audit, discard, verify_file};
 pub use error::{Error, Kind, Remedy};
 pub use formats::cookie_file::Cookies;
 pub use formats::netrc::Netrc;
 pub use jobs::{
-    Defaults, Invalid, Job, JobId, JobOptions, JobState, JobStatus, Queue, QueueEvent, QueueSettings, Totals,
-    resolve,
+    Defaults, Invalid, Job, JobId, JobOptions, JobState, JobStatus, Login, NamedBy, Queue, QueueEvent,
+    QueueSettings, Totals, resolve, resolve_unnamed,
 };
+#[cfg(feature = "cli")]
+pub use jobs::{JobList, Listed, metalink};
 pub use manifest::{Inspection, inspect};
-pub use plan::{Address, ByteRange};
+pub use plan::{Address, ByteRange, Origin};
 pub use verify::{Algorithm, Digest, Encoding, ParseDigestError};

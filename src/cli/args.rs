@@ -114,6 +114,9 @@ pub(super) struct Digests {
     /// A file or URL that lists digests as sha256sum does: the one beside the file's name counts
     #[arg(long, value_name = "FILE|URL")]
     pub(super) checksum_file: Option<String>,
+    /// Look for a list of digests beside the file on its server, such as NAME.sha256 or SHA256SUMS; fail if none names it
+    #[arg(long, conflicts_with_all = ["sha256", "checksum", "checksum_file"])]
+    pub(super) find_checksum: bool,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -139,6 +142,18 @@ pub(super) struct Options {
     /// Give the file the modification time that the server states
     #[arg(long, help_heading = "Output")]
     pub(super) remote_time: bool,
+    /// Fetch only this part: A-B (both included), A- or -N, such as 0-499, 10M- or -5M; needs -o
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true, help_heading = "Output")]
+    pub(super) range: Option<String>,
+    /// Write what was not saved to FILE, as a list for -i
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) failed: Option<PathBuf>,
+    /// Run CMD for each saved file, without a shell: {path}, {url} and {size} stand for the facts, also in $HAUL_PATH and so on
+    #[arg(long, value_name = "CMD", help_heading = "Output")]
+    pub(super) on_done: Option<String>,
+    /// Run CMD for each failed download, likewise: {url}, {error}, {kind}, {code}
+    #[arg(long, value_name = "CMD", help_heading = "Output")]
+    pub(super) on_error: Option<String>,
     /// Show what would be done, and do nothing
     #[arg(short = 'n', long, help_heading = "Output")]
     pub(super) dry_run: bool,

@@ -1,14 +1,17 @@
 //! Downloads of one run: starts them as there is room, shows and counts them.
 
 use super::args::Options;
+use super::hooks::Hooks;
 use super::render::{FileView, Reporter, Summary};
 use super::resume_hint::ResumeHint;
+use super::setup::Wanted;
 use super::signals::Told;
+use super::unsaved::{self, Unsaved};
 use super::{canvas, exit, output, setup, signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::formats::file_name::ForeignName;
-use crate::{Client, Download, Event, Output, Phase, Report, Request};
+use crate::{Client, Download, Event, Phase, Report, Request};
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -42,6 +45,11 @@ pub(super) struct Batch<I> {
     reporter: Reporter,
     messages: mpsc::Receiver<Message>,
     sender: mpsc::Sender<Message>,
+    /// List of what was not saved, if one is wanted, and the lines of downloads that have not ended.
+    unsaved: Option<Unsaved>,
+    lines: BTreeMap<usize, String>,
+    hooks: Hooks,
+    hooks_failed: bool,
     cancellers: BTreeMap<usize, Box<dyn Fn() + Send + Sync>>,
     watchers: JoinSet<()>,
     signals: signals::Signals,
@@ -60,7 +68,7 @@ pub(super) struct Batch<I> {
     count: usize,
 }
 
-impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
+impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
     #[expect(clippy::disallowed_methods, reason = "the screen has its own clock")]
     pub(super) fn new(
         options: &Options,
@@ -85,6 +93,10 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
             reporter,
             messages,
             sender,
+            unsaved: options.failed.as_deref().map(Unsaved::create).transpose()?,
+            lines: BTreeMap::new(),
+            hooks: Hooks::new(options)?,
+            hooks_failed: false,
             cancellers: BTreeMap::new(),
             watchers: JoinSet::new(),
             signals,
@@ -105,7 +117,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         while self.signal.is_none() && self.cancellers.len() < self.ahead {
             match self.requests.next() {
                 None => return,
-                Some(Ok(request)) => self.start(request),
+                Some(Ok(wanted)) => self.start(wanted),
                 Some(Err(error)) => {
                     self.failures.push(error.kind());
                     self.reporter.failed(&error);
@@ -114,9 +126,11 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
         }
     }
 
-    fn start(&mut self, request: Request) {
+    fn start(&mut self, wanted: Wanted) {
+        let Wanted { request, line, .. } = wanted;
         let id = self.next_id;
         self.next_id += 1;
+        self.lines.extend(line.map(|line| (id, line)));
         let (name, url) = (name(&request), request.address().to_string());
         let download = self.client.start(request);
         self.reporter.files.insert(id, FileView::new(name, url, download.progress()));
@@ -141,6 +155,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
                     self.start_more();
                 }
                 Some(_) = self.watchers.join_next() => {}
+                Some(wrong) = self.hooks.next() => self.hook_ended(wrong),
                 _ = frames.tick() => self.reporter.tick(self.started.elapsed()),
                 told = self.signals.next() => match told {
                     Told::End(number) => self.interrupted(number),
@@ -149,16 +164,24 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
             }
         }
         while self.watchers.join_next().await.is_some() {}
+        while let Some(wrong) = self.hooks.next().await {
+            self.hook_ended(wrong);
+        }
+        self.list_unsaved();
         let untold = self.reporter.take_untold();
         let mut code = match (&self.signal, &untold) {
             (Some(number), _) => exit::code_of_signal(*number),
             (None, Some(error)) if self.failures.is_empty() => exit::code(error.kind()),
             (None, _) => exit::combined(&self.failures),
         };
+        if code == 0 && self.hooks_failed {
+            code = exit::code(Kind::Other);
+        }
         self.reporter.summary(&Summary {
             ok: self.ok,
             already_there: self.already_there,
             failed: self.failures.len(),
+            causes: unsaved::by_cause(&self.failures),
             not_started: self.not_started + self.count.saturating_sub(self.next_id),
             fetched: self.fetched,
             elapsed: self.started.elapsed(),
@@ -182,8 +205,13 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
             Message::Event(id, event) => self.reporter.event(id, &event),
             Message::Ended(id, outcome) => {
                 self.cancellers.remove(&id);
+                let line = self.lines.remove(&id);
+                if let (Err(_), Some(line)) = (&outcome, line) {
+                    self.not_saved(&line);
+                }
                 match outcome {
                     Ok(report) => {
+                        self.hooks.done(&report);
                         self.ok += 1;
                         self.already_there += usize::from(report.already_there);
                         self.fetched += report.fetched;
@@ -196,10 +224,48 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
                     Err(error) => {
                         self.failures.push(error.kind());
                         self.fetched += self.reporter.received(id);
+                        let url = self.reporter.files.get(&id).map_or("", |file| &file.url);
+                        self.hooks.failed(url, &error, exit::code(error.kind()));
                         self.reporter.error(id, &error);
                     }
                 }
             }
+        }
+    }
+
+    /// Adds a line to the list of what was not saved. If that fails, the list is given up, with an error.
+    fn not_saved(&mut self, line: &str) {
+        let added = self.unsaved.as_mut().map_or(Ok(()), |unsaved| unsaved.add(line));
+        if let Err(error) = added {
+            self.unsaved = None;
+            self.list_failed(&Error::new(Kind::Disk, format!("cannot write the list of failures: {error}")));
+        }
+    }
+
+    /// Completes the list, with what was never started.
+    fn list_unsaved(&mut self) {
+        if self.unsaved.is_none() {
+            return;
+        }
+        while let Some(wanted) = self.requests.next() {
+            if let Ok(Wanted { line: Some(line), .. }) = wanted {
+                self.not_saved(&line);
+            }
+        }
+        if let Some(Err(error)) = self.unsaved.take().map(Unsaved::finish) {
+            self.list_failed(&error);
+        }
+    }
+
+    fn list_failed(&mut self, error: &Error) {
+        self.failures.push(error.kind());
+        self.reporter.failed(error);
+    }
+
+    fn hook_ended(&mut self, wrong: Option<String>) {
+        if let Some(wrong) = wrong {
+            self.hooks_failed = true;
+            self.reporter.failed(&Error::new(Kind::Other, wrong));
         }
     }
 
@@ -223,11 +289,7 @@ impl<I: Iterator<Item = Result<Request, Error>>> Batch<I> {
 
 /// Name of the file as the user knows it.
 fn name(request: &Request) -> String {
-    let target = match &request.output {
-        Output::Stream(_) => None,
-        _ => request.target(None).ok().flatten().map(|target| target.path()),
-    };
-    let name = match target {
+    let name = match request.planned_path() {
         Some(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
         None => ForeignName::from_url_path(request.address().path()).map(|name| name.to_string()),
     };

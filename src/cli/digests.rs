@@ -65,6 +65,11 @@ impl Listed {
         Ok(Self { list, shown, hint: Hint::of(document.name()) })
     }
 
+    /// Name of the list as the user gave it, escaped.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
     /// Returns true if the list is a bare digest, which can be that of one file only.
     pub(super) fn is_for_one(&self) -> bool {
         self.list.only().is_some()

@@ -11,6 +11,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Runtime;
 
 /// Size limit, in bytes; larger files are no lists.
 const LARGEST: usize = 8 << 20;
@@ -35,11 +36,19 @@ impl Document {
 
     /// Fetches it from a server into memory.
     pub(super) fn fetch(request: Request, client: &Client) -> Result<Self, Error> {
+        let runtime = runtime()?;
+        let fetched = Self::fetch_on(&runtime, request, client);
+        // A thread still busy with a name lookup must not keep the process alive.
+        runtime.shutdown_background();
+        fetched
+    }
+
+    /// As [`Self::fetch`], on a runtime that is there already.
+    pub(super) fn fetch_on(runtime: &Runtime, request: Request, client: &Client) -> Result<Self, Error> {
         let home = request.address().clone();
         let shown = home.to_string();
         let kept = Kept::default();
         let request = request.stream(kept.clone()).connections(Connections::AtMost(1));
-        let runtime = runtime()?;
         let outcome = runtime.block_on(async {
             let mut signals = Signals::listen()?;
             tokio::select! {
@@ -47,8 +56,6 @@ impl Document {
                 number = signals.end() => Err(signals::interrupted(number, &format!("reading {shown}"))),
             }
         });
-        // A thread still busy with a name lookup must not keep the process alive.
-        runtime.shutdown_background();
         let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.overflowed {
             return Err(Error::new(Kind::Http, format!("{shown} is too large to be a list")));

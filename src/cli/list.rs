@@ -1,13 +1,11 @@
-//! `--input-file` and `--metalink`: turns list entries into requests.
+//! `--input-file` and `--metalink`: the downloads of lists.
 
 use super::bounded;
 use super::output;
-use super::setup::{By, Setup};
+use super::setup::{By, Setup, Wanted};
 use crate::error::Error;
-use crate::formats::input_list::{self, Entry};
-use crate::formats::redaction;
-use crate::formats::{escape, metalink};
-use crate::{Address, Digest, ParseDigestError, Request};
+use crate::formats::{escape, redaction};
+use crate::{Address, Job, JobList, Listed};
 use std::path::Path;
 
 /// Size limit of an input list, in bytes.
@@ -24,7 +22,7 @@ enum Content {
     /// Text that is not parsed yet, since it may be long.
     Text(String),
     /// Files of a Metalink document, and the address it was fetched from.
-    Files(Vec<Entry>, Option<Address>),
+    Files(Vec<Listed>, Option<Address>),
 }
 
 impl List {
@@ -43,8 +41,8 @@ impl List {
     /// Reads a Metalink document, from a server if it is named by a URL.
     pub(super) fn metalink(named: &str, setup: &Setup) -> Result<Self, Error> {
         let document = setup.document(named, By::User)?;
-        let files = metalink::parse(&document.text);
-        let files = files.map_err(|why| document.refused(escape::clip(&why, 300)))?;
+        let files = crate::metalink(&document.text, document.home.as_ref());
+        let files = files.map_err(|error| document.refused(error))?;
         Ok(Self { content: Content::Files(files, document.home), shown: document.shown })
     }
 
@@ -53,24 +51,32 @@ impl List {
         matches!(self.content, Content::Files(_, None))
     }
 
-    /// Requests of the list in order, each with its line number.
+    /// Downloads of the list in order, each with its place.
     pub(super) fn requests<'a>(
         &'a self,
         setup: &'a Setup,
-    ) -> Box<dyn Iterator<Item = Result<(usize, Request), Error>> + 'a> {
-        let placed = |entry: &Entry, request: Result<Request, Error>| match request {
-            Ok(request) => Ok((entry.line, request)),
-            Err(error) => Err(self.at(entry.line, &error)),
+    ) -> Box<dyn Iterator<Item = Result<(Place, Wanted), Error>> + 'a> {
+        let placed = |listed: Listed, by: By<'_>| {
+            let Listed { line, job, changed_name, .. } = listed;
+            match wanted(job, by, setup) {
+                Ok(wanted) => Ok((Place { line, changed_name }, wanted)),
+                Err(error) => Err(self.at(line, &error)),
+            }
         };
         match &self.content {
-            Content::Text(text) => Box::new(input_list::entries(text).map(move |entry| {
-                let entry = entry.map_err(|error| Error::usage(format!("{}: {error}", self.shown)))?;
-                placed(&entry, listed(&entry, setup))
+            Content::Text(text) => Box::new(JobList::parse(text).map(move |listed| {
+                let listed = listed.map_err(|error| self.of(&error))?;
+                placed(listed, By::User)
             })),
             Content::Files(files, home) => {
-                Box::new(files.iter().map(move |entry| placed(entry, described(entry, home.as_ref(), setup))))
+                Box::new(files.iter().cloned().map(move |file| placed(file, By::Document(home.as_ref()))))
             }
         }
+    }
+
+    /// Adds the list to an error that names the line.
+    fn of(&self, error: &Error) -> Error {
+        error.retold(format!("{}: {error}", self.shown))
     }
 
     /// Adds the list and the line to an error.
@@ -97,10 +103,10 @@ impl List {
         let Content::Text(text) = &self.content else {
             return;
         };
-        let mut entries = input_list::entries(text);
-        entries.by_ref().for_each(drop);
-        let more = entries.left_out.len().saturating_sub(MOST_LEFT_OUT);
-        for (line, option) in entries.left_out.into_iter().take(MOST_LEFT_OUT) {
+        let mut list = JobList::parse(text);
+        list.by_ref().for_each(drop);
+        let more = list.left_out().len().saturating_sub(MOST_LEFT_OUT);
+        for (line, option) in list.left_out().iter().take(MOST_LEFT_OUT) {
             let option = escape::shown(option);
             let shown = &self.shown;
             output::say(format_args!("haul: warning: {shown}: line {line}: the option {option} is left out"));
@@ -114,61 +120,22 @@ impl List {
 /// Ignored options named in warnings; the rest are counted.
 const MOST_LEFT_OUT: usize = 20;
 
-/// Builds the request for an entry of the user's own list.
-fn listed(entry: &Entry, setup: &Setup) -> Result<Request, Error> {
-    let mut request = saved_as(entry, setup, setup.request(&entry.url, By::User)?);
-    for mirror in &entry.mirrors {
-        request = request.mirror(mirror)?;
-    }
-    for checksum in &entry.checksums {
-        request = request.digest(checksum.parse::<Digest>()?);
-    }
-    for header in &entry.headers {
-        // Unlike on the command line, an @ has no meaning: a list may not name files to be sent.
-        let (name, value) =
-            header.split_once(':').ok_or_else(|| Error::usage("a header is written as 'Name: value'"))?;
-        request = request.header(name, value.trim_matches([' ', '\t']));
-    }
-    let request = setup.with_listed_digests(request)?;
-    request.check_digests()?;
-    request.check_mirrors()?;
-    Ok(request)
+/// Place of a download in its list.
+pub(super) struct Place {
+    pub(super) line: usize,
+    /// Name that it is saved under, if the name in the list is not a safe one.
+    pub(super) changed_name: Option<String>,
 }
 
-/// Builds the request for a file of a Metalink document. Its mirrors are used only if a digest proves that they hold
-/// the same file, and if the bytes of a bad one could be taken back, unlike in a stream.
-fn described(entry: &Entry, home: Option<&Address>, setup: &Setup) -> Result<Request, Error> {
-    // An entry that is no URL says nothing about the others.
-    let mut sources =
-        std::iter::once(&entry.url).chain(&entry.mirrors).filter(|url| Request::new(url).is_ok());
-    let url = sources.next().unwrap_or(&entry.url);
-    let mut request = saved_as(entry, setup, setup.request(url, By::Document(home))?);
-    for checksum in &entry.checksums {
-        match checksum.parse::<Digest>() {
-            Ok(digest) => request = request.digest(digest),
-            // Digests of algorithms that haul does not compute are skipped.
-            Err(ParseDigestError::UnknownAlgorithm { .. }) => {}
-            Err(error) => return Err(error.into()),
+/// Resolves the job of a list. The mirrors of a document are used only if a digest proves that they hold the same file, and if the
+/// bytes of a bad one could be taken back, unlike in a stream.
+fn wanted(mut job: Job, by: By<'_>, setup: &Setup) -> Result<Wanted, Error> {
+    if matches!(by, By::Document(_)) {
+        let mut described = job.clone();
+        setup.add_listed_digests(&mut described)?;
+        if setup.streams() || (described.digests.is_empty() && !setup.has_digest_of_one()) {
+            job.mirrors.clear();
         }
     }
-    request = setup.with_listed_digests(request)?;
-    request.check_digests()?;
-    if !request.digests.is_empty() && !setup.streams() {
-        for mirror in sources {
-            request = request.mirror(mirror)?;
-        }
-    }
-    Ok(request)
-}
-
-/// Names the file, unless the command line does, and the directory below the user's, which is created for it.
-fn saved_as(entry: &Entry, setup: &Setup, mut request: Request) -> Request {
-    if setup.options.output.is_none() {
-        request.named.clone_from(&entry.output);
-        request.below.clone_from(&entry.directory);
-    }
-    match entry.size {
-        Some(size) => request.size(size),
-        None => request,
-    }
+    setup.resolved(job, by)
 }

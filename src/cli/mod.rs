@@ -4,6 +4,7 @@
 
 mod args;
 mod batch;
+mod beside;
 mod bounded;
 mod canvas;
 mod colour;
@@ -16,6 +17,7 @@ mod examples;
 mod exit;
 mod failure;
 mod foreign;
+mod hooks;
 mod list;
 mod manual;
 mod names;
@@ -29,6 +31,7 @@ mod runtime;
 mod secrets;
 mod setup;
 mod signals;
+mod unsaved;
 mod verbose;
 
 use crate::error::Error;

@@ -1,6 +1,6 @@
 //! Target names of the downloads of one run, so that no two of them collide.
 
-use crate::Request;
+use super::setup::Wanted;
 use crate::error::Error;
 use crate::formats::escape;
 use crate::formats::file_name::beside_which;
@@ -13,7 +13,7 @@ type Fingerprint = [u64; 2];
 
 /// Download to be saved under a name, as half a fingerprint each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Wanted {
+struct Kept {
     /// Hash of the address and of the request parameters.
     source: u64,
     digests: u64,
@@ -23,7 +23,7 @@ struct Wanted {
 #[derive(Default)]
 pub(super) struct Names {
     /// Downloads by name; each is only compared with others of the same name.
-    files: HashMap<Fingerprint, Wanted>,
+    files: HashMap<Fingerprint, Kept>,
     /// Base names of side files among the targets, such as `x` for `x.part`. They are few.
     bases: HashSet<Fingerprint>,
 }
@@ -34,19 +34,22 @@ impl Names {
     ///
     /// # Errors
     /// `Usage`, if another download has the name, or needs it for its part file or manifest.
-    pub(super) fn take(&mut self, request: &Request) -> Result<bool, Error> {
+    pub(super) fn take(&mut self, wanted: &Wanted) -> Result<bool, Error> {
+        let Wanted { job, request, .. } = wanted;
         let Some(path) = request.planned_path() else {
             return Ok(true);
         };
-        let mut digests: Vec<_> = request.digests.iter().map(ToString::to_string).collect();
+        // Only the written-out userinfo is compared as text; the rest of a URL has several spellings.
+        let userinfo = job.url.split_once('@').map(|(before, _)| before);
+        let [source, _] =
+            fingerprint(&(request.address(), userinfo, &job.login, &job.bearer, &job.headers, &job.mirrors));
+        let mut digests: Vec<_> = request.digests().iter().map(ToString::to_string).collect();
         digests.sort();
-        let Request { address, credentials, headers, mirrors, .. } = request;
-        let [source, _] = fingerprint(&(address, credentials, headers, mirrors));
         let [digests, _] = fingerprint(&digests);
-        self.take_path(&path, Wanted { source, digests })
+        self.take_path(&path, Kept { source, digests })
     }
 
-    fn take_path(&mut self, path: &Path, wanted: Wanted) -> Result<bool, Error> {
+    fn take_path(&mut self, path: &Path, wanted: Kept) -> Result<bool, Error> {
         let name = fingerprint(path);
         if let Some(before) = self.files.insert(name, wanted) {
             if before == wanted {
@@ -100,11 +103,12 @@ fn refused(cause: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Defaults, Job};
 
     fn taken(names: &[&str]) -> Result<(), Error> {
         let mut taken = Names::default();
         names.iter().enumerate().try_for_each(|(number, name)| {
-            let wanted = Wanted { source: number as u64, digests: 0 };
+            let wanted = Kept { source: number as u64, digests: 0 };
             taken.take_path(Path::new(name), wanted).map(|fresh| assert!(fresh))
         })
     }
@@ -118,12 +122,21 @@ mod tests {
     #[test]
     fn who_asks_for_the_very_same_again_is_told_so() {
         let mut names = Names::default();
-        let request = |url: &str| Request::new(url).unwrap();
-        assert!(names.take(&request("http://host/x")).unwrap());
-        assert!(!names.take(&request("http://host/x")).unwrap());
-        let with_digest = request("http://host/x").digest(format!("md5:{}", "0".repeat(32)).parse().unwrap());
-        assert!(names.take(&with_digest).unwrap_err().to_string().contains("different digests"));
-        assert!(names.take(&request("http://host/y/x")).unwrap_err().to_string().contains("two of the URLs"));
+        let wanted = |url: &str, digest: Option<String>| {
+            let mut job = Job::new(url);
+            job.digests.extend(digest);
+            let request = crate::resolve(&job, &Defaults::default()).unwrap();
+            Wanted { job, request, line: None }
+        };
+        assert!(names.take(&wanted("http://host/x", None)).unwrap());
+        assert!(!names.take(&wanted("http://HOST:80/x", None)).unwrap());
+        let digest = Some(format!("md5:{}", "0".repeat(32)));
+        let error = names.take(&wanted("http://host/x", digest)).unwrap_err();
+        assert!(error.to_string().contains("different digests"), "{error}");
+        let error = names.take(&wanted("http://host/y/x", None)).unwrap_err();
+        assert!(error.to_string().contains("two of the URLs"), "{error}");
+        assert!(names.take(&wanted("http://me:pw@host/z", None)).unwrap());
+        assert!(names.take(&wanted("http://host/z", None)).is_err());
     }
 
     #[test]

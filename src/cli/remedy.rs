@@ -57,6 +57,10 @@ fn words(remedy: &Remedy) -> Cow<'_, str> {
         Remedy::MoveAwayOrOtherDirectory => "move it away, or choose another directory with -d",
         Remedy::LookOrOtherDirectory => "look at it, or choose another directory with -d",
         Remedy::AllowMore => "--max-size SIZE allows more",
+        Remedy::WholeFile => "leave out --range, and take the part from the whole file",
+        Remedy::OwnDigest => {
+            "the server contradicts itself; fetch again, or give a digest from another source with --sha256, which counts instead"
+        }
         Remedy::PublishedDigest => {
             "give the published one, of any algorithm: --sha256 HEX, --checksum md5:HEX, or a list of them with \
              --checksum-file FILE; where none was published, leave out --mirror"

@@ -87,9 +87,7 @@ fn flag(arg: &Arg) -> Option<String> {
 
 fn is_secret(id: &str, value: &str) -> bool {
     let named_as_secret = SECRET_FLAGS.contains(&id) && !value.is_empty() && !value.starts_with('@');
-    let request = Request::new(value);
-    named_as_secret
-        || request.is_ok_and(|request| request.credentials.is_some() || request.address.has_secret())
+    named_as_secret || Request::new(value).is_ok_and(|request| request.has_secret_url())
 }
 
 /// Quotes a word for a shell; `None` if it holds a character that must not be sent to a terminal.

@@ -3,7 +3,7 @@
 use super::args::Options;
 use super::bounded;
 use crate::error::Error;
-use crate::{Cookies, Netrc, Request};
+use crate::{Cookies, Job, Login, Netrc, Request};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,8 +15,9 @@ const LARGEST_JAR: u64 = 16 << 20;
 /// Secrets of the run, as described in the module.
 #[derive(Default)]
 pub(super) struct Given {
-    headers: Vec<(String, String)>,
-    login: Option<(String, String)>,
+    /// Lines of `Name: value`.
+    headers: Vec<String>,
+    login: Option<Login>,
     bearer: Option<String>,
     netrc: Option<Arc<Netrc>>,
     cookies: Option<Arc<Cookies>>,
@@ -27,16 +28,17 @@ impl Given {
         let mut headers = Vec::new();
         for header in &options.header {
             for line in header_lines(header)? {
-                let (name, value) = line.split_once(':').ok_or_else(|| {
-                    Error::usage("a header is written as 'Name: value', or @FILE to read some from a file")
-                })?;
-                // Only the separating space is trimmed: anything else is judged when the request is built.
-                headers.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
+                if !line.contains(':') {
+                    return Err(Error::usage(
+                        "a header is written as 'Name: value', or @FILE to read some from a file",
+                    ));
+                }
+                headers.push(line);
             }
         }
         let login = options.user.as_deref().map(at_file).transpose()?.map(|text| {
             let (user, password) = text.split_once(':').unwrap_or((&text, ""));
-            (user.to_owned(), password.to_owned())
+            Login { user: user.to_owned(), password: password.to_owned() }
         });
         Ok(Self {
             headers,
@@ -47,21 +49,22 @@ impl Given {
         })
     }
 
-    /// Adds to a request the secrets given for its URL, and the files that name their hosts themselves.
-    pub(super) fn for_url(&self, mut request: Request) -> Request {
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        if let Some((user, password)) = &self.login {
-            request = request.basic_auth(user, password);
+    /// Adds to a job the secrets given for its URL.
+    ///
+    /// # Errors
+    /// `Usage` if there are headers, and the URL is none.
+    pub(super) fn for_url(&self, job: &mut Job) -> Result<(), Error> {
+        job.add_headers(&self.headers)?;
+        if let Some(login) = &self.login {
+            job.login = Some(login.clone());
         }
         if let Some(token) = &self.bearer {
-            request = request.bearer(token);
+            job.bearer = Some(token.clone());
         }
-        self.for_host(request)
+        Ok(())
     }
 
-    /// Adds to a request only the files that name their hosts themselves: netrc and cookies.
+    /// Adds to a request the files that name their hosts themselves: netrc and cookies.
     pub(super) fn for_host(&self, mut request: Request) -> Request {
         if let Some(netrc) = &self.netrc {
             request = request.netrc(netrc.clone());

@@ -7,10 +7,13 @@ use super::places;
 use super::refresh;
 use super::render::Screen;
 use super::secrets::{self, Given};
-use super::{output, verbose};
+use super::{output, unsaved, verbose};
 use crate::error::Error;
 use crate::formats::escape;
-use crate::{Address, AddressFamily, Client, ClientSettings, Digest, Jobs, Output, Proxy, Remedy, Request};
+use crate::{
+    Address, AddressFamily, Client, ClientSettings, Connections, Defaults, Digest, Invalid, Job, Jobs,
+    NamedBy, Proxy, Remedy, Request,
+};
 use clap::CommandFactory as _;
 use percent_encoding::percent_decode_str;
 use std::io::IsTerminal as _;
@@ -25,6 +28,16 @@ pub(super) struct Setup {
     digests: Option<Listed>,
     /// Held by the one file of the run for which `--refresh-cmd` is running.
     refreshing: Arc<tokio::sync::Mutex<()>>,
+    /// Connections that one download can have, if few files may be open.
+    pub(super) most_connections: Option<usize>,
+}
+
+/// A job, and the request that it resolves to.
+pub(super) struct Wanted {
+    pub(super) job: Job,
+    pub(super) request: Request,
+    /// Line of a list that asks for it again, without what the options add.
+    pub(super) line: Option<String>,
 }
 
 /// Source of a URL, which decides which secrets are sent to it.
@@ -51,6 +64,11 @@ impl By<'_> {
             Self::Manifest => false,
         }
     }
+
+    /// Returns true if files that name their hosts themselves are read for it.
+    fn may_have_files(&self) -> bool {
+        !matches!(self, Self::Manifest)
+    }
 }
 
 impl Setup {
@@ -59,11 +77,12 @@ impl Setup {
     pub(super) fn open(options: Options, urls: &[String]) -> Result<Self, Error> {
         super::colour::decide(options.color.unwrap_or_default());
         let secrets = Given::read(&options)?;
-        let mut setup = Self { options, secrets, digests: None, refreshing: Arc::default() };
+        let mut setup =
+            Self { options, secrets, digests: None, refreshing: Arc::default(), most_connections: None };
         if let Some(named) = setup.options.digests.checksum_file.clone() {
             // Invalid URLs are reported before anything is fetched.
-            let first = setup.requests(urls)?.into_iter().next();
-            let by = By::Beside(first.as_ref().map(Request::address));
+            let first = setup.described(urls)?.into_iter().next();
+            let by = By::Beside(first.as_ref().map(|first| first.request.address()));
             setup.digests = Some(Listed::read(&setup.document(&named, by)?)?);
         }
         Ok(setup)
@@ -111,6 +130,7 @@ impl Setup {
         // The runtime belongs to this program alone, so writes need no thread of their own.
         settings.inline_writes = true;
         settings.jobs = options.jobs.map_or(settings.jobs, |jobs| Jobs::AtMost(usize::from(jobs)));
+        settings.most_connections = self.most_connections;
         settings.limit_rate = options.limit_rate.and_then(NonZeroU64::new);
         settings.background = options.background;
         settings.max_size = options.max_size.filter(|size| *size > 0);
@@ -143,12 +163,23 @@ impl Setup {
         Ok(settings)
     }
 
-    /// Requests for the URLs on the command line.
-    pub(super) fn requests(&self, urls: &[String]) -> Result<Vec<Request>, Error> {
+    /// Downloads of the URLs on the command line.
+    pub(super) fn requests(&self, urls: &[String]) -> Result<Vec<Wanted>, Error> {
+        self.of_urls(urls, |job| self.resolved(job, By::User))
+    }
+
+    /// As [`Self::requests`], of URLs that may name no file, because they are only asked about.
+    pub(super) fn described(&self, urls: &[String]) -> Result<Vec<Wanted>, Error> {
+        self.of_urls(urls, |job| self.resolved_by(job, By::User, crate::resolve_unnamed))
+    }
+
+    fn of_urls(
+        &self,
+        urls: &[String],
+        resolved: impl Fn(Job) -> Result<Wanted, Error>,
+    ) -> Result<Vec<Wanted>, Error> {
         let given = |url: &String| {
-            let request = self.request(url, By::User).and_then(|request| self.with_listed_digests(request));
-            let request = request.and_then(|request| request.check_digests().map(|()| request));
-            request.map_err(|error| {
+            resolved(Job::new(url)).map_err(|error| {
                 // The supposed URL may be a command that was given after a flag.
                 let is_command = Cli::command().find_subcommand(url).is_some();
                 let hint = || format!("a command stands before all flags: haul {url} …");
@@ -158,41 +189,71 @@ impl Setup {
         urls.iter().map(given).collect()
     }
 
-    /// Request for one URL, with all per-file options.
-    pub(super) fn request(&self, url: &str, by: By<'_>) -> Result<Request, Error> {
-        let options = &self.options;
-        let mut request = Request::new(url)?
-            .restart(options.restart)
-            .restart_if_changed(!options.no_restart)
-            .content_disposition(options.content_disposition)
-            .remote_time(options.remote_time);
-        if let Some(directory) = &options.dir {
-            request = request.directory(directory);
+    /// Adds to a job what the options say of each file: its name, mirrors and digests. An output that is named takes the place of
+    /// a proposed name.
+    fn job(&self, mut job: Job) -> Result<Job, Error> {
+        if job.output.is_none() {
+            job.output.clone_from(&self.options.output);
         }
-        if let Some(path) = &options.output {
-            request = request.output(path);
+        if job.range.is_none() {
+            job.range.clone_from(&self.options.range);
         }
-        if let Some(connections) = options.connections {
-            request = request.connections(connections);
+        let mut mirrors = self.options.mirror.clone();
+        mirrors.append(&mut job.mirrors);
+        job.mirrors = mirrors;
+        let mut digests: Vec<_> =
+            digests::given(&self.options.digests)?.iter().map(ToString::to_string).collect();
+        digests.append(&mut job.digests);
+        job.digests = digests;
+        Ok(job)
+    }
+
+    /// Resolves a job, with what the options and the lists of digests say of it, and the secrets that `by` allows.
+    pub(super) fn resolved(&self, job: Job, by: By<'_>) -> Result<Wanted, Error> {
+        match self.streams() {
+            true => self.resolved_by(job, by, crate::resolve_unnamed),
+            false => self.resolved_by(job, by, crate::resolve),
         }
-        if let Some(size) = options.min_split_size {
-            request = request.min_split(size);
+    }
+
+    fn resolved_by(
+        &self,
+        job: Job,
+        by: By<'_>,
+        resolve: impl Fn(&Job, &Defaults) -> Result<Request, Invalid>,
+    ) -> Result<Wanted, Error> {
+        let line = self.options.failed.is_some().then(|| unsaved::line(&job));
+        let mut job = self.job(job)?;
+        self.add_listed_digests(&mut job)?;
+        self.add_secrets(&mut job, by)?;
+        let mut request = resolve(&job, &self.defaults()).map_err(|invalid| invalid.error)?;
+        if by.may_have_files() {
+            request = self.secrets.for_host(request);
         }
-        if let Some(policy) = options.if_exists {
-            request = request.if_exists(policy.into());
-        }
-        for mirror in &options.mirror {
-            request = request.mirror(mirror)?;
-        }
-        if let Some(command) = options.refresh_cmd.clone() {
-            let (turn, url) = (self.refreshing.clone(), url.to_owned());
+        if let Some(command) = self.options.refresh_cmd.clone() {
+            let (turn, url) = (self.refreshing.clone(), job.url.clone());
             request =
                 request.renewed_by_asking(turn, move || refresh::found_for(url.clone(), command.clone()));
         }
-        for digest in digests::given(&options.digests)? {
-            request = request.digest(digest);
-        }
-        Ok(self.with_secrets(request, by))
+        Ok(Wanted { job, request, line })
+    }
+
+    /// Values of the options that each job may have.
+    fn defaults(&self) -> Defaults {
+        let options = &self.options;
+        let mut defaults = Defaults::default();
+        defaults.dir.clone_from(&options.dir);
+        defaults.options.connections = match options.connections {
+            Some(Connections::AtMost(count)) => Some(count),
+            _ => None,
+        };
+        defaults.options.min_split = options.min_split_size;
+        defaults.options.if_exists = options.if_exists.map(Into::into);
+        defaults.options.restart = Some(options.restart);
+        defaults.options.restart_if_changed = Some(!options.no_restart);
+        defaults.options.content_disposition = Some(options.content_disposition);
+        defaults.options.remote_time = Some(options.remote_time);
+        defaults
     }
 
     /// Reads a digest list or Metalink document from a file or a URL. `by` decides which of the user's secrets are
@@ -201,41 +262,60 @@ impl Setup {
         if !named.contains("://") {
             return Document::read(named);
         }
-        let request = self.with_secrets(Request::new(named)?, by);
         if !self.options.quiet {
-            let url = request.address().to_string();
+            let url = Request::new(named)?.address().to_string();
             output::say(format_args!("haul: note: reading {}", escape::shown(&url)));
         }
-        // A list has a limit of its own, and --max-size is about downloads.
-        let settings = ClientSettings { max_size: None, ..self.settings()? };
-        Document::fetch(request, &Client::new(settings)?)
+        Document::fetch(self.request_of_document(named, by)?, &self.client_for_documents()?)
     }
 
-    fn with_secrets(&self, request: Request, by: By<'_>) -> Request {
-        match by {
-            By::User => self.secrets.for_url(request),
-            By::Beside(Some(url)) if url.origin() == request.address().origin() => {
-                self.secrets.for_url(request)
+    /// Client for lists: they have a limit of their own, and --max-size is about downloads.
+    pub(super) fn client_for_documents(&self) -> Result<Client, Error> {
+        Client::new(ClientSettings { max_size: None, ..self.settings()? })
+    }
+
+    /// Request for a document.
+    pub(super) fn request_of_document(&self, named: &str, by: By<'_>) -> Result<Request, Error> {
+        let mut job = Job::new(named);
+        self.add_secrets(&mut job, by)?;
+        let request = crate::resolve_unnamed(&job, &Defaults::default()).map_err(|invalid| invalid.error)?;
+        Ok(self.secrets.for_host(request))
+    }
+
+    fn add_secrets(&self, job: &mut Job, by: By<'_>) -> Result<(), Error> {
+        let may_have_them = match by {
+            By::User => true,
+            By::Beside(url) => {
+                let own = Request::new(&job.url)?;
+                url.is_some_and(|url| url.origin() == own.address().origin())
             }
-            By::Beside(_) => self.secrets.for_host(request),
-            By::Document(home) => self.secrets.for_url(request).named_by_document(home),
-            By::Manifest => request.named_by_document(None),
-        }
+            By::Document(home) => {
+                job.named_by = NamedBy::Document(home.map(|home| home.origin().to_string()));
+                true
+            }
+            By::Manifest => {
+                job.named_by = NamedBy::Document(None);
+                false
+            }
+        };
+        if may_have_them { self.secrets.for_url(job) } else { Ok(()) }
     }
 
     /// Adds the listed digests of the file, found by the path of the URL or, if that is not listed, by the file's own
     /// name.
-    pub(super) fn with_listed_digests(&self, request: Request) -> Result<Request, Error> {
+    pub(super) fn add_listed_digests(&self, job: &mut Job) -> Result<(), Error> {
         let Some(listed) = &self.digests else {
-            return Ok(request);
+            return Ok(());
         };
+        let request = Request::new(&job.url)?;
         let mut paths = vec![parts(request.address().path(), true)];
-        match (&request.output, &request.named) {
-            (Output::File(path), _) => paths.push(parts(&path.to_string_lossy(), false)),
-            (_, Some(name)) => paths.push(name.parts().map(str::to_owned).collect()),
-            _ => {}
+        match (&job.output, &job.name) {
+            (Some(path), _) => paths.push(parts(&path.to_string_lossy(), false)),
+            (None, Some(name)) => paths.push(parts(name, false)),
+            (None, None) => {}
         }
-        Ok(listed.of(&paths)?.into_iter().fold(request, Request::digest))
+        job.digests.extend(listed.of(&paths)?.iter().map(ToString::to_string));
+        Ok(())
     }
 
     /// Digests that a local file must have.
@@ -247,11 +327,15 @@ impl Setup {
         Ok(digests)
     }
 
+    /// Returns true if digests are given by flags.
+    pub(super) fn has_digests(&self) -> bool {
+        let flags = &self.options.digests;
+        flags.sha256.is_some() || !flags.checksum.is_empty()
+    }
+
     /// Returns true if there is a digest that can be that of one file only.
     pub(super) fn has_digest_of_one(&self) -> bool {
-        let flags = &self.options.digests;
-        let listed = self.digests.as_ref().is_some_and(Listed::is_for_one);
-        flags.sha256.is_some() || !flags.checksum.is_empty() || listed
+        self.has_digests() || self.digests.as_ref().is_some_and(Listed::is_for_one)
     }
 
     /// Returns true if there is a secret that is only for URLs named by the user.

@@ -65,6 +65,14 @@ impl FileWork {
         work
     }
 
+    /// Computes these digests as well, of which it learned only now.
+    pub(crate) fn expect(&mut self, digests: Vec<Digest>) {
+        if self.digests.is_empty() {
+            self.digests = digests;
+            self.follow();
+        }
+    }
+
     pub(crate) fn sink(&self) -> Sink {
         self.sink.clone()
     }

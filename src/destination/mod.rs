@@ -32,6 +32,7 @@ use crate::manifest::Run;
 use crate::plan::{Moment, RangeSet};
 use crate::storage::{Memory, Target};
 use crate::threads;
+use crate::verify::Digest;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -93,6 +94,17 @@ impl Destination {
             Self::Pipe(work) => Some(work.sink()),
             Self::Own(work) => Some(work.sink()),
             Self::Unmade(_) | Self::Locked(_) | Self::Creating(_) | Self::Gone => None,
+        }
+    }
+
+    /// Computes these digests as well, of which it learned with the first response.
+    pub(crate) fn expect(&mut self, digests: Vec<Digest>) {
+        match self {
+            Self::File(work) => work.expect(digests),
+            Self::Pipe(work) => work.expect(&digests),
+            Self::Own(work) => work.expect(digests),
+            // They are read from the request once they are needed.
+            Self::Unmade(_) | Self::Small(_) | Self::Locked(_) | Self::Creating(_) | Self::Gone => {}
         }
     }
 

@@ -8,13 +8,14 @@ use crate::storage::Pipe;
 use crate::threads;
 use crate::verify::{Digest, Hasher};
 use std::io::{self, Write};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::task::JoinHandle;
 
 /// A pipe being fed.
 pub(crate) struct PipeWork {
     pipe: Arc<Pipe>,
     draining: Option<JoinHandle<io::Result<Vec<Digest>>>>,
+    hashers: Hashers,
     /// Destination of the caller's own at its other end, with the window and the digests.
     pub(super) own: Option<(Arc<dyn OwnDestination>, u64, Vec<Digest>)>,
     /// Reason that it cannot be fed any more.
@@ -24,11 +25,19 @@ pub(crate) struct PipeWork {
 impl PipeWork {
     pub(crate) fn new(out: Box<dyn Write + Send>, window: u64, digests: &[Digest]) -> Self {
         let pipe = Arc::new(Pipe::new(window as usize));
-        let hashers = digests.iter().map(|digest| Hasher::new(digest.algorithm())).collect();
+        let hashers = Hashers::default();
+        hashers.expect(digests);
         let broken = Arc::new(OnceLock::new());
-        let drain = Drain { pipe: pipe.clone(), out, hashers, broken: broken.clone() };
+        let drain = Drain { pipe: pipe.clone(), out, hashers: hashers.clone(), broken: broken.clone() };
         let draining = threads::beside(drain, Drain::run, Drain::run_in_turns);
-        Self { pipe, draining: Some(draining), own: None, broken }
+        Self { pipe, draining: Some(draining), hashers, own: None, broken }
+    }
+
+    /// Computes these digests as well, if nothing has left yet.
+    pub(super) fn expect(&self, digests: &[Digest]) {
+        if self.is_untouched() {
+            self.hashers.expect(digests);
+        }
     }
 
     pub(crate) fn sink(&self) -> Sink {
@@ -71,20 +80,20 @@ impl PipeWork {
 struct Drain {
     pipe: Arc<Pipe>,
     out: Box<dyn Write + Send>,
-    hashers: Vec<Hasher>,
+    hashers: Hashers,
     broken: Arc<OnceLock<String>>,
 }
 
 impl Drain {
     fn run(mut self) -> io::Result<Vec<Digest>> {
-        let hashers = &mut self.hashers;
-        let outcome = self.pipe.drain_to(&mut *self.out, |bytes| hash(hashers, bytes));
+        let hashers = &self.hashers;
+        let outcome = self.pipe.drain_to(&mut *self.out, |bytes| hashers.update(bytes));
         self.ended(outcome)
     }
 
     async fn run_in_turns(mut self) -> io::Result<Vec<Digest>> {
-        let hashers = &mut self.hashers;
-        let outcome = self.pipe.drain_in_turns(&mut *self.out, |bytes| hash(hashers, bytes)).await;
+        let hashers = &self.hashers;
+        let outcome = self.pipe.drain_in_turns(&mut *self.out, |bytes| hashers.update(bytes)).await;
         self.ended(outcome)
     }
 
@@ -97,12 +106,34 @@ impl Drain {
         // Whatever ended it: no writer may wait for room any more.
         self.pipe.close();
         outcome?;
-        Ok(self.hashers.into_iter().map(Hasher::finish).collect())
+        Ok(self.hashers.finish())
     }
 }
 
-fn hash(hashers: &mut [Hasher], bytes: &[u8]) {
-    hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
+/// Hashers of what leaves; none may be added once something has.
+#[derive(Clone, Default)]
+struct Hashers(Arc<Mutex<Vec<Hasher>>>);
+
+impl Hashers {
+    fn lock(&self) -> MutexGuard<'_, Vec<Hasher>> {
+        // A panic of a hasher ends the drain, and its digests are not asked for.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn expect(&self, digests: &[Digest]) {
+        let mut hashers = self.lock();
+        if hashers.is_empty() {
+            hashers.extend(digests.iter().map(|digest| Hasher::new(digest.algorithm())));
+        }
+    }
+
+    fn update(&self, bytes: &[u8]) {
+        self.lock().iter_mut().for_each(|hasher| hasher.update(bytes));
+    }
+
+    fn finish(&self) -> Vec<Digest> {
+        std::mem::take(&mut *self.lock()).into_iter().map(Hasher::finish).collect()
+    }
 }
 
 impl Drop for PipeWork {

@@ -57,6 +57,8 @@ impl Client {
                 family: settings.family,
                 interface: settings.interface.clone(),
                 yielder: yielder.clone(),
+                #[cfg(test)]
+                wire: settings.wire.clone(),
             },
             first_byte_timeout: settings.first_byte_timeout,
             max_redirects: settings.max_redirects,
@@ -153,7 +155,7 @@ impl Client {
         let path = target.as_ref().map(Target::path);
         let left = path.as_deref().and_then(|path| inspect(path).ok());
         let rate = [request.limit_rate, self.context.limit.rate()].into_iter().flatten().min();
-        let allowance = request.allowance(rate);
+        let allowance = request.allowance(self.context.settings.most_connections.unwrap_or(usize::MAX), rate);
         let forecast = Forecast::of(request, &found, target.as_ref(), left.as_ref(), allowance);
         let kept = left.map_or(0, |left| left.durable);
         let validators = &found.representation.validators;

@@ -45,6 +45,7 @@ impl Context {
             route: Arc::new(Route::new(address.clone(), renewal)),
             secrets,
             reached: Arc::new(watch::channel(None).0),
+            part: request.part(),
             paused: paused.clone(),
             many: many.clone(),
         };

@@ -7,7 +7,7 @@ use super::lane::Lane;
 use super::limit::Limits;
 use super::progress::Phase;
 use super::publisher::{Counters, Publisher};
-use super::report::Report;
+use super::report::{Proof, ProvedBy, Report};
 use super::settings::Connections;
 use super::slots::{JobSlot, SlotWait, Slots, granted};
 use super::worker;
@@ -21,6 +21,7 @@ use crate::plan::pace::Pace;
 use crate::plan::transfer::{Announcement, Ask, AttemptId, Command, End, Transfer};
 use crate::plan::{Address, Moment};
 use crate::transport::{Pause, Yielder};
+use crate::verify::Digest;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ mod inquiring;
 mod making;
 mod ordering;
 mod starting;
+#[cfg(test)]
+mod tests;
 mod trying;
 
 pub(super) use starting::run;
@@ -69,6 +72,10 @@ struct Wants {
     addresses: Vec<Address>,
     yielder: Option<Arc<Yielder>>,
     slots: Slots,
+    /// Sources of digests other than the caller itself.
+    proved_by: Vec<(Digest, ProvedBy)>,
+    /// True for a part of a file, of which the server states no digest.
+    is_part: bool,
     /// In bytes.
     max_size: Option<u64>,
 }
@@ -89,6 +96,21 @@ impl Wants {
             }
             _ => Ok(()),
         }
+    }
+
+    /// True if no digest is given, and one that the server states is of use.
+    fn is_unproven(&self) -> bool {
+        self.spec.digests.is_empty() && !self.is_part
+    }
+
+    /// Publishers of the given digests.
+    fn given_proofs(&self, digests: &[Digest]) -> Vec<Proof> {
+        let proof = |digest: &Digest| {
+            let by = self.proved_by.iter().find(|(stated, _)| stated == digest);
+            let by = by.map_or(ProvedBy::Request, |(_, by)| by.clone());
+            Proof { digest: digest.clone(), by, is_weak: !digest.algorithm().is_collision_resistant() }
+        };
+        digests.iter().map(proof).collect()
     }
 
     /// Limits the end of a response, which would be `until`, to one byte beyond the size limit: that byte shows that
@@ -302,6 +324,8 @@ impl Driver {
     async fn discard(&mut self, why: String, lost: u64, publisher: &mut Publisher) -> Result<(), Error> {
         self.settle(publisher).await;
         let text = format!("starting over: {why}");
+        self.wants.spec.published.clear();
+        self.shared.wants_proof.store(self.wants.is_unproven(), Ordering::Relaxed);
         self.destination.clear(why).await?;
         publisher.resumed = 0;
         if lost > 0 {

@@ -37,7 +37,7 @@ pub use forecast::Forecast;
 pub use maintenance::{audit, discard, verify_file};
 pub use preview::Preview;
 pub use progress::{ConnectionView, Phase, Progress, Slowness};
-pub use report::Report;
+pub use report::{Proof, ProvedBy, Report};
 pub use request::{Output, Request};
 pub use settings::{ClientSettings, Connections, Jobs};
 pub(crate) use slots::{JobSlot, SlotWait, granted};

@@ -4,6 +4,30 @@ use crate::verify::Digest;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Who published a digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProvedBy {
+    /// The request.
+    Request,
+    /// The server of the file, in this field of a response.
+    Server(&'static str),
+    /// A document, such as a list of digests or a signature; its name or URL, redacted.
+    Document(String),
+}
+
+/// A digest that the file was found to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Proof {
+    /// The digest.
+    pub digest: Digest,
+    /// Who published it.
+    pub by: ProvedBy,
+    /// True if it finds damage, but no forgery: two files may have the digest, or it came the same unprotected way as the file.
+    pub is_weak: bool,
+}
+
 /// A download that succeeded.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -31,6 +55,8 @@ pub struct Report {
     pub sources: Vec<String>,
     /// The digests that were checked.
     pub digests: Vec<Digest>,
+    /// The same digests with their publishers; empty if nobody has published one.
+    pub proofs: Vec<Proof>,
     /// Maximum number of connections in use at once.
     pub connections: usize,
     /// Number of retries.

@@ -1,5 +1,6 @@
 //! Request for one file.
 
+use super::report::ProvedBy;
 use super::settings::Connections;
 use crate::destination::{IfExists, NamedBy, OwnDestination};
 use crate::error::{Error, Remedy};
@@ -8,11 +9,12 @@ use crate::formats::escape;
 use crate::formats::file_name::ForeignName;
 use crate::formats::netrc::Netrc;
 use crate::formats::redaction;
+use crate::formats::span::Span;
 use crate::plan::concurrency::Allowance;
 use crate::plan::pace::Pace;
 use crate::plan::{Address, AddressError, Origin};
 use crate::storage::Target;
-use crate::transport::{Credentials, Fresh, Renewal, Turn};
+use crate::transport::{Credentials, Fresh, Part, Renewal};
 use crate::verify::Digest;
 use std::fmt;
 use std::future::Future;
@@ -53,7 +55,6 @@ impl fmt::Debug for Output {
 }
 
 /// Maximum number of mirrors taken from a manifest.
-#[cfg(feature = "cli")]
 const RECORDED_MIRRORS: usize = 16;
 
 /// Request for a file: its source, its destination, and its verification.
@@ -86,14 +87,16 @@ pub struct Request {
     pub(crate) below: Option<ForeignName>,
     /// One for each algorithm.
     pub(crate) digests: Vec<Digest>,
+    /// Sources of digests other than the caller.
+    pub(crate) proved_by: Vec<(Digest, ProvedBy)>,
     /// The first two that contradict one another.
     contradiction: Option<(Digest, Digest)>,
     pub(crate) size: Option<u64>,
+    /// Part of the resource that is fetched as if it were all of it.
+    pub(crate) span: Option<Span>,
     pub(crate) max_size: Option<u64>,
     pub(crate) limit_rate: Option<NonZeroU64>,
     pub(crate) connections: Connections,
-    /// Upper limit of connections that can be opened, regardless of `connections`.
-    pub(crate) most_connections: usize,
     pub(crate) min_split: Option<u64>,
     pub(crate) if_exists: IfExists,
     pub(crate) restart: bool,
@@ -132,12 +135,13 @@ impl Request {
             named: None,
             below: None,
             digests: Vec::new(),
+            proved_by: Vec::new(),
             contradiction: None,
             size: None,
+            span: None,
             max_size: None,
             limit_rate: None,
             connections: Connections::Auto,
-            most_connections: usize::MAX,
             min_split: None,
             if_exists: IfExists::Auto,
             restart: false,
@@ -154,6 +158,12 @@ impl Request {
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Digests that the file must have, one of each algorithm.
+    #[must_use]
+    pub fn digests(&self) -> &[Digest] {
+        &self.digests
     }
 
     /// Saves to this file. A character device, such as `/dev/null`, is written to in order, as a stream is.
@@ -198,6 +208,14 @@ impl Request {
         self
     }
 
+    /// As [`Self::digest`], for a digest that a document states; the report names it.
+    #[must_use]
+    pub fn digest_of(self, digest: Digest, document: impl Into<String>) -> Self {
+        let mut request = self.digest(digest.clone());
+        request.proved_by.push((digest, ProvedBy::Document(document.into())));
+        request
+    }
+
     /// Refuses two different digests of one algorithm, which are never both right.
     pub(crate) fn check_digests(&self) -> Result<(), Error> {
         match &self.contradiction {
@@ -212,6 +230,45 @@ impl Request {
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
         self
+    }
+
+    /// Fetches only the bytes from `start` up to, but not including, `end`, or to the end of the resource. Digests, sizes and positions are
+    /// those of the part. It fails if the server serves no ranges. Give the output a name: the part is not the file.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), haul::Error> {
+    /// let header = haul::Request::new("https://example.org/disk.img")?.only(0, Some(512)).output("header.bin");
+    /// # let _ = header;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn only(mut self, start: u64, end: Option<u64>) -> Self {
+        self.span = Some(Span::From(start, end));
+        self
+    }
+
+    /// Fetches only so many bytes at the end of the resource, whose length the server has to state.
+    #[must_use]
+    pub fn only_last(mut self, bytes: u64) -> Self {
+        self.span = Some(Span::Last(bytes));
+        self
+    }
+
+    /// The part of the resource, if its place is known.
+    pub(crate) fn part(&self) -> Option<Part> {
+        match self.span? {
+            Span::From(start, end) => Some(Part { start, end }),
+            Span::Last(_) => None,
+        }
+    }
+
+    /// Names the part in the URL, as a fragment: no server sees it, and a part is never taken for another one, or for the whole.
+    pub(crate) fn name_part(&mut self) {
+        if let Some(Part { start, end }) = self.part() {
+            let last = end.map_or(String::new(), |end| end.saturating_sub(1).to_string());
+            self.address = self.address.with_fragment(&format!("bytes={start}-{last}"));
+        }
     }
 
     /// Refuses a file of more bytes, with an error of kind `Unsafe`, before its first byte is taken. One whose length
@@ -308,11 +365,11 @@ impl Request {
         self
     }
 
-    /// Allowance for the plan, within the limits of the process and the number of connections that are of use at `rate`
-    /// bytes per second.
-    pub(crate) fn allowance(&self, rate: Option<NonZeroU64>) -> Allowance {
+    /// Allowance for the plan, if at most `possible` connections can be opened, and within the number of those that are of use at
+    /// `rate` bytes per second.
+    pub(crate) fn allowance(&self, possible: usize, rate: Option<NonZeroU64>) -> Allowance {
         let worth = rate.map_or(usize::MAX, Pace::most_connections);
-        self.connections.allowance(self.most_connections.min(worth))
+        self.connections.allowance(possible.min(worth))
     }
 
     /// Minimum size of a range with a request of its own, in bytes, unless to relieve a slow connection.
@@ -364,7 +421,6 @@ impl Request {
 
     /// Adds a source from a manifest. No secret reaches it, whatever its origin. Signed URLs are left out, and all of
     /// them if there is no digest.
-    #[cfg(feature = "cli")]
     pub(crate) fn recorded_mirror(mut self, url: &str) -> Self {
         let given = |address: &Address| self.sources().any(|source| source == address);
         if let Ok((address, None)) = parse(url)
@@ -398,23 +454,12 @@ impl Request {
     }
 
     /// Target path, as far as it is known before the server is asked.
-    #[cfg(feature = "cli")]
-    pub(crate) fn planned_path(&self) -> Option<PathBuf> {
+    #[must_use]
+    pub fn planned_path(&self) -> Option<PathBuf> {
         if self.asks_for_its_name() {
             return None;
         }
         self.target(None).ok().flatten().map(|target| target.path())
-    }
-
-    /// Name of the file, if a list has another one that cannot be used as it is.
-    #[cfg(feature = "cli")]
-    pub(crate) fn changed_name(&self) -> Option<String> {
-        let name = self.named.as_ref().or(self.below.as_ref())?;
-        let whole = match (&self.named, &self.below) {
-            (Some(name), Some(directory)) => name.clone().within(directory),
-            _ => name.clone(),
-        };
-        whole.is_changed().then(|| whole.to_string())
     }
 
     /// Returns true if the server is to provide the file name.
@@ -475,7 +520,7 @@ impl Request {
         let renewal = Arc::new(renewal);
         // A call that takes too long cannot be ended, and no second one begins before it has ended by itself.
         let one_at_a_time = Arc::new(tokio::sync::Mutex::new(()));
-        self.renewed_by_asking(Turn::default(), move || {
+        self.renewed_by_asking(Arc::default(), move || {
             let (renewal, one_at_a_time) = (renewal.clone(), one_at_a_time.clone());
             async move {
                 let turn = one_at_a_time.lock_owned().await;
@@ -489,11 +534,18 @@ impl Request {
         })
     }
 
+    /// Returns true if the URL holds a password, or a query with a signature or a token.
+    #[must_use]
+    pub fn has_secret_url(&self) -> bool {
+        self.credentials.is_some() || self.address.has_secret()
+    }
+
     /// As [`Self::renewed_by`], with a renewal that need not block; dropping the returned future ends it. It is called
-    /// when it has its `turn`.
-    pub(crate) fn renewed_by_asking<F>(
+    /// when it has its `turn`, so of the requests that share one, one is renewed at a time.
+    #[must_use]
+    pub fn renewed_by_asking<F>(
         mut self,
-        turn: Turn,
+        turn: Arc<tokio::sync::Mutex<()>>,
         renewal: impl Fn() -> F + Send + Sync + 'static,
     ) -> Self
     where

@@ -19,6 +19,12 @@ pub enum Connections {
 }
 
 impl Connections {
+    /// Largest number of connections that may be opened.
+    #[must_use]
+    pub fn most(self) -> usize {
+        self.allowance(usize::MAX).most()
+    }
+
     /// Allowance for the plan, if no more than `possible` connections can be opened.
     pub(crate) fn allowance(self, possible: usize) -> Allowance {
         match self {
@@ -52,6 +58,8 @@ pub enum Jobs {
 pub struct ClientSettings {
     /// Number of files that are downloaded at once; the others wait.
     pub jobs: Jobs,
+    /// Upper limit of the connections of one download, whatever is asked for; for a process that may open few files. Default none.
+    pub most_connections: Option<usize>,
     /// Rate limit for all downloads together, in bytes per second. Bytes in flight when they begin, and bytes that
     /// belong to no file, such as response headers, are not counted. Default none.
     pub limit_rate: Option<NonZeroU64>,
@@ -115,12 +123,16 @@ pub struct ClientSettings {
     pub inline_writes: bool,
     /// Receives connections, redirects, requests and responses, without their secrets. Default none.
     pub trace: Option<Trace>,
+    /// Takes the place of the network.
+    #[cfg(test)]
+    pub(crate) wire: Option<crate::transport::Wire>,
 }
 
 impl Default for ClientSettings {
     fn default() -> Self {
         Self {
             jobs: Jobs::Auto,
+            most_connections: None,
             limit_rate: None,
             background: false,
             max_size: None,
@@ -146,6 +158,8 @@ impl Default for ClientSettings {
             user_agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),
             inline_writes: false,
             trace: None,
+            #[cfg(test)]
+            wire: None,
         }
     }
 }

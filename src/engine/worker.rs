@@ -9,9 +9,10 @@ use crate::plan::ByteRange;
 use crate::plan::answer::Answer;
 use crate::plan::transfer::{Ask, AttemptId, End};
 use crate::transport::{Body, Reply, Requester};
+use crate::verify::{Published, published};
 use bytes::Bytes;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     /// Nanoseconds spent in writing, by all workers together.
     pub(crate) writing: AtomicU64,
     pub(crate) limits: Limits,
+    /// True until it is known what proves the file.
+    pub(crate) wants_proof: AtomicBool,
     /// For the text of a disk error.
     pub(crate) path: PathBuf,
 }
@@ -71,6 +74,8 @@ impl Shared {
 pub(crate) struct Question {
     pub(crate) id: AttemptId,
     pub(crate) answer: Answer,
+    /// Digests that the response states of the whole file.
+    pub(crate) published: Vec<Published>,
     pub(crate) reply: oneshot::Sender<Option<Permit>>,
 }
 
@@ -115,8 +120,10 @@ async fn open(
     let mut answer = Answer::read(status, &headers, Clock::date());
     answer.without_if_range = address.is_signed();
     let body_length = answer.content_length;
+    let asks = ask.source == 0 && shared.wants_proof.load(Ordering::Relaxed);
+    let published = if asks { published(status, &headers) } else { Vec::new() };
     let (reply, ruling) = oneshot::channel();
-    if shared.questions.send(Box::new(Question { id, answer, reply })).await.is_err() {
+    if shared.questions.send(Box::new(Question { id, answer, published, reply })).await.is_err() {
         return Ok(None);
     }
     Ok(ruling.await.ok().flatten().map(|permit| {

@@ -91,7 +91,14 @@ struct Facts {
 }
 
 impl Error {
-    pub(crate) fn new(kind: Kind, cause: impl Into<String>) -> Self {
+    /// A failure with its class and its cause in words, for front ends and for what they bring along.
+    ///
+    /// ```
+    /// let error = haul::Error::new(haul::Kind::Usage, "no such list").with_remedy(haul::Remedy::OneDigest);
+    /// assert_eq!(error.to_string(), "no such list");
+    /// ```
+    #[must_use]
+    pub fn new(kind: Kind, cause: impl Into<String>) -> Self {
         Self {
             facts: Box::new(Facts {
                 kind,
@@ -105,12 +112,15 @@ impl Error {
         }
     }
 
-    pub(crate) fn usage(cause: impl Into<String>) -> Self {
+    /// A failure of kind `Usage`.
+    #[must_use]
+    pub fn usage(cause: impl Into<String>) -> Self {
         Self::new(Kind::Usage, cause)
     }
 
     /// A failure of the disk, with the operation and the path.
-    pub(crate) fn disk(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+    #[must_use]
+    pub fn disk(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         let path = crate::formats::escape::for_terminal(&path.to_string_lossy()).into_owned();
         let remedy = match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Some(Remedy::FreeSpace),
@@ -142,7 +152,8 @@ impl Error {
     }
 
     /// The same failure with another cause in words; all other facts are kept, but for the source.
-    pub(crate) fn retold(&self, cause: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn retold(&self, cause: impl Into<String>) -> Self {
         let Facts { kind, url, detail, continues, remedy, .. } = &*self.facts;
         Self {
             facts: Box::new(Facts {
@@ -169,14 +180,15 @@ impl Error {
     }
 
     /// States the next step, unless one is stated already.
-    pub(crate) fn with_remedy(mut self, remedy: Remedy) -> Self {
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: Remedy) -> Self {
         self.facts.remedy.get_or_insert(remedy);
         self
     }
 
     /// States the next step in the words of a front end.
-    #[cfg(feature = "cli")]
-    pub(crate) fn with_hint(self, hint: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         self.with_remedy(Remedy::Said(hint.into()))
     }
 
@@ -215,7 +227,9 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    /// States the error behind it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.facts.source = Some(source.into());
         self
     }

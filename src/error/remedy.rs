@@ -102,6 +102,9 @@ remedies! {
     // Digests.
     CompareDigest "compare_digest"
         "compare the digest with the one that was published; running again starts over, unless the digest given then is the one the file has"
+    WholeFile "whole_file" "fetch the whole file"
+    OwnDigest "own_digest"
+        "the server contradicts itself; fetch again, or give a digest from another source, which counts instead"
     PublishedDigest "published_digest"
         "give the published digest, of any algorithm; where none was published, leave out the mirrors"
     OneDigest "one_digest" "look up which one was published, and give that one alone"

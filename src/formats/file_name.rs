@@ -68,7 +68,6 @@ impl ForeignName {
     ///
     /// # Errors
     /// A message for a path that leads out of its starting directory, or has no name.
-    #[cfg(feature = "cli")]
     pub(crate) fn below(path: &str) -> Result<Self, String> {
         let parts = || path.split('/').filter(|part| !matches!(*part, "" | "."));
         if path.starts_with('/') || parts().any(|part| part == "..") {

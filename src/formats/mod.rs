@@ -25,4 +25,5 @@ pub(crate) mod retry_after;
 pub(crate) mod set_cookie;
 #[cfg(feature = "cli")]
 pub(crate) mod size;
+pub(crate) mod span;
 pub(crate) mod url_text;

@@ -1,6 +1,7 @@
 //! A job: one download as plain data.
 
-use crate::engine::IfExists;
+use crate::engine::{IfExists, Request};
+use crate::error::Error;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,19 +52,37 @@ pub struct Job {
     /// Size of the file in bytes, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// Part of the file: `A-B` with both positions included, `A-` or `-N`. Digests and the size are those of the part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<String>,
     /// File to save to; a relative path is taken from the directory. By default the last part of the URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<PathBuf>,
     /// Directory to save in; it is created if it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
+    /// Name that a list or a document proposes, a path below the directory; made safe, and used if no output is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Directory below the directory that a list proposes; made safe, and created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<String>,
     /// Headers as lines of `Name: value`, by the origin that they are sent to, such as `https://example.org`; each must be the
     /// origin of the URL or of a mirror.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Vec<String>>,
+    /// User name and password for the origin of the URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
     /// Bearer token for the origin of the URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bearer: Option<String>,
+    /// Who named the URL and the mirrors, which decides the servers that receive the secrets of the job.
+    #[serde(default, skip_serializing_if = "NamedBy::is_user")]
+    pub named_by: NamedBy,
+    /// Sources from the manifest of an earlier run. They receive no secrets, and are used only with a digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recorded_mirrors: Vec<String>,
     /// Options that may have a default, and that may change while the job waits or runs.
     #[serde(default)]
     pub options: JobOptions,
@@ -81,6 +100,18 @@ impl Job {
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), ..Self::default() }
     }
+
+    /// Adds headers for the origin of the URL, as lines of `Name: value`.
+    ///
+    /// # Errors
+    /// `Usage` if the URL is none.
+    pub fn add_headers(&mut self, lines: &[String]) -> Result<(), Error> {
+        if !lines.is_empty() {
+            let origin = Request::new(&self.url)?.address().origin().to_string();
+            self.headers.entry(origin).or_default().extend_from_slice(lines);
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for Job {
@@ -93,11 +124,48 @@ impl fmt::Debug for Job {
             .field("digests", &self.digests)
             .field("output", &self.output)
             .field("dir", &self.dir)
+            .field("name", &self.name)
             .field("headers", &self.headers.len())
             .field("options", &self.options)
             .field("priority", &self.priority)
             .field("tags", &self.tags)
             .finish_non_exhaustive()
+    }
+}
+
+/// User name and password.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// User name.
+    pub user: String,
+    /// Password, possibly empty.
+    pub password: String,
+}
+
+impl fmt::Debug for Login {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Who named the URL of a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum NamedBy {
+    /// The user, whose secrets are sent to it.
+    #[default]
+    User,
+    /// A document, which may come from anybody: secrets are sent only to the origin of the document, given here as a URL; to none
+    /// if it was a local file.
+    Document(Option<String>),
+}
+
+impl NamedBy {
+    fn is_user(&self) -> bool {
+        *self == Self::User
     }
 }
 
@@ -179,6 +247,8 @@ mod tests {
         full.options.if_exists = Some(IfExists::Overwrite);
         full.options.limit_rate = Some(5);
         full.priority = -3;
+        full.login = Some(Login { user: "u".into(), password: "p".into() });
+        full.named_by = NamedBy::Document(Some("https://example.org/list".into()));
         let text = serde_json::to_string(&full).unwrap();
         assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), full);
         assert!(serde_json::from_str::<Job>(r#"{"url": "x", "outptu": "y"}"#).is_err());
@@ -189,7 +259,8 @@ mod tests {
         let mut job = Job::new("https://user:geheim@example.org/f?X-Amz-Signature=geheim");
         job.headers.insert("https://example.org".into(), vec!["Cookie: geheim".into()]);
         job.bearer = Some("geheim".into());
-        let shown = format!("{job:?}");
+        job.login = Some(Login { user: "u".into(), password: "geheim".into() });
+        let shown = format!("{job:?} {:?}", job.login);
         assert!(shown.contains("example.org/f") && !shown.contains("geheim"), "{shown}");
     }
 

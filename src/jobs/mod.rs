@@ -2,14 +2,18 @@
 
 mod job;
 mod ledger;
+#[cfg(feature = "cli")]
+mod listed;
 mod queue;
 mod resolve;
 mod runner;
 mod session;
 mod status;
 
-pub use job::{Defaults, Job, JobId, JobOptions};
+pub use job::{Defaults, Job, JobId, JobOptions, Login, NamedBy};
 pub use ledger::JobState;
+#[cfg(feature = "cli")]
+pub use listed::{JobList, Listed, metalink};
 pub use queue::{Queue, QueueSettings};
-pub use resolve::{Invalid, resolve};
+pub use resolve::{Invalid, resolve, resolve_unnamed};
 pub use status::{JobStatus, QueueEvent, Totals};

@@ -1,8 +1,10 @@
 //! From a job to a request: every check, and the field at fault.
 
-use super::job::{Defaults, Job};
+use super::job::{Defaults, Job, NamedBy};
 use crate::engine::{Connections, Request};
-use crate::error::Error;
+use crate::error::{Error, Remedy};
+use crate::formats::file_name::ForeignName;
+use crate::formats::span::{self, Span};
 use crate::plan::{Address, Origin};
 use crate::verify::Digest;
 use std::fmt;
@@ -48,6 +50,31 @@ impl From<Invalid> for Error {
 /// # Errors
 /// The first field that makes no sense, by itself or beside the others.
 pub fn resolve(job: &Job, defaults: &Defaults) -> Result<Request, Invalid> {
+    let request = resolve_unnamed(job, defaults)?;
+    if job.range.is_some() && job.output.is_none() {
+        let error = Error::usage("a part of a file needs a name of its own, since it is not the file")
+            .with_remedy(Remedy::NameTheFile);
+        return Err(Invalid { field: "range", error });
+    }
+    match request.target(None) {
+        // The server will say.
+        Err(_) if request.asks_for_its_name() => Ok(request),
+        Err(error) => Err(Invalid { field: "output", error }),
+        Ok(_) => Ok(request),
+    }
+}
+
+/// As [`resolve`], for a job whose file may have no name: it is only asked about, or goes into no file.
+///
+/// ```
+/// let page = haul::Job::new("https://example.org/");
+/// assert!(haul::resolve(&page, &haul::Defaults::default()).is_err());
+/// assert!(haul::resolve_unnamed(&page, &haul::Defaults::default()).is_ok());
+/// ```
+///
+/// # Errors
+/// The first field that makes no sense, by itself or beside the others.
+pub fn resolve_unnamed(job: &Job, defaults: &Defaults) -> Result<Request, Invalid> {
     let at = |field| move |error: Error| Invalid { field, error };
     let mut request = Request::new(&job.url).map_err(at("url"))?;
     for digest in &job.digests {
@@ -58,11 +85,28 @@ pub fn resolve(job: &Job, defaults: &Defaults) -> Result<Request, Invalid> {
         request = request.mirror(mirror).map_err(at("mirrors"))?;
     }
     request.check_mirrors().map_err(at("mirrors"))?;
+    for mirror in &job.recorded_mirrors {
+        request = request.recorded_mirror(mirror);
+    }
     for (origin, lines) in &job.headers {
         request = with_headers(request, origin, lines).map_err(at("headers"))?;
     }
+    if let Some(login) = &job.login {
+        request = request.basic_auth(&login.user, &login.password);
+    }
     if let Some(token) = &job.bearer {
         request = request.bearer(token);
+    }
+    if let NamedBy::Document(home) = &job.named_by {
+        let home = home.as_deref().map(Request::new).transpose().map_err(at("named_by"))?;
+        request = request.named_by_document(home.as_ref().map(Request::address));
+    }
+    if let Some(range) = &job.range {
+        let span = span::parse(range).map_err(|why| Invalid { field: "range", error: Error::usage(why) })?;
+        request = match span {
+            Span::From(start, end) => request.only(start, end),
+            Span::Last(bytes) => request.only_last(bytes),
+        };
     }
     if let Some(size) = job.size {
         request = request.size(size);
@@ -70,23 +114,26 @@ pub fn resolve(job: &Job, defaults: &Defaults) -> Result<Request, Invalid> {
     if let Some(directory) = job.dir.as_ref().or(defaults.dir.as_ref()) {
         request = request.directory(directory);
     }
-    if let Some(path) = &job.output {
-        if path.file_name().is_none() {
-            return Err(at("output")(Error::usage(format!(
-                "{} does not end in a file name",
-                path.display()
-            ))));
-        }
-        request = request.output(path);
-    }
-    let request = with_options(request, job, defaults);
+    let request = with_options(with_name(request, job)?, job, defaults);
     crate::engine::check_secrets(&request).map_err(at("headers"))?;
-    request.target(None).map_err(at("output")).or_else(|invalid| match request.asks_for_its_name() {
-        // The server will say.
-        true => Ok(None),
-        false => Err(invalid),
-    })?;
     Ok(request)
+}
+
+fn with_name(mut request: Request, job: &Job) -> Result<Request, Invalid> {
+    let safe = |field, name: &Option<String>| {
+        let safe = name.as_deref().map(ForeignName::below).transpose();
+        safe.map_err(|why| Invalid { field, error: Error::usage(why) })
+    };
+    let Some(path) = &job.output else {
+        request.named = safe("name", &job.name)?;
+        request.below = safe("below", &job.below)?;
+        return Ok(request);
+    };
+    if path.file_name().is_none() {
+        let error = Error::usage(format!("{} does not end in a file name", path.display()));
+        return Err(Invalid { field: "output", error });
+    }
+    Ok(request.output(path))
 }
 
 fn with_options(mut request: Request, job: &Job, defaults: &Defaults) -> Request {
@@ -155,6 +202,11 @@ mod tests {
             (r#""url": "ftp://h/f""#.to_owned(), "url"),
             (r#""url": "http://h/""#.to_owned(), "output"),
             (r#""url": "http://h/f", "output": "d/..""#.to_owned(), "output"),
+            (r#""url": "http://h/f", "range": "5-4""#.to_owned(), "range"),
+            (r#""url": "http://h/f", "range": "5-9""#.to_owned(), "range"),
+            (r#""url": "http://h/f", "name": "../f""#.to_owned(), "name"),
+            (r#""url": "http://h/f", "below": "/d""#.to_owned(), "below"),
+            (r#""url": "http://h/f", "named_by": {"document": "nonsense"}"#.to_owned(), "named_by"),
             (r#""url": "http://h/f", "digests": ["sha256:12"]"#.to_owned(), "digests"),
             (
                 format!(r#""url": "http://h/f", "digests": ["sha256:{HEX}", "sha256:{}"]"#, "0".repeat(64)),
@@ -187,6 +239,9 @@ mod tests {
         assert_eq!(request.max_size, None);
         let request = resolve(&job(r#"{"url": "http://h/f", "dir": "/e"}"#), &defaults).unwrap();
         assert_eq!(request.planned_path(), Some("/e/f".into()));
+        let listed = r#"{"url": "http://h/f", "name": "g/con", "below": "b"}"#;
+        let request = resolve(&job(listed), &defaults).unwrap();
+        assert_eq!(request.planned_path(), Some("/d/b/g/_con".into()));
         assert_eq!(request.connections, Connections::AtMost(3));
     }
 }

@@ -21,9 +21,9 @@ use url::Url;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address(Arc<Url>);
 
-/// Scheme, host and port: the scope of a secret and of a connection (RFC 9110 §4.3.1).
+/// Scheme, host and port: the scope of a secret and of a connection (RFC 9110 §4.3.1). `Display` gives a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Origin {
+pub struct Origin {
     pub(crate) https: bool,
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -87,7 +87,9 @@ impl Address {
         Ok(Self(Arc::new(url)))
     }
 
-    pub(crate) fn origin(&self) -> Origin {
+    /// Origin of the URL.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
         Origin {
             https: self.0.scheme() == "https",
             host: self.host().to_owned(),
@@ -113,8 +115,16 @@ impl Address {
         self.0.scheme() == "https"
     }
 
+    /// The same address with a fragment, which no server sees.
+    pub(crate) fn with_fragment(&self, fragment: &str) -> Self {
+        let mut url = Url::clone(&self.0);
+        url.set_fragment(Some(fragment));
+        Self(Arc::new(url))
+    }
+
     /// The path, still percent-encoded.
-    pub(crate) fn path(&self) -> &str {
+    #[must_use]
+    pub fn path(&self) -> &str {
         self.0.path()
     }
 

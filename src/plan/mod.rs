@@ -25,8 +25,8 @@ pub(crate) mod transfer;
 pub(crate) mod verdict;
 pub(crate) mod yielding;
 
-pub use address::Address;
-pub(crate) use address::{AddressError, Origin, bare_host, is_whole_record};
+pub use address::{Address, Origin};
+pub(crate) use address::{AddressError, bare_host, is_whole_record};
 pub use byte_range::ByteRange;
 pub(crate) use range_set::RangeSet;
 

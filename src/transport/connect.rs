@@ -27,6 +27,9 @@ pub(crate) struct Dialer {
     pub(crate) interface: Option<Interface>,
     /// Makes connections yield to all other traffic.
     pub(crate) yielder: Option<Arc<Yielder>>,
+    /// Takes the place of the network.
+    #[cfg(test)]
+    pub(crate) wire: Option<super::wire::Wire>,
 }
 
 /// Context of one connection to be made.

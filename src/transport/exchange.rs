@@ -7,6 +7,7 @@ use super::failure::Party;
 use super::forwarded::Forwarded;
 use super::hop::Hop;
 use super::multiplex::{self, Multiplexed, Multiplexes, Shared};
+use super::part::Part;
 use super::peer::Peer;
 use super::pool::{Coming, Pool};
 use super::prompt::{Asked, Prompt, Prompted};
@@ -82,6 +83,8 @@ pub(crate) struct Requester {
     pub(crate) reached: Arc<watch::Sender<Option<Address>>>,
     /// True while many small files come from far away: then requests share an HTTP/2 connection, if the server has it.
     pub(crate) many: Arc<AtomicBool>,
+    /// The part of the resource that counts as all of it.
+    pub(crate) part: Option<Part>,
     /// Notified of each pause that a redirect asks for, as it begins.
     pub(crate) paused: Arc<watch::Sender<Option<Pause>>>,
 }
@@ -507,6 +510,14 @@ impl Exchange {
         reached: impl Fn(),
         turn: Turn,
     ) -> Result<Connection, Failed> {
+        #[cfg(test)]
+        if let Some(wire) = &self.settings.dialer.wire {
+            reached();
+            let at = std::net::SocketAddr::from(([127, 0, 0, 1], 80));
+            let socket = Socket::new(Stream::Plain(Line::Memory(wire.open())));
+            let opened = Connection::open(socket, None, at, self.settings.read_size).await;
+            return opened.map_err(|failure| Failed { failure, at: Some(at) });
+        }
         let origin = &peer.origin;
         let make_room = || self.make_room();
         let dialing =
@@ -670,6 +681,9 @@ fn spoken(stream: &Stream) -> String {
     }
 }
 
+/// Field in which a hub states the digest of the file that its redirect leads to.
+const LINKED_DIGEST: &str = "x-linked-etag";
+
 /// Returns true if the status of a redirect target says that the target has expired. A rate limit does not mean that.
 fn is_expired(reply: &Reply) -> bool {
     matches!(reply.status.as_u16(), 401 | 403 | 404 | 410) && !is_rate_limited(reply.status, &reply.headers)
@@ -709,20 +723,35 @@ impl Requester {
     ///
     /// Cancel-safe in that dropping the future closes the connection it was using, or resets its stream over HTTP/2.
     pub(crate) async fn get(&self, range: Option<&str>, if_range: Option<&str>) -> Result<Reply, Failure> {
-        self.fetch(Wish { method: &Method::GET, range, if_range, set: &[] }).await
+        let Some(part) = self.part else {
+            return self.fetch(Wish { method: &Method::GET, range, if_range, set: &[] }).await;
+        };
+        let moved = part.requested(range);
+        let wish = Wish { method: &Method::GET, range: Some(&moved), if_range, set: &[] };
+        let mut reply = self.fetch(wish).await?;
+        part.received(range.is_none(), &mut reply.status, &mut reply.headers)?;
+        Ok(reply)
     }
 
     /// Asks for the headers that a GET would get, without the body. Advice, never the truth (RFC 9110 §9.3.2).
     pub(crate) async fn head(&self) -> Result<Reply, Failure> {
-        self.fetch(Wish { method: &Method::HEAD, range: None, if_range: None, set: &[] }).await
+        let mut reply =
+            self.fetch(Wish { method: &Method::HEAD, range: None, if_range: None, set: &[] }).await?;
+        if let Some(part) = self.part {
+            part.described(&mut reply.headers);
+        }
+        Ok(reply)
     }
 
     /// Asks one URL with HEAD. Follows no redirect, and leaves the route unchanged; the connection may serve the next
     /// request.
     pub(crate) async fn inquire(&self, address: &Address) -> Result<(StatusCode, HeaderMap), Failure> {
         let wish = Wish { method: &Method::HEAD, range: None, if_range: None, set: &[] };
-        let Reply { status, headers, mut body, .. } =
+        let Reply { status, mut headers, mut body, .. } =
             self.exchange.ask(address, &self.secrets, wish, self.shares(), || {}).await?;
+        if let Some(part) = self.part {
+            part.described(&mut headers);
+        }
         if let Ok(None) = body.next().await {
             body.recycle();
         }
@@ -778,16 +807,22 @@ impl Requester {
 
     async fn follow(&self, mut address: Address, wish: Wish<'_>) -> Result<Reply, Failure> {
         let mut seen = vec![(address.clone(), self.route.jar().changes())];
+        let mut linked = None;
         loop {
             let set = self.route.jar().pairs(&address, date::now());
             let wish = Wish { set: &set, ..wish };
             let reached = || {
                 self.reached.send_replace(Some(address.clone()));
             };
-            let reply = self.exchange.ask(&address, &self.secrets, wish, self.shares(), reached).await?;
+            let mut reply = self.exchange.ask(&address, &self.secrets, wish, self.shares(), reached).await?;
             if !matches!(reply.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+                if let Some(digest) = linked {
+                    reply.headers.insert(LINKED_DIGEST, digest);
+                }
                 return Ok(reply);
             }
+            // What a hub says of the file that it leads to.
+            linked = reply.headers.remove(LINKED_DIGEST).or(linked);
             let changes = {
                 let mut jar = self.route.jar();
                 jar.keep(&address, &reply.headers, date::now());

@@ -16,6 +16,7 @@ mod interface;
 mod jar;
 mod multiplex;
 mod no_proxy;
+mod part;
 mod peer;
 mod pool;
 mod prompt;
@@ -28,6 +29,8 @@ mod tcp;
 mod tls;
 mod trace;
 mod tunnel;
+#[cfg(test)]
+mod wire;
 mod yielder;
 
 pub(crate) use crate::error::Failure;
@@ -36,11 +39,14 @@ pub(crate) use clearance::{Credentials, Secrets};
 pub(crate) use connect::Dialer;
 pub(crate) use exchange::{Body, Exchange, Pause, Reply, Requester};
 pub use interface::Interface;
+pub(crate) use part::Part;
 pub use proxy::Proxy;
 pub use resolve::Resolve;
-pub(crate) use route::{Fresh, Renewal, Route, Turn};
+pub(crate) use route::{Fresh, Renewal, Route};
 pub(crate) use tls::IdentityFiles;
 pub use trace::{Step, Trace};
+#[cfg(test)]
+pub(crate) use wire::Wire;
 pub(crate) use yielder::Yielder;
 
 use std::path::PathBuf;

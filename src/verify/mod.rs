@@ -2,10 +2,12 @@
 
 mod digest;
 mod frontier;
+mod published;
 
 pub(crate) use digest::Hasher;
 pub use digest::{Algorithm, Digest, Encoding, ParseDigestError};
 pub(crate) use frontier::{Follower, Frontier, hash_file};
+pub(crate) use published::{Published, published};
 
 impl From<ParseDigestError> for crate::error::Error {
     fn from(error: ParseDigestError) -> Self {

@@ -2,6 +2,9 @@
 
 use crate::support::*;
 
+/// For the lists of failures and the commands.
+const PAYLOAD: Payload = Payload::new(341, 70_000);
+
 const A: Payload = Payload::mib(101, 2);
 const B: Payload = Payload::mib(102, 2);
 const C: Payload = Payload::new(103, 12_345);
@@ -188,4 +191,71 @@ fn many_files_together_do_not_storm_a_server_that_is_down() {
         assert!(asked <= 2 * (urls.len() + 32 + 4), "{asked} requests");
         sandbox.assert_empty();
     }
+}
+
+#[test]
+fn what_was_not_saved_is_a_list_that_can_be_run_again() {
+    let server = Server::serve(PAYLOAD)
+        .behave(|request, _| if request.path().contains("gone") { Reply::Status(404) } else { Reply::Normal })
+        .start();
+    let sandbox = Sandbox::new();
+    let (good, gone) = (server.url("/a"), server.url("/gone"));
+    let digest = PAYLOAD.sha256_hex();
+    sandbox.write(
+        "list",
+        format!(
+            "{good}\n{{\"url\": \"{gone}\", \"output\": \"d/b\", \"sha256\": \"{digest}\", \"headers\": [\"X-A: b\"]}}\n"
+        ),
+    );
+    let outcome = sandbox.haul().args(["-i", "list", "--failed", "list", "-H", "X-Secret: s"]).run();
+    outcome.assert_failed(3).assert_says("1 failed (1 not found)");
+    let left = String::from_utf8(sandbox.read("list")).unwrap();
+    assert!(left.contains("/gone") && left.contains(&digest) && left.contains("X-A: b"), "{left}");
+    assert!(!left.contains(&good) && !left.contains("X-Secret"), "{left}");
+    server.recover();
+    sandbox.haul().args(["-i", "list", "--failed", "list"]).run().assert_ok();
+    PAYLOAD.assert_file_is(&sandbox.path("d/b"));
+    assert_eq!(sandbox.read("list"), b"");
+}
+
+#[test]
+fn a_run_that_is_interrupted_lists_what_it_never_started() {
+    let gate = Gate::after(1);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let urls: Vec<_> = (0..6).map(|number| server.url(&format!("/{number}"))).collect();
+    let running = sandbox.haul().args(["-j", "1", "--json", "--failed", "left"]).args(&urls).spawn();
+    running.wait_for_start();
+    running.signal("INT");
+    running.wait();
+    let left = String::from_utf8(sandbox.read("left")).unwrap();
+    assert!(urls.iter().all(|url| left.contains(url)), "{left}");
+    assert_eq!(left.lines().count(), 6, "{left}");
+}
+
+#[test]
+fn a_command_runs_for_each_file_and_no_shell_reads_what_a_server_says() {
+    let server = Server::serve(PAYLOAD)
+        .behave(|request, _| if request.path().contains("gone") { Reply::Status(404) } else { Reply::Normal })
+        .start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox
+        .haul()
+        .args(["--on-done", "sh -c 'echo \"$0 $HAUL_SIZE\" >> done' {path}"])
+        .args(["--on-error", "sh -c 'echo \"$HAUL_CODE $0\" >> failed' {url}"])
+        .args([server.url("/a"), server.url("/$(touch%20x);b"), server.url("/gone")])
+        .run();
+    outcome.assert_failed(3);
+    let mut done: Vec<_> =
+        String::from_utf8(sandbox.read("done")).unwrap().lines().map(str::to_owned).collect();
+    done.sort();
+    assert_eq!(done, [format!("$(touch x);b {}", PAYLOAD.len), format!("a {}", PAYLOAD.len)]);
+    let failed = String::from_utf8(sandbox.read("failed")).unwrap();
+    assert_eq!(failed, format!("3 {}\n", server.url("/gone")));
+    assert!(!sandbox.path("x").exists());
+    let outcome = sandbox.haul().args(["--on-done", "false"]).arg(server.url("/c")).run();
+    outcome.assert_failed(1).assert_says("--on-done false ended with");
+    let outcome = sandbox.haul().args(["--on-done", "'"]).arg(server.url("/d")).run();
+    outcome.assert_failed(2);
+    sandbox.assert_absent("d");
 }

@@ -2,15 +2,16 @@
 
 use super::super::args::Options;
 use super::super::batch::Batch;
-use super::super::list::List;
+use super::super::beside::Beside;
+use super::super::list::{List, Place};
 use super::super::names::Names;
 use super::super::resume_hint::ResumeHint;
 use super::super::runtime::runtime;
-use super::super::setup::Setup;
+use super::super::setup::{Setup, Wanted};
 use super::super::{config, output, render, signals};
 use super::info;
 use crate::error::{Error, Kind};
-use crate::{Client, Output, Request};
+use crate::{Client, Request};
 use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
@@ -20,6 +21,9 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));
     }
     refuse_two_from_stdin(&options)?;
+    if urls.len() > 1 && !options.mirror.is_empty() {
+        return Err(mirrors_of_several());
+    }
     let mut setup = Setup::open(config::fill(options)?, urls)?;
     let given = setup.requests(urls)?;
     let lists = lists(&setup)?;
@@ -43,24 +47,60 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         return Ok(ExitCode::SUCCESS);
     }
     refuse_contradictions(&setup, count + repeated)?;
-    let most = bounded_by_files(&mut setup.options, count);
+    setup.most_connections = bounded_by_files(&mut setup.options, count);
     let client = setup.client()?;
     let listed = lists.iter().flat_map(|list| list.requests(&setup));
-    let listed = listed.map(|listed| listed.map(|(_, request)| request));
+    let listed = listed.map(|listed| listed.map(|(_, wanted)| wanted));
     let mut names = (repeated > 0).then(Names::default);
     // Errors in the list were reported before, so it has none here.
     let mut is_fresh =
-        |request: &Request| names.as_mut().is_none_or(|names| names.take(request).unwrap_or(true));
+        |wanted: &Wanted| names.as_mut().is_none_or(|names| names.take(wanted).unwrap_or(true));
     let requests = given.into_iter().map(Ok).chain(listed);
-    let requests = requests.filter(|request| request.as_ref().map_or(true, &mut is_fresh)).map(|request| {
-        let mut request = request?;
-        request.most_connections = most;
-        if setup.streams() { with_output(request) } else { Ok(request) }
+    let requests = requests.filter(|wanted| wanted.as_ref().map_or(true, &mut is_fresh)).map(|wanted| {
+        let Wanted { job, request, line } = wanted?;
+        let request = if setup.streams() { with_output(request)? } else { request };
+        Ok(Wanted { job, request, line })
     });
+    if setup.options.digests.find_checksum {
+        let found = found_beside(requests, &setup)?;
+        if setup.options.dry_run {
+            return planned(&client, found.into_iter().map(Ok), setup.options.json);
+        }
+        return fetch(&setup.options, &client, found.into_iter().map(Ok), count, Vec::new(), hint);
+    }
     if setup.options.dry_run {
-        return info::plans(&client, &requests.collect::<Result<Vec<_>, _>>()?, setup.options.json, true);
+        return planned(&client, requests, setup.options.json);
     }
     fetch(&setup.options, &client, requests, count, Vec::new(), hint)
+}
+
+/// Shows what would be done.
+fn planned(
+    client: &Client,
+    requests: impl Iterator<Item = Result<Wanted, Error>>,
+    json: bool,
+) -> Result<ExitCode, Error> {
+    let requests = requests.map(|wanted| wanted.map(|wanted| wanted.request));
+    info::plans(client, &requests.collect::<Result<Vec<_>, _>>()?, json, true)
+}
+
+/// Adds to each download the digest that a list beside its file states.
+fn found_beside(
+    requests: impl Iterator<Item = Result<Wanted, Error>>,
+    setup: &Setup,
+) -> Result<Vec<Wanted>, Error> {
+    let mut beside = Beside::new(setup)?;
+    let with_digest = |wanted: Result<Wanted, Error>| {
+        let Wanted { job, mut request, line } = wanted?;
+        if request.digests().is_empty() {
+            let (digests, list) = beside.find(&job.url)?;
+            request = digests.into_iter().fold(request, |request, digest| request.digest_of(digest, &list));
+        }
+        Ok(Wanted { job, request, line })
+    };
+    let found = requests.map(with_digest).collect();
+    beside.end();
+    found
 }
 
 fn refuse_two_from_stdin(options: &Options) -> Result<(), Error> {
@@ -84,11 +124,11 @@ fn lists(setup: &Setup) -> Result<Vec<List>, Error> {
 }
 
 /// Counts the requests and the duplicates among them, and reports the first error in any of them.
-fn check_all(given: &[Request], lists: &[List], setup: &Setup) -> Result<(usize, usize), Error> {
+fn check_all(given: &[Wanted], lists: &[List], setup: &Setup) -> Result<(usize, usize), Error> {
     let (mut names, mut count, mut repeated) = (Names::default(), 0, 0);
-    let mut check = |request: &Request| {
+    let mut check = |wanted: &Wanted| {
         // A pipe has no names; more than one file for it is refused later.
-        let fresh = setup.streams() || names.take(request)?;
+        let fresh = setup.streams() || names.take(wanted)?;
         *if fresh { &mut count } else { &mut repeated } += 1;
         Ok(())
     };
@@ -96,9 +136,10 @@ fn check_all(given: &[Request], lists: &[List], setup: &Setup) -> Result<(usize,
     for list in lists {
         let mut changed = ChangedNames::default();
         for request in list.requests(setup) {
-            let (line, request) = request?;
-            check(&request).map_err(|error: Error| list.at(line, &error))?;
-            if let Some(name) = request.changed_name().filter(|_| !setup.options.quiet) {
+            let (Place { line, changed_name }, wanted) = request?;
+            check(&wanted).map_err(|error: Error| list.at(line, &error))?;
+            let used = changed_name.filter(|_| wanted.job.output.is_none());
+            if let Some(name) = used.filter(|_| !setup.options.quiet) {
                 changed.say(|| list.changed(line, &name));
             }
         }
@@ -139,7 +180,7 @@ const ROOM_FOR_MANY: u64 = 256;
 
 /// Raises the limit of open files to its maximum; returns the number of connections a download may have if that is not
 /// enough for all of them.
-fn bounded_by_files(options: &mut Options, count: usize) -> usize {
+fn bounded_by_files(options: &mut Options, count: usize) -> Option<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -147,9 +188,7 @@ fn bounded_by_files(options: &mut Options, count: usize) -> usize {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
     };
-    let Some(may) = may else {
-        return usize::MAX;
-    };
+    let may = may?;
     if may < ROOM_FOR_MANY {
         let fitting = (may.saturating_sub(OWN_FILES) / (FILES_EACH + 1)).max(1);
         let wanted = *options.jobs.get_or_insert(FEW_JOBS);
@@ -162,18 +201,23 @@ fn bounded_by_files(options: &mut Options, count: usize) -> usize {
     }
     let jobs = options.jobs.map_or(u64::from(FEW_JOBS), u64::from).min(count as u64).max(1);
     let most = (may.saturating_sub(OWN_FILES) / jobs).saturating_sub(FILES_EACH).max(1);
-    if most >= options.connections.unwrap_or_default().allowance(usize::MAX).most() as u64 {
-        return usize::MAX;
+    if most >= options.connections.unwrap_or_default().most() as u64 {
+        return None;
     }
     let plural = if most == 1 { "" } else { "s" };
     output::say(format_args!(
         "haul: warning: {may} files may be open at once, so each download has {most} connection{plural} at most"
     ));
-    usize::try_from(most).unwrap_or(usize::MAX)
+    usize::try_from(most).ok()
 }
 
 const DIGESTS_OF_SEVERAL: &str =
     "give each its own: in a list of digests (--checksum-file), or in a list of URLs (-i)";
+
+fn mirrors_of_several() -> Error {
+    Error::usage("a mirror belongs to one file, but there are several URLs")
+        .with_hint("name the mirrors of each in a list (-i), as {\"url\": …, \"mirrors\": […]}")
+}
 
 fn refuse_contradictions(setup: &Setup, urls: usize) -> Result<(), Error> {
     let options = &setup.options;
@@ -187,8 +231,7 @@ fn refuse_contradictions(setup: &Setup, urls: usize) -> Result<(), Error> {
             .with_hint(DIGESTS_OF_SEVERAL));
     }
     if urls > 1 && !options.mirror.is_empty() {
-        return Err(Error::usage("a mirror belongs to one file, but there are several URLs")
-            .with_hint("name the mirrors of each in a list (-i), as {\"url\": …, \"mirrors\": […]}"));
+        return Err(mirrors_of_several());
     }
     if setup.streams() {
         let wants_file =
@@ -206,11 +249,10 @@ fn refuse_contradictions(setup: &Setup, urls: usize) -> Result<(), Error> {
 }
 
 /// Streams to the standard output, without the line buffer of the standard library.
-fn with_output(mut request: Request) -> Result<Request, Error> {
+fn with_output(request: Request) -> Result<Request, Error> {
     let handle = std::io::stdout().as_fd().try_clone_to_owned();
     let handle = handle.map_err(|error| output::unwritable(&error))?;
-    request.output = Output::Stream(Box::new(File::from(handle)));
-    Ok(request)
+    Ok(request.stream(File::from(handle)))
 }
 
 /// Downloads everything, shows it, and ends with the combined exit code, or of the signal that interrupted it;
@@ -218,7 +260,7 @@ fn with_output(mut request: Request) -> Result<Request, Error> {
 pub(super) fn fetch(
     options: &Options,
     client: &Client,
-    requests: impl Iterator<Item = Result<Request, Error>>,
+    requests: impl Iterator<Item = Result<Wanted, Error>>,
     count: usize,
     earlier: Vec<Kind>,
     hint: &ResumeHint,

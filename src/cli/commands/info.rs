@@ -14,7 +14,8 @@ use std::process::ExitCode;
 pub(in super::super) fn run(options: Options, urls: &[String]) -> Result<ExitCode, Error> {
     let setup = Setup::open(config::fill(options)?, urls)?;
     setup.refuse_lists("haul info")?;
-    plans(&setup.client()?, &setup.requests(urls)?, setup.options.json, setup.options.dry_run)
+    let requests: Vec<_> = setup.described(urls)?.into_iter().map(|wanted| wanted.request).collect();
+    plans(&setup.client()?, &requests, setup.options.json, setup.options.dry_run)
 }
 
 /// Shows the file behind each URL and, for a `dry_run`, the planned actions; nothing is written.

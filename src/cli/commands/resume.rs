@@ -2,12 +2,12 @@
 
 use super::super::args::Options;
 use super::super::resume_hint::{ResumeHint, quoted};
-use super::super::setup::{By, Setup};
+use super::super::setup::{By, Setup, Wanted};
 use super::super::{config, exit, output, render};
 use super::{fetch, status};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
-use crate::{Inspection, Request, inspect};
+use crate::{Inspection, Job, Request, inspect};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,6 +48,7 @@ pub(in super::super) fn run(
         output::say(format_args!("haul: note: there is nothing to resume in {shown}"));
     }
     if options.dry_run && !requests.is_empty() {
+        let requests: Vec<_> = requests.into_iter().map(|wanted| wanted.request).collect();
         return super::info::plans(&setup.client()?, &requests, options.json, true);
     }
     if requests.is_empty() {
@@ -104,7 +105,7 @@ fn say_withheld(left: &Inspection, url: &Request) {
 }
 
 /// Request that resumes an unfinished download; `confirmed` are URLs whose servers the user trusts.
-pub(super) fn request(left: &Inspection, setup: &Setup, confirmed: &[Request]) -> Result<Request, Error> {
+pub(super) fn request(left: &Inspection, setup: &Setup, confirmed: &[Request]) -> Result<Wanted, Error> {
     if !left.url_is_whole {
         let cause =
             format!("{} was begun from a signed URL, which is not kept: {}", left.path.display(), left.url);
@@ -123,16 +124,14 @@ pub(super) fn request(left: &Inspection, setup: &Setup, confirmed: &[Request]) -
     if !by.vouches_for(url.address()) && setup.has_secrets() && !setup.options.quiet {
         say_withheld(left, &url);
     }
-    let mut request = setup.request(&left.url, by)?.output(path);
-    if request.digests.is_empty() {
-        for digest in &left.digests {
-            request = request.digest(digest.parse()?);
-        }
+    let (url, range) = left.url.split_once("#bytes=").unwrap_or((&left.url, ""));
+    let mut job = Job::new(url);
+    job.output = Some(path);
+    job.range = Some(range.to_owned()).filter(|range| !range.is_empty());
+    if !setup.has_digests() {
+        job.digests.clone_from(&left.digests);
     }
-    let mut request = setup.with_listed_digests(request)?;
     // A manifest may be forged, so its mirrors get no secrets, and the digest checks their bytes.
-    for mirror in &left.mirrors {
-        request = request.recorded_mirror(mirror);
-    }
-    Ok(request)
+    job.recorded_mirrors.clone_from(&left.mirrors);
+    setup.resolved(job, by)
 }

@@ -4,7 +4,7 @@ use super::{FileView, Render, Summary};
 use crate::cli::{exit, output, remedy};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
-use crate::{Event, Notice, Phase, Progress, Remedy, Report};
+use crate::{Event, Notice, Phase, Progress, Proof, ProvedBy, Remedy, Report};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -75,6 +75,7 @@ pub(in crate::cli) fn tell_end(failed: usize, code: u8) -> Result<(), Error> {
         ok: 0,
         already_there: 0,
         failed,
+        causes: Vec::new(),
         not_started: 0,
         fetched: 0,
         elapsed: Duration::ZERO,
@@ -113,11 +114,21 @@ fn summary_object(summary: &Summary) -> Value {
         "ok": summary.ok,
         "already_there": summary.already_there,
         "failed": summary.failed,
+        "causes": summary.causes.iter().copied().collect::<BTreeMap<_, _>>(),
         "not_started": summary.not_started,
         "fetched": summary.fetched,
         "elapsed": summary.elapsed.as_secs_f64(),
         "code": summary.code,
     })
+}
+
+fn proof_object(proof: &Proof) -> Value {
+    let (by, name) = match &proof.by {
+        ProvedBy::Server(field) => ("server", Some(*field)),
+        ProvedBy::Document(name) => ("document", Some(&name[..])),
+        _ => ("request", None),
+    };
+    json!({ "digest": proof.digest.to_string(), "by": by, "name": name, "weak": proof.is_weak })
 }
 
 fn progress_object(progress: &Progress) -> Value {
@@ -195,6 +206,7 @@ impl Render for Json {
             "elapsed": report.elapsed.as_secs_f64(),
             "verifying": report.verifying.as_secs_f64(),
             "digests": digests,
+            "proofs": report.proofs.iter().map(proof_object).collect::<Vec<_>>(),
             "sources": report.sources,
             "connections": report.connections,
             "retries": report.retries,

@@ -3,7 +3,7 @@
 use super::Summary;
 use crate::formats::escape;
 use crate::formats::size::{format_bytes, format_duration};
-use crate::{Event, Report};
+use crate::{Event, Proof, ProvedBy, Report};
 use std::path::Path;
 
 /// Describes a file when its download begins.
@@ -23,8 +23,7 @@ pub(super) fn started(name: &str, event: &Event) -> Option<String> {
 /// Describes a file that was saved.
 pub(super) fn done(name: &str, report: &Report) -> String {
     let shown = shown(name, report.path.as_deref());
-    let verified: String =
-        report.digests.iter().map(|digest| format!(", {} verified", digest.algorithm())).collect();
+    let verified = verified(report);
     if report.already_there {
         return format!("{shown}: {}, was there already{verified}", format_bytes(report.size));
     }
@@ -51,9 +50,28 @@ pub(super) fn done(name: &str, report: &Report) -> String {
     text
 }
 
+/// What proves the file, and who says so.
+fn verified(report: &Report) -> String {
+    if report.proofs.is_empty() {
+        return if report.already_there { String::new() } else { ", no published digest".to_owned() };
+    }
+    let one = |proof: &Proof| {
+        let algorithm = proof.digest.algorithm();
+        let weak = if proof.is_weak { " (weak)" } else { "" };
+        match &proof.by {
+            ProvedBy::Server(field) => format!(", verified by {algorithm} from {field}{weak}"),
+            ProvedBy::Document(name) => {
+                format!(", verified by {algorithm} from {}{weak}", escape::shown(name))
+            }
+            _ => format!(", {algorithm} verified"),
+        }
+    };
+    report.proofs.iter().map(one).collect()
+}
+
 /// Totals of the run; `None` if it had only one file.
 pub(super) fn summary(summary: &Summary) -> Option<String> {
-    let Summary { ok, already_there, failed, not_started, fetched, elapsed, .. } = summary;
+    let Summary { ok, already_there, failed, causes, not_started, fetched, elapsed, .. } = summary;
     if ok + failed + not_started <= 1 {
         return None;
     }
@@ -68,7 +86,12 @@ pub(super) fn summary(summary: &Summary) -> Option<String> {
         0 => String::new(),
         number => format!(", {number} there already"),
     };
-    Some(format!("{saved} {files} saved{there}, {failed} failed{not_started}: {fetched} in {elapsed}"))
+    let causes: Vec<_> =
+        causes.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect();
+    let causes = if causes.is_empty() { String::new() } else { format!(" ({})", causes.join(", ")) };
+    Some(format!(
+        "{saved} {files} saved{there}, {failed} failed{causes}{not_started}: {fetched} in {elapsed}"
+    ))
 }
 
 /// Name of a file in messages: its path or, for a stream, its name.

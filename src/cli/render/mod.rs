@@ -66,12 +66,14 @@ struct Totals {
 }
 
 /// Outcome of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Summary {
     pub(super) ok: usize,
     /// Those of `ok` whose file was complete before the run.
     pub(super) already_there: usize,
     pub(super) failed: usize,
+    /// Kinds of the failures, with the number of each.
+    pub(super) causes: Vec<(&'static str, usize)>,
     /// Files not started because of a signal.
     pub(super) not_started: usize,
     pub(super) fetched: u64,

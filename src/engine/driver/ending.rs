@@ -9,12 +9,12 @@ use crate::destination::{
 use crate::engine::event::Notice;
 use crate::engine::progress::Phase;
 use crate::engine::publisher::Publisher;
-use crate::engine::report::Report;
+use crate::engine::report::{Proof, ProvedBy, Report};
 use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{Hold, Record};
 use crate::plan::ByteRange;
 use crate::storage::{Lacks, Publication, Target, publish};
-use crate::verify::Digest;
+use crate::verify::{Digest, Published};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -111,10 +111,27 @@ impl Driver {
             resumed: publisher.resumed,
             elapsed: publisher.clock.now(),
             verifying: self.verifying,
+            proofs: self.proofs(&digests),
             digests,
             connections: publisher.connections(),
             retries: publisher.retries,
         }))
+    }
+
+    /// Publishers of the digests that were checked.
+    fn proofs(&self, digests: &[Digest]) -> Vec<Proof> {
+        let spec = &self.wants.spec;
+        if !spec.digests.is_empty() {
+            return self.wants.given_proofs(digests);
+        }
+        let checked = spec.published.iter().filter(|published| digests.contains(&published.digest));
+        let proof = |published: &Published| {
+            let Published { digest, field } = published.clone();
+            // Over http both came the same unprotected way.
+            let is_weak = !spec.address.is_https() || !digest.algorithm().is_collision_resistant();
+            Proof { digest, by: ProvedBy::Server(field), is_weak }
+        };
+        checked.map(proof).collect()
     }
 
     /// Reports operations the file system refused, once for all files of a run.

@@ -11,6 +11,7 @@ use crate::plan::RangeSet;
 use crate::plan::representation::{Representation, Validators};
 use crate::plan::transfer::Ruling;
 use crate::storage::Allocation;
+use crate::verify::Published;
 use std::sync::atomic::Ordering;
 use tokio::task::JoinError;
 
@@ -20,7 +21,7 @@ const SMALL: u64 = 256 << 10;
 impl Driver {
     /// Rules on a response; the first usable one starts the creation of the file.
     pub(super) fn rule(&mut self, question: Question, publisher: &mut Publisher) {
-        let Question { id, answer, reply } = question;
+        let Question { id, answer, published, reply } = question;
         if self.shared.requesters.first().route.is_renewed() {
             self.transfer.handle_renewed();
         }
@@ -34,6 +35,9 @@ impl Driver {
             self.shared.requesters.first().many.store(false, Ordering::Relaxed);
         }
         let ruling = self.transfer.handle_answer(id, &answer, now);
+        if !matches!(ruling, Ruling::Leave) {
+            self.expect(published);
+        }
         let (offset, until) = match ruling {
             // The worker may have been abandoned meanwhile, here and below.
             Ruling::Leave => return drop(reply.send(None)),
@@ -67,6 +71,15 @@ impl Driver {
             self.permitted.push(permitted);
         } else {
             self.let_flow(permitted);
+        }
+    }
+
+    /// Takes the digests that the first usable response states, if none is given.
+    fn expect(&mut self, published: Vec<Published>) {
+        let first = self.shared.wants_proof.swap(false, Ordering::Relaxed);
+        if first && !published.is_empty() {
+            self.wants.spec.published = published;
+            self.destination.expect(self.wants.spec.expected());
         }
     }
 
@@ -131,8 +144,8 @@ impl Driver {
                         "this file system cannot reserve space; the disk may fill up",
                     );
                 }
-                let (digests, inline) = (&self.wants.spec.digests, self.wants.inline);
-                let work = FileWork::new(place, *journal, digests, inline, false, publisher.clock.now());
+                let (digests, inline) = (self.wants.spec.expected(), self.wants.inline);
+                let work = FileWork::new(place, *journal, &digests, inline, false, publisher.clock.now());
                 self.destination = Destination::File(Box::new(work));
                 self.tell_started(publisher);
             }

@@ -17,7 +17,8 @@ use crate::engine::request::{Output, Request};
 use crate::engine::slots::{JobSlot, Place};
 use crate::engine::worker::{Requesters, Shared};
 use crate::engine::workers::Workers;
-use crate::error::Error;
+use crate::error::{Error, Kind};
+use crate::formats::span::Span;
 use crate::manifest::Trusted;
 use crate::plan::Address;
 use crate::plan::concurrency::Allowance;
@@ -30,8 +31,7 @@ use crate::transport::Requester;
 use crate::verify::Digest;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -94,6 +94,7 @@ async fn prepare(
     {
         request.output = Output::Stream(Box::new(device));
     }
+    locate_part(context, &mut request).await?;
     let requesters = context.requesters(&request)?;
     context.hosts.load().await;
     let host = context.hosts.of(request.address.origin());
@@ -113,7 +114,9 @@ async fn prepare(
     let target = request.target(suggested)?;
     let Request { address, digests, if_exists, restart, create_directory, output, .. } = request;
     let Request { named_by, size, may_restart, .. } = request;
-    let spec = FileSpec { address, named_by, mirrors, digests, size, if_exists, restart, may_restart };
+    let published = Vec::new();
+    let spec =
+        FileSpec { address, named_by, mirrors, digests, published, size, if_exists, restart, may_restart };
     let mut wants = Wants {
         spec,
         inline: context.settings.inline_writes,
@@ -130,10 +133,12 @@ async fn prepare(
             overall: context.limit.clone(),
         },
         connections_wanted: request.connections,
-        most_connections: request.most_connections,
+        most_connections: context.settings.most_connections.unwrap_or(usize::MAX),
         addresses,
         yielder: context.yielder.clone(),
         slots: context.slots.clone(),
+        proved_by: request.proved_by,
+        is_part: request.span.is_some(),
     };
     let Some(target) = target else {
         let digests = &wants.spec.digests;
@@ -184,22 +189,10 @@ async fn prepare(
         TargetState::Skipped { target, size } => {
             let text = format!("{} exists and is left as it is", target.path().display());
             publisher.notice(Notice::AlreadyComplete, text);
-            return Ok(Prepared::Satisfied(nothing_to_do(
-                publisher,
-                &wants.spec.address,
-                &target,
-                size,
-                vec![],
-            )));
+            return Ok(Prepared::Satisfied(nothing_to_do(publisher, &wants, &target, size, vec![])));
         }
         TargetState::Satisfied { target, size, digests } => {
-            return Ok(Prepared::Satisfied(satisfied(
-                publisher,
-                &wants.spec.address,
-                &target,
-                size,
-                digests,
-            )));
+            return Ok(Prepared::Satisfied(satisfied(publisher, &wants, &target, size, digests)));
         }
         TargetState::Sealed { target, seal } => {
             let now = Box::pin(survey(&requesters[0])).await?.representation;
@@ -215,13 +208,7 @@ async fn prepare(
                 ));
             }
             inspect::clean_up(&target)?;
-            return Ok(Prepared::Satisfied(satisfied(
-                publisher,
-                &wants.spec.address,
-                &target,
-                seal.size,
-                vec![],
-            )));
+            return Ok(Prepared::Satisfied(satisfied(publisher, &wants, &target, seal.size, vec![])));
         }
     };
     let spec = wants.spec.clone();
@@ -239,6 +226,20 @@ async fn prepare(
     Ok(Prepared::Ready(Box::new(Driver::into_file(requesters, policy, wants, existing, publisher))))
 }
 
+/// Finds the place of a part that is given by its distance from the end.
+async fn locate_part(context: &Context, request: &mut Request) -> Result<(), Error> {
+    if let Some(Span::Last(bytes)) = request.span {
+        let requesters = context.requesters(request)?;
+        let length = Box::pin(survey(&requesters[0])).await?.representation.complete_length;
+        let length = length.ok_or_else(|| {
+            Error::new(Kind::Http, "the server states no length, so nothing shows where the part begins")
+        })?;
+        request.span = Some(Span::From(length.saturating_sub(bytes), Some(length)));
+    }
+    request.name_part();
+    Ok(())
+}
+
 /// Version that the server has now. If HEAD does not confirm `known`, a GET decides.
 async fn asked_about(requester: &Requester, known: &Representation) -> Result<Representation, Error> {
     let now = survey(requester).await?.representation;
@@ -250,7 +251,7 @@ async fn asked_about(requester: &Requester, known: &Representation) -> Result<Re
 
 fn satisfied(
     publisher: &mut Publisher,
-    address: &Address,
+    wants: &Wants,
     target: &Target,
     size: u64,
     digests: Vec<Digest>,
@@ -258,19 +259,19 @@ fn satisfied(
     let path = target.path();
     let beside = if target.part_path().exists() { "; an unfinished download lies beside it" } else { "" };
     publisher.notice(Notice::AlreadyComplete, format!("{} is complete already{beside}", path.display()));
-    nothing_to_do(publisher, address, target, size, digests)
+    nothing_to_do(publisher, wants, target, size, digests)
 }
 
 fn nothing_to_do(
     publisher: &Publisher,
-    address: &Address,
+    wants: &Wants,
     target: &Target,
     size: u64,
     digests: Vec<Digest>,
 ) -> Report {
     let path = target.path();
     Report {
-        url: address.to_string(),
+        url: wants.spec.address.to_string(),
         path: Some(path),
         already_there: true,
         size,
@@ -280,6 +281,7 @@ fn nothing_to_do(
         resumed: size,
         elapsed: publisher.clock.now(),
         verifying: Duration::ZERO,
+        proofs: wants.given_proofs(&digests),
         digests,
         connections: 0,
         retries: 0,
@@ -292,7 +294,7 @@ fn policy(context: &Context, request: &Request) -> Policy {
     let window = window(request);
     let (min_split, first_split) = request.splits();
     Policy {
-        connections: request.allowance(rate),
+        connections: request.allowance(settings.most_connections.unwrap_or(usize::MAX), rate),
         min_split,
         min_theft: request.min_split.unwrap_or(0),
         first_split,
@@ -350,6 +352,7 @@ impl Driver {
             received: AtomicU64::new(0),
             writing: AtomicU64::new(0),
             limits: wants.limits.clone(),
+            wants_proof: AtomicBool::new(wants.is_unproven()),
             path,
         };
         Self {

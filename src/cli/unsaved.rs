@@ -1,0 +1,94 @@
+//! `--failed FILE`: what was not saved, as a list that can be run again.
+
+use crate::Job;
+use crate::error::{Error, Kind};
+use serde_json::json;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// Line of a list for a job, before the options of the command line are added to it.
+pub(super) fn line(job: &Job) -> String {
+    let headers: Vec<_> = job.headers.values().flatten().collect();
+    let mut object = json!({ "url": job.url });
+    for (key, value) in [
+        ("output", json!(job.name)),
+        ("dir", json!(job.below)),
+        ("size", json!(job.size)),
+        ("mirrors", json!(job.mirrors)),
+        ("checksum", json!(job.digests)),
+        ("headers", json!(headers)),
+    ] {
+        if !value.is_null() && value != json!([]) {
+            object[key] = value;
+        }
+    }
+    object.to_string()
+}
+
+/// The list that is being written. It takes its name once it is complete, so that one that is being read stays whole.
+pub(super) struct Unsaved {
+    file: BufWriter<File>,
+    path: PathBuf,
+    beside: PathBuf,
+}
+
+impl Unsaved {
+    pub(super) fn create(path: &Path) -> Result<Self, Error> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}.tmp", std::process::id()));
+        let beside = PathBuf::from(beside);
+        // It may hold headers, and signed URLs.
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
+        let file = file.map_err(|error| Error::disk("cannot write", path, &error))?;
+        Ok(Self { file: BufWriter::new(file), path: path.to_owned(), beside })
+    }
+
+    pub(super) fn add(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.file, "{line}")
+    }
+
+    /// Gives the list its name.
+    pub(super) fn finish(mut self) -> Result<(), Error> {
+        let finished = self.file.flush().and_then(|()| fs::rename(&self.beside, &self.path));
+        finished.map_err(|error| {
+            let _ = fs::remove_file(&self.beside);
+            Error::disk("cannot write", &self.path, &error)
+        })
+    }
+}
+
+/// Number of failures of each kind, the most frequent first, as words.
+pub(super) fn by_cause(failures: &[Kind]) -> Vec<(&'static str, usize)> {
+    let mut counted: Vec<(&'static str, usize)> = Vec::new();
+    for kind in failures {
+        match counted.iter_mut().find(|(name, _)| *name == kind.name()) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((kind.name(), 1)),
+        }
+    }
+    counted.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
+    counted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::JobList;
+
+    #[test]
+    fn a_line_asks_for_the_same_again() {
+        let text = r#"{"url": "http://h/a?b", "output": "c", "dir": "d", "sha256": "nonsense", "headers": ["A: b"], "mirrors": ["http://g/a"], "size": 5}"#;
+        let job = JobList::parse(text).next().unwrap().unwrap().job;
+        let again = JobList::parse(&line(&job)).next().unwrap().unwrap().job;
+        assert_eq!(again, job);
+        assert_eq!(line(&Job::new("http://h/a")), r#"{"url":"http://h/a"}"#);
+    }
+
+    #[test]
+    fn causes_are_counted_the_most_frequent_first() {
+        let failures = [Kind::Http, Kind::NotFound, Kind::NotFound, Kind::Disk];
+        assert_eq!(by_cause(&failures), [("not_found", 2), ("disk", 1), ("http", 1)]);
+    }
+}
