@@ -6,6 +6,7 @@
 //! | layer | modules | contents |
 //! |---|---|---|
 //! | 5 | `cli` | arguments, rendering, exit codes (feature `cli`) |
+//! |   | `rpc` | the daemon: aria2's JSON-RPC, a page, figures (feature `cli`) |
 //! | 4 | `jobs` | jobs as plain data, and their queue |
 //! | 3 | `engine` | the driver that owns a transfer, and its workers |
 //! |   | `destination` | where bytes go: a file, a pipe, or what the caller brings; the checkpoint |
@@ -41,6 +42,8 @@ pub mod fuzzing;
 mod jobs;
 mod manifest;
 mod plan;
+#[cfg(feature = "cli")]
+mod rpc;
 mod storage;
 mod threads;
 mod transport;

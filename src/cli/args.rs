@@ -7,6 +7,7 @@ use crate::{IfExists, Interface, Resolve};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ impl Cli {
             Some(
                 Command::Info { options, .. }
                 | Command::Verify { options, .. }
-                | Command::Resume { options, .. },
+                | Command::Resume { options, .. }
+                | Command::Serve { options, .. },
             ) => Some(&**options),
             Some(_) => None,
         };
@@ -86,6 +88,17 @@ pub(super) enum Command {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
+    /// Run a daemon that other programs drive by aria2's JSON-RPC, with a page of its own
+    #[command(after_help = examples::examples_text("serve"))]
+    Serve {
+        #[command(flatten)]
+        serve: ServeOptions,
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Drive a running daemon
+    #[command(after_help = examples::examples_text("ctl"))]
+    Ctl(Ctl),
     /// Print a completion script
     #[command(after_help = examples::examples_text("completions"))]
     Completions { shell: clap_complete::Shell },
@@ -99,6 +112,88 @@ pub(super) enum Command {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+}
+
+/// Options of the daemon.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ServeOptions {
+    /// Address and port to listen on
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6800", help_heading = "Daemon")]
+    pub(super) listen: SocketAddr,
+    /// Unix socket to listen on, which needs no secret [default: haul.sock in $XDG_RUNTIME_DIR]
+    #[arg(long, value_name = "PATH", help_heading = "Daemon")]
+    pub(super) socket: Option<PathBuf>,
+    /// Directory that no job leaves; created if it is missing
+    #[arg(long, value_name = "DIR", default_value = ".", help_heading = "Daemon")]
+    pub(super) root: PathBuf,
+    /// File with the secret, of mode 0600 [default: one that is made once, in the directory of the state]
+    #[arg(long, value_name = "FILE", help_heading = "Daemon")]
+    pub(super) secret_file: Option<PathBuf>,
+    /// Origin of a page of another site that may speak to the daemon, such as https://ariang.example; * for all; may be repeated
+    #[arg(long, value_name = "ORIGIN", help_heading = "Daemon")]
+    pub(super) allow_origin: Vec<String>,
+    /// File that keeps the jobs over restarts [default: one in the directory of the state]
+    #[arg(long, value_name = "FILE", help_heading = "Daemon")]
+    pub(super) session: Option<PathBuf>,
+}
+
+/// `haul ctl`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Ctl {
+    /// Socket of the daemon [default: haul.sock in $XDG_RUNTIME_DIR]
+    #[arg(long, value_name = "PATH", global = true)]
+    pub(super) socket: Option<PathBuf>,
+    /// One JSON object a line
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: CtlCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum CtlCommand {
+    /// Add a job for each URL, and print its identifier
+    Add {
+        #[arg(value_name = "URL", required = true, value_parser = url())]
+        urls: Vec<String>,
+        /// Name of the file, below the directory
+        #[arg(long, value_name = "FILE")]
+        out: Option<String>,
+        /// Directory, below that of the daemon
+        #[arg(long, value_name = "DIR")]
+        dir: Option<String>,
+        /// Let it wait until it is resumed
+        #[arg(long)]
+        paused: bool,
+    },
+    /// List the jobs
+    List,
+    /// List the jobs each second until none waits or runs
+    Watch,
+    /// Pause jobs, or all
+    Pause {
+        #[arg(value_name = "JOB")]
+        jobs: Vec<String>,
+    },
+    /// Resume jobs, or all
+    Resume {
+        #[arg(value_name = "JOB")]
+        jobs: Vec<String>,
+    },
+    /// Remove jobs, also ended ones; what has come stays on disk
+    Remove {
+        #[arg(value_name = "JOB", required = true)]
+        jobs: Vec<String>,
+    },
+    /// Limit the rate of a job, or of all together; 0 for no limit
+    Limit {
+        #[arg(value_name = "RATE", value_parser = parse_size)]
+        rate: u64,
+        #[arg(value_name = "JOB")]
+        job: Option<String>,
+    },
+    /// End the daemon; jobs that have not ended go on when it is started again
+    Stop,
 }
 
 /// Digests that the file must have.

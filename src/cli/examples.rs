@@ -45,6 +45,21 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
         "resume" => {
             &[("haul resume", "go on with everything unfinished here"), ("haul resume /data", "or there")]
         }
+        "serve" => &[
+            (
+                "haul serve --root /srv/downloads",
+                "a daemon on 127.0.0.1:6800, for aria2's clients and for the page there",
+            ),
+            (
+                "haul serve --listen 127.0.0.1:6801 --allow-origin https://ariang.example",
+                "for a page of another site too",
+            ),
+        ],
+        "ctl" => &[
+            ("haul ctl add https://example.org/disk.img", "give the daemon a job; its identifier is printed"),
+            ("haul ctl watch", "list the jobs each second until all have ended"),
+            ("haul ctl limit 5M", "limit all jobs together"),
+        ],
         "rm" => &[("haul rm disk.img", "remove disk.img.part and disk.img.haul; a finished file stays")],
         "completions" => &[(
             "haul completions bash > ~/.local/share/bash-completion/completions/haul",

@@ -62,7 +62,10 @@ pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let options = match &cli.command {
         None => Some(&cli.options),
         Some(
-            Command::Info { options, .. } | Command::Verify { options, .. } | Command::Resume { options, .. },
+            Command::Info { options, .. }
+            | Command::Verify { options, .. }
+            | Command::Resume { options, .. }
+            | Command::Serve { options, .. },
         ) => Some(&**options),
         Some(_) => None,
     };
@@ -81,6 +84,8 @@ pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             commands::verify::run(&file, repair, *options, &hint)
         }
         Some(Command::Resume { places, options }) => commands::resume::run(*options, &places, &hint),
+        Some(Command::Serve { serve, options }) => commands::serve::run(&serve, *options),
+        Some(Command::Ctl(ctl)) => commands::ctl::run(&ctl),
         Some(Command::Rm { files }) => commands::rm::run(&files),
         Some(Command::Completions { shell }) => commands::generate::completions(shell),
         Some(Command::Man { page, dir }) => commands::generate::man(page.as_deref(), dir.as_deref()),

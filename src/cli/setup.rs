@@ -239,7 +239,7 @@ impl Setup {
     }
 
     /// Values of the options that each job may have.
-    fn defaults(&self) -> Defaults {
+    pub(super) fn defaults(&self) -> Defaults {
         let options = &self.options;
         let mut defaults = Defaults::default();
         defaults.dir.clone_from(&options.dir);

@@ -50,6 +50,7 @@ impl Unsaved {
     }
 
     /// Gives the list its name.
+    #[expect(clippy::disallowed_methods, reason = "a list of the run is no download")]
     pub(super) fn finish(mut self) -> Result<(), Error> {
         let finished = self.file.flush().and_then(|()| fs::rename(&self.beside, &self.path));
         finished.map_err(|error| {

@@ -396,7 +396,9 @@ impl Runner {
             let of = move |id: &JobId| self.ledger.state(*id) == Some(wanted);
             self.running.iter().filter(move |(id, _)| of(id)).map(|(_, running)| running)
         };
-        let rate = in_state(JobState::Running).filter_map(|running| running.progress.borrow().rate).sum();
+        let rates = in_state(JobState::Running).filter_map(|running| running.progress.borrow().rate);
+        // The sum of no floats is minus zero.
+        let rate = rates.sum::<f64>() + 0.0;
         let resting = in_state(JobState::Paused).count();
         Totals {
             waiting,

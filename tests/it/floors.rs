@@ -129,9 +129,11 @@ fn a_module_uses_only_what_lies_on_a_lower_floor() {
 }
 
 /// Names that the standard library and tokio have as well.
-const COMMON: [&str; 17] = [
+const COMMON: [&str; 22] = [
     "answer",
     "as_str",
+    "bind",
+    "body",
     "bounded",
     "drain",
     "get",
@@ -140,6 +142,8 @@ const COMMON: [&str; 17] = [
     "length",
     "load",
     "mode",
+    "on",
+    "parent",
     "part",
     "push",
     "replace",
@@ -147,6 +151,7 @@ const COMMON: [&str; 17] = [
     "span",
     "sync",
     "task",
+    "timeout",
 ];
 
 /// Name that a line declares with `keyword` in front, as a function or a field.

@@ -59,6 +59,7 @@ mod resume;
 mod retries;
 mod screen;
 mod secrets;
+mod serve;
 mod server_checks;
 mod signals;
 mod slow;

@@ -1,9 +1,11 @@
 //! The commands, one file each.
 
+pub(super) mod ctl;
 pub(super) mod fetch;
 pub(super) mod generate;
 pub(super) mod info;
 pub(super) mod resume;
 pub(super) mod rm;
+pub(super) mod serve;
 pub(super) mod status;
 pub(super) mod verify;

@@ -309,6 +309,14 @@ impl Running {
         self.stdout.wait_for(what, self.left(), fulfilled, &self.stderr);
     }
 
+    /// Blocks until stderr fulfils the condition, and returns it.
+    #[track_caller]
+    pub(crate) fn wait_for_stderr(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
+        let fulfilled = |captured: &Captured| condition(&String::from_utf8_lossy(&captured.bytes));
+        self.stderr.wait_for(what, self.left(), fulfilled, &self.stdout);
+        self.stderr.text()
+    }
+
     /// Blocks until this many bytes arrived on stdout.
     #[track_caller]
     pub(crate) fn wait_for_stdout_bytes(&self, len: usize) {

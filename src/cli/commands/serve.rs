@@ -1,0 +1,197 @@
+//! `haul serve`: the daemon.
+
+use super::super::args::{Options, ServeOptions};
+use super::super::runtime::runtime;
+use super::super::setup::Setup;
+use super::super::signals::Signals;
+use super::super::{bounded, config, output, places};
+use crate::error::{Error, Kind};
+use crate::formats::escape;
+use crate::rpc::{Access, Listeners, Service, Settings, new_secret, serve};
+use crate::{Queue, QueueSettings};
+use rustix::fs::Mode;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+
+/// Time for running jobs to be made durable when the daemon is told to end.
+const GRACE: Duration = Duration::from_secs(5);
+/// Longest secret, in bytes.
+const LONGEST_SECRET: u64 = 4096;
+
+pub(in super::super) fn run(given: &ServeOptions, options: Options) -> Result<ExitCode, Error> {
+    let setup = Setup::open(config::fill(options)?, &[])?;
+    setup.refuse_lists("haul serve")?;
+    let root = root(&given.root)?;
+    let (secret, kept_in) = secret(given.secret_file.as_deref())?;
+    let session = match &given.session {
+        Some(path) => path.clone(),
+        None => own_file("queue")?,
+    };
+    let socket = match &given.socket {
+        Some(path) => path.clone(),
+        None => default_socket()?,
+    };
+    let client = setup.client()?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let tcp = TcpListener::bind(given.listen).await;
+        let tcp = tcp.map_err(|error| cannot_listen(&given.listen.to_string(), &error))?;
+        let mut defaults = setup.defaults();
+        defaults.dir = Some(root.clone());
+        let mut settings = QueueSettings::default();
+        settings.defaults.clone_from(&defaults);
+        settings.session = Some(session);
+        let queue = Queue::open(client, settings).await?;
+        let unix = listen_on(&socket)?;
+        let access = Access::new(Some(secret), given.allow_origin.clone());
+        let settings = Settings { root: root.clone(), access, defaults, warn };
+        let service = Service::new(queue.clone(), settings)?;
+        service.recall().await;
+        // The system chooses the port if 0 is given.
+        let address = tcp.local_addr().unwrap_or(given.listen);
+        let root = root.to_string_lossy();
+        output::say(format_args!(
+            "haul: listening on http://{address}/ and {}; files go to {}; the secret is in {}",
+            shown(&socket),
+            escape::for_terminal(&root),
+            shown(&kept_in),
+        ));
+        tell_systemd("READY=1");
+        run_until_stopped(&service, Listeners { tcp: Some(tcp), unix: Some(unix) }, &mut signals).await;
+        tell_systemd("STOPPING=1");
+        // The address is free once nobody is answered any more.
+        let _ = remove_socket(&socket);
+        match tokio::time::timeout(GRACE, queue.close()).await {
+            Ok(closed) => closed,
+            Err(_) => Err(Error::new(Kind::Other, "running jobs could not be made durable in 5 s")),
+        }
+    });
+    runtime.shutdown_background();
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+async fn run_until_stopped(service: &Arc<Service>, listeners: Listeners, signals: &mut Signals) {
+    let listening = service.clone().listen();
+    tokio::select! {
+        () = serve(service.clone(), listeners) => {}
+        // The queue has ended, which nobody but this function orders.
+        () = listening => {}
+        _ = signals.end() => service.stop(),
+    }
+}
+
+fn warn(text: &str) {
+    output::say(format_args!("haul: note: {}", escape::shown(text)));
+}
+
+fn shown(path: &Path) -> String {
+    escape::for_terminal(&path.to_string_lossy()).into_owned()
+}
+
+fn cannot_listen(on: &str, error: &io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program listens there, perhaps another haul serve: choose --listen ADDRESS:PORT"
+        }
+        _ => "choose --listen ADDRESS:PORT or --socket PATH",
+    };
+    Error::new(Kind::Other, format!("cannot listen on {on}: {error}")).with_hint(hint)
+}
+
+/// Directory that no job leaves, created if it is missing.
+fn root(given: &Path) -> Result<PathBuf, Error> {
+    fs::create_dir_all(given).map_err(|error| Error::disk("cannot create", given, &error))?;
+    given.canonicalize().map_err(|error| Error::disk("cannot open", given, &error))
+}
+
+/// A file of the user's state, in a directory of the user's alone.
+fn own_file(name: &str) -> Result<PathBuf, Error> {
+    let path = places::state(name).ok_or_else(|| {
+        Error::usage("there is no home directory for the state")
+            .with_hint("name the files: --session, --socket and --secret-file")
+    })?;
+    if let Some(directory) = path.parent() {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|error| Error::disk("cannot create", directory, &error))?;
+    }
+    Ok(path)
+}
+
+pub(super) fn default_socket() -> Result<PathBuf, Error> {
+    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()) {
+        Some(directory) => Ok(directory.join("haul.sock")),
+        None => own_file("haul.sock"),
+    }
+}
+
+/// The secret and its file: the one named, or one of this user's that is made once.
+fn secret(given: Option<&Path>) -> Result<(String, PathBuf), Error> {
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => own_file("rpc-secret")?,
+    };
+    if given.is_none() && !path.exists() {
+        let secret = new_secret()?;
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let written = made.and_then(|mut file| writeln!(file, "{secret}").and_then(|()| file.sync_all()));
+        written.map_err(|error| Error::disk("cannot write", &path, &error))?;
+    }
+    let text = bounded::read(&path, LONGEST_SECRET)
+        .map_err(|error| Error::usage(format!("cannot read {}: {error}", shown(&path))))?;
+    let others = fs::metadata(&path).map_or(0, |found| found.mode()) & 0o077;
+    if others != 0 {
+        return Err(Error::new(Kind::Unsafe, format!("{} is open to other users", shown(&path)))
+            .with_hint("keep the secret to yourself: chmod 600"));
+    }
+    match text.trim() {
+        "" => Err(Error::usage(format!("{} holds no secret", shown(&path)))),
+        secret => Ok((secret.to_owned(), path)),
+    }
+}
+
+/// Removes the socket of a daemon that has ended.
+#[expect(clippy::disallowed_methods, reason = "a socket is no download")]
+fn remove_socket(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
+}
+
+/// Listens on a socket of this user's alone. One that nobody answers on is left from a daemon that was killed.
+fn listen_on(path: &Path) -> Result<UnixListener, Error> {
+    let failed = |error: io::Error| cannot_listen(&shown(path), &error);
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(failed(io::ErrorKind::AddrInUse.into()));
+    }
+    match fs::symlink_metadata(path) {
+        Ok(found) if std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) => {
+            remove_socket(path).map_err(failed)?;
+        }
+        Ok(_) => return Err(failed(io::ErrorKind::AlreadyExists.into())),
+        Err(_) => {}
+    }
+    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path);
+    rustix::process::umask(before);
+    listener.map_err(failed)
+}
+
+/// Tells systemd of a change of state (`sd_notify(3)`), if it started this process.
+fn tell_systemd(state: &str) {
+    use std::os::linux::net::SocketAddrExt as _;
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET").and_then(|path| path.into_string().ok()) else {
+        return;
+    };
+    let address = match path.strip_prefix('@') {
+        Some(name) => std::os::unix::net::SocketAddr::from_abstract_name(name),
+        None => std::os::unix::net::SocketAddr::from_pathname(&path),
+    };
+    // Without an answer the manager decides by its own timeout.
+    let _ = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+}

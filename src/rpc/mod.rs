@@ -1,0 +1,15 @@
+//! Front end for programs: aria2's JSON-RPC over HTTP and WebSocket, a page, and figures for monitoring.
+
+mod answer;
+mod guard;
+mod methods;
+mod metrics;
+mod options;
+mod server;
+mod service;
+mod socket;
+mod status;
+
+pub(crate) use guard::{Access, new_secret};
+pub(crate) use server::{Listeners, serve};
+pub(crate) use service::{Service, Settings};

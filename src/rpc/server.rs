@@ -1,0 +1,317 @@
+//! HTTP over TCP and over a unix socket: routes, limits, and the upgrade to WebSocket.
+
+use super::answer::{self, Fault, Incoming};
+use super::service::Service;
+use super::{metrics, socket};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming as Body;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Largest body of a request, in bytes.
+const LARGEST: usize = 16 << 20;
+/// Connections at once; more are closed at once.
+const CONNECTIONS: usize = 512;
+/// Time for a client to send its request head.
+const HEAD: Duration = Duration::from_secs(30);
+/// Time for a client to send the rest of a request.
+const BODY: Duration = Duration::from_secs(60);
+/// Pause after a connection could not be accepted, as when no file may be opened any more.
+const BREATH: Duration = Duration::from_millis(100);
+/// The page, complete in itself.
+const PAGE: &str = include_str!("page.html");
+
+/// Where the daemon listens.
+pub(crate) struct Listeners {
+    pub(crate) tcp: Option<TcpListener>,
+    /// Who can open it, needs no secret.
+    pub(crate) unix: Option<UnixListener>,
+}
+
+/// Serves clients until the daemon is asked to end. What is under way is given up then.
+pub(crate) async fn serve(service: Arc<Service>, listeners: Listeners) {
+    let Listeners { tcp, unix } = listeners;
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut serving = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = accept_tcp(tcp.as_ref()) => {
+                if let Some(stream) = accepted {
+                    let _ = stream.set_nodelay(true);
+                    admit(&service, &places, stream, false, &mut serving);
+                }
+            }
+            accepted = accept_unix(unix.as_ref()) => {
+                if let Some(stream) = accepted {
+                    admit(&service, &places, stream, true, &mut serving);
+                }
+            }
+            Some(_) = serving.join_next() => {}
+            () = service.stopped() => break,
+        }
+    }
+    // A response to the call that ended it is on its way.
+    let _ = tokio::time::timeout(BREATH, async { while serving.join_next().await.is_some() {} }).await;
+}
+
+async fn accept_tcp(listener: Option<&TcpListener>) -> Option<tokio::net::TcpStream> {
+    match listener {
+        None => std::future::pending().await,
+        Some(listener) => match listener.accept().await {
+            Ok((stream, _)) => Some(stream),
+            Err(_) => {
+                tokio::time::sleep(BREATH).await;
+                None
+            }
+        },
+    }
+}
+
+async fn accept_unix(listener: Option<&UnixListener>) -> Option<tokio::net::UnixStream> {
+    match listener {
+        None => std::future::pending().await,
+        Some(listener) => match listener.accept().await {
+            Ok((stream, _)) => Some(stream),
+            Err(_) => {
+                tokio::time::sleep(BREATH).await;
+                None
+            }
+        },
+    }
+}
+
+/// Serves a connection if there is a place for it; otherwise it is closed.
+fn admit<S>(
+    service: &Arc<Service>,
+    places: &Arc<Semaphore>,
+    stream: S,
+    trusted: bool,
+    serving: &mut JoinSet<()>,
+) where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Ok(place) = places.clone().try_acquire_owned() else {
+        return;
+    };
+    let service = service.clone();
+    let sockets = Arc::new(tokio::sync::Mutex::new(JoinSet::new()));
+    serving.spawn(Box::pin(async move {
+        let upgraded = sockets.clone();
+        let answering = service_fn(move |request| {
+            let (service, sockets) = (service.clone(), upgraded.clone());
+            async move { Ok::<_, Infallible>(route(service, request, trusted, &sockets).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .max_buf_size(64 << 10)
+            .serve_connection(TokioIo::new(stream), answering)
+            .with_upgrades();
+        // A client that breaks off is no event.
+        let _ = connection.await;
+        while sockets.lock().await.join_next().await.is_some() {}
+        drop(place);
+    }));
+}
+
+type Answer = Response<Full<Bytes>>;
+
+async fn route(
+    service: Arc<Service>,
+    request: Request<Body>,
+    trusted: bool,
+    sockets: &tokio::sync::Mutex<JoinSet<()>>,
+) -> Answer {
+    let text = |name: HeaderName| {
+        request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let (host, origin) = (text(header::HOST), text(header::ORIGIN));
+    if !trusted && !service.access.admits(host.as_deref(), origin.as_deref()) {
+        let why = "this host name or origin is not admitted; the daemon can be told to admit an origin\n";
+        return plain(StatusCode::FORBIDDEN, "text/plain", why);
+    }
+    let allowed =
+        origin.as_deref().and_then(|origin| service.access.allowed_origin(origin)).map(str::to_owned);
+    let mut answer = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/jsonrpc") if is_upgrade(request.headers()) => {
+            upgrade(&service, request, trusted, sockets).await
+        }
+        (&Method::OPTIONS, "/jsonrpc") => plain(StatusCode::OK, "text/plain", ""),
+        (&Method::POST, "/jsonrpc" | "/rpc") => post(&service, request, trusted).await,
+        (&Method::GET, "/jsonrpc") => {
+            let incoming = answer::parse_query(request.uri().query().unwrap_or_default());
+            respond(&service, incoming, trusted).await
+        }
+        (&Method::GET, "/") => page(),
+        (&Method::GET, "/healthz") => plain(StatusCode::OK, "text/plain", "ok\n"),
+        (&Method::GET, "/metrics") => {
+            let counters = &service.counters;
+            let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+            let (done, failed, fetched) =
+                (count(&counters.done), count(&counters.failed), count(&counters.fetched));
+            let text = metrics::text(&service.queue.totals().await, done, failed, fetched);
+            plain(StatusCode::OK, "text/plain; version=0.0.4", &text)
+        }
+        _ => plain(StatusCode::NOT_FOUND, "text/plain", "there is /, /jsonrpc, /metrics and /healthz\n"),
+    };
+    if let Some(origin) = allowed.and_then(|origin| HeaderValue::from_str(&origin).ok()) {
+        let headers = answer.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, OPTIONS"));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type"));
+        headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    }
+    answer
+}
+
+fn plain(status: StatusCode, kind: &'static str, text: &str) -> Answer {
+    let mut answer = Response::new(Full::from(Bytes::copy_from_slice(text.as_bytes())));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn page() -> Answer {
+    let mut answer = plain(StatusCode::OK, "text/html; charset=utf-8", PAGE);
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self' ws: wss:; \
+                  img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    answer
+}
+
+/// Returns false for what a form of a page can send.
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    !matches!(&kind[..], "application/x-www-form-urlencoded" | "multipart/form-data")
+        || !headers.contains_key(header::ORIGIN)
+}
+
+async fn post(service: &Arc<Service>, request: Request<Body>, trusted: bool) -> Answer {
+    if !is_json(request.headers()) {
+        return plain(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "text/plain",
+            "a call is sent as application/json\n",
+        );
+    }
+    let reading = Limited::new(request.into_body(), LARGEST).collect();
+    let body = match tokio::time::timeout(BODY, reading).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => {
+            return plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "text/plain",
+                "the body is too large, or broke off\n",
+            );
+        }
+        Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "text/plain", "the body did not come in time\n"),
+    };
+    respond(service, answer::parse(&body), trusted).await
+}
+
+async fn respond(service: &Arc<Service>, incoming: Result<Incoming, Fault>, trusted: bool) -> Answer {
+    let (body, status) = match incoming {
+        Ok(incoming) => responses(service, incoming, trusted).await,
+        Err(fault) => (answer::response(&Value::Null, Err(fault.clone())), fault.http_status()),
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    plain(status, "application/json-rpc", &body.to_string())
+}
+
+/// Carries out what a request asks for; returns the response, and the status of its HTTP response.
+pub(super) async fn responses(service: &Arc<Service>, incoming: Incoming, trusted: bool) -> (Value, u16) {
+    match incoming {
+        Incoming::One(parsed) => one(service, parsed, trusted).await,
+        Incoming::Batch(calls) => {
+            let mut all = Vec::with_capacity(calls.len());
+            let mut is_refused = false;
+            for parsed in calls {
+                if is_refused && let Ok(call) = &parsed {
+                    // One wrong secret is enough to be slowed down for.
+                    all.push(answer::response(&call.id, Err(Fault::failed("Unauthorized"))));
+                    continue;
+                }
+                let (response, _) = one(service, parsed, trusted).await;
+                is_refused |= response["error"]["message"] == "Unauthorized";
+                all.push(response);
+            }
+            (all.into(), 200)
+        }
+    }
+}
+
+async fn one(service: &Arc<Service>, parsed: answer::Parsed, trusted: bool) -> (Value, u16) {
+    match parsed {
+        Ok(call) => {
+            let id = call.id.clone();
+            let outcome = service.answer(call, trusted).await;
+            let status = outcome.as_ref().map_or_else(Fault::http_status, |_| 200);
+            (answer::response(&id, outcome), status)
+        }
+        Err((id, fault)) => (answer::response(&id, Err(fault.clone())), fault.http_status()),
+    }
+}
+
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    let is = |name: HeaderName, wanted: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted)))
+    };
+    is(header::CONNECTION, "upgrade") && is(header::UPGRADE, "websocket")
+}
+
+async fn upgrade(
+    service: &Arc<Service>,
+    mut request: Request<Body>,
+    trusted: bool,
+    sockets: &tokio::sync::Mutex<JoinSet<()>>,
+) -> Answer {
+    let Some(key) =
+        request.headers().get(header::SEC_WEBSOCKET_KEY).map(|key| socket::accepted(key.as_bytes()))
+    else {
+        return plain(StatusCode::BAD_REQUEST, "text/plain", "a WebSocket without a key\n");
+    };
+    let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
+    let spoken = offered.and_then(|all| all.split(',').map(str::trim).find(|one| *one == "jsonrpc"));
+    let spoken = spoken.map(str::to_owned);
+    let upgrading = hyper::upgrade::on(&mut request);
+    let service = service.clone();
+    sockets.lock().await.spawn(Box::pin(async move {
+        if let Ok(stream) = upgrading.await {
+            socket::serve(service, TokioIo::new(stream), trusted).await;
+        }
+    }));
+    let mut answer = plain(StatusCode::SWITCHING_PROTOCOLS, "text/plain", "");
+    let headers = answer.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    for (name, value) in [(header::SEC_WEBSOCKET_ACCEPT, Some(key)), (header::SEC_WEBSOCKET_PROTOCOL, spoken)]
+    {
+        if let Some(value) = value.and_then(|value: String| HeaderValue::from_str(&value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    answer
+}

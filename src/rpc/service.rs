@@ -1,0 +1,263 @@
+//! The daemon's state beside its queue, and the notifications that come of the queue's events.
+
+use super::guard::Access;
+use crate::{Defaults, Error, Event, Job, JobId, JobStatus, Queue, QueueEvent};
+use serde_json::{Map, Value, json};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{broadcast, watch};
+
+/// Removed jobs that stay listed.
+const REMOVED: usize = 1000;
+/// Notifications that wait for a listener; the oldest are dropped beyond that.
+const NOTES: usize = 1024;
+
+/// Settings of the daemon.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Directory that no job leaves.
+    pub(crate) root: PathBuf,
+    pub(crate) access: Access,
+    /// Values for jobs that do not give their own.
+    pub(crate) defaults: Defaults,
+    /// Receives each warning once.
+    pub(crate) warn: fn(&str),
+}
+
+/// The daemon: its queue, and what aria2's clients expect beside it.
+pub(crate) struct Service {
+    pub(super) queue: Queue,
+    pub(super) root: PathBuf,
+    pub(super) access: Access,
+    warn: fn(&str),
+    state: Mutex<State>,
+    /// Identifier of this run of the daemon.
+    pub(super) session: String,
+    notes: broadcast::Sender<Arc<str>>,
+    stop: watch::Sender<bool>,
+    pub(super) counters: Counters,
+}
+
+/// Counters since the start.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) done: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) fetched: AtomicU64,
+}
+
+pub(super) struct State {
+    /// Identifiers that clients chose themselves.
+    pub(super) gids: HashMap<String, JobId>,
+    pub(super) names: HashMap<JobId, String>,
+    /// Path of a running job's file, as the disk has it.
+    pub(super) paths: HashMap<JobId, PathBuf>,
+    /// Options that were changed since the job was added.
+    pub(super) changed: HashMap<JobId, Map<String, Value>>,
+    /// Removed jobs, as they were last, the oldest first.
+    pub(super) removed: VecDeque<(JobId, Value)>,
+    /// Options for all jobs, as clients gave them.
+    pub(super) global: Map<String, Value>,
+    pub(super) defaults: Defaults,
+    warned: HashSet<String>,
+}
+
+impl Service {
+    /// # Errors
+    /// `Other` if the system gives no random bytes for the identifier of the run.
+    pub(crate) fn new(queue: Queue, settings: Settings) -> Result<Arc<Self>, Error> {
+        let session = super::new_secret()? + "00000000";
+        let Settings { root, access, defaults, warn } = settings;
+        let state = State {
+            gids: HashMap::new(),
+            names: HashMap::new(),
+            paths: HashMap::new(),
+            changed: HashMap::new(),
+            removed: VecDeque::new(),
+            global: Map::new(),
+            defaults,
+            warned: HashSet::new(),
+        };
+        Ok(Arc::new(Self {
+            queue,
+            root,
+            access,
+            warn,
+            state: Mutex::new(state),
+            session,
+            notes: broadcast::channel(NOTES).0,
+            stop: watch::channel(false).0,
+            counters: Counters::default(),
+        }))
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is a single insertion or removal, which a panic elsewhere cannot leave half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports options without an effect, each once.
+    pub(super) fn tell_unknown(&self, options: &[String]) {
+        for option in options {
+            if self.state().warned.len() < 256 && self.state().warned.insert(option.clone()) {
+                (self.warn)(&format!("the option {option} has no effect here"));
+            }
+        }
+    }
+
+    /// Notifications from now on, as texts of JSON.
+    pub(super) fn notes(&self) -> broadcast::Receiver<Arc<str>> {
+        self.notes.subscribe()
+    }
+
+    /// Asks the daemon to end.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until the daemon is asked to end.
+    pub(crate) async fn stopped(&self) {
+        // The sender lives as long as the service.
+        let _ = self.stop.subscribe().wait_for(|stopped| *stopped).await;
+    }
+
+    /// Name by which clients know a job.
+    pub(super) fn gid(&self, id: JobId) -> String {
+        self.state().names.get(&id).cloned().unwrap_or_else(|| id.to_string())
+    }
+
+    /// Takes over the identifiers that clients chose in earlier runs of the daemon.
+    pub(crate) async fn recall(&self) {
+        let running = self.queue.running().await;
+        let waiting = self.queue.waiting(0, usize::MAX).await;
+        let ended = self.queue.ended().await;
+        for JobStatus { id, job, .. } in running.into_iter().chain(waiting).chain(ended) {
+            if let Some(gid) = chosen_gid(&job) {
+                self.name(id, gid);
+            }
+        }
+    }
+
+    pub(super) fn name(&self, id: JobId, gid: String) {
+        let mut state = self.state();
+        state.gids.insert(gid.clone(), id);
+        state.names.insert(id, gid);
+    }
+
+    /// Turns the events of the queue into notifications, until the queue is closed.
+    pub(crate) async fn listen(self: Arc<Self>) {
+        let mut events = self.queue.events();
+        loop {
+            match events.recv().await {
+                Ok(event) => self.hear(event),
+                // Clients poll as well; what was missed shows in the state.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn hear(&self, event: QueueEvent) {
+        match event {
+            QueueEvent::Started(id) => self.note("onDownloadStart", id),
+            QueueEvent::Paused(id) => self.note("onDownloadPause", id),
+            QueueEvent::Download(id, Event::Started { path: Some(path), .. }) => {
+                self.state().paths.insert(id, path);
+            }
+            QueueEvent::Done(id, report) => {
+                self.counters.done.fetch_add(1, Ordering::Relaxed);
+                self.counters.fetched.fetch_add(report.fetched, Ordering::Relaxed);
+                self.state().paths.remove(&id);
+                self.note("onDownloadComplete", id);
+            }
+            QueueEvent::Failed(id, _) => {
+                self.counters.failed.fetch_add(1, Ordering::Relaxed);
+                self.note("onDownloadError", id);
+            }
+            QueueEvent::Removed(id) => {
+                self.note("onDownloadStop", id);
+                self.forget(id);
+            }
+            _ => {}
+        }
+    }
+
+    fn note(&self, method: &str, id: JobId) {
+        let note = json!({
+            "jsonrpc": "2.0", "method": format!("aria2.{method}"), "params": [{ "gid": self.gid(id) }],
+        });
+        // Without listeners, sending fails.
+        let _ = self.notes.send(note.to_string().into());
+    }
+
+    /// Lists a removed job as it was last.
+    pub(super) fn keep_removed(&self, id: JobId, status: Value) {
+        let mut state = self.state();
+        state.removed.push_back((id, status));
+        if state.removed.len() > REMOVED {
+            state.removed.pop_front();
+        }
+    }
+
+    /// Forgets a job that is gone; the list of the removed ones stays.
+    pub(super) fn forget(&self, id: JobId) {
+        let mut state = self.state();
+        state.paths.remove(&id);
+        state.changed.remove(&id);
+        if !state.removed.iter().any(|(removed, _)| *removed == id)
+            && let Some(gid) = state.names.remove(&id)
+        {
+            state.gids.remove(&gid);
+        }
+    }
+
+    /// Path of a job's file: the one on disk, or else the planned one.
+    pub(super) fn path(&self, status: &JobStatus) -> Option<PathBuf> {
+        let reported = status.report.as_ref().and_then(|report| report.path.clone());
+        let started = || self.state().paths.get(&status.id).cloned();
+        reported.or_else(started).or_else(|| {
+            let defaults = self.state().defaults.clone();
+            crate::resolve(&status.job, &defaults).ok()?.planned_path()
+        })
+    }
+}
+
+/// Identifier that a client chose for a job.
+fn chosen_gid(job: &Job) -> Option<String> {
+    let options: Map<String, Value> = serde_json::from_str(job.tags.get(super::options::TAG)?).ok()?;
+    options.get("gid")?.as_str().map(str::to_owned)
+}
+
+/// Returns true for an identifier as aria2 wants it: 16 hexadecimal digits.
+pub(super) fn is_gid(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Code that aria2 has for an error (`man aria2c`, EXIT STATUS).
+pub(crate) fn aria2_code(error: &Error) -> u8 {
+    use crate::Kind;
+    let no_space = [28, 122];
+    match error.kind() {
+        Kind::NotFound => 3,
+        Kind::Auth => 24,
+        Kind::Http if matches!(error.status(), Some(429 | 503)) => 29,
+        Kind::Http => 22,
+        Kind::Network => 6,
+        Kind::Changed => 8,
+        Kind::Disk if error.errno().is_some_and(|errno| no_space.contains(&errno)) => 9,
+        Kind::Disk => 17,
+        Kind::Exists => 13,
+        Kind::Locked => 15,
+        Kind::Checksum => 32,
+        Kind::Usage => 28,
+        Kind::Cancelled => 7,
+        _ => 1,
+    }
+}
+
+/// Directory of a file, as clients show it.
+pub(super) fn directory_of(path: Option<&Path>, root: &Path) -> String {
+    path.and_then(Path::parent).unwrap_or(root).to_string_lossy().into_owned()
+}

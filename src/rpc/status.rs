@@ -1,0 +1,189 @@
+//! The state of a job in aria2's words: numbers are strings, and only the wanted keys are there.
+
+use super::service::{aria2_code, directory_of};
+use crate::{ByteRange, JobState, JobStatus};
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+
+/// Length of a piece of the bitfield, in bytes.
+const PIECE: u64 = 1 << 20;
+/// Most pieces of a bitfield; larger files have larger pieces.
+const MOST_PIECES: u64 = 16_384;
+
+/// What is known of a job besides its state in the queue.
+pub(super) struct Facts<'a> {
+    pub(super) gid: &'a str,
+    pub(super) path: Option<PathBuf>,
+    pub(super) root: &'a Path,
+}
+
+/// State in aria2's words.
+pub(super) fn word(status: &JobStatus) -> &'static str {
+    match status.state {
+        JobState::Running => "active",
+        JobState::Waiting => "waiting",
+        JobState::Paused => "paused",
+        JobState::Done => "complete",
+        JobState::Failed => "error",
+    }
+}
+
+/// Positions of a job's file that are there.
+struct Have {
+    total: u64,
+    completed: u64,
+    ranges: Vec<ByteRange>,
+}
+
+fn have(status: &JobStatus, path: Option<&Path>) -> Have {
+    if let Some(report) = &status.report {
+        return Have {
+            total: report.size,
+            completed: report.size,
+            ranges: vec![ByteRange::new(0, report.size)],
+        };
+    }
+    if let Some(progress) = &status.progress {
+        let total = progress.size.or(status.job.size).unwrap_or(0);
+        return Have { total, completed: progress.written, ranges: progress.ranges.clone() };
+    }
+    let there = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+    match status.state {
+        JobState::Done => {
+            let length = path.map_or(0, there);
+            Have { total: length, completed: length, ranges: vec![ByteRange::new(0, length)] }
+        }
+        // What an earlier run of the daemon left.
+        _ => match path.and_then(|path| crate::inspect(path).ok()) {
+            Some(left) => Have { total: left.size.unwrap_or(0), completed: left.durable, ranges: Vec::new() },
+            None => Have { total: status.job.size.unwrap_or(0), completed: 0, ranges: Vec::new() },
+        },
+    }
+}
+
+fn piece_length(total: u64) -> u64 {
+    let mut piece = PIECE;
+    while total.div_ceil(piece) > MOST_PIECES {
+        piece *= 2;
+    }
+    piece
+}
+
+/// Pieces that are there as a whole, as hexadecimal digits, the first piece in the highest bit.
+fn bitfield(ranges: &[ByteRange], total: u64) -> String {
+    let piece = piece_length(total);
+    let count = total.div_ceil(piece);
+    let is_there = |index: u64| {
+        let wanted = ByteRange::new(index * piece, ((index + 1) * piece).min(total));
+        index < count && ranges.iter().any(|range| range.intersection(wanted) == wanted)
+    };
+    let digit = |nibble: u64| {
+        let bits = (0..4).fold(0, |bits, bit| (bits << 1) | u32::from(is_there(4 * nibble + bit)));
+        char::from_digit(bits, 16).unwrap_or('0')
+    };
+    (0..count.div_ceil(8) * 2).map(digit).collect()
+}
+
+/// The job with the wanted keys, or with all.
+pub(super) fn object(status: &JobStatus, facts: &Facts<'_>, keys: Option<&[String]>) -> Value {
+    let wants =
+        |key: &str| keys.is_none_or(|keys| keys.is_empty() || keys.iter().any(|wanted| wanted == key));
+    let path = facts.path.as_deref();
+    let have = have(status, path);
+    let progress = status.progress.as_ref();
+    let is_running = status.state == JobState::Running;
+    let mut object = Map::new();
+    let mut put = |key: &str, value: &dyn Fn() -> Value| {
+        if wants(key) {
+            object.insert(key.to_owned(), value());
+        }
+    };
+    put("gid", &|| facts.gid.into());
+    put("status", &|| word(status).into());
+    put("totalLength", &|| have.total.to_string().into());
+    put("completedLength", &|| have.completed.to_string().into());
+    put("uploadLength", &|| "0".into());
+    put("uploadSpeed", &|| "0".into());
+    put("downloadSpeed", &|| {
+        let rate = progress.and_then(|progress| progress.rate).filter(|_| is_running);
+        (rate.unwrap_or(0.0) as u64).to_string().into()
+    });
+    put("connections", &|| {
+        let count = progress.filter(|_| is_running).map_or(0, |progress| progress.connections.len());
+        count.to_string().into()
+    });
+    put("pieceLength", &|| piece_length(have.total).to_string().into());
+    put("numPieces", &|| have.total.div_ceil(piece_length(have.total)).to_string().into());
+    put("dir", &|| directory_of(path, facts.root).into());
+    put("files", &|| json!([file(status, path, &have)]));
+    if have.total > 0 {
+        put("bitfield", &|| bitfield(&have.ranges, have.total).into());
+    }
+    if let Some(verified) = progress.and_then(|progress| progress.verified).filter(|_| is_running) {
+        put("verifiedLength", &|| verified.to_string().into());
+    }
+    match status.state {
+        JobState::Done => put("errorCode", &|| "0".into()),
+        JobState::Failed => {
+            put("errorCode", &|| status.error.as_deref().map_or(1, aria2_code).to_string().into());
+            put("errorMessage", &|| status.ended.clone().unwrap_or_default().into());
+        }
+        _ => {}
+    }
+    // A page of haul's own shows where each connection is.
+    if keys.is_some_and(|keys| keys.iter().any(|key| key == "haul")) {
+        let connections = progress.filter(|_| is_running).map(|progress| {
+            let of = |view: &crate::ConnectionView| json!([view.position, view.range.end(), view.stalled]);
+            progress.connections.iter().map(of).collect::<Vec<_>>()
+        });
+        let ranges: Vec<_> = have.ranges.iter().map(|range| [range.start(), range.end()]).collect();
+        object.insert("haul".to_owned(), json!({ "connections": connections, "ranges": ranges }));
+    }
+    Value::Object(object)
+}
+
+fn file(status: &JobStatus, path: Option<&Path>, have: &Have) -> Value {
+    json!({
+        "index": "1",
+        "path": path.map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
+        "length": have.total.to_string(),
+        "completedLength": have.completed.to_string(),
+        "selected": "true",
+        "uris": uris(status),
+    })
+}
+
+/// The file of a job, alone.
+pub(super) fn files(status: &JobStatus, path: Option<&Path>) -> Value {
+    json!([file(status, path, &have(status, path))])
+}
+
+/// The URL and the mirrors. aria2 shows them as they were given; those of a secret are shown without it.
+pub(super) fn uris(status: &JobStatus) -> Value {
+    let all = std::iter::once(&status.job.url).chain(&status.job.mirrors);
+    let mut used = status.state == JobState::Running;
+    let one = |url: &String| {
+        let shown =
+            crate::Request::new(url).map_or_else(|_| String::new(), |request| request.address().to_string());
+        json!({ "uri": shown, "status": if std::mem::take(&mut used) { "used" } else { "waiting" } })
+    };
+    all.map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bitfield_has_a_bit_for_each_whole_piece_from_the_highest_on() {
+        let mib = 1 << 20;
+        let range = |start: u64, end: u64| ByteRange::new(start * mib, end * mib);
+        assert_eq!(bitfield(&[range(0, 1), range(3, 5)], 10 * mib), "9800");
+        assert_eq!(bitfield(&[ByteRange::new(0, mib + 5)], mib + 5), "c0");
+        assert_eq!(bitfield(&[ByteRange::new(0, mib - 1)], 2 * mib), "00");
+        assert_eq!(bitfield(&[], 0), "");
+        // 64 GiB have larger pieces, and no longer field.
+        assert_eq!(piece_length(64 << 30), 4 << 20);
+        assert!(bitfield(&[], 64 << 30).len() as u64 <= MOST_PIECES / 4);
+    }
+}

@@ -1,0 +1,561 @@
+//! `haul serve` and `haul ctl`: a daemon that aria2's clients drive, and what attacks it.
+
+use crate::support::haul::names_in;
+use crate::support::*;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+const PAYLOAD: Payload = Payload::mib(351, 8);
+const SECRET: &str = "s3cret-of-the-test";
+
+/// A daemon in a sandbox, with a root, a socket and a port of its own.
+struct Daemon {
+    running: Running,
+    port: u16,
+}
+
+impl Daemon {
+    fn start(sandbox: &Sandbox) -> Self {
+        Self::start_with(sandbox, &[])
+    }
+
+    fn start_with(sandbox: &Sandbox, more: &[&str]) -> Self {
+        let secret = sandbox.write("secret", format!("{SECRET}\n"));
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        let running = sandbox
+            .haul()
+            .args(["serve", "--listen", "127.0.0.1:0", "--socket", "sock", "--session", "session"])
+            .args(["--root", "root", "--secret-file", "secret", "--retry", "2"])
+            .args(more)
+            .deadline(Duration::from_secs(120))
+            .spawn();
+        let said = running.wait_for_stderr("it listens", |said| said.contains("listening on"));
+        let port = said.split("http://127.0.0.1:").nth(1).unwrap().split('/').next().unwrap();
+        Self { port: port.parse().unwrap(), running }
+    }
+
+    /// Sends a request over TCP and returns its status and its body.
+    fn raw(&self, head: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        write!(stream, "{head}Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        // The daemon may close the connection before it has read everything.
+        let _ = stream.read_to_string(&mut answer);
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
+    }
+
+    fn post(&self, body: &str) -> (u16, String) {
+        self.raw(&format!("POST /jsonrpc HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n", self.port), body)
+    }
+
+    /// Calls a method with the secret; returns the result or the error.
+    fn call(&self, method: &str, params: &Value) -> Result<Value, Value> {
+        let mut all = vec![json!(format!("token:{SECRET}"))];
+        all.extend(params.as_array().unwrap().iter().cloned());
+        let body = json!({ "jsonrpc": "2.0", "id": "t", "method": method, "params": all }).to_string();
+        let (_, answer) = self.post(&body);
+        let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{answer}"));
+        assert_eq!([&answer["jsonrpc"], &answer["id"]], ["2.0", "t"]);
+        if answer.get("error").is_some() {
+            Err(answer["error"].clone())
+        } else {
+            Ok(answer["result"].clone())
+        }
+    }
+
+    fn add(&self, url: &str, options: &Value) -> String {
+        self.call("aria2.addUri", &json!([[url], options])).unwrap().as_str().unwrap().to_owned()
+    }
+
+    /// Waits until a job has this status.
+    fn until(&self, gid: &str, status: &str) -> Value {
+        let mut socket = Socket::open(self.port);
+        loop {
+            let job = self.call("aria2.tellStatus", &json!([gid])).unwrap();
+            if job["status"] == status {
+                return job;
+            }
+            assert!(!["complete", "error", "removed"].contains(&job["status"].as_str().unwrap()), "{job}");
+            socket.next_note();
+        }
+    }
+}
+
+/// A client over WebSocket.
+struct Socket(TcpStream);
+
+impl Socket {
+    fn open(port: u16) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        write!(
+            stream,
+            "GET /jsonrpc HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        .unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+        assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+        Self(stream)
+    }
+
+    fn send(&mut self, text: &str) {
+        let mask = [1_u8, 2, 3, 4];
+        let mut frame = vec![0x81];
+        match text.len() {
+            short @ 0..126 => frame.push(0x80 | short as u8),
+            long => {
+                frame.push(0x80 | 126);
+                frame.extend(u16::try_from(long).unwrap().to_be_bytes());
+            }
+        }
+        frame.extend(mask);
+        frame.extend(text.bytes().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        self.0.write_all(&frame).unwrap();
+    }
+
+    /// The next message; `None` if none comes for a while.
+    fn next(&mut self) -> Option<Value> {
+        let mut head = [0; 2];
+        self.0.read_exact(&mut head).ok()?;
+        let length = match head[1] {
+            126 => {
+                let mut length = [0; 2];
+                self.0.read_exact(&mut length).unwrap();
+                usize::from(u16::from_be_bytes(length))
+            }
+            127 => {
+                let mut length = [0; 8];
+                self.0.read_exact(&mut length).unwrap();
+                u64::from_be_bytes(length) as usize
+            }
+            short => usize::from(short),
+        };
+        let mut text = vec![0; length];
+        self.0.read_exact(&mut text).unwrap();
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Waits for the next notification, at most for half a second: what it waits for may have happened already.
+    fn next_note(&mut self) {
+        let _ = self.next();
+    }
+}
+
+#[test]
+fn a_client_adds_a_file_and_hears_of_its_end() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let mut socket = Socket::open(daemon.port);
+    let url = server.url("/file.bin");
+    let add = json!({
+        "jsonrpc": "2.0", "id": 7, "method": "aria2.addUri",
+        "params": [format!("token:{SECRET}"), [url], { "out": "d/saved.bin", "split": "4" }],
+    });
+    socket.send(&add.to_string());
+    let (mut gid, mut notes) = (None, Vec::new());
+    while !notes.contains(&"aria2.onDownloadComplete".to_owned()) {
+        let Some(message) = socket.next() else { continue };
+        match message["method"].as_str() {
+            Some(method) => notes.push(method.to_owned()),
+            None => gid = message["result"].as_str().map(str::to_owned),
+        }
+    }
+    assert!(notes.contains(&"aria2.onDownloadStart".to_owned()), "{notes:?}");
+    let gid = gid.unwrap();
+    assert_eq!(gid.len(), 16);
+    let job = daemon.call("aria2.tellStatus", &json!([gid])).unwrap();
+    let path = fs::canonicalize(sandbox.path("root")).unwrap().join("d/saved.bin");
+    assert_eq!(job["files"][0]["path"], path.to_str().unwrap());
+    assert_eq!([&job["status"], &job["errorCode"]], ["complete", "0"]);
+    assert_eq!(job["totalLength"], PAYLOAD.len.to_string());
+    assert_eq!(job["bitfield"], "ff");
+    PAYLOAD.assert_file_is(&path);
+    assert_eq!(fs::metadata(sandbox.path("sock")).unwrap().permissions().mode() & 0o777, 0o600);
+    daemon.call("aria2.shutdown", &json!([])).unwrap();
+    daemon.running.wait().assert_ok();
+    assert!(!sandbox.path("sock").exists());
+}
+
+#[test]
+fn a_daemon_that_is_killed_goes_on_with_the_same_jobs() {
+    let gate = Gate::after(2 * MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let runs = daemon.add(&server.url("/a.bin"), &json!({ "split": "1" }));
+    let paused = daemon.add(&server.url("/b.bin"), &json!({ "pause": "true", "gid": "00c0ffee00c0ffee" }));
+    assert_eq!(paused, "00c0ffee00c0ffee");
+    while fs::metadata(sandbox.path("root/a.bin.haul")).map_or(0, |found| found.len()) < 200 {
+        Socket::open(daemon.port).next_note();
+    }
+    daemon.running.kill();
+    server.recover();
+    let daemon = Daemon::start(&sandbox);
+    daemon.until(&runs, "complete");
+    PAYLOAD.assert_file_is(&sandbox.path("root/a.bin"));
+    let job = daemon.call("aria2.tellStatus", &json!([paused, ["status", "gid"]])).unwrap();
+    assert_eq!(job, json!({ "status": "paused", "gid": paused }));
+    daemon.call("aria2.unpause", &json!([paused])).unwrap();
+    daemon.until(&paused, "complete");
+    PAYLOAD.assert_file_is(&sandbox.path("root/b.bin"));
+    daemon.running.signal("TERM");
+    daemon.running.wait().assert_ok();
+}
+
+#[test]
+fn a_job_that_fails_has_the_code_of_aria2() {
+    let server = Server::serve(PAYLOAD)
+        .behave(|request, _| match request.path() {
+            "/gone" => Reply::Status(404),
+            "/forbidden" => Reply::Status(403),
+            _ => Reply::Normal,
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let wrong = format!("sha-256={}", "0".repeat(64));
+    for (path, options, code) in [
+        ("/gone", json!({}), "3"),
+        ("/forbidden", json!({}), "24"),
+        ("/wrong", json!({ "checksum": wrong }), "32"),
+    ] {
+        let gid = daemon.add(&server.url(path), &options);
+        let job = daemon.until(&gid, "error");
+        assert_eq!(job["errorCode"], code, "{job}");
+        assert!(!job["errorMessage"].as_str().unwrap().is_empty());
+    }
+    // Ended jobs can be taken off the list, one by one or all.
+    let ended = daemon.call("aria2.tellStopped", &json!([0, 10, ["gid"]])).unwrap();
+    assert_eq!(ended.as_array().map(Vec::len), Some(3));
+    daemon.call("aria2.removeDownloadResult", &json!([ended[0]["gid"]])).unwrap();
+    daemon.call("aria2.purgeDownloadResult", &json!([])).unwrap();
+    assert_eq!(daemon.call("aria2.tellStopped", &json!([0, 10])), Ok(json!([])));
+}
+
+#[test]
+fn a_running_job_is_paused_limited_moved_and_removed() {
+    let server = Server::serve(PAYLOAD).rate(MIB).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start_with(&sandbox, &["-j", "1"]);
+    let url = |name: &str| server.url(&format!("/{name}.bin"));
+    let first = daemon.add(&url("1"), &json!({ "max-connection-per-server": "2" }));
+    let (second, third) = (daemon.add(&url("2"), &json!({})), daemon.add(&url("3"), &json!({})));
+    daemon.until(&first, "active");
+    let gids = |daemon: &Daemon, offset: i64| {
+        let listed = daemon.call("aria2.tellWaiting", &json!([offset, 10, ["gid"]])).unwrap();
+        let gid = |job: &Value| job["gid"].as_str().unwrap().to_owned();
+        listed.as_array().unwrap().iter().map(gid).collect::<Vec<_>>()
+    };
+    assert_eq!(gids(&daemon, 0), [second.clone(), third.clone()]);
+    assert_eq!(gids(&daemon, -1), [third.clone(), second.clone()]);
+    assert_eq!(daemon.call("aria2.changePosition", &json!([third, 0, "POS_SET"])), Ok(json!(0)));
+    assert_eq!(gids(&daemon, 0), [third.clone(), second.clone()]);
+    let changed = json!([first, { "max-download-limit": "100K", "split": "1" }]);
+    assert_eq!(daemon.call("aria2.changeOption", &changed), Ok(json!("OK")));
+    let options = daemon.call("aria2.getOption", &json!([first])).unwrap();
+    assert_eq!([&options["max-download-limit"], &options["split"]], ["100K", "1"]);
+    daemon.call("aria2.forcePause", &json!([first])).unwrap();
+    daemon.until(&first, "paused");
+    // Its slot goes to the next one.
+    daemon.until(&third, "active");
+    let mut socket = Socket::open(daemon.port);
+    while daemon.call("aria2.tellStatus", &json!([third])).unwrap()["completedLength"] == "0" {
+        socket.next_note();
+    }
+    assert_eq!(daemon.call("aria2.remove", &json!([third])), Ok(json!(third)));
+    let removed = daemon.call("aria2.tellStatus", &json!([third, ["status"]])).unwrap();
+    assert_eq!(removed["status"], "removed");
+    // What came stays, with its manifest.
+    assert!(sandbox.path("root/3.bin.haul").exists());
+    let stat = daemon.call("aria2.getGlobalStat", &json!([])).unwrap();
+    assert_eq!(stat["numStopped"], "1");
+    daemon.call("aria2.pauseAll", &json!([])).unwrap();
+    daemon.until(&second, "paused");
+    daemon.running.signal("TERM");
+    let outcome = daemon.running.wait();
+    outcome.assert_ok();
+}
+
+#[test]
+fn methods_have_the_shapes_of_aria2() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let url = server.url("/file.bin");
+    let gid = daemon.add(&url, &json!({ "pause": "true", "header": ["A: b"], "seed-ratio": "1.0" }));
+    for (method, params, shape) in [
+        ("aria2.getVersion", json!([]), json!({ "version": "", "enabledFeatures": [] })),
+        ("aria2.getSessionInfo", json!([]), json!({ "sessionId": "" })),
+        ("aria2.getGlobalOption", json!([]), json!({ "dir": "", "max-concurrent-downloads": "" })),
+        ("aria2.getUris", json!([gid]), json!([{ "uri": "", "status": "" }])),
+        (
+            "aria2.getFiles",
+            json!([gid]),
+            json!([{ "index": "", "path": "", "length": "", "completedLength": "", "selected": "", "uris": [] }]),
+        ),
+        ("aria2.getOption", json!([gid]), json!({ "pause": "", "dir": "", "seed-ratio": "" })),
+        ("aria2.getPeers", json!([gid]), json!([])),
+        ("aria2.saveSession", json!([]), json!("")),
+        ("aria2.changeGlobalOption", json!([{ "max-overall-download-limit": "5M" }]), json!("")),
+        (
+            "aria2.tellStatus",
+            json!([gid]),
+            json!({
+                "gid": "", "status": "", "totalLength": "", "completedLength": "", "uploadLength": "", "downloadSpeed": "",
+                "uploadSpeed": "", "connections": "", "dir": "", "files": [], "numPieces": "", "pieceLength": "",
+            }),
+        ),
+        (
+            "aria2.getGlobalStat",
+            json!([]),
+            json!({
+                "downloadSpeed": "", "uploadSpeed": "", "numActive": "", "numWaiting": "", "numStopped": "",
+                "numStoppedTotal": "",
+            }),
+        ),
+    ] {
+        let result = daemon.call(method, &params).unwrap();
+        assert_shape(&result, &shape, method);
+    }
+    let methods = daemon.call("system.listMethods", &json!([])).unwrap();
+    assert!(methods.as_array().unwrap().len() >= 36);
+    for method in ["aria2.addTorrent", "aria2.tellStatus", "aria2.changePosition", "aria2.pause"] {
+        let error = daemon.call(method, &json!(["ffffffffffffffff"])).unwrap_err();
+        assert_eq!(error["code"], 1, "{method}: {error}");
+    }
+    assert_eq!(daemon.call("aria2.nonsense", &json!([])).unwrap_err()["code"], -32601);
+    // A seed ratio has no effect here, which is said once.
+    daemon.running.wait_for_stderr("the option is named", |said| said.contains("seed-ratio"));
+    // A GET carries its parameters in base64.
+    let params = "WyJ0b2tlbjpzM2NyZXQtb2YtdGhlLXRlc3QiXQ==";
+    let head = format!(
+        "GET /jsonrpc?method=aria2.getVersion&id=g&params={params} HTTP/1.1\r\nHost: localhost:{}\r\n",
+        daemon.port
+    );
+    let (status, body) = daemon.raw(&head, "");
+    assert!(status == 200 && body.contains("enabledFeatures"), "{body}");
+}
+
+/// Every key of the shape is there, with a value of its type.
+fn assert_shape(value: &Value, shape: &Value, what: &str) {
+    match (value, shape) {
+        (Value::Object(value), Value::Object(shape)) => {
+            for (key, inner) in shape {
+                assert_shape(value.get(key).unwrap_or(&Value::Null), inner, &format!("{what}: {key}"));
+            }
+        }
+        (Value::Array(value), Value::Array(shape)) => {
+            if let Some(inner) = shape.first() {
+                assert_shape(&value[0], inner, what);
+            }
+        }
+        (Value::String(_), Value::String(_)) => {}
+        _ => panic!("{what}: {value} is not like {shape}"),
+    }
+}
+
+#[test]
+fn calls_come_in_batches_and_in_multicalls() {
+    let server = Server::serve(Payload::new(352, 1000)).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let token = format!("token:{SECRET}");
+    let add = |number: usize| {
+        json!({
+            "methodName": "aria2.addUri",
+            "params": [token, [server.url("/f")], { "out": format!("{number}"), "pause": "true" }],
+        })
+    };
+    let calls: Vec<_> = (0..500).map(add).collect();
+    let body =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "system.multicall", "params": [calls] }).to_string();
+    let (status, answer) = daemon.post(&body);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let gids = answer["result"].as_array().unwrap();
+    assert!(status == 200 && gids.len() == 500 && gids.iter().all(|gid| gid[0].is_string()), "{answer}");
+    // They wait in the order in which they were added.
+    let listed = daemon.call("aria2.tellWaiting", &json!([0, 500, ["gid"]])).unwrap();
+    let order: Vec<_> = listed.as_array().unwrap().iter().map(|job| job["gid"].clone()).collect();
+    assert_eq!(order, gids.iter().map(|gid| gid[0].clone()).collect::<Vec<_>>());
+    let batch = json!([
+        { "jsonrpc": "2.0", "id": 1, "method": "aria2.getVersion", "params": [token] },
+        { "jsonrpc": "2.0", "id": 2, "method": "aria2.nonsense", "params": [token] },
+        { "jsonrpc": "2.0", "id": 3, "method": "system.multicall",
+          "params": [[{ "methodName": "system.multicall", "params": [[]] }]] },
+    ]);
+    let (_, answer) = daemon.post(&batch.to_string());
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert!(answer[0]["result"].is_object(), "{answer}");
+    assert_eq!(answer[1]["error"]["code"], -32601);
+    assert!(answer[2]["result"][0]["message"].as_str().unwrap().contains("forbidden"), "{answer}");
+}
+
+#[test]
+fn attacks_reach_neither_a_file_nor_a_job() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    symlink("/tmp", sandbox.path("root/out")).unwrap();
+    let url = server.url("/f");
+    let port = daemon.port;
+    let add = |token: &str| {
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "aria2.addUri", "params": [token, [url]] }).to_string()
+    };
+    let right = add(&format!("token:{SECRET}"));
+    // Pages of other sites, and names that lead here.
+    for head in [
+        format!("POST /jsonrpc HTTP/1.1\r\nHost: evil.example:{port}\r\n"),
+        format!("POST /jsonrpc HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: https://evil.example\r\n"),
+        format!("POST /jsonrpc HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: null\r\n"),
+        "GET /jsonrpc HTTP/1.1\r\nHost: evil.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            .to_owned(),
+        format!("OPTIONS /jsonrpc HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: https://evil.example\r\n"),
+    ] {
+        assert_eq!(daemon.raw(&head, &right).0, 403, "{head}");
+    }
+    let form = format!(
+        "POST /jsonrpc HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n"
+    );
+    assert_eq!(daemon.raw(&form, &right).0, 415);
+    // Wrong and missing secrets.
+    for token in ["token:", "token:x", "nothing", "token:s3cret-of-the-tes"] {
+        let (status, answer) = daemon.post(&add(token));
+        assert!(status == 400 && answer.contains("Unauthorized"), "{token}: {answer}");
+    }
+    // Ways out of the root, into other files, and into other headers.
+    for options in [
+        json!({ "dir": "/etc" }),
+        json!({ "dir": "../.." }),
+        json!({ "out": "../x" }),
+        json!({ "out": "/tmp/x" }),
+        json!({ "dir": "out" }),
+        json!({ "out": "out/x" }),
+        json!({ "header": ["A: b\r\nEvil: 1"] }),
+        json!({ "user-agent": "a\nEvil: 1" }),
+        json!({ "on-download-complete": "/bin/true" }),
+        json!({ "load-cookies": "/etc/passwd" }),
+        json!({ "save-session": "/tmp/x" }),
+        json!({ "gid": "nonsense" }),
+    ] {
+        let error = daemon.call("aria2.addUri", &json!([[url], options])).unwrap_err();
+        assert_eq!(error["code"], 1, "{options}: {error}");
+        if options.get("gid").is_none() && options.get("header").is_none() {
+            let changed = daemon.call("aria2.changeGlobalOption", &json!([options]));
+            assert!(changed.is_err() || options.get("user-agent").is_some(), "{options}");
+        }
+    }
+    // Bombs.
+    let deep = "[".repeat(100_000);
+    assert_ne!(daemon.post(&deep).0, 200);
+    let long = format!("POST /jsonrpc HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nA: {}\r\n", "x".repeat(1 << 20));
+    assert_ne!(daemon.raw(&long, &right).0, 200);
+    let large = format!("\"{}\"", "x".repeat(17 << 20));
+    assert_ne!(daemon.post(&large).0, 200);
+    let many = format!("[{}]", vec!["{}"; 20_001].join(","));
+    assert_eq!(daemon.post(&many).0, 400);
+    // Nothing of that has become a job or a file, and the daemon goes on.
+    let stat = daemon.call("aria2.getGlobalStat", &json!([])).unwrap();
+    assert_eq!([&stat["numActive"], &stat["numWaiting"], &stat["numStopped"]], ["0", "0", "0"]);
+    assert_eq!(names_in(&sandbox.path("root")), ["out"]);
+    assert!(server.requests().is_empty());
+    daemon.running.signal("TERM");
+    daemon.running.wait().assert_ok();
+}
+
+#[test]
+fn more_connections_than_there_are_places_for_harm_nobody() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let idle: Vec<_> = (0..600).map_while(|_| TcpStream::connect(("127.0.0.1", daemon.port)).ok()).collect();
+    assert!(idle.len() == 600);
+    // The socket of the owner has its own way in; the idle ones are let go with their test.
+    drop(idle);
+    assert!(daemon.call("aria2.getVersion", &json!([])).is_ok());
+}
+
+#[test]
+fn a_page_an_allowed_origin_and_figures_are_served() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start_with(&sandbox, &["--allow-origin", "https://ui.example"]);
+    let get = |path: &str, more: &str| {
+        daemon.raw(&format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{more}", daemon.port), "")
+    };
+    let (status, page) = get("/", "");
+    assert!(status == 200 && page.contains("<title>haul</title>"));
+    // Nothing is loaded from elsewhere.
+    assert!(!page.contains("src=\"http") && !page.contains("href=\"http"));
+    assert_eq!(get("/healthz", ""), (200, "ok\n".to_owned()));
+    assert!(get("/metrics", "").1.contains("haul_jobs{state=\"running\"} 0"));
+    assert_eq!(get("/nowhere", "").0, 404);
+    let head = format!(
+        "OPTIONS /jsonrpc HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nOrigin: https://ui.example\r\n",
+        daemon.port
+    );
+    assert_eq!(daemon.raw(&head, "").0, 200);
+}
+
+#[test]
+fn ctl_drives_the_daemon_over_its_socket() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let ctl = |args: &[&str]| sandbox.haul().args(["ctl", "--socket", "sock"]).args(args).run();
+    ctl(&["list"]).assert_failed(3).assert_says("no daemon answers");
+    let daemon = Daemon::start(&sandbox);
+    let url = server.url("/file.bin");
+    let added = ctl(&["add", &url, "--out", "named.bin", "--paused"]);
+    let gid = added.stdout_text().trim().to_owned();
+    assert_eq!(gid.len(), 16);
+    ctl(&["limit", "50M"]).assert_ok();
+    ctl(&["limit", "5M", &gid]).assert_ok();
+    ctl(&["resume", &gid]).assert_ok();
+    let outcome = ctl(&["--json", "watch"]);
+    outcome.assert_ok();
+    PAYLOAD.assert_file_is(&sandbox.path("root/named.bin"));
+    let listed = ctl(&["list"]).stdout_text();
+    assert!(listed.contains("complete") && listed.contains("named.bin"), "{listed}");
+    ctl(&["remove", &gid]).assert_ok();
+    assert_eq!(ctl(&["list"]).stdout_text(), "");
+    ctl(&["pause", "nonsense"]).assert_failed(2).assert_says("Invalid GID");
+    ctl(&["stop"]).assert_ok();
+    daemon.running.wait().assert_ok();
+}
+
+#[test]
+fn the_secret_is_made_once_and_is_the_users_alone() {
+    let sandbox = Sandbox::new();
+    let serve = || {
+        let running = sandbox.haul().args(["serve", "--listen", "127.0.0.1:0", "--socket", "sock"]).spawn();
+        running.wait_for_stderr("it listens", |said| said.contains("listening on"));
+        UnixStream::connect(sandbox.path("sock")).unwrap();
+        running.signal("INT");
+        running.wait().assert_ok();
+        let files = sandbox.outside();
+        let (path, bytes) = files.into_iter().find(|(path, _)| path.ends_with("rpc-secret")).unwrap();
+        (path, bytes)
+    };
+    let (path, first) = serve();
+    assert_eq!(first.len(), 33);
+    assert_eq!(serve().1, first);
+    let open = sandbox.write("open", "s");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).unwrap();
+    let outcome = sandbox.haul().args(["serve", "--listen", "127.0.0.1:0", "--secret-file", "open"]).run();
+    outcome.assert_failed(13).assert_says("open to other users");
+    drop(path);
+}
