@@ -82,6 +82,18 @@ pub(super) enum Command {
         #[command(flatten)]
         options: Box<Options>,
     },
+    /// Take the place of aria2c: its flags, its exit codes
+    #[command(disable_help_flag = true, after_help = examples::examples_text("aria2c"))]
+    Aria2c {
+        #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Make a link of the name aria2c to this program in DIR, for programs that look for one
+    #[command(after_help = examples::examples_text("link-aria2c"))]
+    LinkAria2c {
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// Remove what an unfinished download left; finished files are never touched
     #[command(after_help = examples::examples_text("rm"))]
     Rm {
@@ -129,6 +141,9 @@ pub(super) struct ServeOptions {
     /// File with the secret, of mode 0600 [default: one that is made once, in the directory of the state]
     #[arg(long, value_name = "FILE", help_heading = "Daemon")]
     pub(super) secret_file: Option<PathBuf>,
+    /// The secret itself, as aria2c gets it.
+    #[arg(skip)]
+    pub(super) secret: Option<String>,
     /// Origin of a page of another site that may speak to the daemon, such as https://ariang.example; * for all; may be repeated
     #[arg(long, value_name = "ORIGIN", help_heading = "Daemon")]
     pub(super) allow_origin: Vec<String>,
@@ -243,6 +258,9 @@ pub(super) struct Options {
     /// Write what was not saved to FILE, as a list for -i
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) failed: Option<PathBuf>,
+    /// haul is called in place of aria2c.
+    #[arg(skip)]
+    pub(super) as_aria2: bool,
     /// Run CMD for each saved file, without a shell: {path}, {url} and {size} stand for the facts, also in $HAUL_PATH and so on
     #[arg(long, value_name = "CMD", help_heading = "Output")]
     pub(super) on_done: Option<String>,

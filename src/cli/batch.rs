@@ -7,12 +7,13 @@ use super::resume_hint::ResumeHint;
 use super::setup::Wanted;
 use super::signals::Told;
 use super::unsaved::{self, Unsaved};
-use super::{canvas, exit, output, setup, signals};
+use super::{aria2c, canvas, exit, output, setup, signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::formats::file_name::ForeignName;
 use crate::{Client, Download, Event, Phase, Report, Request};
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -50,6 +51,8 @@ pub(super) struct Batch<I> {
     lines: BTreeMap<usize, String>,
     hooks: Hooks,
     hooks_failed: bool,
+    /// Files that are marked as aria2's are, if haul stands for it.
+    marks: Option<BTreeMap<usize, PathBuf>>,
     cancellers: BTreeMap<usize, Box<dyn Fn() + Send + Sync>>,
     watchers: JoinSet<()>,
     signals: signals::Signals,
@@ -97,6 +100,7 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
             lines: BTreeMap::new(),
             hooks: Hooks::new(options)?,
             hooks_failed: false,
+            marks: options.as_aria2.then(BTreeMap::new),
             cancellers: BTreeMap::new(),
             watchers: JoinSet::new(),
             signals,
@@ -202,9 +206,13 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
 
     fn hear(&mut self, message: Message) {
         match message {
-            Message::Event(id, event) => self.reporter.event(id, &event),
+            Message::Event(id, event) => {
+                self.mark(id, &event);
+                self.reporter.event(id, &event);
+            }
             Message::Ended(id, outcome) => {
                 self.cancellers.remove(&id);
+                self.unmark(id);
                 let line = self.lines.remove(&id);
                 if let (Err(_), Some(line)) = (&outcome, line) {
                     self.not_saved(&line);
@@ -260,6 +268,25 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
     fn list_failed(&mut self, error: &Error) {
         self.failures.push(error.kind());
         self.reporter.failed(error);
+    }
+
+    /// Marks an unfinished file for scripts that look for aria2's own file beside it.
+    fn mark(&mut self, id: usize, event: &Event) {
+        if let (Some(marks), Event::Started { path: Some(path), .. }) = (&mut self.marks, event) {
+            let marker = aria2c::marker(path);
+            // A file that cannot be marked is downloaded all the same.
+            let _ = aria2c::write_marker(&marker);
+            marks.insert(id, path.clone());
+        }
+    }
+
+    /// Removes the mark of a file that is complete, or of which nothing is left.
+    fn unmark(&mut self, id: usize) {
+        if let Some(path) = self.marks.as_mut().and_then(|marks| marks.remove(&id))
+            && crate::inspect(&path).is_err()
+        {
+            let _ = aria2c::remove_marker(&aria2c::marker(&path));
+        }
     }
 
     fn hook_ended(&mut self, wrong: Option<String>) {

@@ -60,6 +60,11 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
             ("haul ctl watch", "list the jobs each second until all have ended"),
             ("haul ctl limit 5M", "limit all jobs together"),
         ],
+        "aria2c" => &[
+            ("haul aria2c -x16 -s16 -c https://example.org/disk.img", "as aria2c would, with its exit codes"),
+            ("haul aria2c --enable-rpc --rpc-secret=SECRET -d downloads", "the same as haul serve"),
+        ],
+        "link-aria2c" => &[("haul link-aria2c ~/bin", "programs that look for aria2c find haul")],
         "rm" => &[("haul rm disk.img", "remove disk.img.part and disk.img.haul; a finished file stays")],
         "completions" => &[(
             "haul completions bash > ~/.local/share/bash-completion/completions/haul",

@@ -64,7 +64,7 @@ impl List {
             }
         };
         match &self.content {
-            Content::Text(text) => Box::new(JobList::parse(text).map(move |listed| {
+            Content::Text(text) => Box::new(parsed(text, setup).map(move |listed| {
                 let listed = listed.map_err(|error| self.of(&error))?;
                 placed(listed, By::User)
             })),
@@ -120,6 +120,12 @@ impl List {
 /// Ignored options named in warnings; the rest are counted.
 const MOST_LEFT_OUT: usize = 20;
 
+/// The jobs of a list. One for aria2c may name directories anywhere.
+fn parsed<'a>(text: &'a str, setup: &Setup) -> JobList<'a> {
+    let list = JobList::parse(text);
+    if setup.options.as_aria2 { list.naming_places() } else { list }
+}
+
 /// Place of a download in its list.
 pub(super) struct Place {
     pub(super) line: usize,
@@ -130,7 +136,8 @@ pub(super) struct Place {
 /// Resolves the job of a list. The mirrors of a document are used only if a digest proves that they hold the same file, and if the
 /// bytes of a bad one could be taken back, unlike in a stream.
 fn wanted(mut job: Job, by: By<'_>, setup: &Setup) -> Result<Wanted, Error> {
-    if matches!(by, By::Document(_)) {
+    // aria2 takes several URLs of one file on trust; without a digest only the first is used.
+    if matches!(by, By::Document(_)) || setup.options.as_aria2 {
         let mut described = job.clone();
         setup.add_listed_digests(&mut described)?;
         if setup.streams() || (described.digests.is_empty() && !setup.has_digest_of_one()) {

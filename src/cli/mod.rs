@@ -3,6 +3,7 @@
 //! Nothing below this module knows that a terminal exists.
 
 mod args;
+mod aria2c;
 mod batch;
 mod beside;
 mod bounded;
@@ -52,12 +53,66 @@ pub fn main() -> ExitCode {
 /// A signal that interrupted the run is raised again once everything is saved, so this does not return then.
 pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<_> = args.into_iter().collect();
-    let parsed = Cli::command().try_get_matches_from(&args);
+    match aria2c::called(&args) {
+        Some(rest) => as_aria2c(rest),
+        None => as_haul(&args, None),
+    }
+}
+
+/// Runs in place of aria2c.
+fn as_aria2c(args: &[OsString]) -> ExitCode {
+    let asked = aria2c::asked(args, |path| {
+        let home = std::env::home_dir().map(|home| home.join(".aria2/aria2.conf"));
+        let named = path.map(std::path::PathBuf::from);
+        match (named, home) {
+            (Some(path), _) => {
+                let text = bounded::read_lossy(&path, LARGEST_OPTIONS);
+                text.map(Some).map_err(|error| format!("cannot read {}: {error}", path.display()))
+            }
+            (None, Some(path)) => Ok(bounded::read_lossy(&path, LARGEST_OPTIONS).ok()),
+            (None, None) => Ok(None),
+        }
+    });
+    let failed = |code: u8| ExitCode::from(aria2c::exit_code(code));
+    match asked {
+        Ok(aria2c::Asked::Version) => printed(&aria2c::version()),
+        Ok(aria2c::Asked::Help) => printed(aria2c::HELP),
+        Ok(aria2c::Asked::Haul { args, notes, secret }) => {
+            aria2c::tell(&notes);
+            let code = as_haul(&args, Some(secret));
+            (0..=u8::MAX).find(|number| ExitCode::from(*number) == code).map_or(code, failed)
+        }
+        Err(why) => {
+            output::say_failure(&Error::usage(why));
+            failed(exit::code(crate::Kind::Usage))
+        }
+    }
+}
+
+/// Size limit of a file of options, in bytes.
+const LARGEST_OPTIONS: u64 = 1 << 20;
+
+fn printed(text: &str) -> ExitCode {
+    match output::print(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(exit::code(error.kind())),
+    }
+}
+
+/// Runs haul's own command line; `aria2` if it stands for one of aria2c's, with the secret of the RPC, if there is one.
+fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
+    let parsed = Cli::command().try_get_matches_from(args);
     let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, ResumeHint::new(matches))));
-    let (cli, hint) = match parsed {
+    let (mut cli, hint) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return foreign::explain(&error, &args),
+        Err(error) => return foreign::explain(&error, args),
     };
+    if let Some(given) = aria2 {
+        cli.options.as_aria2 = true;
+        if let Some(Command::Serve { serve, .. }) = &mut cli.command {
+            serve.secret = given;
+        }
+    }
     colour::decide(cli.colour());
     let options = match &cli.command {
         None => Some(&cli.options),
@@ -85,6 +140,8 @@ pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Some(Command::Resume { places, options }) => commands::resume::run(*options, &places, &hint),
         Some(Command::Serve { serve, options }) => commands::serve::run(&serve, *options),
+        Some(Command::Aria2c { arguments }) => return as_aria2c(&arguments),
+        Some(Command::LinkAria2c { dir }) => commands::link::run(&dir),
         Some(Command::Ctl(ctl)) => commands::ctl::run(&ctl),
         Some(Command::Rm { files }) => commands::rm::run(&files),
         Some(Command::Completions { shell }) => commands::generate::completions(shell),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::{Enumerate, Peekable};
+use std::path::PathBuf;
 use std::str::Lines;
 
 /// Longest line accepted, in bytes; no download needs a longer one.
@@ -24,6 +25,8 @@ pub(crate) struct Entry {
     pub(crate) output: Option<ForeignName>,
     /// Directory below the target directory.
     pub(crate) directory: Option<ForeignName>,
+    /// Directory anywhere, if the list may name one.
+    pub(crate) place: Option<PathBuf>,
     /// Digests in the form of `--checksum`.
     pub(crate) checksums: Vec<String>,
     /// Header lines in the form of `--header`.
@@ -38,6 +41,8 @@ pub(crate) struct Entries<'a> {
     lines: Peekable<Enumerate<Lines<'a>>>,
     /// Ignored options, with their lines, as far as the list has been read.
     pub(crate) left_out: Vec<(usize, &'a str)>,
+    /// True if an option may name a directory anywhere.
+    pub(crate) names_places: bool,
 }
 
 /// Reason to reject a list.
@@ -130,7 +135,7 @@ impl Headers {
 pub(crate) fn entries(text: &str) -> Entries<'_> {
     // Some editors put a byte order mark before everything else.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    Entries { lines: text.lines().enumerate().peekable(), left_out: Vec::new() }
+    Entries { lines: text.lines().enumerate().peekable(), left_out: Vec::new(), names_places: false }
 }
 
 impl<'a> Iterator for Entries<'a> {
@@ -160,7 +165,8 @@ impl<'a> Entries<'a> {
         let mut entry = file(line).map_err(|why| ListError { line: number, why })?;
         entry.line = number;
         while let Some((number, line)) = self.next_telling(|line| line.starts_with([' ', '\t'])) {
-            let left_out = option(&mut entry, line).map_err(|why| ListError { line: number, why })?;
+            let left_out =
+                option(&mut entry, line, self.names_places).map_err(|why| ListError { line: number, why })?;
             self.left_out.extend(left_out.map(|option| (number, option)));
         }
         Ok(entry)
@@ -197,6 +203,7 @@ fn object(text: &str) -> Result<Entry, String> {
         mirrors: object.mirrors,
         output: object.output.as_deref().map(ForeignName::below).transpose()?,
         directory: object.dir.as_deref().map(ForeignName::below).transpose()?,
+        place: None,
         checksums,
         headers: object.headers.into_lines(),
         size: object.size,
@@ -215,7 +222,7 @@ fn not_usable(error: &serde_json::Error) -> String {
 
 /// Parses an indented line, which in aria2's format is an option of the entry above; returns the option if it is
 /// ignored.
-fn option<'a>(entry: &mut Entry, line: &'a str) -> Result<Option<&'a str>, String> {
+fn option<'a>(entry: &mut Entry, line: &'a str, names_places: bool) -> Result<Option<&'a str>, String> {
     not_too_long(line)?;
     let Some((name, value)) = line.trim().split_once('=') else {
         return Err("an indented line is an option of the URL above it, written as name=value".to_owned());
@@ -223,6 +230,7 @@ fn option<'a>(entry: &mut Entry, line: &'a str) -> Result<Option<&'a str>, Strin
     let value = value.trim().to_owned();
     match name.trim() {
         "out" | "output" => entry.output = Some(ForeignName::below(&value)?),
+        "dir" if names_places => entry.place = Some(value.into()),
         "dir" => entry.directory = Some(ForeignName::below(&value)?),
         "checksum" => entry.checksums.push(value),
         "header" => entry.headers.push(value),

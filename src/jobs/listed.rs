@@ -42,6 +42,13 @@ impl<'a> JobList<'a> {
         Self(input_list::entries(text))
     }
 
+    /// Lets the list name directories anywhere, as aria2 does: for a list of the user's own.
+    #[must_use]
+    pub fn naming_places(mut self) -> Self {
+        self.0.names_places = true;
+        self
+    }
+
     /// Options that are not taken from a list, each with its line, as far as the list has been read.
     #[must_use]
     pub fn left_out(&self) -> &[(usize, &'a str)] {
@@ -60,6 +67,7 @@ impl Iterator for JobList<'_> {
             let of_line = |error: Error| error.retold(format!("line {}: {error}", entry.line));
             let mut listed = proposed(&entry, &entry.url);
             listed.job.mirrors.clone_from(&entry.mirrors);
+            listed.job.dir.clone_from(&entry.place);
             listed.job.digests.clone_from(&entry.checksums);
             listed.job.add_headers(&entry.headers).map_err(of_line)?;
             Ok(listed)

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod answers;
+mod aria2c;
 mod auto;
 mod background;
 mod batch;

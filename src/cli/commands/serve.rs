@@ -29,7 +29,10 @@ pub(in super::super) fn run(given: &ServeOptions, options: Options) -> Result<Ex
     let setup = Setup::open(config::fill(options)?, &[])?;
     setup.refuse_lists("haul serve")?;
     let root = root(&given.root)?;
-    let (secret, kept_in) = secret(given.secret_file.as_deref())?;
+    let (secret, kept_in) = match &given.secret {
+        Some(secret) => (secret.clone(), None),
+        None => secret(given.secret_file.as_deref()).map(|(secret, path)| (secret, Some(path)))?,
+    };
     let session = match &given.session {
         Some(path) => path.clone(),
         None => own_file("queue")?,
@@ -59,10 +62,10 @@ pub(in super::super) fn run(given: &ServeOptions, options: Options) -> Result<Ex
         let address = tcp.local_addr().unwrap_or(given.listen);
         let root = root.to_string_lossy();
         output::say(format_args!(
-            "haul: listening on http://{address}/ and {}; files go to {}; the secret is in {}",
+            "haul: listening on http://{address}/ and {}; files go to {}; the secret is {}",
             shown(&socket),
             escape::for_terminal(&root),
-            shown(&kept_in),
+            kept_in.map_or("the one given".to_owned(), |path| format!("in {}", shown(&path))),
         ));
         tell_systemd("READY=1");
         run_until_stopped(&service, Listeners { tcp: Some(tcp), unix: Some(unix) }, &mut signals).await;

@@ -1,0 +1,669 @@
+//! aria2c's command line: its flags in haul's words, and its exit codes.
+
+use super::{bounded, output};
+use crate::formats::escape;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+/// Meaning of a flag.
+#[derive(Clone, Copy)]
+enum Means {
+    /// The same value with haul's flag.
+    Value(&'static str),
+    /// haul's flag if the value is `true`, the first, or `false`, the second; an empty one for none.
+    Switch(&'static str, &'static str),
+    /// A value in seconds.
+    Seconds(&'static [&'static str]),
+    /// What is put together once all flags are known.
+    Later,
+    /// Takes a value, and changes nothing about the files.
+    Nothing,
+    /// The same for a switch.
+    NothingSwitch,
+    /// Cannot be done.
+    Never(&'static str),
+}
+
+use Means::{Later, Never, Nothing, NothingSwitch, Seconds, Switch, Value};
+
+const NO_TORRENTS: &str = "BitTorrent is not supported";
+
+/// aria2c's flags: the long name, the short one, and the meaning.
+const FLAGS: &[(&str, Option<char>, Means)] = &[
+    ("all-proxy", None, Value("--proxy")),
+    ("allow-overwrite", None, Later),
+    ("always-resume", None, NothingSwitch),
+    ("async-dns", None, NothingSwitch),
+    ("auto-file-renaming", None, Later),
+    ("auto-save-interval", None, Nothing),
+    ("bt-tracker", None, Nothing),
+    ("ca-certificate", None, Value("--cacert")),
+    ("certificate", None, Value("--cert")),
+    ("check-certificate", None, Switch("", "--insecure")),
+    ("check-integrity", Some('V'), NothingSwitch),
+    ("checksum", None, Value("--checksum")),
+    ("conditional-get", None, NothingSwitch),
+    ("conf-path", None, Later),
+    ("connect-timeout", None, Seconds(&["--connect-timeout"])),
+    ("console-log-level", None, Nothing),
+    ("content-disposition-default-utf8", None, NothingSwitch),
+    ("continue", Some('c'), Later),
+    ("daemon", Some('D'), Never("a daemon is run by a service manager: haul serve")),
+    ("deferred-input", None, NothingSwitch),
+    ("dht-listen-port", None, Nothing),
+    ("dir", Some('d'), Value("--dir")),
+    ("disable-ipv6", None, Switch("--ipv4", "")),
+    ("disk-cache", None, Nothing),
+    ("download-result", None, Nothing),
+    ("dry-run", None, Switch("--dry-run", "")),
+    ("enable-color", None, NothingSwitch),
+    ("enable-dht", None, NothingSwitch),
+    ("enable-http-keep-alive", None, NothingSwitch),
+    ("enable-http-pipelining", None, NothingSwitch),
+    ("enable-mmap", None, NothingSwitch),
+    ("enable-rpc", None, Later),
+    ("event-poll", None, Nothing),
+    ("file-allocation", None, Nothing),
+    ("follow-metalink", None, Nothing),
+    ("follow-torrent", None, Nothing),
+    ("force-save", None, NothingSwitch),
+    ("force-sequential", Some('Z'), Later),
+    ("header", None, Value("--header")),
+    ("help", Some('h'), Later),
+    ("http-accept-gzip", None, NothingSwitch),
+    ("http-no-cache", None, NothingSwitch),
+    ("http-passwd", None, Later),
+    ("http-proxy", None, Value("--proxy")),
+    ("http-user", None, Later),
+    ("https-proxy", None, Value("--proxy")),
+    ("human-readable", None, NothingSwitch),
+    ("input-file", Some('i'), Value("--input-file")),
+    ("interface", None, Value("--interface")),
+    ("keep-unfinished-download-result", None, NothingSwitch),
+    ("listen-port", None, Nothing),
+    ("load-cookies", None, Value("--load-cookies")),
+    ("log", Some('l'), Nothing),
+    ("log-level", None, Nothing),
+    ("lowest-speed-limit", None, Later),
+    ("max-concurrent-downloads", Some('j'), Value("--jobs")),
+    ("max-connection-per-server", Some('x'), Later),
+    ("max-download-limit", None, Later),
+    ("max-download-result", None, Nothing),
+    ("max-file-not-found", None, Nothing),
+    ("max-overall-download-limit", None, Later),
+    ("max-overall-upload-limit", None, Nothing),
+    ("max-resume-failure-tries", None, Nothing),
+    ("max-tries", Some('m'), Later),
+    ("max-upload-limit", Some('u'), Nothing),
+    ("metalink-file", Some('M'), Value("--metalink")),
+    ("min-split-size", Some('k'), Value("--min-split-size")),
+    ("min-tls-version", None, Nothing),
+    ("multiple-interface", None, Nothing),
+    ("netrc-path", None, Value("--netrc-file")),
+    ("no-conf", None, Later),
+    ("no-file-allocation-limit", None, Nothing),
+    ("no-netrc", Some('n'), NothingSwitch),
+    ("no-proxy", None, Value("--noproxy")),
+    ("no-want-digest-header", None, NothingSwitch),
+    ("optimize-concurrent-downloads", None, NothingSwitch),
+    ("out", Some('o'), Value("--output")),
+    ("parameterized-uri", Some('P'), Never("parameterized URIs are not supported: list the URLs")),
+    ("pause", None, NothingSwitch),
+    ("piece-length", None, Nothing),
+    ("private-key", None, Value("--key")),
+    ("quiet", Some('q'), Switch("--quiet", "")),
+    ("realtime-chunk-checksum", None, NothingSwitch),
+    ("referer", None, Later),
+    ("remote-time", Some('R'), Switch("--remote-time", "")),
+    ("remove-control-file", None, Switch("--restart", "")),
+    ("retry-wait", None, Nothing),
+    ("reuse-uri", None, NothingSwitch),
+    ("rlimit-nofile", None, Nothing),
+    ("rpc-allow-origin-all", None, Later),
+    ("rpc-listen-all", None, Later),
+    ("rpc-listen-port", None, Later),
+    ("rpc-max-request-size", None, Nothing),
+    ("rpc-passwd", None, Nothing),
+    ("rpc-save-upload-metadata", None, NothingSwitch),
+    ("rpc-secret", None, Later),
+    ("rpc-user", None, Nothing),
+    ("save-cookies", None, Nothing),
+    ("save-not-found", None, NothingSwitch),
+    ("save-session", None, Later),
+    ("save-session-interval", None, Nothing),
+    ("seed-ratio", None, Nothing),
+    ("seed-time", None, Nothing),
+    ("show-console-readout", None, NothingSwitch),
+    ("show-files", Some('S'), Never(NO_TORRENTS)),
+    ("split", Some('s'), Later),
+    ("stderr", None, NothingSwitch),
+    ("stream-piece-selector", None, Nothing),
+    ("summary-interval", None, Nothing),
+    ("timeout", Some('t'), Seconds(&["--stall-timeout", "--first-byte-timeout"])),
+    ("torrent-file", Some('T'), Never(NO_TORRENTS)),
+    ("truncate-console-readout", None, NothingSwitch),
+    ("uri-selector", None, Nothing),
+    ("use-head", None, NothingSwitch),
+    ("user-agent", Some('U'), Value("--user-agent")),
+    ("version", Some('v'), Later),
+];
+
+/// Flags that some option of aria2 contradicts here, told once.
+const UNHEARD: [(&str, &str); 1] =
+    [("lowest-speed-limit", "a slow connection is replaced, and a slow server is not given up")];
+
+/// Code of aria2 for an option that it does not know, or that makes no sense.
+const BAD_OPTION: u8 = 28;
+
+/// What a command line of aria2c asks for.
+#[derive(Debug, PartialEq)]
+pub(super) enum Asked {
+    Version,
+    Help,
+    /// The same in haul's words, and notes about what cannot be honoured.
+    Haul {
+        args: Vec<OsString>,
+        notes: Vec<String>,
+        secret: Option<String>,
+    },
+}
+
+/// Returns the arguments for aria2c, if haul is called by its name or told to be it.
+pub(super) fn called(args: &[OsString]) -> Option<&[OsString]> {
+    let (program, rest) = args.split_first()?;
+    let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
+    if name.contains("aria2c") {
+        return Some(rest);
+    }
+    match rest.split_first() {
+        Some((first, rest)) if first == "aria2c" => Some(rest),
+        _ => None,
+    }
+}
+
+/// Options as they were given, in order.
+#[derive(Default)]
+struct Given {
+    options: Vec<(&'static str, String)>,
+    urls: Vec<String>,
+}
+
+impl Given {
+    fn last(&self, name: &str) -> Option<&str> {
+        self.options.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| &value[..])
+    }
+
+    fn is_on(&self, name: &str) -> bool {
+        self.last(name) == Some("true")
+    }
+}
+
+fn find(name: &str) -> Option<&'static (&'static str, Option<char>, Means)> {
+    FLAGS.iter().find(|(long, ..)| *long == name)
+}
+
+fn is_switch(name: &str, means: Means) -> bool {
+    const SWITCHES: [&str; 9] = [
+        "allow-overwrite",
+        "auto-file-renaming",
+        "continue",
+        "enable-rpc",
+        "force-sequential",
+        "help",
+        "no-conf",
+        "rpc-allow-origin-all",
+        "rpc-listen-all",
+    ];
+    matches!(means, Switch(..) | NothingSwitch)
+        || SWITCHES.contains(&name)
+        || name == "version"
+        || name == "daemon"
+}
+
+fn parse(args: &[OsString], notes: &mut Vec<String>) -> Result<Given, String> {
+    let mut given = Given::default();
+    let mut words = args.iter().map(|arg| arg.to_string_lossy().into_owned()).peekable();
+    let mut only_urls = false;
+    while let Some(word) = words.next() {
+        if only_urls || !word.starts_with('-') || word == "-" {
+            given.urls.push(word);
+        } else if word == "--" {
+            only_urls = true;
+        } else if let Some(long) = word.strip_prefix("--") {
+            let (name, value) =
+                long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value.to_owned())));
+            let Some((name, _, means)) = find(name) else {
+                notes.push(format!("--{name} is not known, and is left out"));
+                continue;
+            };
+            let value = match value {
+                Some(value) => value,
+                None if is_switch(name, *means) => "true".to_owned(),
+                None => words.next().ok_or_else(|| format!("--{name} needs a value"))?,
+            };
+            given.options.push((*name, value));
+        } else {
+            short(&word[1..], &mut words, &mut given)?;
+        }
+    }
+    Ok(given)
+}
+
+/// Short flags: several switches in one word, or one with its value behind it or in the next word.
+fn short(letters: &str, words: &mut impl Iterator<Item = String>, given: &mut Given) -> Result<(), String> {
+    for (at, letter) in letters.char_indices() {
+        let known = FLAGS.iter().find(|(_, short, _)| *short == Some(letter));
+        let (name, _, means) = known.ok_or_else(|| format!("unrecognized option -{letter}"))?;
+        let rest = &letters[at + letter.len_utf8()..];
+        if is_switch(name, *means) {
+            match rest {
+                // A value can stand behind it.
+                "true" | "false" | "=true" | "=false" => {
+                    given.options.push((*name, rest.trim_start_matches('=').to_owned()));
+                    return Ok(());
+                }
+                _ => given.options.push((*name, "true".to_owned())),
+            }
+            continue;
+        }
+        let value = match rest {
+            "" => words.next().ok_or_else(|| format!("-{letter} needs a value"))?,
+            rest => rest.trim_start_matches('=').to_owned(),
+        };
+        given.options.push((*name, value));
+        return Ok(());
+    }
+    Ok(())
+}
+
+/// Reads a file of options, `name=value` a line.
+fn with_file(given: &mut Given, text: &str) {
+    let mut options = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some((name, value)) = line.split_once('=')
+            && let Some((name, ..)) = find(name.trim())
+        {
+            options.push((*name, value.trim().to_owned()));
+        }
+    }
+    // Flags count more, so they come last.
+    options.append(&mut given.options);
+    given.options = options;
+}
+
+/// Says in haul's words what a command line of aria2c asks for; `read` gives the text of a file of options.
+///
+/// # Errors
+/// A message for what makes no sense, or cannot be done.
+pub(super) fn asked(
+    args: &[OsString],
+    read: impl Fn(Option<&str>) -> Result<Option<String>, String>,
+) -> Result<Asked, String> {
+    let mut notes = Vec::new();
+    let mut given = parse(args, &mut notes)?;
+    if given.is_on("version") {
+        return Ok(Asked::Version);
+    }
+    if given.is_on("help") {
+        return Ok(Asked::Help);
+    }
+    if !given.is_on("no-conf")
+        && let Some(text) = read(given.last("conf-path"))?
+    {
+        with_file(&mut given, &text);
+    }
+    if let Some(url) = given.urls.iter().find(|url| url.starts_with("magnet:") || url.ends_with(".torrent")) {
+        return Err(format!("{NO_TORRENTS}: {url}"));
+    }
+    if given.is_on("enable-rpc") {
+        return Ok(serving(&given, notes));
+    }
+    let mut line = Line { args: vec!["haul".into()], notes };
+    line.add("--no-config", None);
+    for (name, value) in &given.options {
+        line.translate(name, value)?;
+    }
+    line.put_together(&given);
+    line.sources(&given);
+    Ok(Asked::Haul { args: line.args, notes: line.notes, secret: None })
+}
+
+/// `--enable-rpc`: the daemon.
+fn serving(given: &Given, notes: Vec<String>) -> Asked {
+    let mut line = Line { args: vec!["haul".into(), "serve".into()], notes };
+    let host = if given.is_on("rpc-listen-all") { "0.0.0.0" } else { "127.0.0.1" };
+    line.add("--listen", Some(&format!("{host}:{}", given.last("rpc-listen-port").unwrap_or("6800"))));
+    line.add("--root", Some(given.last("dir").unwrap_or(".")));
+    if given.is_on("rpc-allow-origin-all") {
+        line.add("--allow-origin", Some("*"));
+    }
+    if let Some(jobs) = given.last("max-concurrent-downloads") {
+        line.add("--jobs", Some(jobs));
+    }
+    if !given.urls.is_empty() || given.last("input-file").is_some() {
+        line.notes
+            .push("URLs and lists are given to the daemon by its clients, and are left out here".to_owned());
+    }
+    if given.last("save-session").is_some() {
+        line.notes.push("the daemon keeps its jobs by itself; --save-session is left out".to_owned());
+    }
+    Asked::Haul { args: line.args, notes: line.notes, secret: given.last("rpc-secret").map(str::to_owned) }
+}
+
+/// A command line of haul that is being put together.
+struct Line {
+    args: Vec<OsString>,
+    notes: Vec<String>,
+}
+
+impl Line {
+    fn add(&mut self, flag: &str, value: Option<&str>) {
+        match value {
+            // A value may begin with a dash.
+            Some(value) => self.args.push(format!("{flag}={value}").into()),
+            None => self.args.push(flag.into()),
+        }
+    }
+
+    fn translate(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let Some((_, _, means)) = find(name) else {
+            return Ok(());
+        };
+        match means {
+            Value(flag) => self.add(flag, Some(value)),
+            Switch(on, off) => {
+                let flag = if value == "true" { on } else { off };
+                if !flag.is_empty() {
+                    self.add(flag, None);
+                }
+            }
+            Seconds(flags) => {
+                let seconds: u64 = value.parse().map_err(|_| format!("--{name} takes seconds"))?;
+                // aria2 has no limit with 0, and haul has none of that kind.
+                flags
+                    .iter()
+                    .filter(|_| seconds > 0)
+                    .for_each(|flag| self.add(flag, Some(&format!("{seconds}s"))));
+            }
+            Never(why) if value != "false" => return Err((*why).to_owned()),
+            Later | Nothing | NothingSwitch | Never(_) => {}
+        }
+        if let Some((_, why)) = UNHEARD.iter().find(|(unheard, _)| *unheard == name) {
+            self.notes.push(format!("--{name} is not honoured: {why}"));
+        }
+        Ok(())
+    }
+
+    /// Flags of haul that stand for several of aria2's.
+    fn put_together(&mut self, given: &Given) {
+        let number = |name: &str| given.last(name).and_then(|value| value.parse::<u64>().ok());
+        let connections = [number("split"), number("max-connection-per-server")].into_iter().flatten().min();
+        if let Some(connections) = connections {
+            self.add("--connections", Some(&connections.max(1).to_string()));
+        }
+        let limit = ["max-overall-download-limit", "max-download-limit"]
+            .into_iter()
+            .find_map(|name| given.last(name).filter(|value| *value != "0"));
+        if let Some(limit) = limit {
+            self.add("--limit-rate", Some(limit));
+        }
+        match number("max-tries") {
+            Some(0) => self.add("--retry", Some("1000000")),
+            Some(tries) => self.add("--retry", Some(&(tries - 1).to_string())),
+            None => {}
+        }
+        if given.is_on("allow-overwrite") {
+            self.add("--if-exists", Some("overwrite"));
+        } else if !given.is_on("continue") && given.last("auto-file-renaming") != Some("false") {
+            self.add("--if-exists", Some("rename"));
+        }
+        if let Some(user) = given.last("http-user") {
+            self.add("--user", Some(&format!("{user}:{}", given.last("http-passwd").unwrap_or_default())));
+        }
+        if let Some(referer) = given.last("referer").filter(|referer| !referer.is_empty()) {
+            self.add("--header", Some(&format!("Referer: {referer}")));
+        }
+        if let Some(path) = given.last("save-session") {
+            self.add("--failed", Some(path));
+        }
+    }
+
+    /// URLs are sources of one file, unless they are to be files of their own.
+    fn sources(&mut self, given: &Given) {
+        let has_digest = given.last("checksum").is_some();
+        let (first, others) = match given.urls.split_first() {
+            None => return,
+            Some(_) if given.is_on("force-sequential") => {
+                self.args.push("--".into());
+                return self.args.extend(given.urls.iter().map(OsString::from));
+            }
+            Some(split) => split,
+        };
+        if has_digest {
+            others.iter().for_each(|url| self.add("--mirror", Some(url)));
+        } else if !others.is_empty() {
+            self.notes.push(
+                "several URLs of one file need --checksum; only the first is used (-Z makes files of them)"
+                    .to_owned(),
+            );
+        }
+        self.args.push("--".into());
+        self.args.push(first.into());
+    }
+}
+
+/// Code of aria2 for one of haul.
+pub(super) fn exit_code(code: u8) -> u8 {
+    match code {
+        2 => BAD_OPTION,
+        4 => 24,
+        5 => 22,
+        // The common reason is a full disk, which is aria2's 9 as well.
+        9 => 9,
+        7 | 13 => 1,
+        10 => 13,
+        11 => 15,
+        12 => 32,
+        128.. => 7,
+        same => same,
+    }
+}
+
+/// Text of `aria2c --version`, with the line that programs look for.
+pub(super) fn version() -> String {
+    format!(
+        "aria2 version 1.37.0 (haul {})\n\n** Configuration **\nEnabled Features: Async DNS, HTTPS, Message Digest, Metalink\n\
+         Hash Algorithms: sha-1, sha-256, sha-512, md5\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+pub(super) const HELP: &str = "\
+Usage: aria2c [OPTIONS] [URI | METALINK_FILE]...
+haul in place of aria2c: the flags about files, connections, requests, lists and the RPC are taken.
+See haul --help for haul's own command line, which does the same and more.
+";
+
+/// Tells what cannot be honoured, once.
+pub(super) fn tell(notes: &[String]) {
+    for note in notes {
+        output::say(format_args!("haul: note: {}", escape::shown(note)));
+    }
+}
+
+/// Marker beside an unfinished file, for scripts that look for one of aria2's.
+pub(super) fn marker(path: &Path) -> std::path::PathBuf {
+    let mut name = path.file_name().unwrap_or(OsStr::new("")).to_owned();
+    name.push(".aria2");
+    path.with_file_name(name)
+}
+
+/// Content of a marker of an unfinished file.
+const MARKER: &str = "haul: the file beside this is unfinished; run the same command again\n";
+
+/// Writes a marker, unless there is a file of that name, which may be aria2's own.
+#[expect(clippy::disallowed_methods, reason = "a marker is no download")]
+pub(super) fn write_marker(path: &Path) -> io::Result<()> {
+    File::create_new(path)?.write_all(MARKER.as_bytes())
+}
+
+/// Removes a marker, if it is haul's.
+#[expect(clippy::disallowed_methods, reason = "a marker is no download")]
+pub(super) fn remove_marker(path: &Path) -> io::Result<()> {
+    match bounded::read(path, MARKER.len() as u64) {
+        Ok(text) if text == MARKER => std::fs::remove_file(path),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(args: &[&str]) -> (Vec<String>, Vec<String>) {
+        let args: Vec<_> = args.iter().map(OsString::from).collect();
+        match asked(&args, |_| Ok(None)).unwrap() {
+            Asked::Haul { args, notes, .. } => {
+                let args = args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+                (args, notes)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_drivers_pass_is_said_in_hauls_words() {
+        let url = "http://h/f";
+        for (args, line) in [
+            // yt-dlp
+            (
+                &[
+                    "-c",
+                    "--no-conf",
+                    "--console-log-level=warn",
+                    "--summary-interval=0",
+                    "--download-result=hide",
+                    "--http-accept-gzip=true",
+                    "--file-allocation=none",
+                    "-x16",
+                    "-j16",
+                    "-s16",
+                    "--header",
+                    "A: b",
+                    "--check-certificate=false",
+                    "--remote-time=true",
+                    "--dir",
+                    "d/",
+                    "--out",
+                    "f.part",
+                    "--auto-file-renaming=false",
+                    "--",
+                    url,
+                ][..],
+                "--no-config --jobs=16 --header=A: b --insecure --remote-time --dir=d/ --output=f.part --connections=16 -- http://h/f",
+            ),
+            // apt-fast
+            (
+                &[
+                    "--no-conf",
+                    "-c",
+                    "-j",
+                    "5",
+                    "-x",
+                    "5",
+                    "-s",
+                    "5",
+                    "-i",
+                    "list",
+                    "--min-split-size=1M",
+                    "--stream-piece-selector=default",
+                    "--connect-timeout=600",
+                    "--timeout=600",
+                    "-m0",
+                ],
+                "--no-config --jobs=5 --input-file=list --min-split-size=1M --connect-timeout=600s --stall-timeout=600s \
+                 --first-byte-timeout=600s --connections=5 --retry=1000000",
+            ),
+            (
+                &["-x", "16", "-s", "4", "--checksum=md5=0", url, "http://g/f"],
+                "--no-config --checksum=md5=0 --connections=4 --if-exists=rename --mirror=http://g/f -- http://h/f",
+            ),
+            (
+                &["-Zq", "--allow-overwrite=true", url, "http://g/g"],
+                "--no-config --quiet --if-exists=overwrite -- http://h/f http://g/g",
+            ),
+            (
+                &["--http-user=me", "--http-passwd=pw", "--referer=r", "-m3", "-c", url],
+                "--no-config --retry=2 --user=me:pw --header=Referer: r -- http://h/f",
+            ),
+            (&["-ctrue", "-o", "-x", url], "--no-config --output=-x -- http://h/f"),
+        ] {
+            assert_eq!(said(args).0.join(" "), line, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_is_named() {
+        let (line, notes) =
+            said(&["--nonsense=1", "--lowest-speed-limit=1K", "-c", "http://h/f", "http://g/f"]);
+        assert_eq!(notes.len(), 3, "{notes:?}");
+        assert!(line.ends_with(&["--".to_owned(), "http://h/f".to_owned()]));
+        for args in [
+            &["-T", "x.torrent"][..],
+            &["magnet:?xt=x"],
+            &["-D", "http://h"],
+            &["-P", "http://h"],
+            &["-!"],
+            &["-o"],
+        ] {
+            let args: Vec<_> = args.iter().map(OsString::from).collect();
+            assert!(asked(&args, |_| Ok(None)).is_err(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_options_counts_less_than_flags_and_not_with_no_conf() {
+        let read = |_: Option<&str>| Ok(Some("# c\nsplit=8\ndir=/d\nnonsense=1\n".to_owned()));
+        let words = |args: &[&str]| {
+            let args: Vec<_> = args.iter().map(OsString::from).collect();
+            match asked(&args, read).unwrap() {
+                Asked::Haul { args, .. } => {
+                    args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>()
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let line = words(&["-s2", "-c", "http://h/f"]);
+        assert!(
+            line.contains(&"--connections=2".to_owned()) && line.contains(&"--dir=/d".to_owned()),
+            "{line:?}"
+        );
+        let line = words(&["--no-conf", "-c", "http://h/f"]);
+        assert!(!line.contains(&"--dir=/d".to_owned()), "{line:?}");
+    }
+
+    #[test]
+    fn the_rpc_is_the_daemon() {
+        let args: Vec<_> = ["--enable-rpc", "--rpc-listen-port=6801", "--rpc-secret=s", "-d", "/d", "-j2"]
+            .map(OsString::from)
+            .into();
+        let Asked::Haul { args, secret, .. } = asked(&args, |_| Ok(None)).unwrap() else { panic!() };
+        let line: Vec<_> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        assert_eq!(line.join(" "), "haul serve --listen=127.0.0.1:6801 --root=/d --jobs=2");
+        assert_eq!(secret.as_deref(), Some("s"));
+    }
+
+    #[test]
+    fn haul_is_aria2c_where_it_is_called_so() {
+        let called = |args: &[&str]| {
+            let args: Vec<_> = args.iter().map(OsString::from).collect();
+            called(&args).map(<[OsString]>::len)
+        };
+        assert_eq!(called(&["/usr/bin/aria2c", "-v"]), Some(1));
+        assert_eq!(called(&["haul-aria2c"]), Some(0));
+        assert_eq!(called(&["haul", "aria2c", "a", "b"]), Some(2));
+        assert_eq!(called(&["haul", "http://h/aria2c"]), None);
+    }
+}
