@@ -88,6 +88,9 @@ pub(super) enum Command {
         #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Be an acquire method of apt, which speaks to it on the standard input and output
+    #[command(after_help = examples::examples_text("apt-method"))]
+    AptMethod,
     /// Make a link of the name aria2c to this program in DIR, for programs that look for one
     #[command(after_help = examples::examples_text("link-aria2c"))]
     LinkAria2c {

@@ -504,7 +504,6 @@ pub(super) fn marker(path: &Path) -> std::path::PathBuf {
 const MARKER: &str = "haul: the file beside this is unfinished; run the same command again\n";
 
 /// Writes a marker, unless there is a file of that name, which may be aria2's own.
-#[expect(clippy::disallowed_methods, reason = "a marker is no download")]
 pub(super) fn write_marker(path: &Path) -> io::Result<()> {
     File::create_new(path)?.write_all(MARKER.as_bytes())
 }

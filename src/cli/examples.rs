@@ -64,6 +64,10 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
             ("haul aria2c -x16 -s16 -c https://example.org/disk.img", "as aria2c would, with its exit codes"),
             ("haul aria2c --enable-rpc --rpc-secret=SECRET -d downloads", "the same as haul serve"),
         ],
+        "apt-method" => &[(
+            "echo 'Dir::Bin::Methods::http \"/usr/local/bin/haul-apt-method\";' > /etc/apt/apt.conf.d/90haul",
+            "with a link of that name to haul, apt fetches with it",
+        )],
         "link-aria2c" => &[("haul link-aria2c ~/bin", "programs that look for aria2c find haul")],
         "rm" => &[("haul rm disk.img", "remove disk.img.part and disk.img.haul; a finished file stays")],
         "completions" => &[(

@@ -2,6 +2,7 @@
 //!
 //! Nothing below this module knows that a terminal exists.
 
+mod apt;
 mod args;
 mod aria2c;
 mod batch;
@@ -53,6 +54,9 @@ pub fn main() -> ExitCode {
 /// A signal that interrupted the run is raised again once everything is saved, so this does not return then.
 pub fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<_> = args.into_iter().collect();
+    if apt::called(&args) {
+        return apt::run();
+    }
     match aria2c::called(&args) {
         Some(rest) => as_aria2c(rest),
         None => as_haul(&args, None),
@@ -141,6 +145,7 @@ fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
         Some(Command::Resume { places, options }) => commands::resume::run(*options, &places, &hint),
         Some(Command::Serve { serve, options }) => commands::serve::run(&serve, *options),
         Some(Command::Aria2c { arguments }) => return as_aria2c(&arguments),
+        Some(Command::AptMethod) => return apt::run(),
         Some(Command::LinkAria2c { dir }) => commands::link::run(&dir),
         Some(Command::Ctl(ctl)) => commands::ctl::run(&ctl),
         Some(Command::Rm { files }) => commands::rm::run(&files),

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{self, Raw, named};
 use crate::plan::ByteRange;
 use crate::storage::{self, ReadOnly, Target};
-use crate::verify::{Digest, hash_file};
+use crate::verify::{Algorithm, Digest, hash_file, hash_file_by};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -27,6 +27,16 @@ pub fn verify_file(path: &Path, expected: &[Digest]) -> Result<Vec<Digest>, Erro
             Err(Error::new(Kind::Checksum, format!("{}: expected {expected}, got {actual}", path.display())))
         }
     }
+}
+
+/// Reads a file and returns its digests by these algorithms, in order. Blocks while it reads.
+///
+/// # Errors
+/// `Disk` if the file cannot be read.
+pub fn digests_of(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error> {
+    let failed = |error: std::io::Error| Error::disk("cannot read", path, &error);
+    let file = ReadOnly::open(path).map_err(failed)?;
+    hash_file_by(Arc::new(file), algorithms.iter().copied()).map_err(failed)
 }
 
 /// The digests without repetitions, so that the file is hashed once for each algorithm.

@@ -21,7 +21,7 @@ use std::future::Future;
 use std::io::Write;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Destination of the bytes.
 #[non_exhaustive]
@@ -33,7 +33,22 @@ pub enum Output {
     /// Into a destination of the caller's own. Nothing is kept for another run.
     Own(Arc<dyn OwnDestination>),
     /// In order, into a writer, which is moved to a thread of its own. Nothing is kept for another run.
-    Stream(Box<dyn Write + Send>),
+    Stream(Writer),
+}
+
+/// Writer of the caller's own. Its lock is never waited for: it makes a request one that threads may share.
+pub struct Writer(Mutex<Box<dyn Write + Send>>);
+
+impl Writer {
+    /// Takes the writer.
+    pub fn new(writer: impl Write + Send + 'static) -> Self {
+        Self(Mutex::new(Box::new(writer)))
+    }
+
+    pub(crate) fn into_inner(self) -> Box<dyn Write + Send> {
+        // Nobody writes while it is here.
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Output {
@@ -176,7 +191,7 @@ impl Request {
     /// Writes everything in order into `writer`.
     #[must_use]
     pub fn stream(mut self, writer: impl Write + Send + 'static) -> Self {
-        self.output = Output::Stream(Box::new(writer));
+        self.output = Output::Stream(Writer::new(writer));
         self
     }
 

@@ -237,8 +237,9 @@ pub(super) fn is_gid(text: &str) -> bool {
 
 /// Code that aria2 has for an error (`man aria2c`, EXIT STATUS).
 pub(crate) fn aria2_code(error: &Error) -> u8 {
-    use crate::Kind;
+    use crate::{Kind, Remedy};
     let no_space = [28, 122];
+    let wants_space = matches!(error.remedy(), Some(Remedy::FreeSpace | Remedy::FreeSpaceOrOtherDisk));
     match error.kind() {
         Kind::NotFound => 3,
         Kind::Auth => 24,
@@ -246,7 +247,7 @@ pub(crate) fn aria2_code(error: &Error) -> u8 {
         Kind::Http => 22,
         Kind::Network => 6,
         Kind::Changed => 8,
-        Kind::Disk if error.errno().is_some_and(|errno| no_space.contains(&errno)) => 9,
+        Kind::Disk if wants_space || error.errno().is_some_and(|errno| no_space.contains(&errno)) => 9,
         Kind::Disk => 17,
         Kind::Exists => 13,
         Kind::Locked => 15,

@@ -1,6 +1,6 @@
 //! Hashing behind the contiguous front, so that the digest is ready soon after the last byte.
 
-use super::digest::{Digest, Hasher};
+use super::digest::{Algorithm, Digest, Hasher};
 use crate::storage::Storage;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,8 +49,17 @@ pub(crate) struct Follower {
 
 impl Frontier {
     pub(crate) fn new(storage: Arc<dyn Storage>, expected: &[Digest], lets_go: bool) -> (Self, Follower) {
+        Self::by(storage, expected.iter().map(Digest::algorithm), lets_go)
+    }
+
+    /// As [`Self::new`], with the algorithms alone.
+    fn by(
+        storage: Arc<dyn Storage>,
+        algorithms: impl Iterator<Item = Algorithm>,
+        lets_go: bool,
+    ) -> (Self, Follower) {
         let shared = Arc::new(Shared::default());
-        let hashers = expected.iter().map(|digest| Hasher::new(digest.algorithm())).collect();
+        let hashers = algorithms.map(Hasher::new).collect();
         (Self { shared: shared.clone() }, Follower { shared, storage, hashers, position: 0, lets_go })
     }
 
@@ -158,10 +167,18 @@ impl Follower {
     }
 }
 
-/// Hashes a whole file. Blocking.
+/// Hashes a whole file with the algorithms of these digests. Blocking.
 pub(crate) fn hash_file(storage: Arc<dyn Storage>, expected: &[Digest]) -> io::Result<Vec<Digest>> {
+    hash_file_by(storage, expected.iter().map(Digest::algorithm))
+}
+
+/// Hashes a whole file with these algorithms. Blocking.
+pub(crate) fn hash_file_by(
+    storage: Arc<dyn Storage>,
+    algorithms: impl Iterator<Item = Algorithm>,
+) -> io::Result<Vec<Digest>> {
     let length = storage.len()?;
-    let (frontier, follower) = Frontier::new(storage, expected, false);
+    let (frontier, follower) = Frontier::by(storage, algorithms, false);
     frontier.advance(length, true);
     Ok(follower.run()?.unwrap_or_default())
 }

@@ -13,7 +13,7 @@ use crate::engine::probe::{probe, survey};
 use crate::engine::progress::Phase;
 use crate::engine::publisher::Publisher;
 use crate::engine::report::Report;
-use crate::engine::request::{Output, Request};
+use crate::engine::request::{Output, Request, Writer};
 use crate::engine::slots::{JobSlot, Place};
 use crate::engine::worker::{Requesters, Shared};
 use crate::engine::workers::Workers;
@@ -92,7 +92,7 @@ async fn prepare(
     if let Output::File(path) = &request.output
         && let Some(device) = open_device(&request.directory.join(path))?
     {
-        request.output = Output::Stream(Box::new(device));
+        request.output = Output::Stream(Writer::new(device));
     }
     locate_part(context, &mut request).await?;
     let requesters = context.requesters(&request)?;
@@ -143,7 +143,7 @@ async fn prepare(
     let Some(target) = target else {
         let digests = &wants.spec.digests;
         let destination = match output {
-            Output::Stream(out) => Destination::Pipe(PipeWork::new(out, PIPE_WINDOW, digests)),
+            Output::Stream(out) => Destination::Pipe(PipeWork::new(out.into_inner(), PIPE_WINDOW, digests)),
             Output::Own(own) => match in_order(own.as_ref(), digests) {
                 Some(window) => Destination::Pipe(PipeWork::into_own(own, window, digests)),
                 None => Destination::Own(OwnWork::new(own, digests)),
