@@ -35,6 +35,8 @@ impl Cli {
                 Command::Info { options, .. }
                 | Command::Verify { options, .. }
                 | Command::Resume { options, .. }
+                | Command::Add { options, .. }
+                | Command::Sync { options, .. }
                 | Command::Serve { options, .. },
             ) => Some(&**options),
             Some(_) => None,
@@ -103,6 +105,24 @@ pub(super) enum Command {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
+    /// Fetch files, and record in haul.lock where they come from and what they are
+    #[command(after_help = examples::examples_text("add"))]
+    Add {
+        #[arg(value_name = "URL", required = true, value_parser = url())]
+        urls: Vec<String>,
+        #[command(flatten)]
+        lock: LockOptions,
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Bring a directory to what its haul.lock says: fetch what is missing, refuse what is another file
+    #[command(after_help = examples::examples_text("sync"))]
+    Sync {
+        #[command(flatten)]
+        sync: SyncOptions,
+        #[command(flatten)]
+        options: Box<Options>,
+    },
     /// Run a daemon that other programs drive by aria2's JSON-RPC, with a page of its own
     #[command(after_help = examples::examples_text("serve"))]
     Serve {
@@ -127,6 +147,27 @@ pub(super) enum Command {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+}
+
+/// The lock.
+#[derive(Args, Clone, Debug)]
+pub(super) struct LockOptions {
+    /// The lock; its files are saved beside it
+    #[arg(long, value_name = "FILE", default_value = "haul.lock", help_heading = "Lock")]
+    pub(super) lock: PathBuf,
+}
+
+/// Options of `haul sync`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct SyncOptions {
+    #[command(flatten)]
+    pub(super) lock: LockOptions,
+    /// Change nothing in the lock: each file has to have a size and a digest
+    #[arg(long, help_heading = "Lock")]
+    pub(super) frozen: bool,
+    /// Take what is missing from DIR, by its path or its digest, and ask no server
+    #[arg(long, value_name = "DIR", help_heading = "Lock")]
+    pub(super) offline: Option<PathBuf>,
 }
 
 /// Options of the daemon.

@@ -45,6 +45,18 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
         "resume" => {
             &[("haul resume", "go on with everything unfinished here"), ("haul resume /data", "or there")]
         }
+        "add" => &[
+            (
+                "haul add https://example.org/model.bin",
+                "fetch it, and lock its size and its SHA-256 in haul.lock",
+            ),
+            ("haul add https://example.org/model.bin -o models/m.bin", "into a directory beside the lock"),
+        ],
+        "sync" => &[
+            ("haul sync", "fetch what is missing; what is there is not fetched again"),
+            ("haul sync --frozen", "the same where the lock may not change, as in CI"),
+            ("haul sync --offline /mnt/store", "without a network"),
+        ],
         "serve" => &[
             (
                 "haul serve --root /srv/downloads",

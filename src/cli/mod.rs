@@ -21,6 +21,7 @@ mod failure;
 mod foreign;
 mod hooks;
 mod list;
+mod lock_file;
 mod manual;
 mod names;
 mod output;
@@ -33,6 +34,7 @@ mod runtime;
 mod secrets;
 mod setup;
 mod signals;
+mod stamps;
 mod unsaved;
 mod verbose;
 
@@ -124,6 +126,8 @@ fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
             Command::Info { options, .. }
             | Command::Verify { options, .. }
             | Command::Resume { options, .. }
+            | Command::Add { options, .. }
+            | Command::Sync { options, .. }
             | Command::Serve { options, .. },
         ) => Some(&**options),
         Some(_) => None,
@@ -143,6 +147,8 @@ fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
             commands::verify::run(&file, repair, *options, &hint)
         }
         Some(Command::Resume { places, options }) => commands::resume::run(*options, &places, &hint),
+        Some(Command::Add { urls, lock, options }) => commands::add::run(&lock, &urls, *options, &hint),
+        Some(Command::Sync { sync, options }) => commands::sync::run(&sync, *options, &hint),
         Some(Command::Serve { serve, options }) => commands::serve::run(&serve, *options),
         Some(Command::Aria2c { arguments }) => return as_aria2c(&arguments),
         Some(Command::AptMethod) => return apt::run(),

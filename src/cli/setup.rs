@@ -124,7 +124,7 @@ impl Setup {
         error.retold(format!("{flag}: {error}"))
     }
 
-    fn settings(&self) -> Result<ClientSettings, Error> {
+    pub(super) fn settings(&self) -> Result<ClientSettings, Error> {
         let options = &self.options;
         let mut settings = ClientSettings::default();
         // The runtime belongs to this program alone, so writes need no thread of their own.

@@ -16,6 +16,7 @@
 mod support;
 
 mod apt;
+mod languages;
 mod pacman;
 mod rpc;
 mod ytdlp;

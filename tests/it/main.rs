@@ -39,6 +39,7 @@ mod identity;
 mod json;
 mod limit;
 mod lock;
+mod locks;
 mod logins;
 mod memory;
 mod metalink;

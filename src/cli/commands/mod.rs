@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(super) mod add;
 pub(super) mod ctl;
 pub(super) mod fetch;
 pub(super) mod generate;
@@ -9,4 +10,5 @@ pub(super) mod resume;
 pub(super) mod rm;
 pub(super) mod serve;
 pub(super) mod status;
+pub(super) mod sync;
 pub(super) mod verify;

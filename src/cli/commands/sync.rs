@@ -1,0 +1,221 @@
+//! `haul sync`: brings a directory to what its lock says.
+
+use super::super::args::{Options, SyncOptions};
+use super::super::lock_file::{Entry, Lock, changed};
+use super::super::resume_hint::ResumeHint;
+use super::super::setup::{By, Setup, Wanted};
+use super::super::stamps::Stamps;
+use super::super::{config, exit, output, render};
+use super::fetch;
+use crate::error::{Error, Kind};
+use crate::formats::escape;
+use crate::{Algorithm, Digest, verify_file};
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// State of a locked file on disk.
+enum Found {
+    Right,
+    Missing,
+}
+
+pub(in super::super) fn run(
+    given: &SyncOptions,
+    options: Options,
+    hint: &ResumeHint,
+) -> Result<ExitCode, Error> {
+    if options.output.is_some() || options.dir.is_some() {
+        return Err(Error::usage(
+            "haul sync saves each file where the lock says; -o and -d make no sense with it",
+        ));
+    }
+    let setup = Setup::open(config::fill(options)?, &[])?;
+    setup.refuse_lists("haul sync")?;
+    let path = &given.lock.lock;
+    let shown = escape::for_terminal(&path.to_string_lossy()).into_owned();
+    let Some(lock) = Lock::read(path)? else {
+        return Err(Error::usage(format!("there is no {shown}")).with_hint("haul add URL makes one"));
+    };
+    let directory = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
+    let mut sync = Sync {
+        stamps: Stamps::read(path),
+        directory,
+        lock,
+        failures: Vec::new(),
+        json: setup.options.wants_json(),
+    };
+    if given.frozen {
+        sync.refuse_open(&shown)?;
+    }
+    let missing = sync.missing(given.offline.as_deref());
+    let _ = sync.stamps.write();
+    let present = sync.lock.0.len() - missing.len() - sync.failures.len();
+    if !setup.options.quiet && !sync.json {
+        output::say(format_args!("haul: note: {shown}: {present} present, {} missing", missing.len()));
+    }
+    if missing.is_empty() {
+        let code = exit::combined(&sync.failures);
+        if sync.json {
+            render::tell_end(sync.failures.len(), code)?;
+        }
+        return Ok(code.into());
+    }
+    let count = missing.len();
+    let failures = sync.failures.clone();
+    for entry in &missing {
+        make_directory_of(&sync.directory.join(&entry.path))?;
+    }
+    let wanted = missing.iter().map(|entry| setup.resolved(entry.job(&sync.directory), By::User));
+    let wanted: Vec<Wanted> = wanted.collect::<Result<_, _>>()?;
+    let fetched =
+        fetch::fetch(&setup.options, &setup.client()?, wanted.into_iter().map(Ok), count, failures, hint)?;
+    sync.took(&missing, path)?;
+    Ok(fetched)
+}
+
+/// Creates the directory of a locked file.
+pub(super) fn make_directory_of(target: &Path) -> Result<(), Error> {
+    let directory = target.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let made = directory.map_or(Ok(()), fs::create_dir_all);
+    made.map_err(|error| Error::disk("cannot create the directory of", target, &error))
+}
+
+struct Sync {
+    lock: Lock,
+    stamps: Stamps,
+    /// Directory of the lock.
+    directory: PathBuf,
+    failures: Vec<Kind>,
+    json: bool,
+}
+
+impl Sync {
+    /// # Errors
+    /// `Usage` if an entry does not say which bytes it means: the lock would have to change.
+    fn refuse_open(&self, shown: &str) -> Result<(), Error> {
+        let open = self.lock.0.values().find(|entry| entry.sha256.is_none() || entry.size.is_none());
+        open.map_or(Ok(()), |entry| {
+            Err(Error::usage(format!(
+                "{shown}: the file {} has no size or no digest, and --frozen changes no lock",
+                entry.path
+            ))
+            .with_hint("haul sync, without --frozen, fetches it and locks what it is"))
+        })
+    }
+
+    /// Files that are not there. Those that are other ones are reported, and left as they are.
+    fn missing(&mut self, offline: Option<&Path>) -> Vec<Entry> {
+        let mut missing = Vec::new();
+        for entry in self.lock.0.values().cloned().collect::<Vec<_>>() {
+            let found = self.found(&entry).and_then(|found| match (found, offline) {
+                (Found::Missing, Some(store)) => self.take_from(store, &entry),
+                (found, _) => Ok(found),
+            });
+            match found {
+                Ok(Found::Right) => {}
+                Ok(Found::Missing) => missing.push(entry),
+                Err(error) => {
+                    self.failures.push(error.kind());
+                    output::say_failure(&error);
+                    if self.json {
+                        // The run fails anyway.
+                        let _ = render::tell_error(&error, exit::code(error.kind()));
+                    }
+                }
+            }
+        }
+        missing
+    }
+
+    fn found(&mut self, entry: &Entry) -> Result<Found, Error> {
+        let path = self.directory.join(&entry.path);
+        let present = match fs::symlink_metadata(&path) {
+            Ok(present) => present,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Missing),
+            Err(error) => return Err(Error::disk("cannot read", &path, &error)),
+        };
+        if !present.is_file() {
+            return Err(changed(entry, "it is no regular file"));
+        }
+        if let Some(size) = entry.size.filter(|size| *size != present.len()) {
+            return Err(changed(entry, &format!("it has {} bytes, and {size} are locked", present.len())));
+        }
+        let Some(digest) = entry.digest()? else {
+            // Nothing is locked that it could contradict.
+            self.locked(entry, &path, &present)?;
+            return Ok(Found::Right);
+        };
+        let sha256 = digest.to_hex();
+        if self.stamps.vouches_for(&entry.path, &present, &sha256) {
+            return Ok(Found::Right);
+        }
+        verify_file(&path, &[digest]).map_err(|error| match error.kind() {
+            Kind::Checksum => changed(entry, "it has another digest"),
+            _ => error,
+        })?;
+        self.stamps.saw(&entry.path, &present, &sha256);
+        Ok(Found::Right)
+    }
+
+    /// Locks what a file is of which that was not known.
+    fn locked(&mut self, entry: &Entry, path: &Path, present: &Metadata) -> Result<(), Error> {
+        let digests = crate::digests_of(path, &[Algorithm::Sha256])?;
+        let sha256 = digests.first().map(Digest::to_hex).unwrap_or_default();
+        self.stamps.saw(&entry.path, present, &sha256);
+        let entry = Entry { size: Some(present.len()), sha256: Some(sha256), ..entry.clone() };
+        self.lock.add(entry)
+    }
+
+    /// Copies a file from a directory that has it, under its path or its digest.
+    #[expect(clippy::disallowed_methods, reason = "a copy of a local file is no download")]
+    fn take_from(&mut self, store: &Path, entry: &Entry) -> Result<Found, Error> {
+        let digest = entry
+            .digest()?
+            .ok_or_else(|| changed(entry, "no digest is locked, so no copy can be trusted"))?;
+        let by_digest = store.join(digest.to_hex());
+        let source = [store.join(&entry.path), by_digest].into_iter().find(|path| path.is_file());
+        let Some(source) = source else {
+            let shown = escape::for_terminal(&store.to_string_lossy()).into_owned();
+            return Err(Error::new(
+                Kind::NotFound,
+                format!("{} is missing, and is not in {shown} either", entry.path),
+            ));
+        };
+        verify_file(&source, std::slice::from_ref(&digest))?;
+        let target = self.directory.join(&entry.path);
+        let failed = |error: std::io::Error| Error::disk("cannot write", &target, &error);
+        make_directory_of(&target)?;
+        let beside = target
+            .with_file_name(format!("{}.part", target.file_name().unwrap_or_default().to_string_lossy()));
+        let copied = fs::copy(&source, &beside).and_then(|_| fs::File::open(&beside)?.sync_all());
+        // The copy is what was proven only if it was proven itself.
+        let copied =
+            copied.map_err(failed).and_then(|()| verify_file(&beside, std::slice::from_ref(&digest)));
+        let placed = copied.and_then(|_| fs::rename(&beside, &target).map_err(failed));
+        placed.inspect_err(|_| drop(fs::remove_file(&beside)))?;
+        let present = target.metadata().map_err(failed)?;
+        self.stamps.saw(&entry.path, &present, &digest.to_hex());
+        Ok(Found::Right)
+    }
+
+    /// Records what was fetched: the stamps, and what was not locked yet.
+    fn took(&mut self, fetched: &[Entry], path: &Path) -> Result<(), Error> {
+        let mut is_changed = false;
+        for entry in fetched {
+            let target = self.directory.join(&entry.path);
+            let Ok(present) = fs::symlink_metadata(&target) else {
+                continue;
+            };
+            match &entry.sha256 {
+                Some(sha256) => self.stamps.saw(&entry.path, &present, sha256),
+                None => {
+                    self.locked(entry, &target, &present)?;
+                    is_changed = true;
+                }
+            }
+        }
+        let _ = self.stamps.write();
+        if is_changed { self.lock.write(path) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,257 @@
+//! `haul.lock`: the files of a directory, with where they come from and what they are.
+
+use crate::error::{Error, Kind};
+use crate::formats::escape;
+use crate::{Algorithm, Digest, Job, Request};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Component, Path, PathBuf};
+
+/// Version of the format.
+const VERSION: u64 = 1;
+/// Size limit, in bytes: a million files have room.
+const LARGEST: u64 = 512 << 20;
+
+/// One file.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    /// Path below the directory of the lock, with `/` between its parts.
+    pub(super) path: String,
+    pub(super) url: String,
+    /// In bytes.
+    pub(super) size: Option<u64>,
+    /// In hexadecimal digits.
+    pub(super) sha256: Option<String>,
+    /// Validator of the server, for people; nothing depends on it.
+    pub(super) etag: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    version: u64,
+    #[serde(default)]
+    file: Vec<Entry>,
+}
+
+/// The content of a lock, by path.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Lock(pub(super) BTreeMap<String, Entry>);
+
+impl Entry {
+    /// The digest, if there is one.
+    ///
+    /// # Errors
+    /// `Usage` if it is none.
+    pub(super) fn digest(&self) -> Result<Option<Digest>, Error> {
+        let hex = self.sha256.as_deref();
+        hex.map(|hex| Digest::from_hex(Algorithm::Sha256, hex).map_err(Error::from)).transpose()
+    }
+
+    /// Job that fetches the file into `directory`.
+    pub(super) fn job(&self, directory: &Path) -> Job {
+        let mut job = Job::new(self.url.as_str());
+        job.output = Some(directory.join(&self.path));
+        job.size = self.size;
+        job.digests = self.sha256.iter().map(|hex| format!("sha256:{hex}")).collect();
+        job
+    }
+
+    /// # Errors
+    /// `Usage` with the reason, for what an honest lock does not hold.
+    fn check(&self) -> Result<(), Error> {
+        let path = Path::new(&self.path);
+        let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
+        if !inside || path.file_name().is_none() || self.path.contains('\0') {
+            return Err(Error::usage(format!(
+                "{:?} leads out of the directory, or names no file",
+                self.path
+            )));
+        }
+        if crate::formats::file_name::beside_which(&path.file_name().unwrap_or_default().to_string_lossy())
+            .is_some()
+        {
+            return Err(Error::usage(format!(
+                "{:?} is a name that haul keeps for unfinished files",
+                self.path
+            )));
+        }
+        self.digest()?;
+        Request::new(&self.url).map(drop)
+    }
+}
+
+impl Lock {
+    /// Reads a lock; `None` if there is none.
+    ///
+    /// # Errors
+    /// `Usage` with the place, for one that was changed so that it makes no sense.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, Error> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let shown = escape::for_terminal(&path.to_string_lossy()).into_owned();
+        let text = super::bounded::read(path, LARGEST)
+            .map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
+        Self::parse(&text).map(Some).map_err(|error| error.retold(format!("{shown}: {error}")))
+    }
+
+    fn parse(text: &str) -> Result<Self, Error> {
+        let read: Text = toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            Error::usage(format!("line {line}: {}", error.message().replace('\n', " ")))
+        })?;
+        if read.version != VERSION {
+            return Err(Error::usage(format!("version {} is not one that this haul knows", read.version)));
+        }
+        let mut lock = Self::default();
+        for entry in read.file {
+            entry.check().map_err(|error| error.retold(format!("the file {}: {error}", entry.path)))?;
+            let path = entry.path.clone();
+            if lock.0.insert(path.clone(), entry).is_some() {
+                return Err(Error::usage(format!("the file {path} is there twice")));
+            }
+        }
+        Ok(lock)
+    }
+
+    /// Adds a file, in place of an older entry of its path.
+    ///
+    /// # Errors
+    /// `Usage` for a path that leads out of the directory.
+    pub(super) fn add(&mut self, entry: Entry) -> Result<(), Error> {
+        entry.check()?;
+        self.0.insert(entry.path.clone(), entry);
+        Ok(())
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = format!(
+            "# Written by haul add; haul sync brings the directory to what it says.\nversion = {VERSION}\n"
+        );
+        for entry in self.0.values() {
+            // Writing to a string cannot fail.
+            let _ =
+                write!(text, "\n[[file]]\npath = {}\nurl = {}\n", quoted(&entry.path), quoted(&entry.url));
+            let _ = entry.size.map(|size| writeln!(text, "size = {size}"));
+            for (key, value) in [("sha256", &entry.sha256), ("etag", &entry.etag)] {
+                let _ = value.as_ref().map(|value| writeln!(text, "{key} = {}", quoted(value)));
+            }
+        }
+        text
+    }
+
+    /// Writes the lock, as a whole or not at all.
+    ///
+    /// # Errors
+    /// `Disk`.
+    #[expect(clippy::disallowed_methods, reason = "the lock is no download")]
+    pub(super) fn write(&self, path: &Path) -> Result<(), Error> {
+        let beside = PathBuf::from(format!("{}.{}.tmp", path.display(), std::process::id()));
+        let written = (|| {
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
+            file.write_all(self.to_text().as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&beside, path)
+        })();
+        written.map_err(|error| {
+            let _ = fs::remove_file(&beside);
+            Error::disk("cannot write", path, &error)
+        })
+    }
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                // Writing to a string cannot fail.
+                let _ = write!(quoted, "\\u{:04x}", c as u32);
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Error for a file that is not what the lock says.
+pub(super) fn changed(entry: &Entry, why: &str) -> Error {
+    Error::new(Kind::Checksum, format!("{} is not what the lock says: {why}", entry.path))
+        .with_hint("move it away, and haul sync fetches the one that is locked; haul add locks another one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry(path: &str) -> Entry {
+        Entry {
+            path: path.to_owned(),
+            url: "http://h/f".to_owned(),
+            size: Some(5),
+            sha256: Some("0".repeat(64)),
+            etag: Some("\"v\\1\"".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_lock_is_read_as_it_was_written_in_the_order_of_its_paths() {
+        let mut lock = Lock::default();
+        for path in ["b/c", "a", "d e"] {
+            lock.add(entry(path)).unwrap();
+        }
+        let text = lock.to_text();
+        assert_eq!(Lock::parse(&text).unwrap(), lock);
+        let order: Vec<_> = text.lines().filter(|line| line.starts_with("path")).collect();
+        assert_eq!(order, ["path = \"a\"", "path = \"b/c\"", "path = \"d e\""]);
+    }
+
+    #[test]
+    fn an_entry_that_was_tampered_with_is_refused() {
+        let good = {
+            let mut lock = Lock::default();
+            lock.add(entry("a")).unwrap();
+            lock.to_text()
+        };
+        assert!(Lock::parse(&good).is_ok());
+        for (from, to) in [
+            ("path = \"a\"", "path = \"../a\""),
+            ("path = \"a\"", "path = \"/etc/a\""),
+            ("path = \"a\"", "path = \"\""),
+            ("path = \"a\"", "path = \"b/../../a\""),
+            ("path = \"a\"", "path = \"a.part\""),
+            ("url = \"http", "url = \"file"),
+            ("sha256 = \"0", "sha256 = \"x"),
+            ("sha256 = \"0", "sha256 = \""),
+            ("size = 5", "size = -5"),
+            ("size = 5", "sise = 5"),
+            ("version = 1", "version = 2"),
+            ("etag", "path = \"b\"\netag"),
+        ] {
+            assert!(Lock::parse(&good.replacen(from, to, 1)).is_err(), "{to}");
+        }
+        let twice = format!("{good}{}", &good[good.find("\n[[").unwrap()..]);
+        assert!(Lock::parse(&twice).unwrap_err().to_string().contains("twice"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_survives(name in "[^/\\x00]{1,20}", etag in any::<String>()) {
+            let mut lock = Lock::default();
+            let entry = Entry { path: name, etag: Some(etag), ..entry("x") };
+            if lock.add(entry).is_ok() {
+                prop_assert_eq!(Lock::parse(&lock.to_text()).unwrap(), lock);
+            }
+        }
+    }
+}
