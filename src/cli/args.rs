@@ -1,6 +1,7 @@
 //! The arguments, as clap parses them. Meaning is given to them in [`super::setup`].
 
 use super::examples;
+use crate::formats::shard::Shard;
 use crate::formats::size::{parse_duration, parse_size};
 use crate::formats::url_text::url_text;
 use crate::{IfExists, Interface, Resolve};
@@ -67,13 +68,23 @@ pub(super) enum Command {
     /// Check a file against a digest, or an unfinished one against its manifest
     #[command(after_help = examples::examples_text("verify"))]
     Verify {
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
+        /// Files to check; without one every file that --checksum-file names
+        #[arg(value_name = "FILE", required_unless_present = "checksum_file")]
+        files: Vec<PathBuf>,
         /// Fetch what is damaged in an unfinished file again, and the rest with it
         #[arg(long)]
         repair: bool,
         #[command(flatten)]
         options: Box<Options>,
+    },
+    /// Write a Metalink document of a file of one's own: its digest, and those of its pieces
+    #[command(after_help = examples::examples_text("pieces"))]
+    Pieces {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// URL where it is published; may be repeated, the best first
+        #[arg(long = "url", value_name = "URL")]
+        urls: Vec<String>,
     },
     /// Go on with every unfinished download in a directory
     #[command(after_help = examples::examples_text("resume"))]
@@ -299,6 +310,13 @@ pub(super) struct Options {
     /// Fetch only this part: A-B (both included), A- or -N, such as 0-499, 10M- or -5M; needs -o
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true, help_heading = "Output")]
     pub(super) range: Option<String>,
+    /// Go on from FILE, which curl, wget, a browser or aria2 has begun; it is only read, and compared with the server, or proven
+    /// by a digest
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) adopt: Option<PathBuf>,
+    /// Fetch only this share of the URLs, I of N, counted from 1; auto in a SLURM array, auto/N in an indexed job of Kubernetes
+    #[arg(long, value_name = "I/N", value_parser = shard, help_heading = "Transfer")]
+    pub(super) shard: Option<Shard>,
     /// Write what was not saved to FILE, as a list for -i
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) failed: Option<PathBuf>,
@@ -589,6 +607,10 @@ pub(super) fn split_size(text: &str) -> Result<u64, String> {
         }
         Err(error) => Err(error.to_string()),
     }
+}
+
+fn shard(text: &str) -> Result<Shard, String> {
+    Shard::parse(text, |name| std::env::var(name).ok())
 }
 
 #[cfg(test)]

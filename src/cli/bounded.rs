@@ -21,6 +21,12 @@ pub(super) fn read_lossy(path: &Path, largest: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes(File::open(path)?, largest)?).into_owned())
 }
 
+/// Reads the bytes of a file.
+pub(super) fn read_bytes(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    #[expect(clippy::disallowed_methods, reason = "a file that the user names")]
+    bytes(File::open(path)?, largest)
+}
+
 fn from(reader: impl Read, largest: u64) -> io::Result<String> {
     String::from_utf8(bytes(reader, largest)?).map_err(|_| io::Error::other("it is no text in UTF-8"))
 }

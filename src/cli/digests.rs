@@ -65,6 +65,11 @@ impl Listed {
         Ok(Self { list, shown, hint: Hint::of(document.name()) })
     }
 
+    /// Names of all files of the list.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.list.names()
+    }
+
     /// Name of the list as the user gave it, escaped.
     pub(super) fn shown(&self) -> &str {
         &self.shown

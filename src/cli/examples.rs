@@ -42,6 +42,10 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
             ("haul verify disk.img", "are the recorded bytes of an unfinished one still intact?"),
             ("haul verify --repair disk.img", "fetch again what is not, and go on with the rest"),
         ],
+        "pieces" => &[(
+            "haul pieces disk.img --url https://example.org/disk.img > disk.img.meta4",
+            "publish it beside the file",
+        )],
         "resume" => {
             &[("haul resume", "go on with everything unfinished here"), ("haul resume /data", "or there")]
         }

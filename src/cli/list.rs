@@ -63,7 +63,11 @@ impl List {
                 Err(error) => Err(self.at(line, &error)),
             }
         };
-        match &self.content {
+        let is_ours = |listed: &Result<(Place, Wanted), Error>| {
+            // An error is everybody's.
+            listed.as_ref().map_or(true, |(_, wanted)| setup.is_ours(wanted))
+        };
+        let all: Box<dyn Iterator<Item = _>> = match &self.content {
             Content::Text(text) => Box::new(parsed(text, setup).map(move |listed| {
                 let listed = listed.map_err(|error| self.of(&error))?;
                 placed(listed, By::User)
@@ -71,7 +75,8 @@ impl List {
             Content::Files(files, home) => {
                 Box::new(files.iter().cloned().map(move |file| placed(file, By::Document(home.as_ref()))))
             }
-        }
+        };
+        Box::new(all.filter(is_ours))
     }
 
     /// Adds the list to an error that names the line.

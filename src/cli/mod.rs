@@ -2,6 +2,7 @@
 //!
 //! Nothing below this module knows that a terminal exists.
 
+mod adopt;
 mod apt;
 mod args;
 mod aria2c;
@@ -143,9 +144,10 @@ fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
         None => commands::fetch::run(cli.options, &cli.urls, &hint),
         Some(Command::Info { urls, options }) => commands::info::run(*options, &urls),
         Some(Command::Status { paths, json }) => commands::status::run(&paths, json),
-        Some(Command::Verify { file, repair, options }) => {
-            commands::verify::run(&file, repair, *options, &hint)
+        Some(Command::Verify { files, repair, options }) => {
+            commands::verify::run(&files, repair, *options, &hint)
         }
+        Some(Command::Pieces { file, urls }) => commands::pieces::run(&file, &urls),
         Some(Command::Resume { places, options }) => commands::resume::run(*options, &places, &hint),
         Some(Command::Add { urls, lock, options }) => commands::add::run(&lock, &urls, *options, &hint),
         Some(Command::Sync { sync, options }) => commands::sync::run(&sync, *options, &hint),

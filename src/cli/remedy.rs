@@ -57,6 +57,7 @@ fn words(remedy: &Remedy) -> Cow<'_, str> {
         Remedy::MoveAwayOrOtherDirectory => "move it away, or choose another directory with -d",
         Remedy::LookOrOtherDirectory => "look at it, or choose another directory with -d",
         Remedy::AllowMore => "--max-size SIZE allows more",
+        Remedy::OtherFile => "it is another file, or another version of it: leave out --adopt",
         Remedy::WholeFile => "leave out --range, and take the part from the whole file",
         Remedy::OwnDigest => {
             "the server contradicts itself; fetch again, or give a digest from another source with --sha256, which counts instead"

@@ -18,7 +18,7 @@ use clap::CommandFactory as _;
 use percent_encoding::percent_decode_str;
 use std::io::IsTerminal as _;
 use std::num::NonZeroU64;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The options, and the content of the files that they name.
@@ -316,6 +316,23 @@ impl Setup {
         }
         job.digests.extend(listed.of(&paths)?.iter().map(ToString::to_string));
         Ok(())
+    }
+
+    /// Names of all files in the list of digests.
+    pub(super) fn listed_names(&self) -> Vec<PathBuf> {
+        self.digests
+            .as_ref()
+            .map_or_else(Vec::new, |listed| listed.names().into_iter().map(PathBuf::from).collect())
+    }
+
+    /// Returns true if a download belongs to the shard of this process, if there are several.
+    pub(super) fn is_ours(&self, wanted: &Wanted) -> bool {
+        let Job { url, name, below, .. } = &wanted.job;
+        let key = || {
+            [url.as_str(), name.as_deref().unwrap_or_default(), below.as_deref().unwrap_or_default()]
+                .join("\n")
+        };
+        self.options.shard.is_none_or(|shard| shard.has(key().as_bytes()))
     }
 
     /// Digests that a local file must have.

@@ -22,7 +22,7 @@ use crate::manifest::inspect;
 use crate::plan::Address;
 use crate::plan::pace::Pace;
 use crate::storage::Target;
-use crate::transport::{Dialer, Exchange, IdentityFiles, Settings, Yielder};
+use crate::transport::{Dialer, Exchange, IdentityFiles, Requester, Settings, Yielder};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -95,6 +95,11 @@ impl Client {
     #[must_use = "dropping a download cancels it"]
     pub fn start(&self, request: Request) -> Download {
         self.start_at(request, self.context.slots.queue())
+    }
+
+    /// One requester per source of a request.
+    pub(super) fn requesters(&self, request: &Request) -> Result<Vec<Requester>, Error> {
+        self.context.requesters(request)
     }
 
     /// Waits for a slot, in the order of these calls.

@@ -1,5 +1,6 @@
 //! Download engine: one driver task per file, its workers, the checkpoint.
 
+mod adopt;
 mod client;
 mod context;
 mod control;

@@ -45,7 +45,7 @@ impl Writer {
         Self(Mutex::new(Box::new(writer)))
     }
 
-    pub(crate) fn into_inner(self) -> Box<dyn Write + Send> {
+    pub(crate) fn into_box(self) -> Box<dyn Write + Send> {
         // Nobody writes while it is here.
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }

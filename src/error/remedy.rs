@@ -102,6 +102,7 @@ remedies! {
     // Digests.
     CompareDigest "compare_digest"
         "compare the digest with the one that was published; running again starts over, unless the digest given then is the one the file has"
+    OtherFile "other_file" "it is another file, or another version of it: fetch it without that one"
     WholeFile "whole_file" "fetch the whole file"
     OwnDigest "own_digest"
         "the server contradicts itself; fetch again, or give a digest from another source, which counts instead"

@@ -105,6 +105,16 @@ impl DigestList {
         self.files.values().flat_map(|of_file| &of_file.0).filter_map(Stated::saved_as)
     }
 
+    /// Names of all files of the list, in the order of their first lines.
+    #[cfg(feature = "cli")]
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let line = |of_file: &OfFile| of_file.0.first().map_or(usize::MAX, |stated| stated.line);
+        let mut names: Vec<_> =
+            self.files.iter().map(|(name, of_file)| (line(of_file), name.as_str())).collect();
+        names.sort_unstable();
+        names.into_iter().map(|(_, name)| name).collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }

@@ -4,6 +4,8 @@
 //! it as an argument. Input is unchecked bytes or text, so every parser is total: it returns a value, `None` or an
 //! error, and never panics.
 
+#[cfg(feature = "cli")]
+pub(crate) mod aria2_control;
 pub(crate) mod byte_count;
 pub(crate) mod challenges;
 pub(crate) mod content_disposition;
@@ -23,6 +25,8 @@ pub(crate) mod rate_limit;
 pub(crate) mod redaction;
 pub(crate) mod retry_after;
 pub(crate) mod set_cookie;
+#[cfg(feature = "cli")]
+pub(crate) mod shard;
 #[cfg(feature = "cli")]
 pub(crate) mod size;
 pub(crate) mod span;

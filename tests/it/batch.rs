@@ -259,3 +259,28 @@ fn a_command_runs_for_each_file_and_no_shell_reads_what_a_server_says() {
     outcome.assert_failed(2);
     sandbox.assert_absent("d");
 }
+
+#[test]
+fn shards_of_a_list_are_disjoint_and_complete() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let list: String = (0..30).map(|number| format!("{}\n", server.url(&format!("/{number}.bin")))).collect();
+    sandbox.write("list", list);
+    let mut saved = Vec::new();
+    for shard in ["1/3", "2/3", "3/3"] {
+        sandbox.haul().args(["-q", "-i", "list", "-d", "d", "--shard", shard]).run().assert_ok();
+        let names = crate::support::haul::names_in(&sandbox.path("d"));
+        assert!(names.len() > saved.len() && names.len() < saved.len() + 30, "{names:?}");
+        saved = names;
+    }
+    assert_eq!((saved.len(), server.requests().iter().filter(|request| request.is_get()).count()), (30, 30));
+    let outcome = sandbox
+        .haul()
+        .args(["-q", "-i", "list", "-d", "e", "--shard", "auto"])
+        .env("SLURM_ARRAY_TASK_ID", "0")
+        .env("SLURM_ARRAY_TASK_COUNT", "1")
+        .run();
+    outcome.assert_ok();
+    sandbox.haul().args(["-i", "list", "--shard", "4/3"]).run().assert_failed(2).assert_says("I/N");
+    sandbox.haul().args(["-i", "list", "--shard", "auto"]).run().assert_failed(2);
+}

@@ -272,3 +272,37 @@ fn repair_goes_on_with_what_is_intact_too() {
     sandbox.haul().args(["verify", "--repair", "file.bin"]).run().assert_ok().assert_says("intact");
     sandbox.assert_ok_file(&PAYLOAD, "file.bin");
 }
+
+#[test]
+fn verify_takes_several_files_and_a_whole_list() {
+    let payload = Payload::new(411, 3000);
+    let sandbox = Sandbox::new();
+    let digest = payload.sha256_hex();
+    for name in ["a", "b"] {
+        sandbox.write(name, payload.all());
+    }
+    sandbox.write("SUMS", format!("{digest}  a\n{digest}  b\n"));
+    let outcome = sandbox.haul().args(["verify", "--checksum-file", "SUMS"]).run();
+    outcome.assert_ok();
+    assert_eq!(outcome.stdout_text().lines().count(), 2);
+    sandbox.haul().args(["verify", "a", "b", "--sha256", &digest]).run().assert_ok();
+    sandbox.write("b", "another");
+    let outcome = sandbox.haul().args(["verify", "--checksum-file", "SUMS"]).run();
+    assert_eq!(outcome.code, Some(12), "{outcome}");
+    outcome.assert_says("1 of 2 files are not right");
+    sandbox.haul().arg("verify").run().assert_failed(2);
+}
+
+#[test]
+fn pieces_writes_a_document_that_haul_downloads_from() {
+    let payload = Payload::mib(412, 3);
+    let server = Server::serve(payload).start();
+    let sandbox = Sandbox::new();
+    sandbox.write("disk.img", payload.all());
+    let outcome = sandbox.haul().args(["pieces", "disk.img", "--url", &server.url("/f?a&b")]).run();
+    outcome.assert_ok();
+    assert_eq!(outcome.stdout_text().matches("<hash>").count(), 3);
+    sandbox.write("d.meta4", &outcome.stdout);
+    sandbox.haul().args(["--metalink", "d.meta4", "-d", "d"]).run().assert_ok();
+    payload.assert_file_is(&sandbox.path("d/disk.img"));
+}

@@ -9,6 +9,7 @@
 )]
 
 mod accounts;
+mod adopting;
 mod answers;
 mod aria2c;
 mod auto;

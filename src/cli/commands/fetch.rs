@@ -8,7 +8,7 @@ use super::super::names::Names;
 use super::super::resume_hint::ResumeHint;
 use super::super::runtime::runtime;
 use super::super::setup::{Setup, Wanted};
-use super::super::{config, output, render, signals};
+use super::super::{adopt, config, output, render, signals};
 use super::info;
 use crate::error::{Error, Kind};
 use crate::{Client, Request};
@@ -25,7 +25,8 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         return Err(mirrors_of_several());
     }
     let mut setup = Setup::open(config::fill(options)?, urls)?;
-    let given = setup.requests(urls)?;
+    let mut given = setup.requests(urls)?;
+    given.retain(|wanted| setup.is_ours(wanted));
     let lists = lists(&setup)?;
     if given.is_empty() && setup.has_secrets_for_a_url() && lists.iter().all(List::is_of_no_server) {
         return Err(Error::usage("-H, -u and --bearer-file are for a URL that you name, and there is none")
@@ -49,6 +50,15 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
     refuse_contradictions(&setup, count + repeated)?;
     setup.most_connections = bounded_by_files(&mut setup.options, count);
     let client = setup.client()?;
+    if let Some(path) = setup.options.adopt.clone() {
+        let (Some(wanted), 1) = (given.pop(), count) else {
+            return Err(Error::usage("--adopt is for one URL, and there are several, or a list"));
+        };
+        if setup.streams() {
+            return Err(Error::usage("--adopt goes on with a file, and -o - makes none"));
+        }
+        given.push(adopt::taken_over(&path, wanted, &setup, &client)?);
+    }
     let listed = lists.iter().flat_map(|list| list.requests(&setup));
     let listed = listed.map(|listed| listed.map(|(_, wanted)| wanted));
     let mut names = (repeated > 0).then(Names::default);

@@ -3,38 +3,68 @@
 use super::super::args::Options;
 use super::super::resume_hint::ResumeHint;
 use super::super::setup::Setup;
-use super::super::{config, digests, output};
+use super::super::{config, digests, exit, output};
 use super::{fetch, resume};
 use crate::error::{Error, Kind};
 use crate::formats::{escape, redaction};
 use crate::{ByteRange, inspect};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub(in super::super) fn run(
-    file: &Path,
+    files: &[PathBuf],
     repair: bool,
     options: Options,
     hint: &ResumeHint,
 ) -> Result<ExitCode, Error> {
-    let shown = escape::for_terminal(&redaction::named(&file.to_string_lossy())).into_owned();
     if repair {
-        return mend(file, &shown, &Setup::open(config::fill(options)?, &[])?, hint);
+        let [file] = files else {
+            return Err(Error::usage("--repair is for one file"));
+        };
+        return mend(file, &shown(file), &Setup::open(config::fill(options)?, &[])?, hint);
     }
     // Only a list, which may be fetched, needs the whole setup.
-    let digests = match &options.digests.checksum_file {
-        Some(_) => Setup::open(config::fill(options)?, &[])?.digests(file)?,
+    let setup = match &options.digests.checksum_file {
+        Some(_) => Some(Setup::open(config::fill(options.clone())?, &[])?),
+        None => None,
+    };
+    let all = match (&setup, files) {
+        (Some(setup), []) => setup.listed_names(),
+        _ => files.to_vec(),
+    };
+    if let [file] = &all[..] {
+        return verified(file, setup.as_ref(), &options).map(|()| ExitCode::SUCCESS);
+    }
+    let mut failures = Vec::new();
+    for file in &all {
+        if let Err(error) = verified(file, setup.as_ref(), &options) {
+            failures.push(error.kind());
+            output::say_failure(&error);
+        }
+    }
+    if !failures.is_empty() {
+        output::say(format_args!("haul: note: {} of {} files are not right", failures.len(), all.len()));
+    }
+    Ok(exit::combined(&failures).into())
+}
+
+fn shown(file: &Path) -> String {
+    escape::for_terminal(&redaction::named(&file.to_string_lossy())).into_owned()
+}
+
+/// Checks one file, and prints what it was found to be.
+fn verified(file: &Path, setup: Option<&Setup>, options: &Options) -> Result<(), Error> {
+    let shown = shown(file);
+    let digests = match setup {
+        Some(setup) => setup.digests(file)?,
         None => digests::given(&options.digests)?,
     };
     if digests.is_empty() {
         let damaged = unfinished(file, &shown)?;
-        return intact(&damaged, &shown).map(|()| ExitCode::SUCCESS);
+        return intact(&damaged, &shown);
     }
     let verified = crate::verify_file(file, &digests).map_err(|error| of_unfinished(error, file, &shown))?;
-    for digest in verified {
-        output::print_line(format_args!("{shown}: {digest}"))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    verified.iter().try_for_each(|digest| output::print_line(format_args!("{shown}: {digest}")))
 }
 
 /// Explains a missing file that is still being downloaded.

@@ -143,7 +143,7 @@ async fn prepare(
     let Some(target) = target else {
         let digests = &wants.spec.digests;
         let destination = match output {
-            Output::Stream(out) => Destination::Pipe(PipeWork::new(out.into_inner(), PIPE_WINDOW, digests)),
+            Output::Stream(out) => Destination::Pipe(PipeWork::new(out.into_box(), PIPE_WINDOW, digests)),
             Output::Own(own) => match in_order(own.as_ref(), digests) {
                 Some(window) => Destination::Pipe(PipeWork::into_own(own, window, digests)),
                 None => Destination::Own(OwnWork::new(own, digests)),

@@ -1,0 +1,189 @@
+//! Taking over what another program has received of a file.
+
+use super::client::Client;
+use super::probe::probe;
+use super::request::Request;
+use crate::destination::{FileSpec, PartialFile, blocking};
+use crate::error::{Error, Kind, Remedy};
+use crate::manifest::{Runs, piece_size};
+use crate::plan::representation::Representation;
+use crate::plan::{Address, ByteRange};
+use crate::storage::{self, Opened, ReadOnly, Storage as _, Target};
+use crate::transport::{Failure, Reply, Requester};
+use std::path::{Path, PathBuf};
+
+/// Bytes that are compared with the server at one place, and places of a range.
+const SAMPLE: u64 = 64 << 10;
+/// Ranges that are compared; more are as likely right as these.
+const COMPARED: usize = 16;
+/// Bytes copied at once.
+const COPIED: usize = 1 << 20;
+
+impl Client {
+    /// Takes over `ranges` of a file that another program has begun, so that the same request goes on from them; returns the number of
+    /// bytes. The file at `source` is only read. Without a digest in the request, bytes at the beginning, in the middle and at the end of
+    /// the ranges are compared with the server's, which needs a strong validator: a digest proves them all.
+    ///
+    /// # Errors
+    /// `Changed` if the bytes are not those of the server's file, `Locked` if an unfinished download lies at the target already, and
+    /// those of a download that fails at its first response. Nothing is left then.
+    pub async fn adopt(&self, request: &Request, source: &Path, ranges: &[ByteRange]) -> Result<u64, Error> {
+        let requesters = self.requesters(request)?;
+        let found = probe(&requesters[0]).await.map_err(|error| error.with_url(request.address()))?;
+        let known = found.representation.clone();
+        let length = known.complete_length.filter(|_| found.ranges == Some(true)).ok_or_else(|| {
+            Error::new(
+                Kind::Http,
+                "the server serves no ranges, or states no length: nothing can be continued",
+            )
+        })?;
+        let target = request.target(found.suggested_name())?;
+        let target = target.ok_or_else(|| Error::usage("what goes into no file cannot take over one"))?;
+        let (source, ranges) = (source.to_owned(), within(ranges, length)?);
+        if request.digests().is_empty() {
+            if known.validators.strong().is_none() {
+                return Err(Error::new(
+                    Kind::Changed,
+                    "the server gives no strong validator, so only a digest can prove the bytes",
+                )
+                .with_remedy(Remedy::DigestContinues));
+            }
+            compare(&requesters[0], &source, &ranges).await?;
+        }
+        let spec = spec_of(request);
+        blocking(move || copy(&source, &ranges, target, known, &spec)).await
+    }
+}
+
+/// # Errors
+/// `Changed` if they lie beyond the end: the file is another one.
+fn within(ranges: &[ByteRange], length: u64) -> Result<Vec<ByteRange>, Error> {
+    match ranges.iter().find(|range| range.end() > length) {
+        Some(range) => Err(Error::new(
+            Kind::Changed,
+            format!("the file has bytes up to {}, and that of the server has {length}", range.end()),
+        )),
+        None => Ok(ranges.iter().copied().filter(|range| !range.is_empty()).collect()),
+    }
+}
+
+fn spec_of(request: &Request) -> FileSpec {
+    FileSpec {
+        address: request.address().clone(),
+        named_by: request.named_by.clone(),
+        mirrors: request.sources().skip(1).map(Address::to_record).collect(),
+        digests: request.digests().to_vec(),
+        published: Vec::new(),
+        size: request.size,
+        if_exists: request.if_exists,
+        restart: false,
+        may_restart: request.may_restart,
+    }
+}
+
+/// Compares samples of the ranges with the server.
+async fn compare(requester: &Requester, source: &Path, ranges: &[ByteRange]) -> Result<(), Error> {
+    for range in ranges.iter().take(COMPARED) {
+        let middle = range.start() + range.len() / 2;
+        let end = range.end().saturating_sub(SAMPLE).max(range.start());
+        for start in [range.start(), middle, end] {
+            let sample = ByteRange::new(start, (start + SAMPLE).min(range.end()));
+            let ours = {
+                let source = source.to_owned();
+                blocking(move || read(&source, sample)).await?
+            };
+            if fetched(requester, sample).await? != ours {
+                let cause = format!("the bytes from {} on are not those of the server", sample.start());
+                return Err(Error::new(Kind::Changed, cause).with_remedy(Remedy::OtherFile));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of the server's file.
+async fn fetched(requester: &Requester, range: ByteRange) -> Result<Vec<u8>, Error> {
+    let wanted = range.to_header().unwrap_or_default();
+    let Reply { status, mut body, .. } =
+        requester.get(Some(&wanted), None).await.map_err(Failure::into_error)?;
+    if status != http::StatusCode::PARTIAL_CONTENT {
+        return Err(Error::new(Kind::Http, format!("the server did not send a range ({status})")));
+    }
+    let mut bytes = Vec::new();
+    while let Some(came) = body.next().await.map_err(Failure::into_error)? {
+        bytes.extend_from_slice(&came);
+        if bytes.len() as u64 >= range.len() {
+            bytes.truncate(usize::try_from(range.len()).unwrap_or(usize::MAX));
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+fn read(source: &Path, range: ByteRange) -> Result<Vec<u8>, Error> {
+    let failed = |error: std::io::Error| Error::disk("cannot read", source, &error);
+    let file = ReadOnly::open(source).map_err(failed)?;
+    let mut bytes = vec![0; usize::try_from(range.len()).unwrap_or(usize::MAX)];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(range.start() + filled as u64, &mut bytes[filled..]).map_err(failed)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Copies the ranges into a part file, and claims them in a manifest once they are durable.
+fn copy(
+    source: &Path,
+    ranges: &[ByteRange],
+    target: Target,
+    known: Representation,
+    spec: &FileSpec,
+) -> Result<u64, Error> {
+    let part = match storage::open(&target)? {
+        Opened::Created(part) => part,
+        Opened::Existing(part) => {
+            let cause = format!("{} is there already", part.path().display());
+            return Err(Error::new(Kind::Locked, cause).with_remedy(Remedy::RunAgainOrDiscard));
+        }
+    };
+    let place = PartialFile::new(target, part, true);
+    let copied = copy_into(&place, source, ranges, &known, spec);
+    if copied.is_err() {
+        let _ = place.leave(true, 0, 0);
+    }
+    copied
+}
+
+fn copy_into(
+    place: &PartialFile,
+    source: &Path,
+    ranges: &[ByteRange],
+    known: &Representation,
+    spec: &FileSpec,
+) -> Result<u64, Error> {
+    let (mut journal, _) = place.begin(known, spec)?;
+    let failed = |error: std::io::Error| Error::disk("cannot write to", place.part.path(), &error);
+    let mut runs = Runs::new(piece_size(known.complete_length));
+    let mut copied = 0;
+    for range in ranges {
+        let mut start = range.start();
+        while start < range.end() {
+            let piece = ByteRange::new(start, (start + COPIED as u64).min(range.end()));
+            let bytes = read(source, piece)?;
+            if bytes.len() as u64 != piece.len() {
+                return Err(Error::new(Kind::Changed, format!("{} became shorter", source.display())));
+            }
+            place.part.write_at(start, &bytes).map_err(failed)?;
+            runs.wrote(start, &bytes);
+            (start, copied) = (piece.end(), copied + piece.len());
+        }
+    }
+    place.part.sync().map_err(failed)?;
+    let manifest: PathBuf = journal.path().to_owned();
+    journal.append(&[], &runs.take()).map_err(|error| Error::disk("cannot write", &manifest, &error))?;
+    Ok(copied)
+}

@@ -1,0 +1,116 @@
+//! `--adopt`: what another program has begun is gone on with, once it is known to be the same.
+
+use crate::support::*;
+use std::fs;
+
+const PAYLOAD: Payload = Payload::mib(401, 8);
+const HAVE: u64 = 5 * MIB + 77;
+
+/// aria2's control file for these pieces of 1 MiB.
+fn control(bits: u8) -> Vec<u8> {
+    let mut bytes = vec![0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    bytes.extend((1_u32 << 20).to_be_bytes());
+    bytes.extend(PAYLOAD.len.to_be_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend(1_u32.to_be_bytes());
+    bytes.push(bits);
+    bytes.extend([0; 4]);
+    bytes
+}
+
+#[test]
+fn a_prefix_of_curl_is_gone_on_with_under_any_name() {
+    for name in ["file.bin", "file.bin.crdownload", "file.bin.part", "left.wget"] {
+        let server = Server::serve(PAYLOAD).start();
+        let sandbox = Sandbox::new();
+        let prefix = PAYLOAD.bytes(0..HAVE);
+        sandbox.write(name, &prefix);
+        let mut haul = sandbox.haul().args(["--json", "--adopt", name]);
+        if name.ends_with("crdownload") {
+            haul = haul.args(["--sha256", &PAYLOAD.sha256_hex()]);
+        }
+        let outcome = haul.arg(server.url("/file.bin")).run();
+        outcome.assert_ok();
+        PAYLOAD.assert_file_is(&sandbox.path("file.bin"));
+        let done = outcome.done_event();
+        assert_eq!(done["resumed"], HAVE, "{outcome}");
+        assert!(done["fetched"].as_u64().unwrap() <= PAYLOAD.len - HAVE + MIB, "{outcome}");
+        // The original is still there, unless it was the file itself.
+        match name {
+            "file.bin" => assert_eq!(sandbox.entries(), ["file.bin"]),
+            "file.bin.part" => assert!(sandbox.read("file.bin.adopted") == prefix),
+            _ => assert!(sandbox.read(name) == prefix),
+        }
+    }
+}
+
+#[test]
+fn what_is_not_the_servers_file_is_left_alone() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let url = server.url("/file.bin");
+    let other = Payload::new(402, HAVE).all();
+    sandbox.write("file.bin", &other);
+    let outcome = sandbox.haul().args(["--adopt", "file.bin"]).arg(&url).run();
+    outcome.assert_failed(8).assert_says("cannot be taken over");
+    assert!(sandbox.read("file.bin") == other);
+    assert_eq!(sandbox.entries(), ["file.bin"]);
+    // One that is longer than the server's.
+    let longer = Payload::new(403, PAYLOAD.len + 1).all();
+    sandbox.write("file.bin", &longer);
+    sandbox.haul().args(["--adopt", "file.bin"]).arg(&url).run().assert_failed(8);
+    assert!(sandbox.read("file.bin") == longer);
+    // One of a wrong byte between the places that are compared: only a digest finds it.
+    let mut damaged = PAYLOAD.bytes(0..HAVE);
+    damaged[300_000] ^= 1;
+    sandbox.write("file.bin", &damaged);
+    let digest = PAYLOAD.sha256_hex();
+    let outcome = sandbox.haul().args(["--adopt", "file.bin", "--sha256", &digest]).arg(&url).run();
+    outcome.assert_failed(12);
+    assert!(sandbox.read("file.bin") == damaged);
+}
+
+#[test]
+fn without_proof_or_ranges_nothing_is_taken_over() {
+    let sandbox = Sandbox::new();
+    sandbox.write("left", PAYLOAD.bytes(0..HAVE));
+    sandbox.write("left.crdownload", PAYLOAD.bytes(0..HAVE));
+    for (resource, left, code, said) in [
+        (Resource::of(PAYLOAD).no_validator(), "left", 8, "validator"),
+        (Resource::of(PAYLOAD).ignoring_ranges(), "left", 5, "no ranges"),
+        (Resource::of(PAYLOAD), "left.crdownload", 2, "may have holes"),
+        (Resource::of(PAYLOAD), "missing", 2, "cannot read"),
+    ] {
+        let server = Server::serve(resource).start();
+        let outcome = sandbox.haul().args(["--adopt", left]).arg(server.url("/file.bin")).run();
+        outcome.assert_failed(code).assert_says(said);
+        sandbox.assert_absent("file.bin");
+    }
+    let server = Server::serve(PAYLOAD).start();
+    let two = [server.url("/a"), server.url("/b")];
+    sandbox.haul().args(["--adopt", "left"]).args(&two).run().assert_failed(2).assert_says("one URL");
+}
+
+#[test]
+fn pieces_that_aria2_has_are_taken_and_no_others() {
+    let server = Server::serve(PAYLOAD).start();
+    for named in ["file.bin", "file.bin.aria2"] {
+        let sandbox = Sandbox::new();
+        // Pieces 0, 1 and 6 are there; the rest is rubbish.
+        let mut bytes = Payload::new(404, PAYLOAD.len).all();
+        for piece in [0, 1, 6] {
+            let range = piece * MIB..(piece + 1) * MIB;
+            bytes[range.start as usize..range.end as usize].copy_from_slice(&PAYLOAD.bytes(range));
+        }
+        sandbox.write("file.bin", bytes);
+        sandbox.write("file.bin.aria2", control(0b1100_0010));
+        let outcome = sandbox.haul().args(["--json", "--adopt", named]).arg(server.url("/file.bin")).run();
+        outcome.assert_ok();
+        PAYLOAD.assert_file_is(&sandbox.path("file.bin"));
+        assert_eq!(outcome.done_event()["resumed"], 3 * MIB, "{outcome}");
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write("file.bin", PAYLOAD.all());
+    fs::write(sandbox.path("file.bin.aria2"), b"nonsense").unwrap();
+    sandbox.haul().args(["--adopt", "file.bin"]).arg(server.url("/file.bin")).run().assert_failed(2);
+}
