@@ -54,8 +54,9 @@ pub mod cli;
 
 pub use engine::{
     AddressFamily, Client, ClientSettings, ConnectionView, Connections, Constraints, Content, Control,
-    Download, Event, Forecast, IfExists, Interface, Jobs, Notice, Output, OwnDestination, Phase, Preview,
-    Progress, Proof, ProvedBy, Proxy, Report, Request, Resolve, Slowness, Step, Trace, Writer,
+    Download, Event, Forecast, HostSettings, IfExists, Interface, Jobs, Notice, Output, OwnDestination,
+    Phase, Preview, Progress, Proof, ProvedBy, Proxy, Report, Request, Resolve, Slowness, Step, Trace,
+    Writer,
 };
 pub use engine::{audit, digests_of, discard, verify_file};
 pub use error::{Error, Kind, Remedy};

@@ -1,11 +1,11 @@
 //! The arguments, as clap parses them. Meaning is given to them in [`super::setup`].
 
 use super::examples;
+use super::host_rules::HostRule;
+use super::values::{connections, interface, resolve, shard, some_time, split_size, url, user_agent};
 use crate::formats::shard::Shard;
 use crate::formats::size::{parse_duration, parse_size};
-use crate::formats::url_text::url_text;
 use crate::{IfExists, Interface, Resolve};
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -36,6 +36,7 @@ impl Cli {
                 Command::Info { options, .. }
                 | Command::Verify { options, .. }
                 | Command::Resume { options, .. }
+                | Command::Config { options, .. }
                 | Command::Add { options, .. }
                 | Command::Sync { options, .. }
                 | Command::Serve { options, .. },
@@ -131,6 +132,15 @@ pub(super) enum Command {
     Sync {
         #[command(flatten)]
         sync: SyncOptions,
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Show every value of the configuration, and where it comes from
+    #[command(after_help = examples::examples_text("config"))]
+    Config {
+        /// Only check the file
+        #[arg(long)]
+        check: bool,
         #[command(flatten)]
         options: Box<Options>,
     },
@@ -320,6 +330,9 @@ pub(super) struct Options {
     /// Write what was not saved to FILE, as a list for -i
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) failed: Option<PathBuf>,
+    /// Values of the configuration for some hosts.
+    #[arg(skip)]
+    pub(super) hosts: Vec<HostRule>,
     /// haul is called in place of aria2c.
     #[arg(skip)]
     pub(super) as_aria2: bool,
@@ -528,41 +541,6 @@ pub(super) enum When {
     Never,
 }
 
-/// The most connections one file may be given.
-const MOST_CONNECTIONS: usize = 64;
-
-pub(super) fn connections(text: &str) -> Result<crate::Connections, String> {
-    if text == "auto" {
-        return Ok(crate::Connections::Auto);
-    }
-    match text.parse() {
-        Ok(count @ 1..=MOST_CONNECTIONS) => Ok(crate::Connections::AtMost(count)),
-        Ok(_) => Err(format!("from 1 to {MOST_CONNECTIONS} connections are possible")),
-        Err(_) if text.contains("://") => {
-            Err("-x is the number of connections; a proxy is given with --proxy".to_owned())
-        }
-        Err(_) => Err("a number or auto is wanted".to_owned()),
-    }
-}
-
-/// A URL as it was typed or pasted, in any encoding.
-fn url() -> impl TypedValueParser<Value = String> {
-    OsStringValueParser::new().map(|typed| url_text(typed.as_encoded_bytes()).into_owned())
-}
-
-/// A time above zero: a limit of zero would fail everything.
-pub(super) fn some_time(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Ok(Duration::ZERO) => Err("a time above 0 is wanted".to_owned()),
-        Ok(time) => Ok(time),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn resolve(text: &str) -> Result<Resolve, String> {
-    text.parse().map_err(|error: crate::Error| error.to_string())
-}
-
 impl Options {
     /// Returns true if events are asked for, one JSON object a line.
     pub(super) fn wants_json(&self) -> bool {
@@ -585,34 +563,6 @@ impl Options {
     }
 }
 
-pub(super) fn user_agent(text: &str) -> Result<String, String> {
-    let is_sent = |c: char| c == '\t' || !c.is_control();
-    match text.chars().all(is_sent) {
-        true => Ok(text.to_owned()),
-        false => Err("it holds characters that no header may".to_owned()),
-    }
-}
-
-pub(super) fn interface(text: &str) -> Result<Interface, String> {
-    text.parse().map_err(|error: crate::Error| error.to_string())
-}
-
-pub(super) fn split_size(text: &str) -> Result<u64, String> {
-    match parse_size(text) {
-        Ok(0) => Err("a size above 0 is wanted".to_owned()),
-        Ok(size) => Ok(size),
-        Err(_) if text.contains("://") => {
-            Err("-k is the smallest size to split; a certificate is accepted unseen with --insecure"
-                .to_owned())
-        }
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn shard(text: &str) -> Result<Shard, String> {
-    Shard::parse(text, |name| std::env::var(name).ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -621,12 +571,5 @@ mod tests {
     #[test]
     fn the_arguments_make_sense_to_clap() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_foreign_meaning_of_a_flag_is_explained() {
-        assert!(connections("http://proxy:3128").unwrap_err().contains("--proxy"));
-        assert!(split_size("https://host/f").unwrap_err().contains("--insecure"));
-        assert!(connections("0").is_err() && connections("65").is_err());
     }
 }

@@ -1,7 +1,9 @@
 //! The configuration file: defaults of a user, never of a directory.
 
-use super::args::{self, Options};
+use super::args::Options;
+use super::host_rules::HostRule;
 use super::places;
+use super::values;
 use crate::error::Error;
 use crate::formats::escape;
 use crate::formats::size::{parse_duration, parse_size};
@@ -35,6 +37,15 @@ fn fill_from(path: &Path, text: &str, mut options: Options) -> Result<Options, E
     ];
     let given = open.iter().filter(|(key, is_open)| *is_open && config.table.contains_key(*key));
     options.configured = given.map(|(key, _)| (*key, config.place(key))).collect();
+    options.hosts = config.hosts()?;
+    let said = [
+        ("connections", options.connections.is_some()),
+        ("user-agent", options.user_agent.is_some()),
+        ("bearer-file", options.bearer_file.is_some() || options.user.is_some()),
+        ("proxy", options.proxy.is_some()),
+    ];
+    let said: Vec<_> = said.iter().filter(|(_, is_said)| *is_said).map(|(key, _)| *key).collect();
+    options.hosts.iter_mut().for_each(|rule| rule.leave_out(&said));
     take(&mut options.dir, config.path("dir")?);
     take(&mut options.if_exists, config.one_of("if-exists")?);
     take(&mut options.connections, config.connections()?);
@@ -48,7 +59,7 @@ fn fill_from(path: &Path, text: &str, mut options: Options) -> Result<Options, E
     take(&mut options.first_byte_timeout, config.some_time("first-byte-timeout")?);
     take(&mut options.stall_timeout, config.some_time("stall-timeout")?);
     take(&mut options.max_redirs, config.number("max-redirs", 0..=usize::MAX)?);
-    take(&mut options.user_agent, config.parsed("user-agent", args::user_agent)?);
+    take(&mut options.user_agent, config.parsed("user-agent", values::user_agent)?);
     take(&mut options.cacert, config.path("cacert")?);
     let (cert, key) = (config.path("cert")?, config.path("key")?);
     // A certificate and its key belong together.
@@ -63,7 +74,7 @@ fn fill_from(path: &Path, text: &str, mut options: Options) -> Result<Options, E
     if !options.ipv4 && !options.ipv6 {
         (options.ipv4, options.ipv6) = (ipv4, ipv6);
     }
-    take(&mut options.interface, config.parsed("interface", args::interface)?);
+    take(&mut options.interface, config.parsed("interface", values::interface)?);
     options.netrc_if_there = config.flag("netrc")?;
     options.remote_time |= config.flag("remote-time")?;
     options.background |= config.flag("background")?;
@@ -72,6 +83,61 @@ fn fill_from(path: &Path, text: &str, mut options: Options) -> Result<Options, E
     take(&mut options.color, config.one_of("color")?);
     config.refuse_the_rest()?;
     Ok(options)
+}
+
+/// The file, if there is a home for it.
+pub(super) fn path() -> Option<PathBuf> {
+    places::config("config.toml")
+}
+
+/// Place of a key in the file.
+pub(super) fn place_of(key: &str) -> String {
+    let Ok(Some((path, text))) = read() else {
+        return "config.toml".to_owned();
+    };
+    let line = text.lines().position(|line| key_of(line) == Some(key)).map_or(1, |at| at + 1);
+    format!("{}: line {line}", path.display())
+}
+
+/// Values of all keys of the file, as text; `None` for those that are not given.
+pub(super) fn values(options: &Options) -> Vec<(&'static str, Option<String>)> {
+    let flag = |flag: bool| flag.then(|| "true".to_owned());
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let number = |number: Option<u64>| number.map(|number| number.to_string());
+    let time = |time: Option<Duration>| time.map(|time| format!("{}s", time.as_secs_f64()));
+    let name = |name: Option<clap::builder::PossibleValue>| name.map(|name| name.get_name().to_owned());
+    let connections = options.connections.map(|connections| match connections {
+        crate::Connections::AtMost(count) => count.to_string(),
+        _ => "auto".to_owned(),
+    });
+    vec![
+        ("dir", path(&options.dir)),
+        ("if-exists", name(options.if_exists.and_then(|value| value.to_possible_value()))),
+        ("connections", connections),
+        ("jobs", number(options.jobs.map(u64::from))),
+        ("min-split-size", number(options.min_split_size)),
+        ("limit-rate", number(options.limit_rate)),
+        ("max-size", number(options.max_size)),
+        ("retry", number(options.retry.map(u64::from))),
+        ("retry-max-time", time(options.retry_max_time)),
+        ("connect-timeout", time(options.connect_timeout)),
+        ("first-byte-timeout", time(options.first_byte_timeout)),
+        ("stall-timeout", time(options.stall_timeout)),
+        ("max-redirs", options.max_redirs.map(|number| number.to_string())),
+        ("user-agent", options.user_agent.clone()),
+        ("cacert", path(&options.cacert)),
+        ("cert", path(&options.cert)),
+        ("key", path(&options.key)),
+        ("netrc", flag(options.netrc || options.netrc_if_there)),
+        ("ipv4", flag(options.ipv4)),
+        ("ipv6", flag(options.ipv6)),
+        ("interface", options.interface.as_ref().map(|interface| format!("{interface:?}"))),
+        ("remote-time", flag(options.remote_time)),
+        ("background", flag(options.background)),
+        ("no-memory", flag(options.no_memory)),
+        ("progress", name(options.progress.and_then(|value| value.to_possible_value()))),
+        ("color", name(options.color.and_then(|value| value.to_possible_value()))),
+    ]
 }
 
 fn take<T>(option: &mut Option<T>, default: Option<T>) {
@@ -148,7 +214,7 @@ impl<'a> Config<'a> {
     }
 
     fn some_size(&mut self, key: &str) -> Result<Option<u64>, Error> {
-        self.taken(key, |value| args::split_size(&number_or_text(value)?))
+        self.taken(key, |value| values::split_size(&number_or_text(value)?))
     }
 
     fn time(&mut self, key: &str) -> Result<Option<Duration>, Error> {
@@ -156,11 +222,11 @@ impl<'a> Config<'a> {
     }
 
     fn some_time(&mut self, key: &str) -> Result<Option<Duration>, Error> {
-        self.taken(key, |value| args::some_time(&number_or_text(value)?))
+        self.taken(key, |value| values::some_time(&number_or_text(value)?))
     }
 
     fn connections(&mut self) -> Result<Option<crate::Connections>, Error> {
-        self.taken("connections", |value| args::connections(&number_or_text(value)?))
+        self.taken("connections", |value| values::connections(&number_or_text(value)?))
     }
 
     fn number<T: TryFrom<i64> + PartialOrd + Display>(
@@ -178,6 +244,26 @@ impl<'a> Config<'a> {
     fn flag(&mut self, key: &str) -> Result<bool, Error> {
         let flag = self.taken(key, |value| value.as_bool().ok_or("true or false is wanted".to_owned()))?;
         Ok(flag.unwrap_or(false))
+    }
+
+    fn hosts(&mut self) -> Result<Vec<HostRule>, Error> {
+        let Some(hosts) = self.table.remove("host") else {
+            return Ok(Vec::new());
+        };
+        let Value::Table(hosts) = hosts else {
+            return Err(self.wrong("host", "a table for each host is wanted, as [host.\"*.example.org\"]"));
+        };
+        let read = |(pattern, table): (&String, &Value)| {
+            HostRule::read(pattern, table).map_err(|(key, why)| {
+                let header =
+                    |line: &str| line.trim_start().starts_with('[') && line.contains(pattern.as_str());
+                let begins = self.text.lines().position(header).unwrap_or(0);
+                let below =
+                    self.text.lines().skip(begins).position(|line| key_of(line) == Some(key.as_str()));
+                at(self.path, begins + below.unwrap_or(0) + 1, &format!("{key}: {why}"))
+            })
+        };
+        hosts.iter().map(read).collect()
     }
 
     fn refuse_the_rest(&self) -> Result<(), Error> {

@@ -55,6 +55,10 @@ fn unknown(set: impl Iterator<Item = OsString>) -> BTreeSet<String> {
         known.for_each(|name| _ = names.remove(&*name.to_string_lossy()));
         // A command of `--refresh-cmd` may run haul.
         names.remove(refresh::URL_VARIABLE);
+        // So may one of `--on-done` and `--on-error`.
+        for name in super::hooks::VARIABLES {
+            names.remove(name);
+        }
     }
     names
 }

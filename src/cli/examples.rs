@@ -61,6 +61,13 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
             ("haul sync --frozen", "the same where the lock may not change, as in CI"),
             ("haul sync --offline /mnt/store", "without a network"),
         ],
+        "config" => &[
+            (
+                "haul config",
+                "each value, and whether it is from a flag, the environment, the file, or the default",
+            ),
+            ("haul config --check", "only look for mistakes in the file"),
+        ],
         "serve" => &[
             (
                 "haul serve --root /srv/downloads",

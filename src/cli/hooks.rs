@@ -13,6 +13,10 @@ use tokio::task::JoinSet;
 /// Commands that run at once.
 const AT_ONCE: usize = 4;
 
+/// Variables that a command finds, besides `HAUL_URL`.
+pub(super) const VARIABLES: [&str; 6] =
+    ["HAUL_PATH", "HAUL_SIZE", "HAUL_DIGESTS", "HAUL_ERROR", "HAUL_KIND", "HAUL_CODE"];
+
 /// A command as words. No shell reads it, so nothing that a server says is read as a command.
 #[derive(Clone)]
 struct Hook {

@@ -21,6 +21,7 @@ mod exit;
 mod failure;
 mod foreign;
 mod hooks;
+mod host_rules;
 mod list;
 mod lock_file;
 mod manual;
@@ -37,6 +38,7 @@ mod setup;
 mod signals;
 mod stamps;
 mod unsaved;
+mod values;
 mod verbose;
 
 use crate::error::Error;
@@ -127,6 +129,7 @@ fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
             Command::Info { options, .. }
             | Command::Verify { options, .. }
             | Command::Resume { options, .. }
+            | Command::Config { options, .. }
             | Command::Add { options, .. }
             | Command::Sync { options, .. }
             | Command::Serve { options, .. },
@@ -151,6 +154,7 @@ fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
         Some(Command::Resume { places, options }) => commands::resume::run(*options, &places, &hint),
         Some(Command::Add { urls, lock, options }) => commands::add::run(&lock, &urls, *options, &hint),
         Some(Command::Sync { sync, options }) => commands::sync::run(&sync, *options, &hint),
+        Some(Command::Config { check, options }) => commands::show_config::run(*options, check),
         Some(Command::Serve { serve, options }) => commands::serve::run(&serve, *options),
         Some(Command::Aria2c { arguments }) => return as_aria2c(&arguments),
         Some(Command::AptMethod) => return apt::run(),

@@ -7,7 +7,7 @@ use super::places;
 use super::refresh;
 use super::render::Screen;
 use super::secrets::{self, Given};
-use super::{output, unsaved, verbose};
+use super::{host_rules, output, unsaved, verbose};
 use crate::error::Error;
 use crate::formats::escape;
 use crate::{
@@ -148,6 +148,7 @@ impl Setup {
         settings.certificate_file.clone_from(&options.cert);
         settings.key_file.clone_from(&options.key);
         settings.insecure = options.insecure;
+        settings.hosts = host_rules::settings(&options.hosts);
         settings.resolve.clone_from(&options.resolve);
         settings.family = match (options.ipv4, options.ipv6) {
             (true, _) => AddressFamily::V4,
@@ -298,6 +299,7 @@ impl Setup {
                 false
             }
         };
+        host_rules::apply(&self.options.hosts, job, may_have_them)?;
         if may_have_them { self.secrets.for_url(job) } else { Ok(()) }
     }
 

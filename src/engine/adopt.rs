@@ -51,7 +51,7 @@ impl Client {
             compare(&requesters[0], &source, &ranges).await?;
         }
         let spec = spec_of(request);
-        blocking(move || copy(&source, &ranges, target, known, &spec)).await
+        blocking(move || copy(&source, &ranges, target, &known, &spec)).await
     }
 }
 
@@ -140,7 +140,7 @@ fn copy(
     source: &Path,
     ranges: &[ByteRange],
     target: Target,
-    known: Representation,
+    known: &Representation,
     spec: &FileSpec,
 ) -> Result<u64, Error> {
     let part = match storage::open(&target)? {
@@ -151,7 +151,7 @@ fn copy(
         }
     };
     let place = PartialFile::new(target, part, true);
-    let copied = copy_into(&place, source, ranges, &known, spec);
+    let copied = copy_into(&place, source, ranges, known, spec);
     if copied.is_err() {
         let _ = place.leave(true, 0, 0);
     }

@@ -68,6 +68,7 @@ impl Client {
             allow_downgrade: settings.allow_downgrade,
             ca_file: settings.ca_file.clone(),
             insecure: settings.insecure,
+            hosts: settings.hosts.clone(),
             identity: identity(&settings)?,
             proxy: settings.proxy.clone(),
             no_proxy: settings.no_proxy.clone(),

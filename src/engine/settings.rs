@@ -1,7 +1,7 @@
 //! Settings that all downloads of a client share.
 
 use crate::plan::concurrency::{Allowance, HIGHEST};
-use crate::transport::{AddressFamily, Interface, Proxy, Resolve, Trace};
+use crate::transport::{AddressFamily, HostSettings, Interface, Proxy, Resolve, Trace};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -100,6 +100,8 @@ pub struct ClientSettings {
     pub key_file: Option<PathBuf>,
     /// Accept any certificate: the server is not authenticated then.
     pub insecure: bool,
+    /// Settings for some hosts only; the first that applies counts.
+    pub hosts: Vec<HostSettings>,
     /// Addresses for hosts, in place of the resolver's; of several for one host and port the last counts. If a proxy
     /// resolves names, they are for the proxy's own name.
     pub resolve: Vec<Resolve>,
@@ -149,6 +151,7 @@ impl Default for ClientSettings {
             certificate_file: None,
             key_file: None,
             insecure: false,
+            hosts: Vec::new(),
             resolve: Vec::new(),
             family: AddressFamily::Any,
             interface: None,

@@ -1,11 +1,13 @@
 //! aria2's control file beside an unfinished download: which of its pieces are there.
 
-/// Parses a control file of version 1; returns the complete length and the ranges that are there, as first and next position.
-/// Pieces that were under way are left out.
+/// Complete length, and the ranges that are there, as first and next position.
+pub(crate) type There = (u64, Vec<(u64, u64)>);
+
+/// Parses a control file of version 1. Pieces that were under way are left out.
 ///
 /// # Errors
 /// A message for a file that is none, or is cut.
-pub(crate) fn parse(bytes: &[u8]) -> Result<(u64, Vec<(u64, u64)>), &'static str> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<There, &'static str> {
     let mut rest = bytes;
     let mut take = |length: usize| -> Result<&[u8], &'static str> {
         let (taken, left) = rest.split_at_checked(length).ok_or("it is cut")?;

@@ -29,6 +29,14 @@ pub struct Origin {
     pub(crate) port: u16,
 }
 
+impl Origin {
+    /// The host as it appears in a URL: a name, an IPv4 address, or an IPv6 address in brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.https { "https" } else { "http" };

@@ -45,6 +45,8 @@ pub(crate) struct Exchange {
     tls: Connector,
     /// For servers that may see the client certificate.
     own_tls: Connector,
+    /// For hosts whose certificates are not verified.
+    loose_tls: Connector,
     /// Offers HTTP/2 too.
     many_tls: Connector,
     multiplexes: Multiplexes,
@@ -224,7 +226,7 @@ impl Exchange {
     /// # Errors
     /// `Usage` for an invalid proxy.
     pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
-        let proxies = Proxies::new(&settings.proxy, &settings.no_proxy)?;
+        let proxies = Proxies::new(&settings.proxy, &settings.no_proxy, &settings.hosts)?;
         let (tls, own_tls, proxy_tls) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Ok(Self {
             settings,
@@ -235,6 +237,7 @@ impl Exchange {
             tls,
             own_tls,
             proxy_tls,
+            loose_tls: OnceLock::new(),
             many_tls: OnceLock::new(),
             multiplexes: Multiplexes::default(),
         })
@@ -281,7 +284,9 @@ impl Exchange {
         let peer = self.peer(address, secrets);
         let login = secrets.login_for(address);
         // A challenge belongs to a connection of its own.
-        let many = many && !(login.is_some() && self.prompted.has(&peer.origin));
+        let many = many
+            && !(login.is_some() && self.prompted.has(&peer.origin))
+            && !self.is_loose(&peer.origin.host);
         let mut pooled = match many {
             true => self.multiplexed(address, &peer).await,
             false => None,
@@ -547,6 +552,7 @@ impl Exchange {
             let stream = if address.is_https() {
                 let line = BufReader::with_capacity(RECORDS, line);
                 let (connector, identity) = match peer.knows_us {
+                    _ if self.is_loose(&origin.host) => (&self.loose_tls, None),
                     true => (&self.own_tls, self.settings.identity.as_ref()),
                     false => (&self.tls, None),
                 };
@@ -568,6 +574,11 @@ impl Exchange {
             Connection::open(socket, forwarded, at, self.settings.read_size).await
         };
         speaking.await.map_err(|failure| Failed { failure, at: Some(at) })
+    }
+
+    /// Returns true if any certificate of the host is accepted, though not of every host.
+    fn is_loose(&self, host: &str) -> bool {
+        self.settings.hosts.iter().any(|settings| settings.insecure && settings.applies_to(host))
     }
 
     /// Reports a step, if there is a trace.
@@ -615,8 +626,8 @@ impl Exchange {
         identity: Option<&IdentityFiles>,
     ) -> Result<&'a TlsConnector, Failure> {
         let made = connector.get_or_init(|| {
-            let configured =
-                || tls::configuration(self.settings.ca_file.as_deref(), self.settings.insecure, identity);
+            let insecure = self.settings.insecure || std::ptr::eq(connector, &raw const self.loose_tls);
+            let configured = || tls::configuration(self.settings.ca_file.as_deref(), insecure, identity);
             let mut made = configured();
             if made.is_err() && descriptors::are_used_up_now() {
                 self.pool.clear();

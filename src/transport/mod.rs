@@ -12,6 +12,7 @@ mod exchange;
 mod failure;
 mod forwarded;
 mod hop;
+mod host_settings;
 mod interface;
 mod jar;
 mod multiplex;
@@ -38,6 +39,7 @@ pub use address_family::AddressFamily;
 pub(crate) use clearance::{Credentials, Secrets};
 pub(crate) use connect::Dialer;
 pub(crate) use exchange::{Body, Exchange, Pause, Reply, Requester};
+pub use host_settings::HostSettings;
 pub use interface::Interface;
 pub(crate) use part::Part;
 pub use proxy::Proxy;
@@ -64,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) allow_downgrade: bool,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) insecure: bool,
+    /// Exceptions for some hosts; the first that applies counts.
+    pub(crate) hosts: Vec<HostSettings>,
     /// Client certificate, for the servers that were named and ask for it.
     pub(crate) identity: Option<IdentityFiles>,
     pub(crate) proxy: Proxy,

@@ -1,6 +1,7 @@
 //! Selection of the proxy for a server.
 
 use super::hop::Hop;
+use super::host_settings::HostSettings;
 use super::no_proxy::NoProxy;
 use crate::error::{Error, Remedy};
 use crate::formats::redaction;
@@ -41,6 +42,8 @@ pub(super) struct Proxies {
     rule: Rule,
     /// Servers that are reached directly.
     except: NoProxy,
+    /// Proxies of some hosts, `None` for a direct way; they count before everything else.
+    of_hosts: Vec<(HostSettings, Option<Hop>)>,
 }
 
 #[derive(Debug)]
@@ -70,7 +73,19 @@ impl Proxies {
     ///
     /// # Errors
     /// `Usage` for an unusable proxy, and for an invalid exception.
-    pub(super) fn new(proxy: &Proxy, except: &str) -> Result<Self, Error> {
+    pub(super) fn new(proxy: &Proxy, except: &str, hosts: &[HostSettings]) -> Result<Self, Error> {
+        let mut of_hosts = Vec::new();
+        for host in hosts {
+            match &host.proxy {
+                None | Some(Proxy::Environment) => {}
+                Some(Proxy::Direct) => of_hosts.push((host.clone(), None)),
+                Some(Proxy::Through(text)) => {
+                    let hop = Hop::parse(text)
+                        .map_err(|why| unusable(&format!("the host {}", host.pattern), why))?;
+                    of_hosts.push((host.clone(), Some(hop)));
+                }
+            }
+        }
         let rule = match proxy {
             Proxy::Direct => Rule::Direct,
             Proxy::Environment => Rule::Environment(Environment::read(std::env::var_os)),
@@ -79,7 +94,7 @@ impl Proxies {
             })?),
         };
         match NoProxy::parse(except) {
-            (except, None) => Ok(Self { rule, except }),
+            (except, None) => Ok(Self { rule, except, of_hosts }),
             (_, Some(odd)) => {
                 Err(Error::usage(format!("{} is no host, address or network", redaction::named(odd)))
                     .with_remedy(Remedy::NoProxySyntax))
@@ -92,6 +107,9 @@ impl Proxies {
     /// # Errors
     /// `Usage` if the environment names an unusable one.
     pub(super) fn hop(&self, origin: &Origin) -> Result<Option<&Hop>, Error> {
+        if let Some((_, hop)) = self.of_hosts.iter().find(|(host, _)| host.applies_to(&origin.host)) {
+            return Ok(hop.as_ref());
+        }
         if self.except.has(origin) {
             return Ok(None);
         }
@@ -157,7 +175,7 @@ mod tests {
     }
 
     fn through(proxy: &str, except: &str) -> Result<Proxies, Error> {
-        Proxies::new(&Proxy::Through(proxy.to_owned()), except)
+        Proxies::new(&Proxy::Through(proxy.to_owned()), except, &[])
     }
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
@@ -179,7 +197,7 @@ mod tests {
     #[test]
     fn no_text_holds_the_password_of_a_proxy() {
         let proxy = Proxy::Through("http://me:S3CR@proxy:3128".to_owned());
-        let proxies = Proxies::new(&proxy, "").unwrap();
+        let proxies = Proxies::new(&proxy, "", &[]).unwrap();
         assert!(!format!("{proxy:?} {proxies:?}").contains("S3CR"));
         for bad in
             ["ftp://me:S3CR@proxy", "http://me:S3CR@pro xy", "http://me:S3CR@proxy:port", "me:S3CR@proxy"]

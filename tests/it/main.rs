@@ -36,6 +36,7 @@ mod foreign_names;
 mod framing;
 mod heads;
 mod hedge;
+mod host_rules;
 mod identity;
 mod json;
 mod limit;

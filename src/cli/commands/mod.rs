@@ -10,6 +10,7 @@ pub(super) mod pieces;
 pub(super) mod resume;
 pub(super) mod rm;
 pub(super) mod serve;
+pub(super) mod show_config;
 pub(super) mod status;
 pub(super) mod sync;
 pub(super) mod verify;
