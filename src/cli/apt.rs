@@ -2,7 +2,7 @@
 
 use super::runtime::runtime;
 use crate::error::Error;
-use crate::{Algorithm, Client, ClientSettings, Digest, Event, IfExists, Job, Kind, Proxy};
+use crate::{Algorithm, Client, ClientSettings, Digest, Event, HostSettings, IfExists, Job, Kind, Proxy};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -102,14 +102,15 @@ fn serve() -> Result<(), Error> {
     reading.map_err(|error| Error::new(Kind::Other, format!("cannot start: {error}")))?;
     let runtime = runtime()?;
     let served = runtime.block_on(async {
-        let mut client = Client::new(settings(&[])?)?;
+        let mut clients = Clients::new(&[])?;
         let mut fetching = JoinSet::new();
         loop {
             tokio::select! {
                 message = messages.recv() => match message {
-                    Some(message) if message.code == 601 => client = Client::new(settings(&message.fields)?)?,
+                    Some(message) if message.code == 601 => clients = Clients::new(&message.fields)?,
                     Some(message) if message.code == 600 => {
-                        fetching.spawn(Box::pin(fetch(client.clone(), message)));
+                        let client = clients.of(message.field("URI").unwrap_or_default());
+                        fetching.spawn(Box::pin(fetch(client, message)));
                     }
                     Some(_) => {}
                     None => break,
@@ -124,8 +125,27 @@ fn serve() -> Result<(), Error> {
     served
 }
 
+/// A client for each scheme.
+struct Clients {
+    http: Client,
+    https: Client,
+}
+
+impl Clients {
+    fn new(fields: &[(String, String)]) -> Result<Self, Error> {
+        Ok(Self {
+            http: Client::new(settings(fields, false)?)?,
+            https: Client::new(settings(fields, true)?)?,
+        })
+    }
+
+    fn of(&self, uri: &str) -> Client {
+        if uri.starts_with("https:") { self.https.clone() } else { self.http.clone() }
+    }
+}
+
 /// Settings that apt's configuration asks for.
-fn settings(fields: &[(String, String)]) -> Result<ClientSettings, Error> {
+fn settings(fields: &[(String, String)], https: bool) -> Result<ClientSettings, Error> {
     let mut items = BTreeMap::new();
     for (_, item) in fields.iter().filter(|(name, _)| name == "Config-Item") {
         if let Some((key, value)) = item.split_once('=') {
@@ -133,12 +153,24 @@ fn settings(fields: &[(String, String)]) -> Result<ClientSettings, Error> {
         }
     }
     let item = |key: &str| items.get(key).map(String::as_str).filter(|value| !value.is_empty());
-    let proxy = match item("acquire::http::proxy").or_else(|| item("acquire::https::proxy")) {
-        Some("DIRECT" | "false") => Proxy::Direct,
-        Some(proxy) => Proxy::Through(proxy.to_owned()),
-        None => Proxy::Environment,
+    let proxy_of = |text: &str| match text {
+        "DIRECT" | "direct" | "false" => Proxy::Direct,
+        proxy => Proxy::Through(proxy.to_owned()),
     };
-    let mut settings = ClientSettings { proxy, ..ClientSettings::default() };
+    // The URIs of one method have one scheme; https falls back to the proxy of http, and not the other way round.
+    let named = item(if https { "acquire::https::proxy" } else { "acquire::http::proxy" });
+    let named = named.or_else(|| item("acquire::http::proxy").filter(|_| https));
+    let proxy = named.map_or(Proxy::Environment, proxy_of);
+    let of_hosts = items.iter().filter_map(|(key, value)| {
+        let host = key
+            .strip_prefix("acquire::http::proxy::")
+            .or_else(|| key.strip_prefix("acquire::https::proxy::"))?;
+        let mut settings = HostSettings::new(host);
+        settings.proxy = Some(proxy_of(value));
+        Some(settings)
+    });
+    let hosts = of_hosts.collect();
+    let mut settings = ClientSettings { proxy, hosts, ..ClientSettings::default() };
     settings.ca_file = item("acquire::https::cainfo").map(PathBuf::from);
     settings.insecure = item("acquire::https::verify-peer") == Some("false");
     if let Some(retries) = item("acquire::retries").and_then(|text| text.parse().ok()) {
@@ -265,7 +297,7 @@ mod tests {
         let first = read(&mut input).unwrap().unwrap();
         assert_eq!(first.code, 601);
         assert!(
-            matches!(settings(&first.fields).unwrap().proxy, Proxy::Through(proxy) if proxy == "http://p:1")
+            matches!(settings(&first.fields, true).unwrap().proxy, Proxy::Through(proxy) if proxy == "http://p:1")
         );
         let second = read(&mut input).unwrap().unwrap();
         assert_eq!((second.code, second.field("uri")), (600, Some("http://h/f")));

@@ -212,6 +212,9 @@ pub(super) struct ServeOptions {
     /// Origin of a page of another site that may speak to the daemon, such as https://ariang.example; * for all; may be repeated
     #[arg(long, value_name = "ORIGIN", help_heading = "Daemon")]
     pub(super) allow_origin: Vec<String>,
+    /// Host name by which requests may name the daemon, besides addresses and localhost; may be repeated
+    #[arg(long, value_name = "NAME", help_heading = "Daemon")]
+    pub(super) allow_host: Vec<String>,
     /// File that keeps the jobs over restarts [default: one in the directory of the state]
     #[arg(long, value_name = "FILE", help_heading = "Daemon")]
     pub(super) session: Option<PathBuf>,

@@ -32,7 +32,7 @@ const NO_TORRENTS: &str = "BitTorrent is not supported";
 
 /// aria2c's flags: the long name, the short one, and the meaning.
 const FLAGS: &[(&str, Option<char>, Means)] = &[
-    ("all-proxy", None, Value("--proxy")),
+    ("all-proxy", None, Later),
     ("allow-overwrite", None, Later),
     ("always-resume", None, NothingSwitch),
     ("async-dns", None, NothingSwitch),
@@ -75,9 +75,9 @@ const FLAGS: &[(&str, Option<char>, Means)] = &[
     ("http-accept-gzip", None, NothingSwitch),
     ("http-no-cache", None, NothingSwitch),
     ("http-passwd", None, Later),
-    ("http-proxy", None, Value("--proxy")),
+    ("http-proxy", None, Later),
     ("http-user", None, Later),
-    ("https-proxy", None, Value("--proxy")),
+    ("https-proxy", None, Later),
     ("human-readable", None, NothingSwitch),
     ("input-file", Some('i'), Value("--input-file")),
     ("interface", None, Value("--interface")),
@@ -148,11 +148,133 @@ const FLAGS: &[(&str, Option<char>, Means)] = &[
     ("use-head", None, NothingSwitch),
     ("user-agent", Some('U'), Value("--user-agent")),
     ("version", Some('v'), Later),
+    ("all-proxy-passwd", None, Nothing),
+    ("all-proxy-user", None, Nothing),
+    ("allow-piece-length-change", None, NothingSwitch),
+    ("async-dns-server", None, Nothing),
+    ("bt-detach-seed-only", None, NothingSwitch),
+    ("bt-enable-hook-after-hash-check", None, NothingSwitch),
+    ("bt-enable-lpd", None, NothingSwitch),
+    ("bt-exclude-tracker", None, Nothing),
+    ("bt-external-ip", None, Nothing),
+    ("bt-force-encryption", None, NothingSwitch),
+    ("bt-hash-check-seed", None, NothingSwitch),
+    ("bt-load-saved-metadata", None, NothingSwitch),
+    ("bt-lpd-interface", None, Nothing),
+    ("bt-max-open-files", None, Nothing),
+    ("bt-max-peers", None, Nothing),
+    ("bt-metadata-only", None, NothingSwitch),
+    ("bt-min-crypto-level", None, Nothing),
+    ("bt-prioritize-piece", None, Nothing),
+    ("bt-remove-unselected-file", None, NothingSwitch),
+    ("bt-request-peer-speed-limit", None, Nothing),
+    ("bt-require-crypto", None, NothingSwitch),
+    ("bt-save-metadata", None, NothingSwitch),
+    ("bt-seed-unverified", None, NothingSwitch),
+    ("bt-stop-timeout", None, Nothing),
+    ("bt-tracker-connect-timeout", None, Nothing),
+    ("bt-tracker-interval", None, Nothing),
+    ("bt-tracker-timeout", None, Nothing),
+    ("dht-entry-point", None, Nothing),
+    ("dht-entry-point6", None, Nothing),
+    ("dht-file-path", None, Nothing),
+    ("dht-file-path6", None, Nothing),
+    ("dht-listen-addr6", None, Nothing),
+    ("dht-message-timeout", None, Nothing),
+    ("dscp", None, Nothing),
+    ("enable-async-dns6", None, NothingSwitch),
+    ("enable-dht6", None, NothingSwitch),
+    ("enable-peer-exchange", None, NothingSwitch),
+    ("ftp-passwd", None, Nothing),
+    ("ftp-pasv", None, NothingSwitch),
+    ("ftp-proxy", None, Nothing),
+    ("ftp-proxy-passwd", None, Nothing),
+    ("ftp-proxy-user", None, Nothing),
+    ("ftp-reuse-connection", None, NothingSwitch),
+    ("ftp-type", None, Nothing),
+    ("ftp-user", None, Nothing),
+    ("gid", None, Nothing),
+    ("hash-check-only", None, NothingSwitch),
+    ("http-auth-challenge", None, NothingSwitch),
+    ("http-proxy-passwd", None, Nothing),
+    ("http-proxy-user", None, Nothing),
+    ("https-proxy-passwd", None, Nothing),
+    ("https-proxy-user", None, Nothing),
+    ("index-out", None, Nothing),
+    ("max-mmap-limit", None, Nothing),
+    ("metalink-base-uri", None, Nothing),
+    ("metalink-enable-unique-protocol", None, NothingSwitch),
+    ("metalink-language", None, Nothing),
+    ("metalink-location", None, Nothing),
+    ("metalink-os", None, Nothing),
+    ("metalink-preferred-protocol", None, Nothing),
+    ("metalink-version", None, Nothing),
+    ("on-bt-download-complete", None, Nothing),
+    ("on-download-complete", None, Nothing),
+    ("on-download-error", None, Nothing),
+    ("on-download-pause", None, Nothing),
+    ("on-download-start", None, Nothing),
+    ("on-download-stop", None, Nothing),
+    ("pause-metadata", None, NothingSwitch),
+    ("peer-agent", None, Nothing),
+    ("peer-id-prefix", None, Nothing),
+    ("proxy-method", None, Nothing),
+    ("rpc-certificate", None, Nothing),
+    ("rpc-private-key", None, Nothing),
+    ("rpc-secure", None, NothingSwitch),
+    ("select-file", None, Nothing),
+    ("server-stat-if", None, Nothing),
+    ("server-stat-of", None, Nothing),
+    ("server-stat-timeout", None, Nothing),
+    ("socket-recv-buffer-size", None, Nothing),
+    ("ssh-host-key-md", None, Nothing),
+    ("startup-idle-time", None, Nothing),
+    ("stop", None, Nothing),
+    ("stop-with-process", None, Nothing),
 ];
 
 /// Flags that some option of aria2 contradicts here, told once.
-const UNHEARD: [(&str, &str); 1] =
-    [("lowest-speed-limit", "a slow connection is replaced, and a slow server is not given up")];
+const UNHEARD: [(&str, &str); 5] = [
+    ("lowest-speed-limit", "a slow connection is replaced, and a slow server is not given up"),
+    ("on-download-complete", "haul runs commands with --on-done"),
+    ("on-download-error", "haul runs commands with --on-error"),
+    ("on-download-start", "there is no such hook"),
+    ("stop", "end haul with a signal"),
+];
+
+/// Options that the daemon takes over for all jobs, and those that make it.
+const OF_DAEMON: [&str; 11] = [
+    "ca-certificate",
+    "certificate",
+    "check-certificate",
+    "connect-timeout",
+    "disable-ipv6",
+    "interface",
+    "max-concurrent-downloads",
+    "min-split-size",
+    "no-proxy",
+    "private-key",
+    "timeout",
+];
+const OF_RPC: [&str; 13] = [
+    "conf-path",
+    "continue",
+    "dir",
+    "enable-rpc",
+    "max-connection-per-server",
+    "max-overall-download-limit",
+    "no-conf",
+    "rpc-allow-origin-all",
+    "rpc-listen-all",
+    "rpc-listen-port",
+    "rpc-secret",
+    "save-session",
+    "split",
+];
+
+/// Options that may be given several times.
+const CUMULATIVE: [&str; 2] = ["header", "checksum"];
+const PROXIES: [&str; 3] = ["all-proxy", "https-proxy", "http-proxy"];
 
 /// Code of aria2 for an option that it does not know, or that makes no sense.
 const BAD_OPTION: u8 = 28;
@@ -195,6 +317,11 @@ impl Given {
         self.options.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| &value[..])
     }
 
+    fn number(&self, name: &str) -> Result<Option<u64>, String> {
+        let parsed = |value: &str| value.parse().map_err(|_| format!("--{name} takes a number"));
+        self.last(name).map(parsed).transpose()
+    }
+
     fn is_on(&self, name: &str) -> bool {
         self.last(name) == Some("true")
     }
@@ -222,7 +349,7 @@ fn is_switch(name: &str, means: Means) -> bool {
         || name == "daemon"
 }
 
-fn parse(args: &[OsString], notes: &mut Vec<String>) -> Result<Given, String> {
+fn parse(args: &[OsString]) -> Result<Given, String> {
     let mut given = Given::default();
     let mut words = args.iter().map(|arg| arg.to_string_lossy().into_owned()).peekable();
     let mut only_urls = false;
@@ -234,10 +361,7 @@ fn parse(args: &[OsString], notes: &mut Vec<String>) -> Result<Given, String> {
         } else if let Some(long) = word.strip_prefix("--") {
             let (name, value) =
                 long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value.to_owned())));
-            let Some((name, _, means)) = find(name) else {
-                notes.push(format!("--{name} is not known, and is left out"));
-                continue;
-            };
+            let (name, _, means) = find(name).ok_or_else(|| format!("unrecognized option --{name}"))?;
             let value = match value {
                 Some(value) => value,
                 None if is_switch(name, *means) => "true".to_owned(),
@@ -259,6 +383,10 @@ fn short(letters: &str, words: &mut impl Iterator<Item = String>, given: &mut Gi
         let rest = &letters[at + letter.len_utf8()..];
         if is_switch(name, *means) {
             match rest {
+                tag if *name == "help" && tag.starts_with('#') => {
+                    given.options.push((*name, "true".to_owned()));
+                    return Ok(());
+                }
                 // A value can stand behind it.
                 "true" | "false" | "=true" | "=false" => {
                     given.options.push((*name, rest.trim_start_matches('=').to_owned()));
@@ -301,12 +429,12 @@ pub(super) fn asked(
     args: &[OsString],
     read: impl Fn(Option<&str>) -> Result<Option<String>, String>,
 ) -> Result<Asked, String> {
-    let mut notes = Vec::new();
-    let mut given = parse(args, &mut notes)?;
+    let notes = Vec::new();
+    let mut given = parse(args)?;
     if given.is_on("version") {
         return Ok(Asked::Version);
     }
-    if given.is_on("help") {
+    if given.last("help").is_some() {
         return Ok(Asked::Help);
     }
     if !given.is_on("no-conf")
@@ -318,29 +446,43 @@ pub(super) fn asked(
         return Err(format!("{NO_TORRENTS}: {url}"));
     }
     if given.is_on("enable-rpc") {
-        return Ok(serving(&given, notes));
+        return serving(&given, notes);
     }
     let mut line = Line { args: vec!["haul".into()], notes };
     line.add("--no-config", None);
-    for (name, value) in &given.options {
-        line.translate(name, value)?;
-    }
-    line.put_together(&given);
+    line.translate_all(&given, |_| true)?;
+    line.put_together(&given)?;
     line.sources(&given);
     Ok(Asked::Haul { args: line.args, notes: line.notes, secret: None })
 }
 
 /// `--enable-rpc`: the daemon.
-fn serving(given: &Given, notes: Vec<String>) -> Asked {
+fn serving(given: &Given, notes: Vec<String>) -> Result<Asked, String> {
     let mut line = Line { args: vec!["haul".into(), "serve".into()], notes };
+    line.add("--no-config", None);
     let host = if given.is_on("rpc-listen-all") { "0.0.0.0" } else { "127.0.0.1" };
     line.add("--listen", Some(&format!("{host}:{}", given.last("rpc-listen-port").unwrap_or("6800"))));
     line.add("--root", Some(given.last("dir").unwrap_or(".")));
     if given.is_on("rpc-allow-origin-all") {
         line.add("--allow-origin", Some("*"));
     }
-    if let Some(jobs) = given.last("max-concurrent-downloads") {
-        line.add("--jobs", Some(jobs));
+    line.translate_all(given, |name| {
+        OF_DAEMON.contains(&name) || matches!(find(name), Some((_, _, Never(_))))
+    })?;
+    if let Some(limit) = given.last("max-overall-download-limit").filter(|limit| *limit != "0") {
+        line.add("--limit-rate", Some(limit));
+    }
+    line.connections(given)?;
+    let is_heard = |name: &&str| {
+        let quiet = matches!(find(name), Some((_, _, Nothing | NothingSwitch)));
+        quiet || OF_DAEMON.contains(name) || PROXIES.contains(name) || OF_RPC.contains(name)
+    };
+    let unheard: Vec<_> =
+        given.options.iter().map(|(name, _)| *name).filter(|name| !is_heard(name)).collect();
+    for name in unheard {
+        line.notes.push(format!(
+            "--{name} is said for each job by the clients of the daemon, and is left out here"
+        ));
     }
     if !given.urls.is_empty() || given.last("input-file").is_some() {
         line.notes
@@ -349,7 +491,13 @@ fn serving(given: &Given, notes: Vec<String>) -> Asked {
     if given.last("save-session").is_some() {
         line.notes.push("the daemon keeps its jobs by itself; --save-session is left out".to_owned());
     }
-    Asked::Haul { args: line.args, notes: line.notes, secret: given.last("rpc-secret").map(str::to_owned) }
+    line.notes.sort();
+    line.notes.dedup();
+    Ok(Asked::Haul {
+        args: line.args,
+        notes: line.notes,
+        secret: given.last("rpc-secret").map(str::to_owned),
+    })
 }
 
 /// A command line of haul that is being put together.
@@ -365,6 +513,25 @@ impl Line {
             Some(value) => self.args.push(format!("{flag}={value}").into()),
             None => self.args.push(flag.into()),
         }
+    }
+
+    /// Translates the `wanted` options; of one that is given several times the last counts.
+    fn translate_all(&mut self, given: &Given, wanted: impl Fn(&str) -> bool) -> Result<(), String> {
+        for (at, (name, value)) in given.options.iter().enumerate() {
+            let is_last = given.options[at + 1..].iter().all(|(later, _)| later != name);
+            if wanted(name) && (is_last || CUMULATIVE.contains(name)) {
+                self.translate(name, value)?;
+            }
+        }
+        // haul has one proxy for all; the one for all schemes counts more.
+        let proxies: Vec<_> = PROXIES.iter().filter_map(|name| given.last(name)).collect();
+        if let Some(proxy) = proxies.first().filter(|_| wanted("all-proxy")) {
+            self.add("--proxy", Some(proxy));
+            if proxies.iter().any(|other| other != proxy) {
+                self.notes.push("one proxy serves all schemes; the others are left out".to_owned());
+            }
+        }
+        Ok(())
     }
 
     fn translate(&mut self, name: &str, value: &str) -> Result<(), String> {
@@ -397,19 +564,15 @@ impl Line {
     }
 
     /// Flags of haul that stand for several of aria2's.
-    fn put_together(&mut self, given: &Given) {
-        let number = |name: &str| given.last(name).and_then(|value| value.parse::<u64>().ok());
-        let connections = [number("split"), number("max-connection-per-server")].into_iter().flatten().min();
-        if let Some(connections) = connections {
-            self.add("--connections", Some(&connections.max(1).to_string()));
-        }
+    fn put_together(&mut self, given: &Given) -> Result<(), String> {
+        self.connections(given)?;
         let limit = ["max-overall-download-limit", "max-download-limit"]
             .into_iter()
             .find_map(|name| given.last(name).filter(|value| *value != "0"));
         if let Some(limit) = limit {
             self.add("--limit-rate", Some(limit));
         }
-        match number("max-tries") {
+        match given.number("max-tries")? {
             Some(0) => self.add("--retry", Some("1000000")),
             Some(tries) => self.add("--retry", Some(&(tries - 1).to_string())),
             None => {}
@@ -428,6 +591,16 @@ impl Line {
         if let Some(path) = given.last("save-session") {
             self.add("--failed", Some(path));
         }
+        Ok(())
+    }
+
+    fn connections(&mut self, given: &Given) -> Result<(), String> {
+        let numbers = [given.number("split")?, given.number("max-connection-per-server")?];
+        if let Some(connections) = numbers.into_iter().flatten().min() {
+            // haul gives one file no more than 64.
+            self.add("--connections", Some(&connections.clamp(1, 64).to_string()));
+        }
+        Ok(())
     }
 
     /// URLs are sources of one file, unless they are to be files of their own.
@@ -481,7 +654,7 @@ pub(super) fn version() -> String {
 }
 
 pub(super) const HELP: &str = "\
-Usage: aria2c [OPTIONS] [URI | METALINK_FILE]...
+Usage: aria2c [OPTIONS] [URI]...
 haul in place of aria2c: the flags about files, connections, requests, lists and the RPC are taken.
 See haul --help for haul's own command line, which does the same and more.
 ";
@@ -598,6 +771,10 @@ mod tests {
                 "--no-config --retry=2 --user=me:pw --header=Referer: r -- http://h/f",
             ),
             (&["-ctrue", "-o", "-x", url], "--no-config --output=-x -- http://h/f"),
+            (
+                &["-d", "x", "-d", "y", "--http-proxy=p:1", "--all-proxy=q:1", "-c", url],
+                "--no-config --dir=y --proxy=q:1 -- http://h/f",
+            ),
         ] {
             assert_eq!(said(args).0.join(" "), line, "{args:?}");
         }
@@ -650,7 +827,7 @@ mod tests {
             .into();
         let Asked::Haul { args, secret, .. } = asked(&args, |_| Ok(None)).unwrap() else { panic!() };
         let line: Vec<_> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        assert_eq!(line.join(" "), "haul serve --listen=127.0.0.1:6801 --root=/d --jobs=2");
+        assert_eq!(line.join(" "), "haul serve --no-config --listen=127.0.0.1:6801 --root=/d --jobs=2");
         assert_eq!(secret.as_deref(), Some("s"));
     }
 

@@ -2,10 +2,10 @@
 
 use super::digests::Listed;
 use super::document::Document;
-use super::runtime::runtime;
+use super::runtime::small_runtime;
 use super::setup::{By, Setup};
 use crate::error::{Error, Kind};
-use crate::{Client, Digest};
+use crate::{Client, Digest, Job, NamedBy, Request};
 use std::collections::BTreeMap;
 use tokio::runtime::Runtime;
 
@@ -24,7 +24,7 @@ pub(super) struct Beside<'a> {
 
 impl<'a> Beside<'a> {
     pub(super) fn new(setup: &'a Setup) -> Result<Self, Error> {
-        let (client, runtime) = (setup.client_for_documents()?, runtime()?);
+        let (client, runtime) = (setup.client_for_documents()?, small_runtime()?);
         Ok(Self { setup, client, runtime, known: BTreeMap::new() })
     }
 
@@ -37,7 +37,8 @@ impl<'a> Beside<'a> {
     ///
     /// # Errors
     /// `Checksum` if no list states one; those of a server that cannot be reached.
-    pub(super) fn find(&mut self, url: &str) -> Result<(Vec<Digest>, String), Error> {
+    pub(super) fn find(&mut self, job: &Job) -> Result<(Vec<Digest>, String), Error> {
+        let url = job.url.as_str();
         let bare = url.split(['?', '#']).next().unwrap_or(url);
         let (directory, name) = bare.rsplit_once('/').unwrap_or((bare, ""));
         let own = OF_THE_FILE.iter().map(|suffix| (format!("{bare}{suffix}"), false));
@@ -47,7 +48,7 @@ impl<'a> Beside<'a> {
             let found = match self.known.get(&list).filter(|_| is_shared) {
                 Some(known) => known.as_ref(),
                 None => {
-                    let read = self.read(&list)?;
+                    let read = self.read(&list, &job.named_by)?;
                     self.known.entry(list.clone()).insert_entry(read).into_mut().as_ref()
                 }
             };
@@ -65,8 +66,14 @@ impl<'a> Beside<'a> {
     }
 
     /// Reads a list, if there is one. A page that says so in words is none.
-    fn read(&self, url: &str) -> Result<Option<Listed>, Error> {
-        let request = self.setup.request_of_document(url, By::User)?;
+    fn read(&self, url: &str, named_by: &NamedBy) -> Result<Option<Listed>, Error> {
+        // A list gets the secrets that the file itself gets.
+        let home = match named_by {
+            NamedBy::Document(home) => Some(home.as_deref().map(Request::new).transpose()?),
+            _ => None,
+        };
+        let by = home.as_ref().map_or(By::User, |home| By::Document(home.as_ref().map(Request::address)));
+        let request = self.setup.request_of_document(url, by)?;
         match Document::fetch_on(&self.runtime, request, &self.client) {
             Ok(document) => Ok(Listed::read(&document).ok()),
             Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Http | Kind::Auth) => Ok(None),
@@ -76,5 +83,5 @@ impl<'a> Beside<'a> {
 }
 
 fn shown(url: &str) -> String {
-    crate::Request::new(url).map_or_else(|_| "the file".to_owned(), |request| request.address().to_string())
+    Request::new(url).map_or_else(|_| "the file".to_owned(), |request| request.address().to_string())
 }

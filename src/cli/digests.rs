@@ -66,7 +66,7 @@ impl Listed {
     }
 
     /// Names of all files of the list.
-    pub(super) fn names(&self) -> Vec<&str> {
+    pub(super) fn names(&self) -> Vec<String> {
         self.list.names()
     }
 

@@ -65,8 +65,13 @@ impl Entry {
     /// `Usage` with the reason, for what an honest lock does not hold.
     fn check(&self) -> Result<(), Error> {
         let path = Path::new(&self.path);
-        let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
-        if !inside || path.file_name().is_none() || self.path.contains('\0') {
+        let parts: Vec<_> = path.components().collect();
+        let inside = parts.iter().all(|part| matches!(part, Component::Normal(_)));
+        // A path has one form, so that no file is there under two names.
+        let is_normal =
+            parts.iter().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+                == self.path;
+        if !inside || !is_normal || path.file_name().is_none() || self.path.contains('\0') {
             return Err(Error::usage(format!(
                 "{:?} leads out of the directory, or names no file",
                 self.path
@@ -118,6 +123,23 @@ impl Lock {
             }
         }
         Ok(lock)
+    }
+
+    /// Adds a file to the lock at `path`, which other runs may change meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`], [`Self::add`] and [`Self::write`].
+    #[expect(clippy::disallowed_methods, reason = "the directory is opened for its lock")]
+    pub(super) fn add_to(path: &Path, entry: Entry) -> Result<(), Error> {
+        let directory =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let failed = |error: std::io::Error| Error::disk("cannot lock", directory, &error);
+        let held = fs::File::open(directory).map_err(failed)?;
+        // Where locks do nothing, the last one wins, as without them.
+        let _ = held.lock();
+        let mut lock = Self::read(path)?.unwrap_or_default();
+        lock.add(entry)?;
+        lock.write(path)
     }
 
     /// Adds a file, in place of an older entry of its path.
@@ -230,6 +252,9 @@ mod tests {
             ("path = \"a\"", "path = \"\""),
             ("path = \"a\"", "path = \"b/../../a\""),
             ("path = \"a\"", "path = \"a.part\""),
+            ("path = \"a\"", "path = \"b//a\""),
+            ("path = \"a\"", "path = \"b/./a\""),
+            ("path = \"a\"", "path = \"a/\""),
             ("url = \"http", "url = \"file"),
             ("sha256 = \"0", "sha256 = \"x"),
             ("sha256 = \"0", "sha256 = \""),

@@ -45,6 +45,12 @@ pub(super) fn runtime() -> Result<Runtime, Error> {
     Ok(runtime)
 }
 
+/// Creates a runtime for a few small requests before a run: it needs no threads of its own.
+pub(super) fn small_runtime() -> Result<Runtime, Error> {
+    let failed = |error: std::io::Error| Error::new(Kind::Other, format!("cannot start: {error}"));
+    Builder::new_current_thread().enable_all().build().map_err(failed)
+}
+
 /// Returns true if `count` more files can be opened. A runtime that cannot open its files panics.
 fn can_be_opened(count: usize) -> bool {
     let open = |_| rustix::io::dup(std::io::stderr());

@@ -14,7 +14,7 @@ pub(super) fn line(job: &Job) -> String {
     let mut object = json!({ "url": job.url });
     for (key, value) in [
         ("output", json!(job.name)),
-        ("dir", json!(job.below)),
+        ("dir", json!(job.below.clone().or_else(|| Some(job.dir.as_ref()?.to_string_lossy().into_owned())))),
         ("size", json!(job.size)),
         ("mirrors", json!(job.mirrors)),
         ("checksum", json!(job.digests)),

@@ -3,9 +3,12 @@
 use super::client::Client;
 use super::probe::probe;
 use super::request::Request;
+use crate::clock::Clock;
 use crate::destination::{FileSpec, PartialFile, blocking};
 use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{Runs, piece_size};
+use crate::plan::answer::{Answer, Field};
+use crate::plan::byte_range::ContentRange;
 use crate::plan::representation::Representation;
 use crate::plan::{Address, ByteRange};
 use crate::storage::{self, Opened, ReadOnly, Storage as _, Target};
@@ -16,18 +19,30 @@ use std::path::{Path, PathBuf};
 const SAMPLE: u64 = 64 << 10;
 /// Ranges that are compared; more are as likely right as these.
 const COMPARED: usize = 16;
+/// Block of zeros that may be a hole, in bytes, and number of them that are compared.
+const SUSPECT: u64 = 4 << 10;
+const MOST_SUSPECT: usize = 256;
 /// Bytes copied at once.
 const COPIED: usize = 1 << 20;
 
 impl Client {
     /// Takes over `ranges` of a file that another program has begun, so that the same request goes on from them; returns the number of
-    /// bytes. The file at `source` is only read. Without a digest in the request, bytes at the beginning, in the middle and at the end of
-    /// the ranges are compared with the server's, which needs a strong validator: a digest proves them all.
+    /// bytes. `length` is the complete length, if that program knew it. The file at `source` is only read; if it has the name of the
+    /// request's own part file, it is renamed to end in `.adopted` once nothing speaks against it. Without a digest in the request, bytes
+    /// at the beginning, in the middle and at the end of the ranges, and zeros that may be holes, are compared with the server's, which
+    /// needs a strong validator: a digest proves them all.
     ///
     /// # Errors
     /// `Changed` if the bytes are not those of the server's file, `Locked` if an unfinished download lies at the target already, and
     /// those of a download that fails at its first response. Nothing is left then.
-    pub async fn adopt(&self, request: &Request, source: &Path, ranges: &[ByteRange]) -> Result<u64, Error> {
+    pub async fn adopt(
+        &self,
+        request: &Request,
+        source: &Path,
+        ranges: &[ByteRange],
+        length: Option<u64>,
+    ) -> Result<u64, Error> {
+        let stated = length;
         let requesters = self.requesters(request)?;
         let found = probe(&requesters[0]).await.map_err(|error| error.with_url(request.address()))?;
         let known = found.representation.clone();
@@ -39,6 +54,10 @@ impl Client {
         })?;
         let target = request.target(found.suggested_name())?;
         let target = target.ok_or_else(|| Error::usage("what goes into no file cannot take over one"))?;
+        if let Some(stated) = stated.filter(|stated| *stated != length) {
+            let cause = format!("the file was to have {stated} bytes, and that of the server has {length}");
+            return Err(Error::new(Kind::Changed, cause).with_remedy(Remedy::OtherFile));
+        }
         let (source, ranges) = (source.to_owned(), within(ranges, length)?);
         if request.digests().is_empty() {
             if known.validators.strong().is_none() {
@@ -48,7 +67,7 @@ impl Client {
                 )
                 .with_remedy(Remedy::DigestContinues));
             }
-            compare(&requesters[0], &source, &ranges).await?;
+            compare(&requesters[0], &source, &ranges, &known).await?;
         }
         let spec = spec_of(request);
         blocking(move || copy(&source, &ranges, target, &known, &spec)).await
@@ -81,33 +100,76 @@ fn spec_of(request: &Request) -> FileSpec {
     }
 }
 
-/// Compares samples of the ranges with the server.
-async fn compare(requester: &Requester, source: &Path, ranges: &[ByteRange]) -> Result<(), Error> {
+/// Compares samples of the ranges with the server, and all zeros that may be holes.
+async fn compare(
+    requester: &Requester,
+    source: &Path,
+    ranges: &[ByteRange],
+    known: &Representation,
+) -> Result<(), Error> {
+    let mut samples = Vec::new();
     for range in ranges.iter().take(COMPARED) {
         let middle = range.start() + range.len() / 2;
         let end = range.end().saturating_sub(SAMPLE).max(range.start());
-        for start in [range.start(), middle, end] {
-            let sample = ByteRange::new(start, (start + SAMPLE).min(range.end()));
-            let ours = {
-                let source = source.to_owned();
-                blocking(move || read(&source, sample)).await?
-            };
-            if fetched(requester, sample).await? != ours {
-                let cause = format!("the bytes from {} on are not those of the server", sample.start());
-                return Err(Error::new(Kind::Changed, cause).with_remedy(Remedy::OtherFile));
-            }
+        let sample = |start: u64| ByteRange::new(start, (start + SAMPLE).min(range.end()));
+        samples.extend([range.start(), middle, end].map(sample));
+    }
+    let zeros = {
+        let (source, ranges) = (source.to_owned(), ranges.to_vec());
+        blocking(move || zeros(&source, &ranges)).await?
+    };
+    samples.extend(zeros);
+    for sample in samples {
+        let ours = {
+            let source = source.to_owned();
+            blocking(move || read(&source, sample)).await?
+        };
+        if fetched(requester, sample, known).await? != ours {
+            let cause = format!("the bytes from {} on are not those of the server", sample.start());
+            return Err(Error::new(Kind::Changed, cause).with_remedy(Remedy::OtherFile));
         }
     }
     Ok(())
 }
 
-/// Bytes of the server's file.
-async fn fetched(requester: &Requester, range: ByteRange) -> Result<Vec<u8>, Error> {
+/// Blocks of the ranges that are nothing but zeros, as holes are.
+///
+/// # Errors
+/// `Changed` if there are too many to be compared.
+fn zeros(source: &Path, ranges: &[ByteRange]) -> Result<Vec<ByteRange>, Error> {
+    let mut found = Vec::new();
+    for range in ranges {
+        let mut start = range.start();
+        while start < range.end() {
+            let block = ByteRange::new(start, (start + SUSPECT).min(range.end()));
+            if read(source, block)?.iter().all(|byte| *byte == 0) {
+                found.push(block);
+            }
+            start = block.end();
+        }
+        if found.len() > MOST_SUSPECT {
+            let cause = "it has many zeros, which may be holes, and only a digest can tell";
+            return Err(Error::new(Kind::Changed, cause).with_remedy(Remedy::DigestJoins));
+        }
+    }
+    Ok(found)
+}
+
+/// Bytes of the version of the server's file that is known.
+async fn fetched(requester: &Requester, range: ByteRange, known: &Representation) -> Result<Vec<u8>, Error> {
     let wanted = range.to_header().unwrap_or_default();
-    let Reply { status, mut body, .. } =
-        requester.get(Some(&wanted), None).await.map_err(Failure::into_error)?;
-    if status != http::StatusCode::PARTIAL_CONTENT {
-        return Err(Error::new(Kind::Http, format!("the server did not send a range ({status})")));
+    let reply = requester.get(Some(&wanted), known.validators.strong()).await.map_err(Failure::into_error)?;
+    let Reply { status, headers, mut body, .. } = reply;
+    let answer = Answer::read(status, &headers, Clock::date());
+    let stated = ContentRange::Satisfied { range, complete_length: known.complete_length };
+    let is_it = status == http::StatusCode::PARTIAL_CONTENT
+        && answer.content_range == Field::Given(stated)
+        && known.validators.contradicted_by(&answer.validators).is_none();
+    if !is_it {
+        return Err(Error::new(
+            Kind::Changed,
+            format!("the server did not send this range of the same version ({status})"),
+        ));
     }
     let mut bytes = Vec::new();
     while let Some(came) = body.next().await.map_err(Failure::into_error)? {
@@ -143,6 +205,7 @@ fn copy(
     known: &Representation,
     spec: &FileSpec,
 ) -> Result<u64, Error> {
+    let source = &moved_aside(source, &target)?;
     let part = match storage::open(&target)? {
         Opened::Created(part) => part,
         Opened::Existing(part) => {
@@ -156,6 +219,25 @@ fn copy(
         let _ = place.leave(true, 0, 0);
     }
     copied
+}
+
+/// A file of a browser's may have the very name of the own part file: it gets another one.
+#[expect(clippy::disallowed_methods, reason = "the bytes of the file stay as they are")]
+fn moved_aside(source: &Path, target: &Target) -> Result<PathBuf, Error> {
+    let own = target.part_path();
+    let is_own =
+        matches!((source.canonicalize(), own.canonicalize()), (Ok(source), Ok(own)) if source == own);
+    if !is_own {
+        return Ok(source.to_owned());
+    }
+    let mut aside = target.path().into_os_string();
+    aside.push(".adopted");
+    let aside = PathBuf::from(aside);
+    if aside.symlink_metadata().is_ok() {
+        return Err(Error::new(Kind::Exists, format!("{} is in the way", aside.display())));
+    }
+    std::fs::rename(source, &aside).map_err(|error| Error::disk("cannot rename", source, &error))?;
+    Ok(aside)
 }
 
 fn copy_into(

@@ -14,6 +14,8 @@ pub(crate) struct Stated {
     pub(crate) name: Option<String>,
     /// Line number, counted from 1.
     pub(crate) line: usize,
+    /// True if the list gives the path from the root.
+    pub(crate) is_absolute: bool,
 }
 
 /// Digests of a list, indexed by name: both entries and lookups may be many.
@@ -105,14 +107,18 @@ impl DigestList {
         self.files.values().flat_map(|of_file| &of_file.0).filter_map(Stated::saved_as)
     }
 
-    /// Names of all files of the list, in the order of their first lines.
+    /// Paths of all files of the list as it gives them, in the order of their first lines.
     #[cfg(feature = "cli")]
-    pub(crate) fn names(&self) -> Vec<&str> {
-        let line = |of_file: &OfFile| of_file.0.first().map_or(usize::MAX, |stated| stated.line);
-        let mut names: Vec<_> =
-            self.files.iter().map(|(name, of_file)| (line(of_file), name.as_str())).collect();
+    pub(crate) fn names(&self) -> Vec<String> {
+        let first = |of_file: &OfFile| {
+            of_file.0.first().map_or((usize::MAX, false), |stated| (stated.line, stated.is_absolute))
+        };
+        let mut names: Vec<_> = self.files.iter().map(|(name, of_file)| (first(of_file), name)).collect();
         names.sort_unstable();
-        names.into_iter().map(|(_, name)| name).collect()
+        let path = |((_, is_absolute), name): ((usize, bool), &String)| {
+            if is_absolute { format!("/{name}") } else { name.clone() }
+        };
+        names.into_iter().map(path).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -183,8 +189,10 @@ fn bsd(line: &str) -> Option<Stated> {
     let algorithm = algorithm.trim();
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let usable = !algorithm.is_empty() && algorithm.chars().all(is_word) && is_digest(digest);
+    let is_absolute = name.starts_with('/');
     let name = file(name, escaped).filter(|_| usable)?;
     Some(Stated {
+        is_absolute,
         algorithm: Some(algorithm.to_owned()),
         digest: digest.to_owned(),
         name: Some(name),
@@ -198,8 +206,15 @@ fn coreutils(line: &str) -> Option<Stated> {
     let (line, escaped) = unmarked(line);
     let (digest, name) = line.split_once([' ', '\t']).unwrap_or((line, ""));
     let name = name.strip_prefix([' ', '*']).unwrap_or(name);
+    let is_absolute = name.starts_with('/');
     let name = if name.trim().is_empty() { None } else { Some(file(name, escaped)?) };
-    is_digest(digest).then(|| Stated { algorithm: None, digest: digest.to_owned(), name, line: 0 })
+    is_digest(digest).then(|| Stated {
+        algorithm: None,
+        digest: digest.to_owned(),
+        name,
+        line: 0,
+        is_absolute,
+    })
 }
 
 /// Returns the line, and true if its name is backslash-escaped: coreutils then marks the line with a leading backslash.

@@ -162,7 +162,7 @@ impl<'a> Entries<'a> {
 
     /// Parses an entry and the options below it.
     fn read(&mut self, number: usize, line: &'a str) -> Result<Entry, ListError> {
-        let mut entry = file(line).map_err(|why| ListError { line: number, why })?;
+        let mut entry = file(line, self.names_places).map_err(|why| ListError { line: number, why })?;
         entry.line = number;
         while let Some((number, line)) = self.next_telling(|line| line.starts_with([' ', '\t'])) {
             let left_out =
@@ -174,14 +174,14 @@ impl<'a> Entries<'a> {
 }
 
 /// Parses a line that names a file.
-fn file(line: &str) -> Result<Entry, String> {
+fn file(line: &str, names_places: bool) -> Result<Entry, String> {
     not_too_long(line)?;
     let told = line.trim();
     if line.starts_with([' ', '\t']) {
         return Err("an indented line is an option of the URL above it, and there is none".to_owned());
     }
     if told.starts_with('{') {
-        return object(told);
+        return object(told, names_places);
     }
     // aria2 separates the sources of one file with tabs.
     let mut urls = told.split('\t').map(|url| url.trim().to_owned()).filter(|url| !url.is_empty());
@@ -193,7 +193,7 @@ fn not_too_long(line: &str) -> Result<(), String> {
     if line.len() > LONGEST_LINE { Err("it is too long".to_owned()) } else { Ok(()) }
 }
 
-fn object(text: &str) -> Result<Entry, String> {
+fn object(text: &str, names_places: bool) -> Result<Entry, String> {
     let object: Object = serde_json::from_str(text).map_err(|error| not_usable(&error))?;
     let mut checksums = object.checksum.into_vec();
     checksums.extend(object.sha256.map(|hex| format!("sha256:{hex}")));
@@ -202,8 +202,8 @@ fn object(text: &str) -> Result<Entry, String> {
         url: object.url,
         mirrors: object.mirrors,
         output: object.output.as_deref().map(ForeignName::below).transpose()?,
-        directory: object.dir.as_deref().map(ForeignName::below).transpose()?,
-        place: None,
+        directory: object.dir.as_deref().filter(|_| !names_places).map(ForeignName::below).transpose()?,
+        place: object.dir.filter(|_| names_places).map(PathBuf::from),
         checksums,
         headers: object.headers.into_lines(),
         size: object.size,

@@ -396,7 +396,11 @@ impl Runner {
             let of = move |id: &JobId| self.ledger.state(*id) == Some(wanted);
             self.running.iter().filter(move |(id, _)| of(id)).map(|(_, running)| running)
         };
-        let rates = in_state(JobState::Running).filter_map(|running| running.progress.borrow().rate);
+        let rates = in_state(JobState::Running).filter_map(|running| {
+            let progress = running.progress.borrow();
+            // One without a slot has the rate that it had last.
+            progress.rate.filter(|_| !matches!(progress.phase, Phase::Queued | Phase::Paused))
+        });
         // The sum of no floats is minus zero.
         let rate = rates.sum::<f64>() + 0.0;
         let resting = in_state(JobState::Paused).count();

@@ -8,6 +8,7 @@ use crate::{Job, JobId, JobState, JobStatus, Jobs};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use std::collections::hash_map::Entry;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -62,7 +63,9 @@ const NOTIFICATIONS: [&str; 5] = [
 
 /// Most calls within one.
 const MOST_CALLS: usize = 20_000;
-const UNAUTHORIZED: &str = "Unauthorized";
+/// Largest result of a multicall, in bytes.
+pub(super) const LARGEST_ANSWER: usize = 32 << 20;
+pub(super) const UNAUTHORIZED: &str = "Unauthorized";
 
 /// Most jobs listed by one call.
 const MOST_LISTED: usize = 10_000;
@@ -123,7 +126,10 @@ impl Service {
             _ => {}
         }
         let (token, params) = split_token(params);
-        if !trusted && !self.access.knows_secret(token.as_deref()).await {
+        if !trusted && !self.access.is_right(token.as_deref()) {
+            // Its memory is free while it waits for its turn.
+            drop(params);
+            self.access.slow_down().await;
             return Err(unauthorized());
         }
         self.dispatch(&method, Params(params.into_iter())).await
@@ -136,28 +142,31 @@ impl Service {
         if calls.len() > MOST_CALLS {
             return Err(Fault::failed(format!("system.multicall takes {MOST_CALLS} calls at most.")));
         }
-        if calls.iter().all(|call| call["methodName"] == "aria2.addUri")
-            && self.lets_in(calls.first(), trusted).await
-        {
+        // The secret of the first call is that of a caller; one wrong secret is enough to be slowed down for.
+        let token = calls.first().and_then(|call| call["params"][0].as_str());
+        if !trusted && !calls.is_empty() && !self.access.is_right(token) {
+            let count = calls.len();
+            drop(calls);
+            self.access.slow_down().await;
+            return Ok(vec![unauthorized().object(); count].into());
+        }
+        if calls.iter().all(|call| call["methodName"] == "aria2.addUri") {
             // Each waits until it is recorded; together they are recorded at once, in this order.
             let all = calls.into_iter().map(|call| self.nested(call, trusted));
             return Ok(all_of(all).await.into());
         }
         let mut results = Vec::with_capacity(calls.len());
-        let mut is_refused = false;
+        let (mut is_refused, mut length) = (false, 0);
         for call in calls {
-            // One wrong secret is enough to be slowed down for.
             let result = if is_refused { unauthorized().object() } else { self.nested(call, trusted).await };
             is_refused |= result["message"] == UNAUTHORIZED;
+            length += result.to_string().len();
+            if length > LARGEST_ANSWER {
+                return Err(Fault::failed("The results are too large; make fewer calls at once."));
+            }
             results.push(result);
         }
         Ok(results.into())
-    }
-
-    /// Returns true if the secret of a nested call is right.
-    async fn lets_in(&self, call: Option<&Value>, trusted: bool) -> bool {
-        let token = call.and_then(|call| call["params"][0].as_str());
-        trusted || self.access.knows_secret(token).await
     }
 
     async fn nested(self: &Arc<Self>, call: Value, trusted: bool) -> Value {
@@ -199,7 +208,8 @@ impl Service {
                 for status in self.queue.ended().await {
                     let _ = self.queue.remove(status.id).await;
                 }
-                self.state().removed.clear();
+                let removed = std::mem::take(&mut self.state().removed);
+                removed.iter().for_each(|(id, _)| self.forget(*id));
                 Ok("OK".into())
             }
             "aria2.tellStatus" => {
@@ -261,7 +271,9 @@ impl Service {
             STANDARD.decode(params.text()?).map_err(|_| Fault::failed("The document is no base64."))?;
         let text =
             String::from_utf8(bytes).map_err(|_| Fault::failed("The document is no text in UTF-8."))?;
-        let given = self.with_global(params.options()?);
+        let mut given = self.with_global(params.options()?);
+        // They can be those of one file only.
+        OF_ONE.iter().for_each(|option| drop(given.remove(*option)));
         let mut position = position(&mut params)?;
         let files = crate::metalink(&text, None).map_err(|error| Fault::failed(error.to_string()))?;
         let mut gids = Vec::new();
@@ -282,12 +294,37 @@ impl Service {
     async fn add(self: &Arc<Self>, asked: Asked, position: Option<usize>) -> Result<JobId, Fault> {
         let Asked { job, paused, gid, unknown } = asked;
         self.tell_unknown(&unknown);
+        let gid = gid.map(|gid| gid.to_ascii_lowercase());
         if let Some(gid) = &gid {
-            let taken = self.state().gids.contains_key(gid);
-            if !is_gid(gid) || taken {
-                return Err(Fault::failed(format!("GID {gid} is invalid or in use.")));
+            self.reserve(gid)?;
+        }
+        let added = self.add_reserved(job, position, paused).await;
+        if let Some(gid) = gid {
+            match &added {
+                Ok(id) => self.name(*id, gid),
+                Err(_) => drop(self.state().gids.remove(&gid)),
             }
         }
+        added
+    }
+
+    /// Takes an identifier that a client chose, before the job that it is for is added.
+    fn reserve(&self, gid: &str) -> Result<(), Fault> {
+        let refused = || Fault::failed(format!("GID {gid} is invalid or in use."));
+        // Those of the queue count from 1, so the first half of a small number is theirs.
+        if !is_gid(gid) || gid.starts_with("00000000") {
+            return Err(refused());
+        }
+        match self.state().gids.entry(gid.to_owned()) {
+            Entry::Occupied(_) => Err(refused()),
+            Entry::Vacant(free) => {
+                free.insert(None);
+                Ok(())
+            }
+        }
+    }
+
+    async fn add_reserved(&self, job: Job, position: Option<usize>, paused: bool) -> Result<JobId, Fault> {
         let path = {
             let defaults = self.state().defaults.clone();
             let request =
@@ -296,11 +333,7 @@ impl Service {
         };
         refuse_links_out(&self.root, &path)?;
         let id = self.queue.add_at(job, position, paused).await;
-        let id = id.map_err(|error| Fault::failed(error.to_string()))?;
-        if let Some(gid) = gid {
-            self.name(id, gid);
-        }
-        Ok(id)
+        id.map_err(|error| Fault::failed(error.to_string()))
     }
 
     /// Options of a call, and those for all jobs where it says nothing.
@@ -308,6 +341,13 @@ impl Service {
         let mut all = self.state().global.clone();
         all.retain(|key, _| OF_EACH.contains(&key.as_str()));
         all.extend(given);
+        // The root may have been written with a link in it.
+        let below = all.get("dir").and_then(Value::as_str).and_then(|dir| {
+            Some(self.root.join(std::path::Path::new(dir).strip_prefix(&self.given_root).ok()?))
+        });
+        if let Some(dir) = below {
+            all.insert("dir".to_owned(), dir.to_string_lossy().into());
+        }
         all
     }
 
@@ -316,8 +356,8 @@ impl Service {
     /// Job of a GID, or of the beginning of one that no other has.
     fn job(&self, params: &mut Params) -> Result<(JobId, String), Fault> {
         let gid = params.text()?;
-        let chosen = self.state().gids.get(&gid).copied();
-        if let Some(id) = chosen {
+        let chosen = self.state().gids.get(&gid.to_ascii_lowercase()).copied();
+        if let Some(Some(id)) = chosen {
             return Ok((id, gid));
         }
         if gid.is_empty() || gid.len() > 16 || !gid.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -423,9 +463,12 @@ impl Service {
             ));
         }
         let changed = options::job_options(&given)?;
+        let unheard: Vec<_> = given.keys().filter(|key| !LIVE.contains(&key.as_str())).cloned().collect();
+        self.tell_unknown(&unheard);
         let set = self.queue.set_options(status.id, changed).await;
         set.map_err(|_| Fault::failed(format!("Cannot change option for GID#{gid}")))?;
-        self.state().changed.entry(status.id).or_default().extend(given);
+        let taken = given.into_iter().filter(|(key, _)| LIVE.contains(&key.as_str()));
+        self.state().changed.entry(status.id).or_default().extend(taken);
         Ok("OK".into())
     }
 
@@ -583,6 +626,17 @@ impl Service {
         Ok("OK".into())
     }
 }
+
+/// Options of a job that was added already which have an effect.
+const LIVE: [&str; 7] = [
+    "allow-overwrite",
+    "auto-file-renaming",
+    "max-connection-per-server",
+    "max-download-limit",
+    "min-split-size",
+    "remote-time",
+    "split",
+];
 
 /// Options that can be those of one job only.
 const OF_ONE: [&str; 3] = ["checksum", "gid", "out"];

@@ -1,6 +1,7 @@
 //! HTTP over TCP and over a unix socket: routes, limits, and the upgrade to WebSocket.
 
 use super::answer::{self, Fault, Incoming};
+use super::methods::{LARGEST_ANSWER, UNAUTHORIZED};
 use super::service::Service;
 use super::{metrics, socket};
 use bytes::Bytes;
@@ -44,7 +45,8 @@ pub(crate) struct Listeners {
 /// Serves clients until the daemon is asked to end. What is under way is given up then.
 pub(crate) async fn serve(service: Arc<Service>, listeners: Listeners) {
     let Listeners { tcp, unix } = listeners;
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    // The owner gets in however many others are there.
+    let (places, own_places) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(CONNECTIONS)));
     let mut serving = JoinSet::new();
     loop {
         tokio::select! {
@@ -56,7 +58,7 @@ pub(crate) async fn serve(service: Arc<Service>, listeners: Listeners) {
             }
             accepted = accept_unix(unix.as_ref()) => {
                 if let Some(stream) = accepted {
-                    admit(&service, &places, stream, true, &mut serving);
+                    admit(&service, &own_places, stream, true, &mut serving);
                 }
             }
             Some(_) = serving.join_next() => {}
@@ -139,8 +141,11 @@ async fn route(
         request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     };
     let (host, origin) = (text(header::HOST), text(header::ORIGIN));
+    if request.headers().get_all(header::HOST).iter().count() > 1 {
+        return plain(StatusCode::BAD_REQUEST, "text/plain", "more than one Host\n");
+    }
     if !trusted && !service.access.admits(host.as_deref(), origin.as_deref()) {
-        let why = "this host name or origin is not admitted; the daemon can be told to admit an origin\n";
+        let why = "this host name or origin is not admitted; the daemon can be told to admit it\n";
         return plain(StatusCode::FORBIDDEN, "text/plain", why);
     }
     let allowed =
@@ -213,7 +218,17 @@ async fn post(service: &Arc<Service>, request: Request<Body>, trusted: bool) -> 
             "a call is sent as application/json\n",
         );
     }
-    let reading = Limited::new(request.into_body(), LARGEST).collect();
+    // Bodies are read within a bound of all together.
+    let stated = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let weight = u32::try_from(stated.unwrap_or(LARGEST).clamp(1, LARGEST)).unwrap_or(u32::MAX);
+    let Ok(Ok(_room)) = tokio::time::timeout(BODY, service.bodies.acquire_many(weight)).await else {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "too many large requests at once\n");
+    };
+    let largest = usize::try_from(weight).unwrap_or(LARGEST);
+    let reading = Limited::new(request.into_body(), largest).collect();
     let body = match tokio::time::timeout(BODY, reading).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) => {
@@ -243,15 +258,20 @@ pub(super) async fn responses(service: &Arc<Service>, incoming: Incoming, truste
         Incoming::One(parsed) => one(service, parsed, trusted).await,
         Incoming::Batch(calls) => {
             let mut all = Vec::with_capacity(calls.len());
-            let mut is_refused = false;
+            let (mut is_refused, mut length) = (false, 0);
             for parsed in calls {
                 if is_refused && let Ok(call) = &parsed {
                     // One wrong secret is enough to be slowed down for.
-                    all.push(answer::response(&call.id, Err(Fault::failed("Unauthorized"))));
+                    all.push(answer::response(&call.id, Err(Fault::failed(UNAUTHORIZED))));
                     continue;
                 }
                 let (response, _) = one(service, parsed, trusted).await;
-                is_refused |= response["error"]["message"] == "Unauthorized";
+                is_refused |= response["error"]["message"] == UNAUTHORIZED;
+                length += response.to_string().len();
+                if length > LARGEST_ANSWER {
+                    let fault = Fault::failed("The results are too large; make fewer calls at once.");
+                    return (answer::response(&Value::Null, Err(fault)), 400);
+                }
                 all.push(response);
             }
             (all.into(), 200)

@@ -11,6 +11,8 @@ use tokio::sync::{broadcast, watch};
 
 /// Removed jobs that stay listed.
 const REMOVED: usize = 1000;
+/// Bytes of request bodies that may be read at once.
+const BODIES: usize = 32 << 20;
 /// Notifications that wait for a listener; the oldest are dropped beyond that.
 const NOTES: usize = 1024;
 
@@ -19,9 +21,13 @@ const NOTES: usize = 1024;
 pub(crate) struct Settings {
     /// Directory that no job leaves.
     pub(crate) root: PathBuf,
+    /// The same as the user wrote it, absolute, possibly with links.
+    pub(crate) given_root: PathBuf,
     pub(crate) access: Access,
     /// Values for jobs that do not give their own.
     pub(crate) defaults: Defaults,
+    /// Options for all jobs as aria2 names them, as the daemon was started.
+    pub(crate) global: Vec<(&'static str, String)>,
     /// Receives each warning once.
     pub(crate) warn: fn(&str),
 }
@@ -30,9 +36,12 @@ pub(crate) struct Settings {
 pub(crate) struct Service {
     pub(super) queue: Queue,
     pub(super) root: PathBuf,
+    pub(super) given_root: PathBuf,
     pub(super) access: Access,
     warn: fn(&str),
     state: Mutex<State>,
+    /// Bytes of bodies that may be read at once.
+    pub(super) bodies: tokio::sync::Semaphore,
     /// Identifier of this run of the daemon.
     pub(super) session: String,
     notes: broadcast::Sender<Arc<str>>,
@@ -49,8 +58,8 @@ pub(super) struct Counters {
 }
 
 pub(super) struct State {
-    /// Identifiers that clients chose themselves.
-    pub(super) gids: HashMap<String, JobId>,
+    /// Identifiers that clients chose themselves; `None` while the job is being added.
+    pub(super) gids: HashMap<String, Option<JobId>>,
     pub(super) names: HashMap<JobId, String>,
     /// Path of a running job's file, as the disk has it.
     pub(super) paths: HashMap<JobId, PathBuf>,
@@ -69,23 +78,26 @@ impl Service {
     /// `Other` if the system gives no random bytes for the identifier of the run.
     pub(crate) fn new(queue: Queue, settings: Settings) -> Result<Arc<Self>, Error> {
         let session = super::new_secret()? + "00000000";
-        let Settings { root, access, defaults, warn } = settings;
+        let Settings { root, given_root, access, defaults, global, warn } = settings;
+        let global = global.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
         let state = State {
             gids: HashMap::new(),
             names: HashMap::new(),
             paths: HashMap::new(),
             changed: HashMap::new(),
             removed: VecDeque::new(),
-            global: Map::new(),
+            global,
             defaults,
             warned: HashSet::new(),
         };
         Ok(Arc::new(Self {
             queue,
             root,
+            given_root,
             access,
             warn,
             state: Mutex::new(state),
+            bodies: tokio::sync::Semaphore::new(BODIES),
             session,
             notes: broadcast::channel(NOTES).0,
             stop: watch::channel(false).0,
@@ -142,7 +154,7 @@ impl Service {
 
     pub(super) fn name(&self, id: JobId, gid: String) {
         let mut state = self.state();
-        state.gids.insert(gid.clone(), id);
+        state.gids.insert(gid.clone(), Some(id));
         state.names.insert(id, gid);
     }
 
@@ -194,10 +206,13 @@ impl Service {
 
     /// Lists a removed job as it was last.
     pub(super) fn keep_removed(&self, id: JobId, status: Value) {
-        let mut state = self.state();
-        state.removed.push_back((id, status));
-        if state.removed.len() > REMOVED {
-            state.removed.pop_front();
+        let dropped = {
+            let mut state = self.state();
+            state.removed.push_back((id, status));
+            if state.removed.len() > REMOVED { state.removed.pop_front() } else { None }
+        };
+        if let Some((id, _)) = dropped {
+            self.forget(id);
         }
     }
 

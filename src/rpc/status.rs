@@ -20,12 +20,19 @@ pub(super) struct Facts<'a> {
 /// State in aria2's words.
 pub(super) fn word(status: &JobStatus) -> &'static str {
     match status.state {
+        // It waits for a slot after a pause.
+        JobState::Running if is_queued(status) => "waiting",
         JobState::Running => "active",
         JobState::Waiting => "waiting",
         JobState::Paused => "paused",
         JobState::Done => "complete",
         JobState::Failed => "error",
     }
+}
+
+/// Returns true if a job that has started has no slot.
+pub(super) fn is_queued(status: &JobStatus) -> bool {
+    status.progress.as_ref().is_some_and(|progress| progress.phase == crate::Phase::Queued)
 }
 
 /// Positions of a job's file that are there.
@@ -89,9 +96,23 @@ pub(super) fn object(status: &JobStatus, facts: &Facts<'_>, keys: Option<&[Strin
     let wants =
         |key: &str| keys.is_none_or(|keys| keys.is_empty() || keys.iter().any(|wanted| wanted == key));
     let path = facts.path.as_deref();
-    let have = have(status, path);
+    const OF_BYTES: [&str; 8] = [
+        "totalLength",
+        "completedLength",
+        "pieceLength",
+        "numPieces",
+        "files",
+        "bitfield",
+        "verifiedLength",
+        "haul",
+    ];
+    // Looking at the disk is only for those who want to know.
+    let have = match OF_BYTES.iter().any(|key| wants(key)) {
+        true => have(status, path),
+        false => Have { total: 0, completed: 0, ranges: Vec::new() },
+    };
     let progress = status.progress.as_ref();
-    let is_running = status.state == JobState::Running;
+    let is_running = status.state == JobState::Running && !is_queued(status);
     let mut object = Map::new();
     let mut put = |key: &str, value: &dyn Fn() -> Value| {
         if wants(key) {

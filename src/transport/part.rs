@@ -70,7 +70,9 @@ impl Part {
             ContentRange::Satisfied { range, complete_length } => {
                 let length = complete_length.map(|complete| self.length(complete));
                 let moved = self.moved(range, length);
-                if whole && moved.start() == 0 && length.is_none_or(|length| moved.len() == length) {
+                // Without a complete length only the end that was asked for shows that this is all of it.
+                let all = length.or_else(|| self.end.map(|end| end.saturating_sub(self.start)));
+                if whole && moved.start() == 0 && all == Some(moved.len()) {
                     *status = StatusCode::OK;
                     headers.remove(header::CONTENT_RANGE);
                     if let Some(length) = length.filter(|_| !headers.contains_key(header::TRANSFER_ENCODING))

@@ -96,3 +96,30 @@ fn an_npm_client_sees_what_it_expects() {
     running.signal("TERM");
     running.wait().assert_ok();
 }
+
+#[test]
+fn the_page_works_in_a_browser() {
+    let modules = packages("node_modules");
+    let found =
+        modules.as_ref().is_some_and(|path| path.join("playwright-core").is_dir()) && is_program("chromium");
+    if !is_there("chromium with playwright-core", found) {
+        return;
+    }
+    let (server, sandbox) = (server(), Sandbox::new());
+    let (running, port) = daemon(&sandbox, &sandbox.path("root"));
+    let home = modules.unwrap().parent().unwrap().to_owned();
+    let script = home.join(format!("page-{port}.cjs"));
+    fs::write(&script, include_str!("page_client.cjs")).unwrap();
+    let said = run_well(
+        Command::new("node")
+            .arg(&script)
+            .args([&port.to_string(), SECRET, &server.origin()])
+            .arg(&home)
+            .env("HOME", sandbox.home()),
+    );
+    fs::remove_file(&script).unwrap();
+    assert!(said.ends_with("all of it\n"), "{said}");
+    PAYLOAD.assert_file_is(&sandbox.path("root/page.bin"));
+    running.signal("TERM");
+    running.wait().assert_ok();
+}

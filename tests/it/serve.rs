@@ -397,7 +397,7 @@ fn calls_come_in_batches_and_in_multicalls() {
         { "jsonrpc": "2.0", "id": 1, "method": "aria2.getVersion", "params": [token] },
         { "jsonrpc": "2.0", "id": 2, "method": "aria2.nonsense", "params": [token] },
         { "jsonrpc": "2.0", "id": 3, "method": "system.multicall",
-          "params": [[{ "methodName": "system.multicall", "params": [[]] }]] },
+          "params": [[{ "methodName": "system.multicall", "params": [token, []] }]] },
     ]);
     let (_, answer) = daemon.post(&batch.to_string());
     let answer: Value = serde_json::from_str(&answer).unwrap();

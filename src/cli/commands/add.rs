@@ -1,12 +1,13 @@
 //! `haul add URL...`: fetches files, and locks what they are.
 
-use super::super::args::{LockOptions, Options};
+use super::super::args::{Exists, LockOptions, Options};
 use super::super::lock_file::{Entry, Lock};
 use super::super::resume_hint::ResumeHint;
 use super::super::runtime::runtime;
 use super::super::setup::{By, Setup};
 use super::super::stamps::Stamps;
 use super::super::{config, output};
+use super::sync::refuse_others;
 use super::{fetch, sync};
 use crate::error::Error;
 use crate::formats::escape;
@@ -28,7 +29,14 @@ pub(in super::super) fn run(
         return Err(Error::usage("haul add saves beside the lock; name a file in a directory with -o"));
     }
     let lock_path = given.lock.clone();
-    let mut lock = Lock::read(&lock_path)?.unwrap_or_default();
+    refuse_others(&options, "haul add")?;
+    if options.if_exists.is_some_and(|policy| matches!(policy, Exists::Rename | Exists::Skip)) {
+        return Err(Error::usage(
+            "haul add locks the file that it fetched under its own name: rename and skip make no sense with it",
+        ));
+    }
+    // A lock that makes no sense is refused before anything is fetched.
+    Lock::read(&lock_path)?;
     let setup = Setup::open(config::fill(options)?, urls)?;
     setup.refuse_lists("haul add")?;
     let directory = lock_path.parent().unwrap_or_else(|| Path::new("")).to_owned();
@@ -42,10 +50,17 @@ pub(in super::super) fn run(
         Lock::default().add(entry.clone())?;
         let (lasting, etag) = resolved(&setup, &wanted.request)?;
         let target = directory.join(&name);
+        if target == lock_path || target == directory.join(&lock_path) {
+            return Err(Error::usage("a file of the name of the lock cannot be locked")
+                .with_hint("name it with -o FILE"));
+        }
         let mut job = wanted.job;
         job.output = Some(target.clone());
         sync::make_directory_of(&target)?;
-        let wanted = setup.resolved(job, By::User)?;
+        let mut wanted = setup.resolved(job, By::User)?;
+        if setup.options.digests.find_checksum {
+            wanted = fetch::found_beside(std::iter::once(Ok(wanted)), &setup)?.remove(0);
+        }
         let client = setup.client()?;
         let code = fetch::fetch(&setup.options, &client, std::iter::once(Ok(wanted)), 1, Vec::new(), hint)?;
         if code != ExitCode::SUCCESS {
@@ -57,9 +72,8 @@ pub(in super::super) fn run(
         stamps.saw(&name, &found, &sha256);
         (entry.url, entry.etag) = (lasting, etag);
         (entry.size, entry.sha256) = (Some(found.len()), Some(sha256.clone()));
-        lock.add(entry)?;
         // What is fetched is locked, whatever becomes of the next one.
-        lock.write(&lock_path)?;
+        Lock::add_to(&lock_path, entry)?;
         if !setup.options.quiet {
             let name = escape::shown(&name).into_owned();
             output::say(format_args!("haul: note: {name} is locked: sha256:{sha256}"));

@@ -62,7 +62,7 @@ pub(in super::super) fn run(ctl: &Ctl) -> Result<ExitCode, Error> {
         CtlCommand::List => list(&call, ctl.json)?,
         CtlCommand::Watch => loop {
             list(&call, ctl.json)?;
-            if is_idle(&call("aria2.getGlobalStat", json!([]))?) {
+            if is_idle(&call)? {
                 break;
             }
             std::thread::sleep(PERIOD);
@@ -90,8 +90,12 @@ pub(in super::super) fn run(ctl: &Ctl) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn is_idle(stat: &Value) -> bool {
-    stat["numActive"] == "0" && stat["numWaiting"] == "0"
+/// Returns true if no job runs or waits; paused ones wait for their owner.
+fn is_idle(call: &dyn Fn(&str, Value) -> Result<Value, Error>) -> Result<bool, Error> {
+    let active = call("aria2.tellActive", json!([["gid"]]))?;
+    let waiting = call("aria2.tellWaiting", json!([0, LISTED, ["status"]]))?;
+    let is_paused = |job: &Value| job["status"] == "paused";
+    Ok(active == json!([]) && waiting.as_array().is_none_or(|jobs| jobs.iter().all(is_paused)))
 }
 
 fn each(

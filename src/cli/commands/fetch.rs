@@ -21,6 +21,10 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));
     }
     refuse_two_from_stdin(&options)?;
+    if options.range.is_some() && (options.digests.find_checksum || options.digests.checksum_file.is_some()) {
+        return Err(Error::usage("lists state digests of whole files, and --range fetches a part")
+            .with_hint("give the digest of the part with --sha256 HEX"));
+    }
     if urls.len() > 1 && !options.mirror.is_empty() {
         return Err(mirrors_of_several());
     }
@@ -54,9 +58,13 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         let (Some(wanted), 1) = (given.pop(), count) else {
             return Err(Error::usage("--adopt is for one URL, and there are several, or a list"));
         };
-        if setup.streams() {
-            return Err(Error::usage("--adopt goes on with a file, and -o - makes none"));
+        if setup.streams() || setup.options.dry_run {
+            return Err(Error::usage("--adopt goes on with a file, and -o - and -n make none"));
         }
+        let wanted = match setup.options.digests.find_checksum {
+            true => found_beside(std::iter::once(Ok(wanted)), &setup)?.remove(0),
+            false => wanted,
+        };
         given.push(adopt::taken_over(&path, wanted, &setup, &client)?);
     }
     let listed = lists.iter().flat_map(|list| list.requests(&setup));
@@ -95,7 +103,7 @@ fn planned(
 }
 
 /// Adds to each download the digest that a list beside its file states.
-fn found_beside(
+pub(super) fn found_beside(
     requests: impl Iterator<Item = Result<Wanted, Error>>,
     setup: &Setup,
 ) -> Result<Vec<Wanted>, Error> {
@@ -103,7 +111,7 @@ fn found_beside(
     let with_digest = |wanted: Result<Wanted, Error>| {
         let Wanted { job, mut request, line } = wanted?;
         if request.digests().is_empty() {
-            let (digests, list) = beside.find(&job.url)?;
+            let (digests, list) = beside.find(&job)?;
             request = digests.into_iter().fold(request, |request, digest| request.digest_of(digest, &list));
         }
         Ok(Wanted { job, request, line })

@@ -109,9 +109,11 @@ pub(super) fn request(left: &Inspection, setup: &Setup, confirmed: &[Request]) -
     if !left.url_is_whole {
         let cause =
             format!("{} was begun from a signed URL, which is not kept: {}", left.path.display(), left.url);
+        let range =
+            left.url.split_once("#bytes=").map_or(String::new(), |(_, range)| format!(" --range {range}"));
         return Err(Error::new(Kind::Usage, cause).with_hint(
             match left.path.to_str().and_then(quoted).filter(|path| path.len() < 200) {
-                Some(path) => format!("give the URL again: haul URL -o {path}"),
+                Some(path) => format!("give the URL again: haul URL -o {path}{range}"),
                 None => "give the URL again, with -o and this name".to_owned(),
             },
         ));

@@ -28,6 +28,7 @@ const LONGEST_SECRET: u64 = 4096;
 pub(in super::super) fn run(given: &ServeOptions, options: Options) -> Result<ExitCode, Error> {
     let setup = Setup::open(config::fill(options)?, &[])?;
     setup.refuse_lists("haul serve")?;
+    refuse_others(&setup.options)?;
     let root = root(&given.root)?;
     let (secret, kept_in) = match &given.secret {
         Some(secret) => (secret.clone(), None),
@@ -54,8 +55,10 @@ pub(in super::super) fn run(given: &ServeOptions, options: Options) -> Result<Ex
         settings.session = Some(session);
         let queue = Queue::open(client, settings).await?;
         let unix = listen_on(&socket)?;
-        let access = Access::new(Some(secret), given.allow_origin.clone());
-        let settings = Settings { root: root.clone(), access, defaults, warn };
+        let access = Access::new(Some(secret), origins(&given.allow_origin)?, given.allow_host.clone());
+        let given_root = std::path::absolute(&given.root).unwrap_or_else(|_| root.clone());
+        let global = global_options(&setup.options);
+        let settings = Settings { root: root.clone(), given_root, access, defaults, global, warn };
         let service = Service::new(queue.clone(), settings)?;
         service.recall().await;
         // The system chooses the port if 0 is given.
@@ -89,6 +92,63 @@ async fn run_until_stopped(service: &Arc<Service>, listeners: Listeners, signals
         () = listening => {}
         _ = signals.end() => service.stop(),
     }
+}
+
+/// Options of the daemon in aria2's words.
+fn global_options(options: &Options) -> Vec<(&'static str, String)> {
+    let given = [
+        ("max-concurrent-downloads", options.jobs.map(|jobs| jobs.to_string())),
+        ("max-overall-download-limit", options.limit_rate.map(|rate| rate.to_string())),
+        ("user-agent", options.user_agent.clone()),
+    ];
+    given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// Refuses flags that are about the files of one run: clients say what a job is.
+fn refuse_others(options: &Options) -> Result<(), Error> {
+    let digests = &options.digests;
+    let of_files =
+        digests.sha256.is_some() || !digests.checksum.is_empty() || digests.checksum_file.is_some();
+    let flags = [
+        ("-o", options.output.is_some()),
+        ("--sha256, --checksum and --checksum-file", of_files || digests.find_checksum),
+        ("--mirror", !options.mirror.is_empty()),
+        ("--range", options.range.is_some()),
+        ("--adopt", options.adopt.is_some()),
+        ("--shard", options.shard.is_some()),
+        ("--failed", options.failed.is_some()),
+        ("--dry-run", options.dry_run),
+        ("--on-done and --on-error", options.on_done.is_some() || options.on_error.is_some()),
+        (
+            "-H, -u and --bearer-file",
+            !options.header.is_empty() || options.user.is_some() || options.bearer_file.is_some(),
+        ),
+        ("--netrc and -b", options.netrc || options.netrc_file.is_some() || options.load_cookies.is_some()),
+        ("--refresh-cmd", options.refresh_cmd.is_some()),
+    ];
+    match flags.iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => {
+            Err(Error::usage(format!("haul serve has no use for {flag}: clients say that of each job")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Origins as browsers send them: without a path.
+fn origins(given: &[String]) -> Result<Vec<String>, Error> {
+    let origin = |text: &String| {
+        let bare = text.trim_end_matches('/').to_ascii_lowercase();
+        let is_origin = bare
+            .split_once("://")
+            .is_some_and(|(scheme, site)| !scheme.is_empty() && !site.is_empty() && !site.contains('/'));
+        match is_origin || bare == "*" || bare == "null" {
+            true => Ok(bare),
+            false => Err(Error::usage(format!(
+                "--allow-origin {text}: an origin is written as https://HOST or https://HOST:PORT"
+            ))),
+        }
+    };
+    given.iter().map(origin).collect()
 }
 
 fn warn(text: &str) {

@@ -90,8 +90,12 @@ fn described(inspection: &Inspection) -> String {
 
 /// Command that resumes it; `None` if a name cannot be quoted for a shell.
 fn command(inspection: &Inspection) -> Option<String> {
-    let url = if inspection.url_is_whole { quoted(&inspection.url)? } else { "URL".to_owned() };
+    let (url, range) = inspection.url.split_once("#bytes=").unwrap_or((&inspection.url, ""));
+    let url = if inspection.url_is_whole { quoted(url)? } else { "URL".to_owned() };
     let mut command = format!("haul {url} -o {}", quoted(inspection.path.to_str()?)?);
+    if !range.is_empty() {
+        command += &format!(" --range {}", quoted(range)?);
+    }
     for digest in &inspection.digests {
         command += &format!(" --checksum {}", quoted(digest)?);
     }

@@ -30,6 +30,15 @@ pub(in super::super) fn run(
             "haul sync saves each file where the lock says; -o and -d make no sense with it",
         ));
     }
+    refuse_others(&options, "haul sync")?;
+    let digests = &options.digests;
+    let states_any =
+        digests.sha256.is_some() || !digests.checksum.is_empty() || digests.checksum_file.is_some();
+    if states_any || digests.find_checksum {
+        return Err(Error::usage(
+            "haul sync takes the digests of the lock; other ones make no sense with it",
+        ));
+    }
     let setup = Setup::open(config::fill(options)?, &[])?;
     setup.refuse_lists("haul sync")?;
     let path = &given.lock.lock;
@@ -38,13 +47,9 @@ pub(in super::super) fn run(
         return Err(Error::usage(format!("there is no {shown}")).with_hint("haul add URL makes one"));
     };
     let directory = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
-    let mut sync = Sync {
-        stamps: Stamps::read(path),
-        directory,
-        lock,
-        failures: Vec::new(),
-        json: setup.options.wants_json(),
-    };
+    let json = setup.options.wants_json();
+    let stamps = Stamps::read(path);
+    let mut sync = Sync { lock, is_changed: false, stamps, directory, failures: Vec::new(), json };
     if given.frozen {
         sync.refuse_open(&shown)?;
     }
@@ -54,6 +59,7 @@ pub(in super::super) fn run(
     if !setup.options.quiet && !sync.json {
         output::say(format_args!("haul: note: {shown}: {present} present, {} missing", missing.len()));
     }
+    sync.write(path)?;
     if missing.is_empty() {
         let code = exit::combined(&sync.failures);
         if sync.json {
@@ -70,7 +76,11 @@ pub(in super::super) fn run(
     let wanted: Vec<Wanted> = wanted.collect::<Result<_, _>>()?;
     let fetched =
         fetch::fetch(&setup.options, &setup.client()?, wanted.into_iter().map(Ok), count, failures, hint)?;
-    sync.took(&missing, path)?;
+    // What a run that failed has left may be other files.
+    if fetched == ExitCode::SUCCESS {
+        sync.took(&missing)?;
+        sync.write(path)?;
+    }
     Ok(fetched)
 }
 
@@ -81,8 +91,27 @@ pub(super) fn make_directory_of(target: &Path) -> Result<(), Error> {
     made.map_err(|error| Error::disk("cannot create the directory of", target, &error))
 }
 
+/// Refuses flags that have no meaning for a lock.
+pub(super) fn refuse_others(options: &Options, command: &str) -> Result<(), Error> {
+    let flags = [
+        ("--range", options.range.is_some()),
+        ("--adopt", options.adopt.is_some()),
+        ("--shard", options.shard.is_some()),
+        ("--dry-run", options.dry_run),
+        ("-o -", options.output.as_deref() == Some(Path::new("-"))),
+    ];
+    match flags.iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => Err(Error::usage(format!(
+            "{command} is about whole files in a directory; {flag} makes no sense with it"
+        ))),
+        None => Ok(()),
+    }
+}
+
 struct Sync {
     lock: Lock,
+    /// True if the lock says more than its file.
+    is_changed: bool,
     stamps: Stamps,
     /// Directory of the lock.
     directory: PathBuf,
@@ -164,7 +193,13 @@ impl Sync {
         let sha256 = digests.first().map(Digest::to_hex).unwrap_or_default();
         self.stamps.saw(&entry.path, present, &sha256);
         let entry = Entry { size: Some(present.len()), sha256: Some(sha256), ..entry.clone() };
+        self.is_changed = true;
         self.lock.add(entry)
+    }
+
+    /// Writes the lock, if it says more now.
+    fn write(&mut self, path: &Path) -> Result<(), Error> {
+        if std::mem::take(&mut self.is_changed) { self.lock.write(path) } else { Ok(()) }
     }
 
     /// Copies a file from a directory that has it, under its path or its digest.
@@ -186,22 +221,26 @@ impl Sync {
         let target = self.directory.join(&entry.path);
         let failed = |error: std::io::Error| Error::disk("cannot write", &target, &error);
         make_directory_of(&target)?;
-        let beside = target
-            .with_file_name(format!("{}.part", target.file_name().unwrap_or_default().to_string_lossy()));
-        let copied = fs::copy(&source, &beside).and_then(|_| fs::File::open(&beside)?.sync_all());
-        // The copy is what was proven only if it was proven itself.
+        let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let beside = target.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+        let copied = (|| {
+            let mut copy = fs::OpenOptions::new().write(true).create_new(true).open(&beside)?;
+            std::io::copy(&mut fs::File::open(&source)?, &mut copy)?;
+            copy.sync_all()
+        })();
+        // The copy is what was proven only if it was proven itself; a file that appeared meanwhile is not replaced.
         let copied =
             copied.map_err(failed).and_then(|()| verify_file(&beside, std::slice::from_ref(&digest)));
-        let placed = copied.and_then(|_| fs::rename(&beside, &target).map_err(failed));
-        placed.inspect_err(|_| drop(fs::remove_file(&beside)))?;
+        let placed = copied.and_then(|_| fs::hard_link(&beside, &target).map_err(failed));
+        let _ = fs::remove_file(&beside);
+        placed?;
         let present = target.metadata().map_err(failed)?;
         self.stamps.saw(&entry.path, &present, &digest.to_hex());
         Ok(Found::Right)
     }
 
     /// Records what was fetched: the stamps, and what was not locked yet.
-    fn took(&mut self, fetched: &[Entry], path: &Path) -> Result<(), Error> {
-        let mut is_changed = false;
+    fn took(&mut self, fetched: &[Entry]) -> Result<(), Error> {
         for entry in fetched {
             let target = self.directory.join(&entry.path);
             let Ok(present) = fs::symlink_metadata(&target) else {
@@ -209,13 +248,10 @@ impl Sync {
             };
             match &entry.sha256 {
                 Some(sha256) => self.stamps.saw(&entry.path, &present, sha256),
-                None => {
-                    self.locked(entry, &target, &present)?;
-                    is_changed = true;
-                }
+                None => self.locked(entry, &target, &present)?,
             }
         }
         let _ = self.stamps.write();
-        if is_changed { self.lock.write(path) } else { Ok(()) }
+        Ok(())
     }
 }

@@ -32,6 +32,10 @@ pub(in super::super) fn run(
         (Some(setup), []) => setup.listed_names(),
         _ => files.to_vec(),
     };
+    if all.is_empty() {
+        return Err(Error::usage("the list names no file")
+            .with_hint("say which one has its digest: haul verify FILE --checksum-file LIST"));
+    }
     if let [file] = &all[..] {
         return verified(file, setup.as_ref(), &options).map(|()| ExitCode::SUCCESS);
     }
