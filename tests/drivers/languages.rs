@@ -59,14 +59,16 @@ fn resumes(mut interrupted: Command, mut again: Command, sandbox: &Sandbox, serv
         run(interrupted.env("HAUL", haul()).env("HOME", sandbox.home()).current_dir(sandbox.work()));
     assert!(code == Some(0) && said.contains("timed out"), "{said}");
     assert!(sandbox.part("slow.bin").exists() && sandbox.manifest("slow.bin").exists(), "{said}");
+    let first = said;
+    let (_, status) = run(Command::new(haul()).arg("status").current_dir(sandbox.work()));
     server.recover();
     let (code, said) = run(again.env("HAUL", haul()).env("HOME", sandbox.home()).current_dir(sandbox.work()));
-    assert!(code == Some(0) && !said.contains("resumed: 0\n") && said.contains("resumed: "), "{said}");
+    assert!(code == Some(0) && !said.contains("resumed: 0\n") && said.contains("resumed: "), "{said}{first}{status}");
     sandbox.assert_ok_file(&PAYLOAD, "slow.bin");
 }
 
 fn slow() -> Server {
-    Server::serve(PAYLOAD).behave(|_, _| Reply::Throttled(64 << 10)).start()
+    Server::serve(PAYLOAD).behave(|_, _| Reply::Throttled(8 << 10)).start()
 }
 
 #[test]
