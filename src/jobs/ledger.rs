@@ -285,6 +285,18 @@ impl Ledger {
         serde_json::from_str(&self.entries.get(&id)?.job).ok()
     }
 
+    /// Jobs with this tag, in any state and order, and its values.
+    pub(super) fn tagged(&self, tag: &str) -> Vec<(JobId, String)> {
+        // Few jobs have it, so few are parsed.
+        let needle = format!("{}:", serde_json::Value::from(tag));
+        let having = self.entries.iter().filter(|(_, entry)| entry.job.contains(&needle));
+        let value = |(id, entry): (&JobId, &Entry)| {
+            let job: Job = serde_json::from_str(&entry.job).ok()?;
+            Some((*id, job.tags.get(tag)?.clone()))
+        };
+        having.filter_map(value).collect()
+    }
+
     /// Error text of an ended job; empty if it is complete.
     pub(super) fn end_of(&self, id: JobId) -> Option<&str> {
         self.entries.get(&id)?.end.as_deref()

@@ -214,9 +214,16 @@ impl Queue {
     pub async fn waiting(&self, index: usize, count: usize) -> Vec<JobStatus> {
         let of = move |runner: &mut Runner| {
             let ids: Vec<_> = runner.ledger.queued().skip(index).take(count).collect();
-            ids.into_iter().filter_map(|id| runner.status(id)).collect()
+            let indexed = (index..).zip(ids);
+            indexed.filter_map(|(index, id)| runner.status_at(id, Some(index))).collect()
         };
         self.look(of).await.unwrap_or_default()
+    }
+
+    /// Jobs with this tag, in any state and order, and its values.
+    pub async fn tagged(&self, tag: impl Into<String>) -> Vec<(JobId, String)> {
+        let tag = tag.into();
+        self.look(move |runner| runner.ledger.tagged(&tag)).await.unwrap_or_default()
     }
 
     /// Ended jobs, the oldest first.

@@ -375,6 +375,11 @@ impl Runner {
     }
 
     pub(super) fn status(&self, id: JobId) -> Option<JobStatus> {
+        self.status_at(id, self.ledger.index(id))
+    }
+
+    /// Status of a job whose index is known.
+    pub(super) fn status_at(&self, id: JobId, index: Option<usize>) -> Option<JobStatus> {
         let running = self.running.get(&id);
         let end = self.ends.get(&id);
         let progress = running.map(|running| running.progress.borrow().clone());
@@ -382,7 +387,7 @@ impl Runner {
             id,
             job: self.ledger.job(id)?,
             state: self.ledger.state(id)?,
-            index: self.ledger.index(id),
+            index,
             progress: progress.or_else(|| end.and_then(|(progress, _)| progress.clone())),
             report: end.and_then(|(_, outcome)| outcome.as_ref().ok().cloned()),
             error: end.and_then(|(_, outcome)| outcome.as_ref().err().cloned()),

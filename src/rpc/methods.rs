@@ -2,7 +2,7 @@
 
 use super::answer::{Call, Fault};
 use super::options::{self, Asked, asked, flag, number, refuse_dangerous, refuse_links_out, size};
-use super::service::{Service, is_gid};
+use super::service::{GID_TAG, Service, is_gid};
 use super::status::{self, Facts};
 use crate::{Job, JobId, JobState, JobStatus, Jobs};
 use base64::Engine as _;
@@ -66,6 +66,9 @@ const MOST_CALLS: usize = 20_000;
 /// Largest result of a multicall, in bytes.
 pub(super) const LARGEST_ANSWER: usize = 32 << 20;
 pub(super) const UNAUTHORIZED: &str = "Unauthorized";
+
+/// Jobs that are changed together.
+const PAGE: usize = 1000;
 
 /// Most jobs listed by one call.
 const MOST_LISTED: usize = 10_000;
@@ -295,8 +298,10 @@ impl Service {
         let Asked { job, paused, gid, unknown } = asked;
         self.tell_unknown(&unknown);
         let gid = gid.map(|gid| gid.to_ascii_lowercase());
+        let mut job = job;
         if let Some(gid) = &gid {
             self.reserve(gid)?;
+            job.tags.insert(GID_TAG.to_owned(), gid.clone());
         }
         let added = self.add_reserved(job, position, paused).await;
         if let Some(gid) = gid {
@@ -389,17 +394,35 @@ impl Service {
 
     /// Pauses or resumes every job that has not ended.
     async fn each(&self, wanted: JobState) -> Outcome {
-        let running = self.queue.running().await;
-        let waiting = self.queue.waiting(0, usize::MAX).await;
-        for status in running.iter().chain(&waiting) {
+        let applies = |status: &JobStatus| (status.state == JobState::Paused) != (wanted == JobState::Paused);
+        let change = |id: JobId| async move {
             // One that has ended meanwhile needs nothing.
             let _ = match wanted {
-                JobState::Paused if status.state != JobState::Paused => self.queue.pause(status.id).await,
-                JobState::Running if status.state == JobState::Paused => self.queue.resume(status.id).await,
-                _ => Ok(()),
+                JobState::Paused => self.queue.pause(id).await,
+                _ => self.queue.resume(id).await,
             };
+            Value::Null
+        };
+        let running = self.queue.running().await;
+        all_of(running.iter().filter(|status| applies(status)).map(|status| change(status.id))).await;
+        // Page by page, each recorded together.
+        let mut index = 0;
+        loop {
+            let page = self.queue.waiting(index, PAGE).await;
+            all_of(page.iter().filter(|status| applies(status)).map(|status| change(status.id))).await;
+            index += page.len();
+            if page.len() < PAGE {
+                return Ok("OK".into());
+            }
         }
-        Ok("OK".into())
+    }
+
+    /// Number of jobs in the waiting queue, and of those that were paused after they had begun.
+    async fn queued(&self) -> (usize, usize) {
+        let running = self.queue.running().await;
+        let begun = running.iter().filter(|status| status.state == JobState::Paused).count();
+        let totals = self.queue.totals().await;
+        (totals.waiting + totals.paused.saturating_sub(begun), begun)
     }
 
     async fn remove(&self, mut params: Params) -> Outcome {
@@ -436,7 +459,7 @@ impl Service {
     async fn change_position(&self, mut params: Params) -> Outcome {
         let (status, gid) = self.status(&mut params).await.map_err(|(fault, _)| fault)?;
         let (offset, how) = (params.integer()?, params.text()?);
-        let count = i64::try_from(self.queue.waiting(0, usize::MAX).await.len()).unwrap_or(i64::MAX);
+        let count = i64::try_from(self.queued().await.0).unwrap_or(i64::MAX);
         let index = status.index.and_then(|index| i64::try_from(index).ok());
         let Some(index) = index else {
             return Err(Fault::failed(format!("GID#{gid} not found in the waiting queue.")));

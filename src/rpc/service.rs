@@ -1,7 +1,7 @@
 //! The daemon's state beside its queue, and the notifications that come of the queue's events.
 
 use super::guard::Access;
-use crate::{Defaults, Error, Event, Job, JobId, JobStatus, Queue, QueueEvent};
+use crate::{Defaults, Error, Event, JobId, JobStatus, Queue, QueueEvent};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use tokio::sync::{broadcast, watch};
 const REMOVED: usize = 1000;
 /// Bytes of request bodies that may be read at once.
 const BODIES: usize = 32 << 20;
+/// Tag of the jobs whose identifier a client chose.
+pub(super) const GID_TAG: &str = "gid";
 /// Notifications that wait for a listener; the oldest are dropped beyond that.
 const NOTES: usize = 1024;
 
@@ -142,13 +144,8 @@ impl Service {
 
     /// Takes over the identifiers that clients chose in earlier runs of the daemon.
     pub(crate) async fn recall(&self) {
-        let running = self.queue.running().await;
-        let waiting = self.queue.waiting(0, usize::MAX).await;
-        let ended = self.queue.ended().await;
-        for JobStatus { id, job, .. } in running.into_iter().chain(waiting).chain(ended) {
-            if let Some(gid) = chosen_gid(&job) {
-                self.name(id, gid);
-            }
+        for (id, gid) in self.queue.tagged(GID_TAG).await {
+            self.name(id, gid);
         }
     }
 
@@ -237,12 +234,6 @@ impl Service {
             crate::resolve(&status.job, &defaults).ok()?.planned_path()
         })
     }
-}
-
-/// Identifier that a client chose for a job.
-fn chosen_gid(job: &Job) -> Option<String> {
-    let options: Map<String, Value> = serde_json::from_str(job.tags.get(super::options::TAG)?).ok()?;
-    options.get("gid")?.as_str().map(str::to_owned)
 }
 
 /// Returns true for an identifier as aria2 wants it: 16 hexadecimal digits.

@@ -63,7 +63,10 @@ fn resumes(mut interrupted: Command, mut again: Command, sandbox: &Sandbox, serv
     let (_, status) = run(Command::new(haul()).arg("status").current_dir(sandbox.work()));
     server.recover();
     let (code, said) = run(again.env("HAUL", haul()).env("HOME", sandbox.home()).current_dir(sandbox.work()));
-    assert!(code == Some(0) && !said.contains("resumed: 0\n") && said.contains("resumed: "), "{said}{first}{status}");
+    assert!(
+        code == Some(0) && !said.contains("resumed: 0\n") && said.contains("resumed: "),
+        "{said}{first}{status}"
+    );
     sandbox.assert_ok_file(&PAYLOAD, "slow.bin");
 }
 

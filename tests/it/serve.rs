@@ -43,7 +43,8 @@ impl Daemon {
     fn raw(&self, head: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        write!(stream, "{head}Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        // The daemon may refuse it before it has come.
+        let _ = write!(stream, "{head}Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         let mut answer = String::new();
         // The daemon may close the connection before it has read everything.
         let _ = stream.read_to_string(&mut answer);
