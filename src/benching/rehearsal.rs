@@ -97,7 +97,7 @@ impl Rehearsal {
                 self.transfer.handle_flowing(id, self.now);
                 self.lanes.insert(id, self.transfer.lane_of(id));
             }
-            Ruling::Leave => self.transfer.handle_end(id, wanted.start(), End::Abandoned, self.now),
+            Ruling::Reject => self.transfer.handle_end(id, wanted.start(), End::Abandoned, self.now),
         }
     }
 

@@ -783,8 +783,8 @@ mod tests {
     #[test]
     fn what_cannot_be_honoured_is_named() {
         let (line, notes) =
-            said(&["--nonsense=1", "--lowest-speed-limit=1K", "-c", "http://h/f", "http://g/f"]);
-        assert_eq!(notes.len(), 3, "{notes:?}");
+            said(&["--lowest-speed-limit=1K", "--bt-max-peers", "5", "-c", "http://h/f", "http://g/f"]);
+        assert_eq!(notes.len(), 2, "{notes:?}");
         assert!(line.ends_with(&["--".to_owned(), "http://h/f".to_owned()]));
         for args in [
             &["-T", "x.torrent"][..],
@@ -793,6 +793,8 @@ mod tests {
             &["-P", "http://h"],
             &["-!"],
             &["-o"],
+            &["--nonsense", "http://h"],
+            &["-x", "abc", "http://h"],
         ] {
             let args: Vec<_> = args.iter().map(OsString::from).collect();
             assert!(asked(&args, |_| Ok(None)).is_err(), "{args:?}");

@@ -1,4 +1,5 @@
 //! Driver task, the only owner of a transfer: carries out the plan's commands and reports events back to it.
+use super::attempts::Attempts;
 use super::control::Orders;
 use super::disk_use::DiskUse;
 use super::event::{Event, Notice};
@@ -12,7 +13,6 @@ use super::settings::Connections;
 use super::slots::{JobSlot, SlotWait, Slots, granted};
 use super::worker;
 use super::worker::{Permit, Question, Shared};
-use super::workers::Workers;
 use crate::clock::Clock;
 use crate::destination::{Destination, FileSpec, Look, Made, SmallFiles};
 use crate::error::{Error, Kind, Remedy};
@@ -125,7 +125,7 @@ struct Driver {
     transfer: Transfer,
     shared: Arc<Shared>,
     questions: mpsc::Receiver<Box<Question>>,
-    workers: Workers,
+    attempts: Attempts,
     lanes: BTreeMap<AttemptId, Arc<Lane>>,
     /// Connections being opened before they are needed.
     spares: JoinSet<()>,
@@ -200,7 +200,7 @@ impl Driver {
             Box::pin(self.rest(publisher)).await;
             tokio::select! {
                 Some(question) = self.questions.recv() => self.rule(*question, publisher),
-                Some(ended) = self.workers.join_next() => self.ended(ended, publisher),
+                Some(ended) = self.attempts.join_next() => self.ended(ended, publisher),
                 Some(_) = self.spares.join_next() => {}
                 Some(said) = self.inquiry.join_next() => self.advised(said, publisher),
                 Ok(()) = self.reached.changed() => self.prepare_more(self.clock.now()),
@@ -300,9 +300,9 @@ impl Driver {
         publisher.most_connections = publisher.most_connections.max(self.lanes.len());
         let attempt = worker::attempt(self.shared.clone(), id, ask, lane);
         if self.destination.is_unmade() {
-            self.workers.keep(attempt);
+            self.attempts.run_inline(attempt);
         } else {
-            self.workers.send(attempt);
+            self.attempts.spawn(attempt);
         }
     }
 

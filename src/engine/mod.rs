@@ -1,6 +1,7 @@
 //! Download engine: one driver task per file, its workers, the checkpoint.
 
 mod adopt;
+mod attempts;
 mod client;
 mod context;
 mod control;
@@ -25,7 +26,6 @@ mod request;
 mod settings;
 mod slots;
 mod worker;
-mod workers;
 
 pub use crate::destination::{Constraints, Content, IfExists, OwnDestination};
 pub use crate::transport::{AddressFamily, HostSettings, Interface, Proxy, Resolve, Step, Trace};

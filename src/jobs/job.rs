@@ -232,6 +232,23 @@ pub struct Defaults {
     pub options: JobOptions,
 }
 
+/// End of a job, as its queue records it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct JobEnd {
+    /// Error text; empty for a complete job.
+    pub text: String,
+    /// Name of the class of the error ([`Kind::name`](crate::Kind::name)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Path of the complete file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Size of the complete file in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Jobs of a queue, their order and their states. Decisions only: it starts nothing, and writes nothing.
 
-use super::job::{Job, JobId};
+use super::job::{Job, JobEnd, JobId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -68,7 +68,8 @@ pub(super) enum Record {
     End {
         id: JobId,
         done: bool,
-        text: String,
+        #[serde(flatten)]
+        end: JobEnd,
     },
     /// It is to be run again, or runs no more.
     Again(JobId),
@@ -83,8 +84,8 @@ struct Entry {
     out: bool,
     /// The job as text, which takes less than half of the memory.
     job: Box<str>,
-    /// Error text of an ended job; empty if it is complete.
-    end: Option<Box<str>>,
+    /// How it ended.
+    end: Option<Box<JobEnd>>,
 }
 
 /// See the module.
@@ -135,9 +136,9 @@ impl Ledger {
             Record::Resume(id) => self.set_paused(id, false),
             Record::Move { id, last, before } => self.place(id, last, before),
             Record::Change { id, job } => self.put(id, &job),
-            Record::End { id, done, text } => {
+            Record::End { id, done, end } => {
                 self.take_out(id);
-                self.close(id, done, &text);
+                self.close(id, done, end);
             }
             Record::Again(id) => self.open_again(id),
             Record::Remove(id) => {
@@ -159,7 +160,7 @@ impl Ledger {
             let end = entry.state.is_ended().then(|| Record::End {
                 id,
                 done,
-                text: entry.end.as_deref().unwrap_or_default().to_owned(),
+                end: entry.end.as_deref().cloned().unwrap_or_default(),
             });
             add.into_iter().chain(end)
         };
@@ -229,16 +230,19 @@ impl Ledger {
             }
             match job {
                 Some(job) => return Some((id, job)),
-                None => self.close(id, false, "its record cannot be read"),
+                None => {
+                    let text = "its record cannot be read".to_owned();
+                    self.close(id, false, JobEnd { text, ..JobEnd::default() });
+                }
             }
         }
     }
 
     /// A job that was handed out has come to its end.
-    pub(super) fn end(&mut self, id: JobId, done: bool, text: &str) -> Option<Record> {
+    pub(super) fn end(&mut self, id: JobId, done: bool, end: JobEnd) -> Option<Record> {
         self.entries.get(&id).filter(|entry| entry.out)?;
-        self.close(id, done, text);
-        Some(Record::End { id, done, text: text.to_owned() })
+        self.close(id, done, end.clone());
+        Some(Record::End { id, done, end })
     }
 
     /// A job that was handed out comes back unfinished, to be started again: paused if it was.
@@ -297,8 +301,8 @@ impl Ledger {
         having.filter_map(value).collect()
     }
 
-    /// Error text of an ended job; empty if it is complete.
-    pub(super) fn end_of(&self, id: JobId) -> Option<&str> {
+    /// How a job ended.
+    pub(super) fn end_of(&self, id: JobId) -> Option<&JobEnd> {
         self.entries.get(&id)?.end.as_deref()
     }
 
@@ -391,12 +395,12 @@ impl Ledger {
         }
     }
 
-    fn close(&mut self, id: JobId, done: bool, text: &str) {
+    fn close(&mut self, id: JobId, done: bool, end: JobEnd) {
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.out) else {
             return;
         };
         entry.state = if done { JobState::Done } else { JobState::Failed };
-        (entry.out, entry.end) = (false, Some(text.into()));
+        (entry.out, entry.end) = (false, Some(Box::new(end)));
         self.ended.push_back(id);
         self.prune();
     }
@@ -494,6 +498,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn told(text: &str) -> JobEnd {
+        JobEnd { text: text.to_owned(), ..JobEnd::default() }
+    }
+
     fn job(priority: i32) -> Job {
         let mut job = Job::new(format!("http://h/{priority}"));
         job.priority = priority;
@@ -570,12 +578,15 @@ mod tests {
         for _ in 0..3 {
             let id = added(&mut ledger, 0);
             ledger.start_next().unwrap();
-            ledger.end(id, id.0 != 2, "text").unwrap();
+            ledger.end(id, id.0 != 2, told("text")).unwrap();
         }
         assert_eq!(ledger.ended().map(|id| id.0).collect::<Vec<_>>(), [2, 3]);
         assert_eq!(ledger.state(JobId(1)), None);
-        assert_eq!((ledger.state(JobId(2)), ledger.end_of(JobId(2))), (Some(JobState::Failed), Some("text")));
-        assert!(ledger.end(JobId(2), true, "").is_none() && ledger.resume(JobId(2)).is_none());
+        assert_eq!(
+            (ledger.state(JobId(2)), ledger.end_of(JobId(2))),
+            (Some(JobState::Failed), Some(&told("text")))
+        );
+        assert!(ledger.end(JobId(2), true, told("")).is_none() && ledger.resume(JobId(2)).is_none());
         ledger.again(JobId(2)).unwrap();
         assert_eq!((queue(&ledger), ledger.counts()), (vec![2], (1, 0, 1)));
         ledger.remove(JobId(2)).unwrap();
@@ -628,7 +639,7 @@ mod tests {
                 ledger.start_next();
                 None
             }
-            Step::End(id, done) => ledger.end(JobId(id), done, "text"),
+            Step::End(id, done) => ledger.end(JobId(id), done, told("text")),
             Step::Again(id) => ledger.again(JobId(id)),
             Step::Remove(id) => ledger.remove(JobId(id)),
         }

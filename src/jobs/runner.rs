@@ -1,6 +1,6 @@
 //! The task of a queue: owns the order, records changes, and starts downloads as there is room.
 
-use super::job::{Defaults, Job, JobId, JobOptions};
+use super::job::{Defaults, Job, JobEnd, JobId, JobOptions};
 use super::ledger::{JobState, Ledger, Record};
 use super::resolve::resolve;
 use super::session::{Session, check_recordable};
@@ -344,8 +344,12 @@ impl Runner {
     }
 
     fn close_job(&mut self, id: JobId, progress: Option<Progress>, outcome: Result<Report, Error>) {
-        let text = outcome.as_ref().map_or_else(ToString::to_string, |_| String::new());
-        self.unrecorded.extend(self.ledger.end(id, outcome.is_ok(), &text));
+        let mut end = JobEnd::default();
+        match &outcome {
+            Ok(report) => (end.path, end.size) = (report.path.clone(), Some(report.size)),
+            Err(error) => (end.text, end.kind) = (error.to_string(), Some(error.kind().name().to_owned())),
+        }
+        self.unrecorded.extend(self.ledger.end(id, outcome.is_ok(), end));
         let outcome = outcome.map(Arc::new).map_err(Arc::new);
         self.tell(match &outcome {
             Ok(report) => QueueEvent::Done(id, report.clone()),
@@ -391,7 +395,7 @@ impl Runner {
             progress: progress.or_else(|| end.and_then(|(progress, _)| progress.clone())),
             report: end.and_then(|(_, outcome)| outcome.as_ref().ok().cloned()),
             error: end.and_then(|(_, outcome)| outcome.as_ref().err().cloned()),
-            ended: self.ledger.end_of(id).map(str::to_owned),
+            ended: self.ledger.end_of(id).cloned(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! State of a queue and its jobs, as its handles show it.
 
-use super::job::{Job, JobId};
+use super::job::{Job, JobEnd, JobId};
 use super::ledger::JobState;
 use crate::engine::{Event, Progress, Report};
 use crate::error::Error;
@@ -45,8 +45,8 @@ pub struct JobStatus {
     pub report: Option<Arc<Report>>,
     /// The error of a job that failed, if it ended since the queue was opened.
     pub error: Option<Arc<Error>>,
-    /// Error text of a failed job; empty for a complete one, `None` for one that has not ended. It survives a restart.
-    pub ended: Option<String>,
+    /// How the job ended; `None` if it has not. It survives a restart.
+    pub ended: Option<JobEnd>,
 }
 
 /// Totals of a queue.

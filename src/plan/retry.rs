@@ -37,7 +37,7 @@ impl Default for RetryPolicy {
 
 /// Kind of a failure, as far as it matters for a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Setback {
+pub(crate) enum FailureClass {
     /// The connection could not be established, broke, or fell silent.
     Broken,
     /// The resolver reports that the name does not exist.
@@ -133,9 +133,9 @@ impl Retry {
     }
 
     /// Records that an attempt begun at `started` failed at `now`.
-    pub(crate) fn failed(&mut self, setback: Setback, started: Moment, now: Moment) -> Decision {
-        let asked = match setback {
-            Setback::Busy { retry_after } => retry_after,
+    pub(crate) fn failed(&mut self, class: FailureClass, started: Moment, now: Moment) -> Decision {
+        let asked = match class {
+            FailureClass::Busy { retry_after } => retry_after,
             _ => None,
         };
         if let Some(asked) = asked.filter(|asked| *asked > self.policy.retry_after_cap) {
@@ -148,13 +148,13 @@ impl Retry {
         }
         let failing = now.saturating_sub(*self.first_failure.get_or_insert(now));
         let left = self.left(now);
-        if left.is_zero() || (self.rounds > self.tolerated(setback) && !self.is_patient(setback, failing)) {
+        if left.is_zero() || (self.rounds > self.tolerated(class) && !self.is_patient(class, failing)) {
             return Decision::Exhausted;
         }
         if let Some(asked) = asked.filter(|asked| *asked > left) {
             return Decision::TooLong(asked);
         }
-        let wait = self.wait(setback).min(left);
+        let wait = self.wait(class).min(left);
         self.not_before = self.not_before.max(now + wait);
         Decision::Wait(self.not_before.saturating_sub(now))
     }
@@ -166,24 +166,26 @@ impl Retry {
     }
 
     /// Number of rounds tolerated, however fast they follow each other.
-    fn tolerated(&self, setback: Setback) -> u32 {
-        match setback {
-            Setback::Nameless if !self.served => self.policy.attempts.min(NAMELESS_ROUNDS),
+    fn tolerated(&self, class: FailureClass) -> u32 {
+        match class {
+            FailureClass::Nameless if !self.served => self.policy.attempts.min(NAMELESS_ROUNDS),
             _ => self.policy.attempts,
         }
     }
 
     /// True if more rounds than that are tolerated, after failures over the time `failing`.
-    fn is_patient(&self, setback: Setback, failing: Duration) -> bool {
-        self.served && setback != Setback::Unusable && failing < self.policy.patience
+    fn is_patient(&self, class: FailureClass, failing: Duration) -> bool {
+        self.served && class != FailureClass::Unusable && failing < self.policy.patience
     }
 
-    fn wait(&mut self, setback: Setback) -> Duration {
-        match setback {
+    fn wait(&mut self, class: FailureClass) -> Duration {
+        match class {
             // A wait of zero, or one that is over, states no duration.
-            Setback::Busy { retry_after: Some(asked) } if !asked.is_zero() => asked.max(SHORTEST_BUSY_WAIT),
+            FailureClass::Busy { retry_after: Some(asked) } if !asked.is_zero() => {
+                asked.max(SHORTEST_BUSY_WAIT)
+            }
             // The first break after good bytes is most often a server that limits the lifetime of a connection.
-            Setback::Broken if self.rounds <= 1 => Duration::ZERO,
+            FailureClass::Broken if self.rounds <= 1 => Duration::ZERO,
             _ => self.back_off(),
         }
     }
@@ -201,7 +203,7 @@ impl Retry {
 mod tests {
     use super::*;
 
-    const BUSY: Setback = Setback::Busy { retry_after: None };
+    const BUSY: FailureClass = FailureClass::Busy { retry_after: None };
 
     fn retry(attempts: u32) -> Retry {
         Retry::new(RetryPolicy { attempts, ..RetryPolicy::default() }, 7)
@@ -215,10 +217,10 @@ mod tests {
     fn failures_that_were_under_way_together_are_one_round() {
         let mut retry = retry(1);
         for _ in 0..8 {
-            assert!(matches!(retry.failed(Setback::Broken, at(1), at(2)), Decision::Wait(_)));
+            assert!(matches!(retry.failed(FailureClass::Broken, at(1), at(2)), Decision::Wait(_)));
         }
         assert_eq!(retry.rounds(), 1);
-        assert_eq!(retry.failed(Setback::Broken, at(3), at(4)), Decision::Exhausted);
+        assert_eq!(retry.failed(FailureClass::Broken, at(3), at(4)), Decision::Exhausted);
     }
 
     #[test]
@@ -242,7 +244,7 @@ mod tests {
         let mut retry = retry(3);
         let ended = (0..10).find(|round| {
             retry.progressed(1);
-            retry.failed(Setback::Broken, at(round * 50 + 1), at(round * 50 + 2)) == Decision::Exhausted
+            retry.failed(FailureClass::Broken, at(round * 50 + 1), at(round * 50 + 2)) == Decision::Exhausted
         });
         assert_eq!(ended, Some(3));
     }
@@ -250,14 +252,14 @@ mod tests {
     // T050
     #[test]
     fn a_retry_after_is_honoured_up_to_the_cap() {
-        let busy = |seconds| Setback::Busy { retry_after: Some(Duration::from_secs(seconds)) };
+        let busy = |seconds| FailureClass::Busy { retry_after: Some(Duration::from_secs(seconds)) };
         assert_eq!(retry(8).failed(busy(2), at(1), at(1)), Decision::Wait(Duration::from_secs(2)));
         assert_eq!(retry(8).failed(busy(301), at(1), at(1)), Decision::TooLong(Duration::from_secs(301)));
     }
 
     #[test]
     fn a_retry_after_of_nothing_does_not_use_up_the_tries_at_once() {
-        let nothing = Setback::Busy { retry_after: Some(Duration::ZERO) };
+        let nothing = FailureClass::Busy { retry_after: Some(Duration::ZERO) };
         assert_eq!(endured(&mut retry(8), nothing), endured(&mut retry(8), BUSY));
         assert!(endured(&mut retry(8), nothing) > Duration::from_secs(20));
     }
@@ -276,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_time_limit_bounds_what_a_server_asks_for_and_what_is_waited() {
-        let busy = |seconds| Setback::Busy { retry_after: Some(Duration::from_secs(seconds)) };
+        let busy = |seconds| FailureClass::Busy { retry_after: Some(Duration::from_secs(seconds)) };
         assert_eq!(limited(5).failed(busy(5), at(1), at(2)), Decision::Wait(Duration::from_secs(5)));
         assert_eq!(limited(5).failed(busy(6), at(1), at(2)), Decision::TooLong(Duration::from_secs(6)));
         let mut retry = limited(5);
@@ -301,9 +303,9 @@ mod tests {
     }
 
     /// Time until it gives up when failures follow each other, each found at once.
-    fn endured(retry: &mut Retry, setback: Setback) -> Duration {
+    fn endured(retry: &mut Retry, class: FailureClass) -> Duration {
         let (begin, mut now) = (at(1000), at(1000));
-        while let Decision::Wait(wait) = retry.failed(setback, now, now) {
+        while let Decision::Wait(wait) = retry.failed(class, now, now) {
             now += wait.max(Duration::from_millis(10));
         }
         now - begin
@@ -312,28 +314,28 @@ mod tests {
     #[test]
     fn once_bytes_have_come_patience_is_counted_in_minutes() {
         let policy = RetryPolicy { patience: Duration::from_secs(300), ..RetryPolicy::default() };
-        for setback in [Setback::Broken, Setback::Nameless, BUSY] {
+        for class in [FailureClass::Broken, FailureClass::Nameless, BUSY] {
             let mut retry = Retry::new(policy.clone(), 7);
-            assert!(endured(&mut retry, setback) < Duration::from_secs(100), "{setback:?}");
+            assert!(endured(&mut retry, class) < Duration::from_secs(100), "{class:?}");
             let mut retry = Retry::new(policy.clone(), 7);
             retry.progressed(PROGRESS);
-            let endured = endured(&mut retry, setback);
-            assert!((300..340).contains(&endured.as_secs()), "{setback:?}: {endured:?}");
+            let endured = endured(&mut retry, class);
+            assert!((300..340).contains(&endured.as_secs()), "{class:?}: {endured:?}");
         }
         let mut retry = Retry::new(policy.clone(), 7);
         retry.progressed(PROGRESS);
-        assert!(endured(&mut retry, Setback::Unusable) < Duration::from_secs(100));
+        assert!(endured(&mut retry, FailureClass::Unusable) < Duration::from_secs(100));
         let limited = RetryPolicy { max_time: Some(Duration::from_secs(20)), ..policy };
         let mut retry = Retry::new(limited, 7);
         retry.progressed(PROGRESS);
-        assert!(endured(&mut retry, Setback::Broken) <= Duration::from_secs(21));
+        assert!(endured(&mut retry, FailureClass::Broken) <= Duration::from_secs(21));
     }
 
     #[test]
     fn a_name_that_does_not_exist_fails_sooner_than_a_server_that_is_down() {
-        let nameless = endured(&mut retry(8), Setback::Nameless);
-        let down = endured(&mut retry(8), Setback::Broken);
+        let nameless = endured(&mut retry(8), FailureClass::Nameless);
+        let down = endured(&mut retry(8), FailureClass::Broken);
         assert!(nameless < Duration::from_secs(5) && down > Duration::from_secs(30), "{nameless:?} {down:?}");
-        assert_eq!(retry(0).failed(Setback::Nameless, at(1), at(1)), Decision::Exhausted);
+        assert_eq!(retry(0).failed(FailureClass::Nameless, at(1), at(1)), Decision::Exhausted);
     }
 }

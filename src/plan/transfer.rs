@@ -11,7 +11,7 @@ use super::pace::Binding;
 use super::packing::Packing;
 use super::pulse::{Pacing, Pulse};
 use super::representation::Representation;
-use super::retry::{Decision, Retry, RetryPolicy, Setback};
+use super::retry::{Decision, FailureClass, Retry, RetryPolicy};
 use super::segment::{self, Situation, Victim};
 use super::source::Sources;
 use super::verdict::{Asked, Refusal, Verdict, judge};
@@ -187,7 +187,7 @@ pub(crate) enum Ruling {
     /// As `Take`, for the first usable response: the file must be created for `representation` first.
     Begin { offset: u64, until: u64, representation: Representation },
     /// No byte of the body may be read.
-    Leave,
+    Reject,
 }
 
 /// End of an attempt.

@@ -228,6 +228,7 @@ impl Service {
     /// Path of a job's file: the one on disk, or else the planned one.
     pub(super) fn path(&self, status: &JobStatus) -> Option<PathBuf> {
         let reported = status.report.as_ref().and_then(|report| report.path.clone());
+        let reported = reported.or_else(|| status.ended.as_ref()?.path.clone());
         let started = || self.state().paths.get(&status.id).cloned();
         reported.or_else(started).or_else(|| {
             let defaults = self.state().defaults.clone();
@@ -241,26 +242,33 @@ pub(super) fn is_gid(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Code that aria2 has for the class of an error, by its name.
+pub(super) fn code_of_kind(name: &str) -> u8 {
+    match name {
+        "not_found" => 3,
+        "auth" => 24,
+        "http" => 22,
+        "network" => 6,
+        "changed" => 8,
+        "disk" => 17,
+        "exists" => 13,
+        "locked" => 15,
+        "checksum" => 32,
+        "usage" => 28,
+        "cancelled" => 7,
+        _ => 1,
+    }
+}
+
 /// Code that aria2 has for an error (`man aria2c`, EXIT STATUS).
 pub(crate) fn aria2_code(error: &Error) -> u8 {
     use crate::{Kind, Remedy};
     let no_space = [28, 122];
     let wants_space = matches!(error.remedy(), Some(Remedy::FreeSpace | Remedy::FreeSpaceOrOtherDisk));
     match error.kind() {
-        Kind::NotFound => 3,
-        Kind::Auth => 24,
         Kind::Http if matches!(error.status(), Some(429 | 503)) => 29,
-        Kind::Http => 22,
-        Kind::Network => 6,
-        Kind::Changed => 8,
         Kind::Disk if wants_space || error.errno().is_some_and(|errno| no_space.contains(&errno)) => 9,
-        Kind::Disk => 17,
-        Kind::Exists => 13,
-        Kind::Locked => 15,
-        Kind::Checksum => 32,
-        Kind::Usage => 28,
-        Kind::Cancelled => 7,
-        _ => 1,
+        kind => code_of_kind(kind.name()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The state of a job in aria2's words: numbers are strings, and only the wanted keys are there.
 
-use super::service::{aria2_code, directory_of};
+use super::service::{aria2_code, code_of_kind, directory_of};
 use crate::{ByteRange, JobState, JobStatus};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -57,7 +57,8 @@ fn have(status: &JobStatus, path: Option<&Path>) -> Have {
     let there = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
     match status.state {
         JobState::Done => {
-            let length = path.map_or(0, there);
+            let recorded = status.ended.as_ref().and_then(|end| end.size);
+            let length = recorded.unwrap_or_else(|| path.map_or(0, there));
             Have { total: length, completed: length, ranges: vec![ByteRange::new(0, length)] }
         }
         // What an earlier run of the daemon left.
@@ -146,8 +147,12 @@ pub(super) fn object(status: &JobStatus, facts: &Facts<'_>, keys: Option<&[Strin
     match status.state {
         JobState::Done => put("errorCode", &|| "0".into()),
         JobState::Failed => {
-            put("errorCode", &|| status.error.as_deref().map_or(1, aria2_code).to_string().into());
-            put("errorMessage", &|| status.ended.clone().unwrap_or_default().into());
+            let recorded =
+                || status.ended.as_ref().and_then(|end| end.kind.as_deref()).map_or(1, code_of_kind);
+            put("errorCode", &|| {
+                status.error.as_deref().map_or_else(recorded, aria2_code).to_string().into()
+            });
+            put("errorMessage", &|| status.ended.as_ref().map_or("", |end| &end.text).into());
         }
         _ => {}
     }

@@ -1,6 +1,5 @@
 //! One request and its response, with redirects followed by hand.
 
-use super::clearance::{Login, Proof, Secrets, Wish};
 use super::connect::Dialing;
 use super::connection::Connection;
 use super::failure::Party;
@@ -12,6 +11,7 @@ use super::peer::Peer;
 use super::pool::{Coming, Pool};
 use super::prompt::{Asked, Prompt, Prompted};
 use super::proxy::Proxies;
+use super::request_head::{Login, Proof, Secrets, Wish};
 use super::route::{Route, Way};
 use super::socket::{Line, RECORDS, Socket, Stream};
 use super::strikes::{Strikes, Turn};

@@ -1,8 +1,8 @@
 //! A proxy on the way to a server, as its URL describes it.
 
 use super::Failure;
-use super::clearance::Login;
 use super::connect::Dialing;
+use super::request_head::Login;
 use crate::plan::Address;
 use base64::Engine as _;
 use http::HeaderValue;

@@ -3,7 +3,6 @@
 //! hyper implements HTTP for one request; the plan decides what a response *means*.
 
 mod address_family;
-mod clearance;
 mod connect;
 mod connection;
 mod date;
@@ -22,6 +21,7 @@ mod peer;
 mod pool;
 mod prompt;
 mod proxy;
+mod request_head;
 mod resolve;
 mod route;
 mod socket;
@@ -36,13 +36,13 @@ mod yielder;
 
 pub(crate) use crate::error::Failure;
 pub use address_family::AddressFamily;
-pub(crate) use clearance::{Credentials, Secrets};
 pub(crate) use connect::Dialer;
 pub(crate) use exchange::{Body, Exchange, Pause, Reply, Requester};
 pub use host_settings::HostSettings;
 pub use interface::Interface;
 pub(crate) use part::Part;
 pub use proxy::Proxy;
+pub(crate) use request_head::{Credentials, Secrets};
 pub use resolve::Resolve;
 pub(crate) use route::{Fresh, Renewal, Route};
 pub(crate) use tls::IdentityFiles;

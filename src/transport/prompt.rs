@@ -1,6 +1,6 @@
 //! Digest authentication (RFC 7616): the challenge of a server, answered request by request.
 
-use super::clearance::Login;
+use super::request_head::Login;
 use crate::formats::challenges::Challenges;
 use crate::plan::Origin;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};

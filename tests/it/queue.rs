@@ -224,7 +224,7 @@ fn a_queue_that_is_closed_goes_on_where_it_was_with_the_same_ids_and_order() {
         let queue = open(1, Some(&session)).await.unwrap();
         let failed = queue.status(missing).await.unwrap();
         assert_eq!(failed.state, JobState::Failed);
-        assert!(failed.ended.is_some_and(|text| text.contains("404")));
+        assert!(failed.ended.is_some_and(|end| end.text.contains("404")));
         let order: Vec<_> = queue.waiting(0, 9).await.iter().map(|status| status.id).collect();
         assert!(order.ends_with(&[waits, paused]) || order == [paused], "{order:?}");
         queue.idle().await;

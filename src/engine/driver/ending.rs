@@ -266,7 +266,7 @@ impl Driver {
             // Not always the user's own URL: a mirror may have taken the lead.
             error = error.with_url(url);
         }
-        self.stop_workers().await;
+        self.stop_attempts().await;
         self.settle(publisher).await;
         // The last snapshot: all received bytes count.
         error = error.with_phase(publisher.last_phase());
@@ -345,16 +345,16 @@ impl Driver {
     }
 
     /// Joins every spawned worker: none of them writes after this.
-    async fn stop_workers(&mut self) {
+    async fn stop_attempts(&mut self) {
         for lane in self.lanes.values() {
             lane.abandon();
         }
-        // Workers that wait for a ruling get none.
+        // Attempts that wait for a ruling get none.
         self.questions.close();
         while let Ok(question) = self.questions.try_recv() {
             drop(question);
         }
-        while self.workers.join_next().await.is_some() {}
+        while self.attempts.join_next().await.is_some() {}
         let lanes = std::mem::take(&mut self.lanes);
         for lane in lanes.values() {
             self.collect(lane);

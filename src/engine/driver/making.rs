@@ -35,12 +35,12 @@ impl Driver {
             self.shared.requesters.first().many.store(false, Ordering::Relaxed);
         }
         let ruling = self.transfer.handle_answer(id, &answer, now);
-        if !matches!(ruling, Ruling::Leave) {
+        if !matches!(ruling, Ruling::Reject) {
             self.expect(published);
         }
         let (offset, until) = match ruling {
             // The worker may have been abandoned meanwhile, here and below.
-            Ruling::Leave => return drop(reply.send(None)),
+            Ruling::Reject => return drop(reply.send(None)),
             Ruling::Take { offset, until } => (offset, until),
             Ruling::Begin { offset, until, representation } => {
                 if let Err(error) = self.wants.refuse_too_large(representation.complete_length) {
@@ -52,7 +52,7 @@ impl Driver {
                     self.wants.slots.saw_small();
                 } else {
                     self.wants.slots.saw_large();
-                    self.workers.let_go();
+                    self.attempts.detach();
                     self.open(representation, publisher);
                     let soon = self.transfer.soon(self.clock.now());
                     self.warm(soon);

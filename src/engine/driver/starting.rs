@@ -4,6 +4,7 @@ use super::{Driver, PIPE_WINDOW, Prepared, Wants, cancellation, until_cancelled}
 use crate::clock::Clock;
 use crate::destination::inspect::{self, Existing, Opening, TargetState};
 use crate::destination::{Destination, FileSpec, FileWork, OwnWork, PipeWork, blocking, in_order};
+use crate::engine::attempts::Attempts;
 use crate::engine::context::Context;
 use crate::engine::control::Orders;
 use crate::engine::disk_use::DiskUse;
@@ -16,7 +17,6 @@ use crate::engine::report::Report;
 use crate::engine::request::{Output, Request, Writer};
 use crate::engine::slots::{JobSlot, Place};
 use crate::engine::worker::{Requesters, Shared};
-use crate::engine::workers::Workers;
 use crate::error::{Error, Kind};
 use crate::formats::span::Span;
 use crate::manifest::Trusted;
@@ -360,7 +360,7 @@ impl Driver {
             transfer,
             shared: Arc::new(shared),
             questions,
-            workers: Workers::default(),
+            attempts: Attempts::default(),
             lanes: BTreeMap::new(),
             spares: JoinSet::new(),
             inquiry: JoinSet::new(),

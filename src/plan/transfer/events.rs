@@ -2,15 +2,15 @@
 
 use super::{
     Announcement, Answer, Asked, Attempt, AttemptId, ByteRange, Command, Duration, EARLY, End, Error,
-    Failure, HIGHEST, Kind, LATELY, LITTLE, Moment, PAUSE, PAUSED_ROUND_TRIPS, Refusal, Representation,
-    Ruling, SILENT, Sample, Setback, Stage, TRICKLE, Transfer, Verdict, WARM, judge, segment,
+    Failure, FailureClass, HIGHEST, Kind, LATELY, LITTLE, Moment, PAUSE, PAUSED_ROUND_TRIPS, Refusal,
+    Representation, Ruling, SILENT, Sample, Stage, TRICKLE, Transfer, Verdict, WARM, judge, segment,
 };
 
 impl Transfer {
     /// Handles the head of an attempt's response.
     pub(crate) fn handle_answer(&mut self, id: AttemptId, answer: &Answer, now: Moment) -> Ruling {
         let Some(attempt) = self.attempts.get(&id).filter(|attempt| !attempt.abandoned) else {
-            return Ruling::Leave;
+            return Ruling::Reject;
         };
         let (ask, second) = (attempt.ask.clone(), attempt.second);
         let latency = now.saturating_sub(attempt.started);
@@ -43,7 +43,7 @@ impl Transfer {
                 self.retry.pause(asked_to_wait, now);
             }
             self.hedge_failed(id, asked_to_wait, now);
-            return Ruling::Leave;
+            return Ruling::Reject;
         }
         let ruling = match verdict {
             Verdict::Refused(refusal) if helps => self.helper_refused(id, &ask, refusal, now),
@@ -62,7 +62,7 @@ impl Transfer {
             }
             Verdict::Whole { representation, same } => {
                 let ruling = self.whole(id, representation, same);
-                if ruling != Ruling::Leave {
+                if ruling != Ruling::Reject {
                     self.whole_began(answer.shows_its_end);
                 }
                 ruling
@@ -70,10 +70,10 @@ impl Transfer {
             Verdict::Empty { representation } => self.empty(id, representation),
             Verdict::Refused(refusal) => {
                 self.refused(id, &ask, refusal, now);
-                Ruling::Leave
+                Ruling::Reject
             }
         };
-        if ruling != Ruling::Leave {
+        if ruling != Ruling::Reject {
             self.less.plain = false;
         }
         if let Ruling::Begin { representation, .. } = &ruling
@@ -82,7 +82,7 @@ impl Transfer {
             self.concurrency.confine(length, latency);
         }
         if let Some(attempt) = self.attempts.get_mut(&id)
-            && ruling != Ruling::Leave
+            && ruling != Ruling::Reject
         {
             self.making |= matches!(ruling, Ruling::Begin { .. });
             attempt.flowing = Some(now);
@@ -132,7 +132,7 @@ impl Transfer {
         self.range_worked |= stated.start() > 0;
         if self.is_unproven_renewal(&representation) {
             self.changed("what it answers does not show that it is the same version");
-            return Ruling::Leave;
+            return Ruling::Reject;
         }
         if self.begun {
             let early = self
@@ -144,13 +144,13 @@ impl Transfer {
                 self.stage = Stage::Stream;
                 self.concurrency.only_one();
                 self.abandon_all();
-                return Ruling::Leave;
+                return Ruling::Reject;
             }
             return Ruling::Take { offset: stated.start(), until: stated.end() };
         }
         let Some(length) = representation.complete_length else {
             self.ask_for_everything("the server does not say how long the file is");
-            return Ruling::Leave;
+            return Ruling::Reject;
         };
         self.learned(&representation);
         let complete = stated.start() == 0 && stated.end() == length;
@@ -158,7 +158,7 @@ impl Transfer {
             self.known = None;
             self.sources.forget();
             self.ask_for_everything("the server gives no strong validator, so ranges must not be joined");
-            return Ruling::Leave;
+            return Ruling::Reject;
         }
         self.begun = true;
         if self.joinable() {
@@ -205,14 +205,14 @@ impl Transfer {
                 true => self.other_version(what),
                 false => self.changed(what),
             }
-            return Ruling::Leave;
+            return Ruling::Reject;
         }
         if !same && self.begun {
             // Nothing is lost, but the recorded representation must be that of the bytes to come.
             self.discard = Some("the server does not show which version it has now".to_owned());
             self.stage = Stage::Stream;
             self.abandon_all();
-            return Ruling::Leave;
+            return Ruling::Reject;
         }
         if self.stage != Stage::Stream && self.attempts.get(&id).is_some_and(|attempt| attempt.ask.ranged) {
             // An empty file has no ranges.
@@ -264,7 +264,7 @@ impl Transfer {
     fn empty(&mut self, id: AttemptId, representation: Representation) -> Ruling {
         if !self.written.is_empty() {
             self.changed("it has no bytes any more");
-            return Ruling::Leave;
+            return Ruling::Reject;
         }
         if let Some(attempt) = self.attempts.get_mut(&id) {
             // The body of a 416 never holds a byte of the file.
@@ -272,7 +272,7 @@ impl Transfer {
         }
         self.learned(&representation);
         if std::mem::replace(&mut self.begun, true) {
-            return Ruling::Leave;
+            return Ruling::Reject;
         }
         Ruling::Begin { offset: 0, until: u64::MAX, representation }
     }
@@ -468,8 +468,8 @@ impl Transfer {
     fn failed(&mut self, id: AttemptId, failure: Failure, now: Moment) {
         match failure {
             Failure::Broken(cause) | Failure::Silent(cause) => self.broken(id, cause, now),
-            Failure::Nameless(cause) => self.torn(id, Setback::Nameless, Kind::Network, cause, now),
-            Failure::Nonsense(cause) => self.torn(id, Setback::Unusable, Kind::Http, cause, now),
+            Failure::Nameless(cause) => self.torn(id, FailureClass::Nameless, Kind::Network, cause, now),
+            Failure::Nonsense(cause) => self.torn(id, FailureClass::Unusable, Kind::Http, cause, now),
             Failure::Fatal(error) => self.fail(error),
         }
     }

@@ -2,8 +2,8 @@
 
 use super::refusing::refuses_the_rest;
 use super::{
-    Announcement, Ask, Attempt, AttemptId, Cause, Decision, Duration, EARLY, Error, FRESH_STARTS, Kind,
-    Moment, Refusal, Remedy, Representation, Setback, Stage, Transfer,
+    Announcement, Ask, Attempt, AttemptId, Cause, Decision, Duration, EARLY, Error, FRESH_STARTS,
+    FailureClass, Kind, Moment, Refusal, Remedy, Representation, Stage, Transfer,
 };
 
 /// Shortest wait of a transfer that is crowded out.
@@ -78,7 +78,7 @@ impl Transfer {
             }
             Refusal::RangeRefused(why) | Refusal::Unusable(why) => {
                 let failure = Error::new(Kind::Http, why.clone());
-                self.setback(id, Setback::Unusable, why, None, failure, now);
+                self.class(id, FailureClass::Unusable, why, None, failure, now);
             }
             final_one => self.source_failed(ask.source, refused_for_good(final_one)),
         }
@@ -109,7 +109,7 @@ impl Transfer {
         self.concurrency.refused(0, now, wait);
         let failure =
             Error::new(Kind::Http, cause.clone()).with_status(status).with_retry_after(retry_after).passing();
-        self.setback(id, Setback::Busy { retry_after }, cause, Some(status), failure, now);
+        self.class(id, FailureClass::Busy { retry_after }, cause, Some(status), failure, now);
     }
 
     /// Handles a refusal while others are being served: that was one connection too many, and no failure of the
@@ -164,29 +164,29 @@ impl Transfer {
     }
 
     /// Handles a failure of an attempt that a retry may mend.
-    pub(super) fn setback(
+    pub(super) fn class(
         &mut self,
         id: AttemptId,
-        setback: Setback,
+        class: FailureClass,
         cause: String,
         status: Option<u16>,
         failure: Error,
         now: Moment,
     ) {
-        if self.handed_over(&setback, &cause, status, now) {
+        if self.handed_over(&class, &cause, status, now) {
             return;
         }
         let ranged = self.attempts.get(&id).is_some_and(|attempt| attempt.ask.ranged);
-        if self.refused_twice(&setback) && self.may_ask_plainly(ranged) {
-            if let Setback::Busy { retry_after: Some(wait) } = setback {
+        if self.refused_twice(&class) && self.may_ask_plainly(ranged) {
+            if let FailureClass::Busy { retry_after: Some(wait) } = class {
                 self.retry.pause(wait, now);
             }
             return self.ask_plainly(&cause);
         }
         let started = self.attempts.get(&id).map_or(now, |attempt| attempt.started);
         // A server that says when to come back is busy, and does not object to ranges.
-        let gives_no_time = !matches!(setback, Setback::Busy { retry_after: Some(_) });
-        match self.retry.failed(setback, started, now) {
+        let gives_no_time = !matches!(class, FailureClass::Busy { retry_after: Some(_) });
+        match self.retry.failed(class, started, now) {
             Decision::Wait(wait) => self.told_again(cause, status, wait),
             Decision::Exhausted
                 if gives_no_time && status.is_some() && self.tries_the_last(ranged, &cause) => {}
@@ -207,11 +207,11 @@ impl Transfer {
     }
 
     pub(super) fn broken(&mut self, id: AttemptId, cause: Cause, now: Moment) {
-        self.torn(id, Setback::Broken, Kind::Network, cause, now);
+        self.torn(id, FailureClass::Broken, Kind::Network, cause, now);
     }
 
     /// Handles an attempt whose connection is of no more use.
-    pub(super) fn torn(&mut self, id: AttemptId, setback: Setback, kind: Kind, cause: Cause, now: Moment) {
+    pub(super) fn torn(&mut self, id: AttemptId, class: FailureClass, kind: Kind, cause: Cause, now: Moment) {
         let (cause, failure) = (cause.text().to_owned(), cause.into_error(kind));
         let source = self.attempts.get(&id).map_or(self.sources.lead(), |attempt| attempt.ask.source);
         let nothing_came =
@@ -240,11 +240,11 @@ impl Transfer {
         if self.attempts.get(&id).is_some_and(Attempt::brought_a_share) {
             self.retry.progressed(u64::MAX);
         }
-        let failure = match setback {
-            Setback::Nameless => failure.with_remedy(Remedy::CheckHost),
+        let failure = match class {
+            FailureClass::Nameless => failure.with_remedy(Remedy::CheckHost),
             _ => failure,
         };
-        self.setback(id, setback, cause, None, failure, now);
+        self.class(id, class, cause, None, failure, now);
         let again = self.attempts.get(&id).is_some_and(|attempt| {
             self.stage == Stage::Stream && attempt.fresh == 0 && attempt.position > EARLY
         });

@@ -2,8 +2,8 @@
 
 use super::failures::{refused_for_good, trouble_of, waits_too_long};
 use super::{
-    Announcement, Ask, Attempt, AttemptId, ByteRange, Command, Duration, EARLY, Error, Moment, Refusal,
-    Representation, Retry, Ruling, Setback, Stage, Transfer,
+    Announcement, Ask, Attempt, AttemptId, ByteRange, Command, Duration, EARLY, Error, FailureClass, Moment,
+    Refusal, Representation, Retry, Ruling, Stage, Transfer,
 };
 
 /// Remaining time of a transfer below which a source that has failed lately is not asked.
@@ -56,7 +56,7 @@ impl Transfer {
                 }
             }
         }
-        Ruling::Leave
+        Ruling::Reject
     }
 
     /// Handles a failure of a source that may pass: the others go on, and it is asked again after a back-off.
@@ -207,14 +207,14 @@ impl Transfer {
                 attempt.abandoned |= attempt.ask.source == source;
             }
         }
-        Ruling::Leave
+        Ruling::Reject
     }
 
     /// Makes another source the lead if the lead failed in a way that may pass while nothing is known of the file yet;
     /// false if none may be asked.
     pub(super) fn handed_over(
         &mut self,
-        setback: &Setback,
+        class: &FailureClass,
         cause: &str,
         status: Option<u16>,
         now: Moment,
@@ -223,8 +223,8 @@ impl Transfer {
         if self.known.is_some() || !self.sources.hand_over(now) {
             return false;
         }
-        let wait = match setback {
-            Setback::Busy { retry_after } => retry_after.unwrap_or_default(),
+        let wait = match class {
+            FailureClass::Busy { retry_after } => retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
         self.helper_stumbled(led, cause.to_owned(), status, wait, now);

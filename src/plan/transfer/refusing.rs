@@ -2,7 +2,8 @@
 
 use super::failures::{refused_for_good, trouble_of};
 use super::{
-    Ask, AttemptId, Duration, Error, FRESH_STARTS, Kind, Moment, Refusal, Remedy, Setback, Stage, Transfer,
+    Ask, AttemptId, Duration, Error, FRESH_STARTS, FailureClass, Kind, Moment, Refusal, Remedy, Stage,
+    Transfer,
 };
 
 /// Refusals of a range in a row that lead to shorter ranges; after them the rest is requested in one response.
@@ -21,15 +22,15 @@ impl Transfer {
 
     /// True for the second failure in a row: only that makes the range suspicious, since breaks and busy servers are
     /// mostly nothing else.
-    pub(super) fn refused_twice(&self, setback: &Setback) -> bool {
+    pub(super) fn refused_twice(&self, class: &FailureClass) -> bool {
         let again = self.retry.rounds() > 0;
-        match setback {
-            Setback::Busy { retry_after } => {
+        match class {
+            FailureClass::Busy { retry_after } => {
                 let bearable = retry_after.unwrap_or_default() <= self.policy.retry.longest_pause();
                 bearable && (again || self.policy.retry.attempts == 0)
             }
-            Setback::Broken => again && self.less.reached,
-            Setback::Unusable | Setback::Nameless => false,
+            FailureClass::Broken => again && self.less.reached,
+            FailureClass::Unusable | FailureClass::Nameless => false,
         }
     }
 
@@ -76,7 +77,7 @@ impl Transfer {
         self.less.longest = Some((ask.wanted.len() / 4).max(SHORTEST));
         self.concurrency.refused_here(1, now, Duration::ZERO);
         let failure = Error::new(Kind::Http, cause.clone());
-        self.setback(id, Setback::Unusable, cause, status, failure, now);
+        self.class(id, FailureClass::Unusable, cause, status, failure, now);
     }
 
     /// Requests the rest in one response: everything comes once more, and written positions are skipped.

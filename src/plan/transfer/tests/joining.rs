@@ -69,7 +69,7 @@ fn an_answer_that_ends_before_what_is_written_does_not_tell_the_length() {
 fn a_file_of_which_bytes_came_is_never_empty() {
     let (mut transfer, id, now) = broken_off();
     let empty = answer(416, &[("content-range", "bytes */0")]);
-    assert_eq!(transfer.handle_answer(id, &empty, now), Ruling::Leave);
+    assert_eq!(transfer.handle_answer(id, &empty, now), Ruling::Reject);
     transfer.handle_end(id, 0, End::Abandoned, now);
     let mut commands = std::iter::from_fn(|| transfer.poll_command(now + seconds(40)));
     assert!(commands.all(|command| !matches!(command, Command::Finish)));

@@ -619,7 +619,7 @@ impl Simulation {
     fn hear_status(&mut self, id: AttemptId, status: u16, retry_after: Option<u64>) {
         let seconds = retry_after.map(|seconds| seconds.to_string());
         let lines: Vec<_> = seconds.iter().map(|seconds| ("retry-after", seconds.as_str())).collect();
-        assert_eq!(self.transfer.handle_answer(id, &answer(status, &lines), self.now), Ruling::Leave);
+        assert_eq!(self.transfer.handle_answer(id, &answer(status, &lines), self.now), Ruling::Reject);
         self.log.setbacks += 1;
         let wait = Duration::from_secs(retry_after.unwrap_or(0));
         // A longer wait ends the transfer, or concerns only the connection that was one too many.
@@ -632,7 +632,7 @@ impl Simulation {
     fn rule(&mut self, id: AttemptId, ruling: Ruling, held: ByteRange, version: usize) {
         let connection = self.connections.get_mut(&id).expect("it is under way");
         let offset = match ruling {
-            Ruling::Leave => {
+            Ruling::Reject => {
                 connection.left = true;
                 return;
             }

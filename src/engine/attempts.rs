@@ -13,27 +13,27 @@ type Ended = (AttemptId, End);
 /// its first attempt is polled by [`Self::join_next`] itself: passing a few kilobytes from task to task costs more than
 /// fetching them.
 #[derive(Default)]
-pub(crate) struct Workers {
-    at_hand: Option<Pin<Box<dyn Future<Output = Ended> + Send>>>,
-    away: JoinSet<Ended>,
+pub(crate) struct Attempts {
+    inline: Option<Pin<Box<dyn Future<Output = Ended> + Send>>>,
+    tasks: JoinSet<Ended>,
 }
 
-impl Workers {
+impl Attempts {
     /// Starts an attempt as a task.
-    pub(crate) fn send(&mut self, attempt: impl Future<Output = Ended> + Send + 'static) {
-        self.away.spawn(attempt);
+    pub(crate) fn spawn(&mut self, attempt: impl Future<Output = Ended> + Send + 'static) {
+        self.tasks.spawn(attempt);
     }
 
     /// Starts an attempt that is polled by [`Self::join_next`]; only one at a time is.
-    pub(crate) fn keep(&mut self, attempt: impl Future<Output = Ended> + Send + 'static) {
-        self.let_go();
-        self.at_hand = Some(Box::pin(attempt));
+    pub(crate) fn run_inline(&mut self, attempt: impl Future<Output = Ended> + Send + 'static) {
+        self.detach();
+        self.inline = Some(Box::pin(attempt));
     }
 
     /// Slots the kept attempt into a task.
-    pub(crate) fn let_go(&mut self) {
-        if let Some(attempt) = self.at_hand.take() {
-            self.away.spawn(attempt);
+    pub(crate) fn detach(&mut self) {
+        if let Some(attempt) = self.inline.take() {
+            self.tasks.spawn(attempt);
         }
     }
 
@@ -43,14 +43,14 @@ impl Workers {
     /// An attempt run as a task has panicked. A panic of a kept one propagates.
     pub(crate) async fn join_next(&mut self) -> Option<Result<Ended, JoinError>> {
         poll_fn(|cx| {
-            if let Some(attempt) = &mut self.at_hand
+            if let Some(attempt) = &mut self.inline
                 && let Poll::Ready(ended) = attempt.as_mut().poll(cx)
             {
-                self.at_hand = None;
+                self.inline = None;
                 return Poll::Ready(Some(Ok(ended)));
             }
-            match self.away.poll_join_next(cx) {
-                Poll::Ready(None) if self.at_hand.is_some() => Poll::Pending,
+            match self.tasks.poll_join_next(cx) {
+                Poll::Ready(None) if self.inline.is_some() => Poll::Pending,
                 joined => joined,
             }
         })
@@ -71,20 +71,20 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_kept_goes_on_wherever_it_is_and_each_end_is_heard_of_once() {
-        let mut workers = Workers::default();
-        assert!(workers.join_next().await.is_none());
+        let mut attempts = Attempts::default();
+        assert!(attempts.join_next().await.is_none());
         let (one, first) = oneshot::channel();
         let (two, second) = oneshot::channel();
         let (three, third) = oneshot::channel();
-        workers.keep(attempt(first));
+        attempts.run_inline(attempt(first));
         // The previous one becomes a task.
-        workers.keep(attempt(second));
-        workers.send(attempt(third));
+        attempts.run_inline(attempt(second));
+        attempts.spawn(attempt(third));
         for (tell, words) in [(two, "kept"), (one, "let go"), (three, "sent")] {
             tell.send(words).unwrap();
-            let (_, end) = workers.join_next().await.unwrap().unwrap();
+            let (_, end) = attempts.join_next().await.unwrap().unwrap();
             assert!(matches!(end, End::Failed(Failure::Broken(heard)) if heard.text() == words));
         }
-        assert!(workers.join_next().await.is_none());
+        assert!(attempts.join_next().await.is_none());
     }
 }
