@@ -22,7 +22,7 @@ pub(crate) struct Pipe {
 }
 
 struct State {
-    ring: Vec<u8>,
+    ring: Ring,
     /// Number of bytes that have left through the pipe.
     drained: u64,
     /// Ranges within the window that have been written.
@@ -32,8 +32,12 @@ struct State {
 
 impl Pipe {
     pub(crate) fn new(window: usize) -> Self {
-        let state =
-            State { ring: vec![0; window], drained: 0, written: crate::plan::RangeSet::new(), closed: false };
+        let state = State {
+            ring: Ring::new(window),
+            drained: 0,
+            written: crate::plan::RangeSet::new(),
+            closed: false,
+        };
         Self { state: Mutex::new(state), available: Condvar::new(), room: tokio::sync::Notify::new() }
     }
 
@@ -117,7 +121,7 @@ impl Pipe {
         };
         let length = ((run.end() - from) as usize).min(most);
         buffer.clear();
-        state.copy_out(from, length, buffer);
+        state.ring.read(from, length, buffer);
         drop(state);
         out.write_all(buffer)?;
         seen(buffer);
@@ -158,14 +162,54 @@ impl Pipe {
 
 impl State {
     fn has_room(&self, end: u64) -> bool {
-        end <= self.drained + self.ring.len() as u64
+        end <= self.drained + self.ring.window
+    }
+}
+
+/// Bytes of a window, in blocks that take memory from the first byte written to them on: most streams are short.
+struct Ring {
+    window: u64,
+    blocks: Vec<Option<Box<[u8]>>>,
+}
+
+impl Ring {
+    const BLOCK: u64 = 256 << 10;
+
+    fn new(window: usize) -> Self {
+        let window = window as u64;
+        let count = usize::try_from(window.div_ceil(Self::BLOCK)).unwrap_or(usize::MAX);
+        Self { window, blocks: vec![None; count] }
     }
 
-    fn copy_out(&self, from: u64, length: usize, buffer: &mut Vec<u8>) {
-        let at = (from % self.ring.len() as u64) as usize;
-        let first = length.min(self.ring.len() - at);
-        buffer.extend_from_slice(&self.ring[at..at + first]);
-        buffer.extend_from_slice(&self.ring[..length - first]);
+    /// Number of the block at a position, the place in it, and the number of bytes up to the end of it or of the window.
+    fn place(&self, position: u64) -> (usize, usize, usize) {
+        let at = position % self.window;
+        let (block, within) = (at / Self::BLOCK, at % Self::BLOCK);
+        let room = (Self::BLOCK - within).min(self.window - at);
+        // Each is at most the window, which was a `usize`.
+        (block as usize, within as usize, room as usize)
+    }
+
+    fn write(&mut self, mut position: u64, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (block, within, room) = self.place(position);
+            let (now, rest) = bytes.split_at(bytes.len().min(room));
+            let block = self.blocks[block].get_or_insert_with(|| vec![0; Self::BLOCK as usize].into());
+            block[within..within + now.len()].copy_from_slice(now);
+            (position, bytes) = (position + now.len() as u64, rest);
+        }
+    }
+
+    /// Adds bytes that were written to `buffer`.
+    fn read(&self, mut position: u64, mut length: usize, buffer: &mut Vec<u8>) {
+        while length > 0 {
+            let (block, within, room) = self.place(position);
+            let now = length.min(room);
+            if let Some(block) = &self.blocks[block] {
+                buffer.extend_from_slice(&block[within..within + now]);
+            }
+            (position, length) = (position + now as u64, length - now);
+        }
     }
 }
 
@@ -177,17 +221,14 @@ impl Storage for Pipe {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         let end = offset + bytes.len() as u64;
-        let window = state.ring.len() as u64;
+        let window = state.ring.window;
         if offset < state.drained || end > state.drained + window {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "a write outside the window of the pipe",
             ));
         }
-        let at = (offset % window) as usize;
-        let first = bytes.len().min(state.ring.len() - at);
-        state.ring[at..at + first].copy_from_slice(&bytes[..first]);
-        state.ring[..bytes.len() - first].copy_from_slice(&bytes[first..]);
+        state.ring.write(offset, bytes);
         state.written.insert(crate::plan::ByteRange::new(offset, end));
         drop(state);
         self.available.notify_all();
@@ -241,6 +282,21 @@ mod tests {
             pipe.drain_to(&mut out, |_| ()).unwrap();
         }
         assert_eq!(out, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+    }
+
+    #[test]
+    fn the_ring_takes_memory_for_what_is_written_and_wraps_at_any_place() {
+        let window = 3 * Ring::BLOCK + 7;
+        let mut ring = Ring::new(window as usize);
+        ring.write(5, b"abc");
+        assert_eq!(ring.blocks.iter().flatten().count(), 1);
+        let bytes: Vec<u8> = (0..window).map(|at| (at % 251) as u8).collect();
+        for start in [0, 1, Ring::BLOCK - 1, window - 1, window, 10 * window + 12_345] {
+            ring.write(start, &bytes);
+            let mut read = Vec::new();
+            ring.read(start, bytes.len(), &mut read);
+            assert!(read == bytes, "{start}");
+        }
     }
 
     #[test]
