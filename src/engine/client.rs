@@ -175,6 +175,7 @@ impl Client {
             strong_validator: validators.strong().map(str::to_owned),
             etag: validators.etag.as_ref().map(|etag| etag.as_str().to_owned()),
             last_modified: validators.last_modified.clone(),
+            published: found.published.iter().map(|one| (one.digest.clone(), one.field)).collect(),
             media_type: found.representation.media_type.clone(),
             final_url: found.final_url,
             path,

@@ -1,6 +1,7 @@
 //! Preview of a download: what the server says of the file, before any of it is fetched.
 
 use super::forecast::Forecast;
+use crate::verify::Digest;
 use std::path::PathBuf;
 
 /// Server's description of a file, before any of it is fetched.
@@ -25,6 +26,8 @@ pub struct Preview {
     pub etag: Option<String>,
     /// The `Last-Modified` as received.
     pub last_modified: Option<String>,
+    /// Digests that the server states, each with the field that states it.
+    pub published: Vec<(Digest, &'static str)>,
     /// The media type.
     pub media_type: Option<String>,
     /// The file name that the server proposes, made safe.

@@ -12,6 +12,7 @@ use crate::plan::representation::Representation;
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
 use crate::transport::{Failure, Reply, Requester};
+use crate::verify::{Published, published};
 use std::time::Duration;
 
 /// Result of a survey.
@@ -22,6 +23,7 @@ pub(crate) struct Survey {
     pub(crate) head: Option<String>,
     pub(crate) head_size: Option<u64>,
     pub(crate) content_disposition: Option<Vec<u8>>,
+    pub(crate) published: Vec<Published>,
 }
 
 /// Timeout for HEAD, which is advice, before a GET is tried.
@@ -122,6 +124,7 @@ fn read(reply: &Reply) -> Survey {
         head: None,
         head_size: None,
         content_disposition: answer.content_disposition,
+        published: published(reply.status, &reply.headers),
     }
 }
 

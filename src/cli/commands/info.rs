@@ -47,7 +47,8 @@ fn object(preview: &Preview) -> serde_json::Value {
     json!({
         "v": 1, "event": "plan", "url": preview.url, "final_url": preview.final_url, "size": preview.size,
         "ranges": preview.ranges, "etag": preview.etag, "last_modified": preview.last_modified,
-        "strong_validator": preview.strong_validator, "media_type": preview.media_type,
+        "strong_validator": preview.strong_validator,
+        "published": preview.published.iter().map(|(digest, field)| json!({ "digest": digest.to_string(), "field": field })).collect::<Vec<_>>(), "media_type": preview.media_type,
         "suggested_name": preview.suggested_name, "path": preview.path.as_ref().map(|path| path.to_string_lossy()),
         "kept": preview.kept, "head_size": preview.head_size, "head": preview.head,
         "connections": preview.forecast.connections, "shortest_range": preview.forecast.shortest_range,
@@ -83,6 +84,15 @@ fn described(preview: &Preview, dry_run: bool) -> String {
         (Some(validator), _) => line("version", validator),
         (None, Some(etag)) => line("version", &format!("{etag} (weak)")),
         (None, None) => line("version", "unknown"),
+    }
+    for (digest, field) in &preview.published {
+        line("proof", &format!("{digest} ({field})"));
+    }
+    if preview.published.is_empty() {
+        line(
+            "proof",
+            "no digest is published in the answer; --find-checksum looks for a list beside the file",
+        );
     }
     if let Some(head) = &preview.head {
         line("beside it", head);
