@@ -58,13 +58,13 @@ pub use engine::{
     Phase, Preview, Progress, Proof, ProvedBy, Proxy, Report, Request, Resolve, Slowness, Step, Trace,
     Writer,
 };
-pub use engine::{audit, digests_of, discard, verify_file};
+pub use engine::{audit, digests_of, discard, verify_file, wrong_pieces};
 pub use error::{Error, Kind, Remedy};
 pub use formats::cookie_file::Cookies;
 pub use formats::netrc::Netrc;
 pub use jobs::{
-    Defaults, Invalid, Job, JobEnd, JobId, JobOptions, JobState, JobStatus, Login, NamedBy, Queue,
-    QueueEvent, QueueSettings, Totals, resolve, resolve_unnamed,
+    Defaults, Invalid, Job, JobEnd, JobId, JobOptions, JobState, JobStatus, Login, NamedBy, PieceDigests,
+    Queue, QueueEvent, QueueSettings, Totals, resolve, resolve_unnamed,
 };
 #[cfg(feature = "cli")]
 pub use jobs::{JobList, Listed, metalink};

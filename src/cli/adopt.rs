@@ -43,6 +43,9 @@ pub(super) fn taken_over(
         output::say(format_args!(
             "haul: note: an unfinished download lies at the target, and goes on; --adopt is left out"
         ));
+        if is_same(&data_of(path).0, &target) {
+            request = request.if_exists(IfExists::Overwrite);
+        }
         return Ok(Wanted { job, request, line });
     }
     let path = renamed_before(path, &target);
@@ -91,11 +94,7 @@ fn renamed_before(path: &Path, target: &Path) -> PathBuf {
 }
 
 fn left(path: &Path, shown: &str, has_digest: bool) -> Result<Left, Error> {
-    let named = path.as_os_str().as_bytes();
-    let (data, control) = match named.strip_suffix(CONTROL) {
-        Some(data) => (PathBuf::from(OsStr::from_bytes(data)), path.to_owned()),
-        None => (path.to_owned(), PathBuf::from(OsStr::from_bytes(&[named, CONTROL].concat()))),
-    };
+    let (data, control) = data_of(path);
     let unreadable = |error: std::io::Error| Error::usage(format!("cannot read {shown}: {error}"));
     let there = fs::metadata(&data).map_err(unreadable)?.len();
     if control.is_file() {
@@ -105,11 +104,20 @@ fn left(path: &Path, shown: &str, has_digest: bool) -> Result<Left, Error> {
         let ranges = ranges.into_iter().map(|(start, end)| ByteRange::new(start, end.min(there)));
         return Ok(Left { data, ranges: ranges.collect(), length: Some(length) });
     }
-    if named.ends_with(OF_SEVERAL_PIECES) && !has_digest {
+    if path.as_os_str().as_bytes().ends_with(OF_SEVERAL_PIECES) && !has_digest {
         return Err(Error::usage(format!("{shown} may have holes, which only a digest can find"))
             .with_hint("give the published digest with --sha256 HEX, --checksum SPEC or --find-checksum"));
     }
     Ok(Left { data, ranges: vec![ByteRange::new(0, there)], length: None })
+}
+
+/// The file with the bytes, and the control file of aria2's that may lie beside it, given either of them.
+fn data_of(path: &Path) -> (PathBuf, PathBuf) {
+    let named = path.as_os_str().as_bytes();
+    match named.strip_suffix(CONTROL) {
+        Some(data) => (PathBuf::from(OsStr::from_bytes(data)), path.to_owned()),
+        None => (path.to_owned(), PathBuf::from(OsStr::from_bytes(&[named, CONTROL].concat()))),
+    }
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {

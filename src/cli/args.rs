@@ -12,11 +12,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Version with what the program is made of.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nfeatures: command line, daemon (aria2's JSON-RPC), HTTP/1.1, HTTP/2 for many small files",
+    "\nTLS: rustls with ring, roots of the platform",
+);
+
 /// Download large files fast, over many connections; resume after any interruption; verify.
 ///
 /// Each URL becomes a file of its own. Resuming needs no flag: run the same command again.
 #[derive(Debug, Parser)]
-#[command(name = "haul", version, after_help = examples::after_help(), args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(name = "haul", version, long_version = LONG_VERSION, after_help = examples::after_help(), args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
@@ -72,7 +79,7 @@ pub(super) enum Command {
         /// Files to check; without one every file that --checksum-file names
         #[arg(value_name = "FILE", required_unless_present = "checksum_file")]
         files: Vec<PathBuf>,
-        /// Fetch what is damaged in an unfinished file again, and the rest with it
+        /// Fetch what is damaged in an unfinished file again, and the rest with it; in a complete file the wrong pieces that --metalink shows
         #[arg(long)]
         repair: bool,
         #[command(flatten)]

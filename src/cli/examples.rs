@@ -41,6 +41,10 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
             ("haul verify disk.img --sha256 HEX", "does the file have this digest?"),
             ("haul verify disk.img", "are the recorded bytes of an unfinished one still intact?"),
             ("haul verify --repair disk.img", "fetch again what is not, and go on with the rest"),
+            (
+                "haul verify --repair disk.img --metalink disk.img.meta4",
+                "of a complete file fetch only the wrong pieces",
+            ),
         ],
         "pieces" => &[(
             "haul pieces disk.img --url https://example.org/disk.img > disk.img.meta4",

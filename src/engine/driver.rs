@@ -21,7 +21,7 @@ use crate::plan::pace::Pace;
 use crate::plan::transfer::{Announcement, Ask, AttemptId, Command, End, Transfer};
 use crate::plan::{Address, Moment};
 use crate::transport::{Pause, Yielder};
-use crate::verify::Digest;
+use crate::verify::{Digest, Pieces};
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -74,6 +74,8 @@ struct Wants {
     slots: Slots,
     /// Sources of digests other than the caller itself.
     proved_by: Vec<(Digest, ProvedBy)>,
+    /// Digests of the pieces of the file.
+    pieces: Option<Arc<Pieces>>,
     /// True for a part of a file, of which the server states no digest.
     is_part: bool,
     /// In bytes.

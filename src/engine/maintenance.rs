@@ -1,10 +1,10 @@
 //! Operations on files that are not being downloaded. All of them block.
 
-use super::request::contradictory;
+use super::request::{Request, contradictory};
 use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{self, Raw, named};
 use crate::plan::ByteRange;
-use crate::storage::{self, ReadOnly, Target};
+use crate::storage::{self, ReadOnly, Storage as _, Target};
 use crate::verify::{Algorithm, Digest, hash_file, hash_file_by};
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +27,25 @@ pub fn verify_file(path: &Path, expected: &[Digest]) -> Result<Vec<Digest>, Erro
             Err(Error::new(Kind::Checksum, format!("{}: expected {expected}, got {actual}", path.display())))
         }
     }
+}
+
+/// Compares a file with the digests of pieces that a request [states](Request::pieces); returns the ranges of the pieces that are wrong or missing,
+/// or `None` if it states none, or those of a file of another size. Blocks while it reads.
+///
+/// # Errors
+/// `Disk` if the file cannot be read.
+pub fn wrong_pieces(path: &Path, request: &Request) -> Result<Option<Vec<ByteRange>>, Error> {
+    let failed = |error: std::io::Error| Error::disk("cannot read", path, &error);
+    let Some(pieces) = &request.pieces else {
+        return Ok(None);
+    };
+    let file = ReadOnly::open(path).map_err(failed)?;
+    let length = request.size.map_or_else(|| file.len(), Ok).map_err(failed)?;
+    if !pieces.fit(length) {
+        return Ok(None);
+    }
+    let wrong = pieces.wrong(&file, length, &AtomicBool::new(false)).map_err(failed)?;
+    Ok(Some(wrong.into_iter().map(|piece| ByteRange::new(piece.start, piece.end)).collect()))
 }
 
 /// Reads a file and returns its digests by these algorithms, in order. Blocks while it reads.

@@ -35,7 +35,7 @@ pub(crate) use credentials::check_secrets;
 pub use download::Download;
 pub use event::{Event, Notice};
 pub use forecast::Forecast;
-pub use maintenance::{audit, digests_of, discard, verify_file};
+pub use maintenance::{audit, digests_of, discard, verify_file, wrong_pieces};
 pub use preview::Preview;
 pub use progress::{ConnectionView, Phase, Progress, Slowness};
 pub use report::{Proof, ProvedBy, Report};

@@ -15,7 +15,7 @@ use crate::plan::pace::Pace;
 use crate::plan::{Address, AddressError, Origin};
 use crate::storage::Target;
 use crate::transport::{Credentials, Fresh, Part, Renewal};
-use crate::verify::Digest;
+use crate::verify::{Digest, Pieces};
 use std::fmt;
 use std::future::Future;
 use std::io::Write;
@@ -104,6 +104,8 @@ pub struct Request {
     pub(crate) digests: Vec<Digest>,
     /// Sources of digests other than the caller.
     pub(crate) proved_by: Vec<(Digest, ProvedBy)>,
+    /// Digests of pieces, which show where the file is wrong.
+    pub(crate) pieces: Option<Arc<Pieces>>,
     /// The first two that contradict one another.
     contradiction: Option<(Digest, Digest)>,
     pub(crate) size: Option<u64>,
@@ -151,6 +153,7 @@ impl Request {
             below: None,
             digests: Vec::new(),
             proved_by: Vec::new(),
+            pieces: None,
             contradiction: None,
             size: None,
             span: None,
@@ -229,6 +232,25 @@ impl Request {
         let mut request = self.digest(digest.clone());
         request.proved_by.push((digest, ProvedBy::Document(document.into())));
         request
+    }
+
+    /// States digests of the pieces of the file, each of `length` bytes, in order. If the file has not the [digest](Self::digest) that it must
+    /// have, they show which pieces are wrong: a source that gave one is left out, and only these pieces are fetched again. Without a
+    /// digest of the whole they have no effect.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), haul::Error> {
+    /// let length = std::num::NonZeroU64::new(1 << 20).expect("not zero");
+    /// let pieces = vec!["md5:d41d8cd98f00b204e9800998ecf8427e".parse()?, "md5:0cc175b9c0f1b6a831c399e269772661".parse()?];
+    /// let request = haul::Request::new("https://example.org/disk.img")?.pieces(length, pieces);
+    /// # let _ = request;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn pieces(mut self, length: NonZeroU64, digests: Vec<Digest>) -> Self {
+        self.pieces = Some(Arc::new(Pieces::new(length, digests)));
+        self
     }
 
     /// Refuses two different digests of one algorithm, which are never both right.

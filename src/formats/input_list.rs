@@ -33,6 +33,19 @@ pub(crate) struct Entry {
     pub(crate) headers: Vec<String>,
     /// Size in bytes.
     pub(crate) size: Option<u64>,
+    /// Digests of pieces, by one hash function each.
+    pub(crate) pieces: Vec<StatedPieces>,
+}
+
+/// Digests of the pieces of a file as a document states them, unchecked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StatedPieces {
+    /// Length of a piece in bytes.
+    pub(crate) length: u64,
+    /// Name of the hash function.
+    pub(crate) function: String,
+    /// Hexadecimal digits, in the order of the pieces.
+    pub(crate) digests: Vec<String>,
 }
 
 /// Parses a list one file at a time, so that a long list takes no more memory than its text.
@@ -207,6 +220,7 @@ fn object(text: &str, names_places: bool) -> Result<Entry, String> {
         checksums,
         headers: object.headers.into_lines(),
         size: object.size,
+        pieces: Vec::new(),
     })
 }
 

@@ -4,7 +4,7 @@
 //! one pass, in time and memory bounded by its length; a DTD is refused.
 
 use super::file_name::ForeignName;
-use super::input_list::Entry;
+use super::input_list::{Entry, StatedPieces};
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
@@ -60,12 +60,14 @@ enum Element {
     Url,
     Hash,
     Size,
+    /// Digests of pieces.
+    Pieces,
+    PieceHash,
     Other,
 }
 
 impl Element {
-    /// Classifies an element by its parent: digests of pieces and other documents about the file have other parents,
-    /// and are skipped.
+    /// Classifies an element by its parent: other documents about the file have other parents, and are skipped.
     fn of(parent: Option<Self>, name: &str) -> Self {
         match (parent, name) {
             (None, "metalink") => Self::Metalink,
@@ -75,6 +77,8 @@ impl Element {
             (Some(Self::File | Self::Group), "url") => Self::Url,
             (Some(Self::File | Self::Group), "hash") => Self::Hash,
             (Some(Self::File), "size") => Self::Size,
+            (Some(Self::File | Self::Group), "pieces") => Self::Pieces,
+            (Some(Self::Pieces), "hash") => Self::PieceHash,
             _ => Self::Other,
         }
     }
@@ -137,6 +141,16 @@ impl Reading {
             (Element::Hash, Some(file)) => {
                 file.hashes.push((attribute(tag, "type").unwrap_or_default(), String::new()));
             }
+            (Element::Pieces, Some(file)) => {
+                let length = attribute(tag, "length").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+                let function = attribute(tag, "type").unwrap_or_default().trim().to_owned();
+                file.pieces.push(StatedPieces { length, function, digests: Vec::new() });
+            }
+            (Element::PieceHash, Some(file)) => {
+                if let Some(pieces) = file.pieces.last_mut() {
+                    pieces.digests.push(String::new());
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -148,6 +162,7 @@ impl Reading {
             Some(Element::Url) => file.urls.last_mut().map(|source| &mut source.url),
             Some(Element::Hash) => file.hashes.last_mut().map(|(_, digest)| digest),
             Some(Element::Size) => Some(&mut file.size),
+            Some(Element::PieceHash) => file.pieces.last_mut().and_then(|pieces| pieces.digests.last_mut()),
             _ => None,
         });
         if let Some(place) = place {
@@ -157,7 +172,8 @@ impl Reading {
     }
 
     fn write(&mut self, text: &str) {
-        if matches!(self.open.last(), Some(Element::Url | Element::Hash | Element::Size)) {
+        if matches!(self.open.last(), Some(Element::Url | Element::Hash | Element::PieceHash | Element::Size))
+        {
             self.text.push_str(text);
         }
     }
@@ -189,6 +205,7 @@ struct Draft {
     urls: Vec<Source>,
     /// Hash functions and digests.
     hashes: Vec<(String, String)>,
+    pieces: Vec<StatedPieces>,
     size: String,
 }
 
@@ -201,7 +218,7 @@ struct Source {
 
 impl Draft {
     fn of(output: ForeignName, line: usize) -> Self {
-        Self { line, output, urls: Vec::new(), hashes: Vec::new(), size: String::new() }
+        Self { line, output, urls: Vec::new(), hashes: Vec::new(), pieces: Vec::new(), size: String::new() }
     }
 
     fn finish(mut self) -> Result<Entry, String> {
@@ -227,6 +244,7 @@ impl Draft {
                 .into_iter()
                 .map(|(function, hex)| format!("{}:{hex}", function.trim()))
                 .collect(),
+            pieces: self.pieces,
             ..Entry::default()
         })
     }
@@ -267,6 +285,9 @@ mod tests {
         assert_eq!(a.mirrors, ["https://two.example/a.iso", "HTTPS://four.example/a.iso"]);
         assert_eq!(a.checksums, ["sha-256:f0ad929cd259957e160ea442eb80986b5f", "md5:00"]);
         assert_eq!((a.size, b.size), (Some(14_471_447), None));
+        let [pieces] = &a.pieces[..] else { panic!("{a:?}") };
+        assert_eq!((pieces.length, pieces.function.as_str()), (1 << 20, "sha-256"));
+        assert_eq!((&pieces.digests[..], b.pieces.len()), (&["ff".to_owned()][..], 0));
         let name = |entry: &Entry| entry.output.as_ref().unwrap().to_string();
         assert_eq!((name(a), name(b)), ("a.iso".to_owned(), "sub/b.iso".to_owned()));
         assert_eq!((b.line, b.url.as_str()), (15, "https://one.example/b"));

@@ -49,6 +49,9 @@ pub struct Job {
     /// Digests that the file must have, such as `sha256:HEX`; one of each algorithm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<String>,
+    /// Digests of the pieces of the file, which show where it is wrong if it has not the digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<Box<PieceDigests>>,
     /// Size of the file in bytes, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
@@ -131,6 +134,18 @@ impl fmt::Debug for Job {
             .field("tags", &self.tags)
             .finish_non_exhaustive()
     }
+}
+
+/// Digests of the pieces of a file (RFC 5854 §4.1.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PieceDigests {
+    /// Length of a piece in bytes; the last one may be shorter.
+    pub length: u64,
+    /// Hash function, such as `sha256`.
+    pub algorithm: String,
+    /// Digests in hexadecimal digits, in the order of the pieces.
+    pub digests: Vec<String>,
 }
 
 /// User name and password.

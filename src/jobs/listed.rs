@@ -1,12 +1,12 @@
 //! Jobs of the files that lists and Metalink documents name.
 
-use super::job::{Job, NamedBy};
+use super::job::{Job, NamedBy, PieceDigests};
 use crate::engine::Request;
 use crate::error::Error;
-use crate::formats::input_list::{self, Entries, Entry};
+use crate::formats::input_list::{self, Entries, Entry, StatedPieces};
 use crate::formats::{escape, metalink};
 use crate::plan::Address;
-use crate::verify::{Digest, ParseDigestError};
+use crate::verify::{Algorithm, Digest, ParseDigestError};
 
 /// Longest reason given for a document that cannot be used, in characters.
 const LONGEST_REASON: usize = 300;
@@ -103,7 +103,17 @@ fn described(entry: &Entry, home: Option<&Address>) -> Result<Listed, Error> {
             }
         }
     }
+    job.pieces = strongest(&entry.pieces).map(Box::new);
     Ok(listed)
+}
+
+/// The digests of pieces by the best of the hash functions that are computed here.
+fn strongest(stated: &[StatedPieces]) -> Option<PieceDigests> {
+    let known = stated.iter().filter_map(|pieces| Some((pieces.function.parse::<Algorithm>().ok()?, pieces)));
+    let usable = known.filter(|(_, pieces)| pieces.length > 0 && !pieces.digests.is_empty());
+    let (algorithm, pieces) = usable.max_by_key(|(algorithm, _)| algorithm.is_collision_resistant())?;
+    let StatedPieces { length, digests, .. } = pieces.clone();
+    Some(PieceDigests { length, algorithm: algorithm.to_string(), digests })
 }
 
 fn proposed(entry: &Entry, url: &str) -> Listed {

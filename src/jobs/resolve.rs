@@ -1,12 +1,12 @@
 //! From a job to a request: every check, and the field at fault.
 
-use super::job::{Defaults, Job, NamedBy};
+use super::job::{Defaults, Job, NamedBy, PieceDigests};
 use crate::engine::{Connections, Request};
 use crate::error::{Error, Remedy};
 use crate::formats::file_name::ForeignName;
 use crate::formats::span::{self, Span};
 use crate::plan::{Address, Origin};
-use crate::verify::Digest;
+use crate::verify::{Algorithm, Digest};
 use std::fmt;
 use std::num::NonZeroU64;
 
@@ -81,6 +81,9 @@ pub fn resolve_unnamed(job: &Job, defaults: &Defaults) -> Result<Request, Invali
         request = request.digest(digest.parse::<Digest>().map_err(Error::from).map_err(at("digests"))?);
     }
     request.check_digests().map_err(at("digests"))?;
+    if let Some(pieces) = &job.pieces {
+        request = with_pieces(request, pieces).map_err(at("pieces"))?;
+    }
     for mirror in &job.mirrors {
         request = request.mirror(mirror).map_err(at("mirrors"))?;
     }
@@ -117,6 +120,15 @@ pub fn resolve_unnamed(job: &Job, defaults: &Defaults) -> Result<Request, Invali
     let request = with_options(with_name(request, job)?, job, defaults);
     crate::engine::check_secrets(&request).map_err(at("headers"))?;
     Ok(request)
+}
+
+fn with_pieces(request: Request, pieces: &PieceDigests) -> Result<Request, Error> {
+    let PieceDigests { length, algorithm, digests } = pieces;
+    let length = NonZeroU64::new(*length).ok_or_else(|| Error::usage("a piece has at least one byte"))?;
+    let algorithm: Algorithm = algorithm.parse()?;
+    let digests: Result<Vec<_>, _> = digests.iter().map(|hex| Digest::from_hex(algorithm, hex)).collect();
+    let digests = digests.map_err(|error| Error::usage(format!("a digest of the pieces: {error}")))?;
+    Ok(request.pieces(length, digests))
 }
 
 fn with_name(mut request: Request, job: &Job) -> Result<Request, Invalid> {
@@ -211,6 +223,16 @@ mod tests {
             (
                 format!(r#""url": "http://h/f", "digests": ["sha256:{HEX}", "sha256:{}"]"#, "0".repeat(64)),
                 "digests",
+            ),
+            (
+                r#""url": "http://h/f", "pieces": {"length": 0, "algorithm": "md5", "digests": []}"#
+                    .to_owned(),
+                "pieces",
+            ),
+            (
+                r#""url": "http://h/f", "pieces": {"length": 1, "algorithm": "md5", "digests": ["1"]}"#
+                    .to_owned(),
+                "pieces",
             ),
             (r#""url": "http://h/f", "mirrors": ["http://g/f"]"#.to_owned(), "mirrors"),
             (format!(r#""url": "http://h/f", "mirrors": ["nonsense"], {digest}"#), "mirrors"),

@@ -2,11 +2,13 @@
 
 mod digest;
 mod frontier;
+mod pieces;
 mod published;
 
 pub(crate) use digest::Hasher;
 pub use digest::{Algorithm, Digest, Encoding, ParseDigestError};
 pub(crate) use frontier::{Follower, Frontier, hash_file, hash_file_by};
+pub(crate) use pieces::Pieces;
 pub(crate) use published::{Published, published};
 
 impl From<ParseDigestError> for crate::error::Error {

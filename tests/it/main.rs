@@ -52,6 +52,7 @@ mod own;
 mod ownership;
 mod parts;
 mod phases;
+mod pieces;
 mod planted;
 mod prompts;
 mod proofs;

@@ -308,7 +308,7 @@ fn mirrors_without_a_proof_are_a_usage_error() {
 }
 
 /// Returns the numbers of the dropped ones among `servers`.
-fn blamed(outcome: &Outcome, servers: &[&Server]) -> Vec<usize> {
+pub(crate) fn blamed(outcome: &Outcome, servers: &[&Server]) -> Vec<usize> {
     let dropped = dropped(outcome);
     let named = |server: &Server| {
         let port = format!(":{}/", server.port());
@@ -319,12 +319,21 @@ fn blamed(outcome: &Outcome, servers: &[&Server]) -> Vec<usize> {
 
 /// A server of the file with one byte changed.
 fn with_one_wrong_byte(at: u64) -> server::Builder {
-    Server::serve(PAYLOAD).handler(move |_, exchange| {
+    changed_at(PAYLOAD, at, || true)
+}
+
+/// A server of the payload with a byte changed in each response that holds it, if it is to be changed.
+pub(crate) fn changed_at(
+    payload: Payload,
+    at: u64,
+    is_changed: impl Fn() -> bool + Send + Sync + 'static,
+) -> server::Builder {
+    Server::serve(payload).handler(move |_, exchange| {
         let mut answer = exchange.answer();
         if let Body::Payload(payload, range) = answer.body.clone() {
             let mut bytes = vec![0; (range.end - range.start) as usize];
             payload.fill(range.start, &mut bytes);
-            if range.contains(&at) {
+            if range.contains(&at) && is_changed() {
                 bytes[(at - range.start) as usize] ^= 1;
             }
             answer.body = Body::Bytes(bytes);

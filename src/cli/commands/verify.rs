@@ -1,13 +1,15 @@
 //! `haul verify FILE`
 
 use super::super::args::Options;
+use super::super::list::List;
 use super::super::resume_hint::ResumeHint;
-use super::super::setup::Setup;
+use super::super::runtime::runtime;
+use super::super::setup::{Setup, Wanted};
 use super::super::{config, digests, exit, output};
 use super::{fetch, resume};
 use crate::error::{Error, Kind};
 use crate::formats::{escape, redaction};
-use crate::{ByteRange, inspect};
+use crate::{ByteRange, IfExists, inspect};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -109,10 +111,15 @@ fn listed(ranges: &[ByteRange]) -> String {
 
 /// Resumes the download, which finds the damage itself and fetches only those pieces and the missing ones.
 fn mend(file: &Path, shown: &str, setup: &Setup, hint: &ResumeHint) -> Result<ExitCode, Error> {
+    if let Some(named) = setup.options.metalink.as_deref() {
+        return mend_complete(file, shown, &List::metalink(named, setup)?, setup, hint);
+    }
     let damaged = match unfinished(file, shown) {
         Err(error) if error.kind() == Kind::Usage => {
             return Err(Error::usage(format!("of {shown} no pieces are known, so none can be repaired"))
-                .with_hint("fetch it again: haul URL --if-exists overwrite"));
+                .with_hint(
+                    "name a Metalink document that states them (--metalink FILE), or fetch it again: haul URL --if-exists overwrite",
+                ));
         }
         looked => looked?,
     };
@@ -124,4 +131,70 @@ fn mend(file: &Path, shown: &str, setup: &Setup, hint: &ResumeHint) -> Result<Ex
     }
     let request = resume::request(&inspect(file)?, setup, &[])?;
     fetch::fetch(&setup.options, &setup.client()?, std::iter::once(Ok(request)), 1, Vec::new(), hint)
+}
+
+/// Fetches the wrong pieces of a complete file. The file is replaced once the whole has the digest of the document.
+fn mend_complete(
+    file: &Path,
+    shown: &str,
+    list: &List,
+    setup: &Setup,
+    hint: &ResumeHint,
+) -> Result<ExitCode, Error> {
+    let Wanted { job, request, line } = of_document(file, shown, list, setup)?;
+    let path = std::path::absolute(file).map_err(|error| Error::disk("cannot find", file, &error))?;
+    let request = request.output(path).if_exists(IfExists::Overwrite);
+    let client = setup.client()?;
+    // The rest of an earlier repair goes on.
+    if inspect(file).is_err() {
+        let no_pieces = || {
+            Error::usage(format!(
+                "{} states no digests of the pieces of {shown}, so none can be repaired",
+                list.shown()
+            ))
+            .with_hint("fetch it again: haul --metalink FILE --if-exists overwrite")
+        };
+        if request.digests().is_empty() {
+            return Err(Error::usage(format!("{} states no digest of {shown}", list.shown())));
+        }
+        let wrong = crate::wrong_pieces(file, &request)?.ok_or_else(no_pieces)?;
+        if wrong.is_empty() {
+            crate::verify_file(file, request.digests())?;
+            output::print_line(format_args!("{shown}: every piece is intact"))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        output::say(format_args!("haul: note: {shown}: damaged at bytes {}", escape::shown(&listed(&wrong))));
+        let runtime = runtime()?;
+        let adopted = runtime.block_on(client.adopt(&request, file, &between(&wrong, file)?, None));
+        runtime.shutdown_background();
+        adopted?;
+    }
+    let wanted = std::iter::once(Ok(Wanted { job, request, line }));
+    fetch::fetch(&setup.options, &client, wanted, 1, Vec::new(), hint)
+}
+
+/// The entry of the document with the name of the file, or its only one.
+fn of_document(file: &Path, shown: &str, list: &List, setup: &Setup) -> Result<Wanted, Error> {
+    let all: Result<Vec<_>, _> =
+        list.requests(setup).map(|listed| listed.map(|(_, wanted)| wanted)).collect();
+    let mut all = all?;
+    let is_it = |wanted: &Wanted| {
+        wanted.request.planned_path().is_some_and(|planned| planned.file_name() == file.file_name())
+    };
+    match (all.iter().position(is_it), all.len()) {
+        (Some(at), _) => Ok(all.swap_remove(at)),
+        (None, 1) => Ok(all.swap_remove(0)),
+        (None, _) => Err(Error::usage(format!("{} has no file of the name of {shown}", list.shown()))),
+    }
+}
+
+/// Ranges of a file beside these, which are in order.
+fn between(ranges: &[ByteRange], file: &Path) -> Result<Vec<ByteRange>, Error> {
+    let length = std::fs::metadata(file).map_err(|error| Error::disk("cannot read", file, &error))?.len();
+    let starts = std::iter::once(0).chain(ranges.iter().map(|range| range.end()));
+    let ends = ranges.iter().map(|range| range.start()).chain(std::iter::once(length));
+    // A file that was cut ends before its last wrong pieces do.
+    let all =
+        starts.zip(ends).map(|(start, end)| (start, end.min(length))).filter(|(start, end)| start < end);
+    Ok(all.map(|(start, end)| ByteRange::new(start, end)).collect())
 }

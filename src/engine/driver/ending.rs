@@ -191,7 +191,9 @@ impl Driver {
                 return self.mend(work, damaged, publisher).await;
             }
         }
-        if self.try_others(work, length, publisher).await? {
+        if self.replace_pieces(work, length, publisher).await?
+            || self.try_others(work, length, publisher).await?
+        {
             return Ok(None);
         }
         if self.transfer.handle_mixture() {

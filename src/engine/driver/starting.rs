@@ -138,6 +138,7 @@ async fn prepare(
         yielder: context.yielder.clone(),
         slots: context.slots.clone(),
         proved_by: request.proved_by,
+        pieces: request.pieces,
         is_part: request.span.is_some(),
     };
     let Some(target) = target else {

@@ -145,6 +145,23 @@ impl Transfer {
         self.finished = false;
     }
 
+    /// Handles ranges that are known to be wrong: drops each source that alone gave all of one of them, as long as another is left, and
+    /// returns those. `None` if the file came in one response, so that no range can be fetched again. The ranges are to be passed to
+    /// [`Self::handle_disputed`].
+    pub(crate) fn handle_wrong(&mut self, wrong: &[ByteRange]) -> Option<Vec<usize>> {
+        if self.stage != Stage::Ranged {
+            return None;
+        }
+        let only_giver = |range: &ByteRange| match self.gave(*range)[..] {
+            [giver] => Some(giver),
+            _ => None,
+        };
+        let givers: Vec<_> = wrong.iter().filter_map(only_giver).collect();
+        let dropped = givers.into_iter().filter(|giver| self.sources.drop(*giver)).collect();
+        self.lead_anew();
+        Some(dropped)
+    }
+
     /// Records that disputed ranges came again with the same bytes: the sources that had given them gave what is on
     /// disk.
     pub(crate) fn handle_confirmed(&mut self, ranges: &[ByteRange]) {

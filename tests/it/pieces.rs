@@ -1,0 +1,147 @@
+//! Digests of pieces in a Metalink document: they show which source lies, and which bytes of a file are wrong.
+
+use crate::mirrors::{blamed, changed_at};
+use crate::support::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const PAYLOAD: Payload = Payload::mib(911, 16);
+/// Length of a piece in documents of `haul pieces` for files of this size.
+const PIECE: u64 = MIB;
+
+/// Writes a document of the payload with its pieces, as `haul pieces` makes it.
+fn describe(sandbox: &Sandbox, servers: &[&Server]) {
+    sandbox.write("file.bin", PAYLOAD.all());
+    let mut haul = sandbox.haul().args(["pieces", "file.bin"]);
+    for server in servers {
+        haul = haul.args(["--url", &server.url("/file.bin")]);
+    }
+    let outcome = haul.run();
+    outcome.assert_ok();
+    sandbox.write("d.meta4", &outcome.stdout);
+}
+
+fn fetch(sandbox: &Sandbox) -> Outcome {
+    sandbox.haul().args(["--json", "-x", "4", "-k", "1M", "--metalink", "d.meta4"]).run()
+}
+
+fn served(servers: &[&Server]) -> u64 {
+    servers.iter().map(|server| server.body_bytes()).sum()
+}
+
+#[test]
+fn a_lying_mirror_is_shown_by_its_pieces_and_only_these_come_again() {
+    for liar in 0..3 {
+        let lies = Resource::of(Payload::mib(912, 16)).etag("\"other\"");
+        let servers: Vec<_> = (0..3)
+            .map(|number| if number == liar { lies.clone() } else { Resource::of(PAYLOAD) })
+            .map(|resource| Server::serve(resource).rate(8 * MIB).start())
+            .collect();
+        let all: Vec<_> = servers.iter().collect();
+        let sandbox = Sandbox::new();
+        describe(&sandbox, &all);
+        std::fs::remove_file(sandbox.path("file.bin")).unwrap();
+        let outcome = fetch(&sandbox);
+        outcome.assert_ok().assert_says("the digests of pieces show wrong bytes");
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        assert_eq!(blamed(&outcome, &all), [liar], "{liar} lies: {outcome}");
+        let honest = served(&all) - all[liar].body_bytes();
+        // A piece that two sources gave parts of comes again as a whole.
+        assert!(honest <= PAYLOAD.len + 5 * PIECE, "{honest} bytes of honest ones: {outcome}");
+    }
+}
+
+#[test]
+fn a_piece_damaged_on_its_way_comes_again_from_the_only_source() {
+    let damaged = AtomicBool::new(false);
+    let server = changed_at(PAYLOAD, 9 * MIB + 7, move || !damaged.swap(true, Ordering::Relaxed)).start();
+    let sandbox = Sandbox::new();
+    describe(&sandbox, &[&server]);
+    std::fs::remove_file(sandbox.path("file.bin")).unwrap();
+    let outcome = fetch(&sandbox);
+    outcome.assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    assert!(blamed(&outcome, &[&server]).is_empty(), "{outcome}");
+    assert!(server.body_bytes() <= PAYLOAD.len + 3 * PIECE, "{}", server.describe());
+}
+
+#[test]
+fn the_only_source_that_lies_again_and_again_gives_no_file() {
+    let server = changed_at(PAYLOAD, 9 * MIB + 7, || true).start();
+    let sandbox = Sandbox::new();
+    describe(&sandbox, &[&server]);
+    std::fs::remove_file(sandbox.path("file.bin")).unwrap();
+    fetch(&sandbox).assert_failed(12);
+    sandbox.assert_absent("file.bin");
+    assert!(server.body_bytes() <= PAYLOAD.len + 4 * PIECE, "{}", server.describe());
+}
+
+#[test]
+fn pieces_of_another_file_are_no_reason_to_refuse_one_that_has_its_digest() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    describe(&sandbox, &[&server]);
+    let text = String::from_utf8(sandbox.read("d.meta4")).unwrap();
+    let zeros = format!("      <hash>{}</hash>", "0".repeat(64));
+    let of_pieces = |line: &str| line.starts_with("      <hash>");
+    let wrong: Vec<_> = text.lines().map(|line| if of_pieces(line) { &zeros } else { line }).collect();
+    sandbox.write("d.meta4", wrong.join("\n"));
+    std::fs::remove_file(sandbox.path("file.bin")).unwrap();
+    fetch(&sandbox).assert_ok();
+    server.assert_cost(PAYLOAD.len);
+    let malformed = text.replacen("      <hash>", "      <hash>nonsense", 1);
+    sandbox.write("d.meta4", &malformed);
+    let outcome = fetch(&sandbox);
+    outcome.assert_failed(2).assert_says("line 3").assert_says("pieces");
+}
+
+#[test]
+fn the_wrong_pieces_of_a_complete_file_are_repaired_and_nothing_else_is_fetched() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    describe(&sandbox, &[&server]);
+    let repair = || sandbox.haul().args(["verify", "--repair", "file.bin", "--metalink", "d.meta4"]).run();
+    repair().assert_ok().assert_says("intact");
+    assert!(server.requests().is_empty());
+    let mut bytes = PAYLOAD.all();
+    bytes[5] ^= 1;
+    bytes[(7 * MIB) as usize] ^= 1;
+    sandbox.write("file.bin", &bytes);
+    repair().assert_ok().assert_says("damaged at bytes 0-1048575, 7340032-8388607");
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    // One byte is asked for to see what the server has.
+    let mut cost = 2 * PIECE + 1;
+    server.assert_cost(cost);
+    for length in [PAYLOAD.len - 1, 3 * MIB + 5] {
+        sandbox.write("file.bin", &PAYLOAD.all()[..length as usize]);
+        repair().assert_ok();
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        cost += (PAYLOAD.len - length).next_multiple_of(PIECE) + 1;
+        server.assert_cost(cost);
+    }
+}
+
+#[test]
+fn a_complete_file_that_cannot_be_repaired_stays_as_it_is() {
+    let server = Server::serve(Payload::mib(912, 16)).start();
+    let sandbox = Sandbox::new();
+    describe(&sandbox, &[&server]);
+    let mut bytes = PAYLOAD.all();
+    bytes[5] ^= 1;
+    sandbox.write("file.bin", &bytes);
+    let repair = |document: &str| {
+        sandbox.haul().args(["verify", "--repair", "file.bin", "--metalink", document]).run()
+    };
+    repair("d.meta4").assert_failed(12);
+    assert!(sandbox.read("file.bin") == bytes);
+    sandbox.write(
+        "plain.meta4",
+        format!(
+            "<metalink><file name=\"file.bin\"><hash type=\"sha-256\">{}</hash><url>{}</url></file></metalink>",
+            PAYLOAD.sha256_hex(),
+            server.url("/file.bin")
+        ),
+    );
+    sandbox.haul().args(["rm", "file.bin"]).run();
+    repair("plain.meta4").assert_failed(2).assert_says("states no digests of the pieces");
+    assert!(sandbox.read("file.bin") == bytes);
+}
