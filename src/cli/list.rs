@@ -2,7 +2,7 @@
 
 use super::bounded;
 use super::output;
-use super::setup::{By, Setup, Wanted};
+use super::setup::{By, Setup, Wanted, stated_by};
 use crate::error::Error;
 use crate::formats::{escape, redaction};
 use crate::{Address, Job, JobList, Listed};
@@ -72,9 +72,14 @@ impl List {
                 let listed = listed.map_err(|error| self.of(&error))?;
                 placed(listed, By::User)
             })),
-            Content::Files(files, home) => {
-                Box::new(files.iter().cloned().map(move |file| placed(file, By::Document(home.as_ref()))))
-            }
+            Content::Files(files, home) => Box::new(files.iter().cloned().map(move |file| {
+                let digests = file.job.digests.clone();
+                let (place, mut wanted) = placed(file, By::Document(home.as_ref()))?;
+                if !setup.has_digest_of_one() {
+                    wanted.request = stated_by(&self.shown, &digests, &[], wanted.request)?;
+                }
+                Ok((place, wanted))
+            })),
         };
         Box::new(all.filter(is_ours))
     }

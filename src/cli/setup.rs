@@ -225,9 +225,13 @@ impl Setup {
     ) -> Result<Wanted, Error> {
         let line = self.options.failed.is_some().then(|| unsaved::line(&job));
         let mut job = self.job(job)?;
+        let given = job.digests.len();
         self.add_listed_digests(&mut job)?;
         self.add_secrets(&mut job, by)?;
         let mut request = resolve(&job, &self.defaults()).map_err(|invalid| invalid.error)?;
+        if let Some(listed) = &self.digests {
+            request = stated_by(listed.shown(), &job.digests[given..], &job.digests[..given], request)?;
+        }
         if by.may_have_files() {
             request = self.secrets.for_host(request);
         }
@@ -422,4 +426,17 @@ fn unicode() -> bool {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")
     })
+}
+
+/// Names the document that states these digests, but for those that were `given` in another way.
+pub(super) fn stated_by(
+    document: &str,
+    digests: &[String],
+    given: &[String],
+    request: Request,
+) -> Result<Request, Error> {
+    digests
+        .iter()
+        .filter(|digest| !given.contains(digest))
+        .try_fold(request, |request, digest| Ok(request.digest_of(digest.parse::<Digest>()?, document)))
 }

@@ -110,7 +110,9 @@ impl Wants {
         let proof = |digest: &Digest| {
             let by = self.proved_by.iter().find(|(stated, _)| stated == digest);
             let by = by.map_or(ProvedBy::Request, |(_, by)| by.clone());
-            Proof { digest: digest.clone(), by, is_weak: !digest.algorithm().is_collision_resistant() }
+            let unprotected = matches!(&by, ProvedBy::Document(name) if name.starts_with("http:"));
+            let is_weak = unprotected || !digest.algorithm().is_collision_resistant();
+            Proof { digest: digest.clone(), by, is_weak }
         };
         digests.iter().map(proof).collect()
     }

@@ -24,7 +24,8 @@ pub struct Proof {
     pub digest: Digest,
     /// Who published it.
     pub by: ProvedBy,
-    /// True if it finds damage, but no forgery: two files may have the digest, or it came the same unprotected way as the file.
+    /// True if it finds damage, but no forgery: two files may have the digest, or it came over http,
+    /// where anybody on the way can change it.
     pub is_weak: bool,
 }
 

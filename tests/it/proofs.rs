@@ -143,12 +143,40 @@ fn a_list_beside_the_file_is_found_only_when_it_is_wanted() {
             if code == 0 {
                 let proof = &outcome.done_event()["proofs"][0];
                 assert_eq!([&proof["by"], &proof["name"]], ["document", &server.url(list)[..]], "{outcome}");
+                // Over http, anybody on the way could have changed both.
+                assert_eq!(proof["weak"], true, "{outcome}");
             }
             let asked = server.requests().len();
             Sandbox::new().haul().arg(&url).run().assert_ok();
             let more = server.requests().split_off(asked);
             assert!(more.iter().all(|request| request.path() == "/d/file.bin"), "{more:?}");
         }
+    }
+}
+
+#[test]
+fn a_document_that_states_the_digest_is_named_and_the_users_own_digest_comes_first() {
+    let server = Server::serve(SMALL).start();
+    let sandbox = Sandbox::new();
+    let (digest, url) = (SMALL.sha256_hex(), server.url("/file.bin"));
+    sandbox.write("SUMS", format!("{digest}  file.bin\n{}  x\n", "0".repeat(64)));
+    let metalink = format!(
+        "<metalink><file name=\"file.bin\"><hash type=\"sha-256\">{digest}</hash><url>{url}</url></file></metalink>"
+    );
+    sandbox.write("d.meta4", metalink);
+    let own = ["--sha256", &digest];
+    for (args, by, name) in [
+        (vec!["--checksum-file", "SUMS", &url], "document", Some("SUMS")),
+        (vec!["--metalink", "d.meta4"], "document", Some("d.meta4")),
+        ([&own[..], &["--checksum-file", "SUMS", &url]].concat(), "request", None),
+        ([&own[..], &["--metalink", "d.meta4"]].concat(), "request", None),
+    ] {
+        let outcome = sandbox.haul().arg("--json").args(&args).run();
+        outcome.assert_ok();
+        let proof = &outcome.done_event()["proofs"][0];
+        assert_eq!((proof["by"].as_str(), proof["name"].as_str()), (Some(by), name), "{outcome}");
+        assert_eq!(proof["weak"], false, "{outcome}");
+        std::fs::remove_file(sandbox.path("file.bin")).unwrap();
     }
 }
 
