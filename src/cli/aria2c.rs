@@ -448,12 +448,26 @@ pub(super) fn asked(
     if given.is_on("enable-rpc") {
         return serving(&given, notes);
     }
+    take_metalink_files(&mut given)?;
     let mut line = Line { args: vec!["haul".into()], notes };
     line.add("--no-config", None);
     line.translate_all(&given, |_| true)?;
     line.put_together(&given)?;
     line.sources(&given);
     Ok(Asked::Haul { args: line.args, notes: line.notes, secret: None })
+}
+
+/// Takes a Metalink document on disk, named like a URL, as that of `--metalink-file`.
+fn take_metalink_files(given: &mut Given) -> Result<(), String> {
+    let is_document =
+        |url: &String| !url.contains("://") && (url.ends_with(".meta4") || url.ends_with(".metalink"));
+    let documents: Vec<_> = given.urls.extract_if(.., |url| is_document(url)).collect();
+    let named = given.options.iter().filter(|(name, _)| *name == "metalink-file").count();
+    if documents.len() + named > 1 {
+        return Err("one Metalink document can be read at once".to_owned());
+    }
+    given.options.extend(documents.into_iter().map(|document| ("metalink-file", document)));
+    Ok(())
 }
 
 /// `--enable-rpc`: the daemon.

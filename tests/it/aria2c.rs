@@ -129,3 +129,20 @@ fn what_cannot_be_honoured_is_said_once() {
     }
     PAYLOAD.assert_file_is(&sandbox.path("f"));
 }
+
+#[test]
+fn a_metalink_file_on_disk_is_named_as_a_url_is() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let text = format!(
+        "<metalink><file name=\"f.bin\"><hash type=\"sha-256\">{}</hash><url>{}</url></file></metalink>",
+        PAYLOAD.sha256_hex(),
+        server.url("/x")
+    );
+    sandbox.write("d.meta4", text);
+    sandbox.haul().args(["aria2c", "--no-conf", "-q", "d.meta4"]).run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "f.bin");
+    let two = sandbox.haul().args(["aria2c", "--no-conf", "d.meta4", "d.metalink"]).run();
+    assert_eq!(two.code, Some(28), "{two}");
+    two.assert_says("one Metalink document");
+}
