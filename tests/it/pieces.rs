@@ -145,3 +145,27 @@ fn a_complete_file_that_cannot_be_repaired_stays_as_it_is() {
     repair("plain.meta4").assert_failed(2).assert_says("states no digests of the pieces");
     assert!(sandbox.read("file.bin") == bytes);
 }
+
+#[test]
+fn a_repair_that_is_killed_goes_on_and_the_file_stays_until_then() {
+    let server = Server::serve(PAYLOAD).start();
+    let gate = Gate::after(6 * MIB);
+    server.set_gate(Some(&gate));
+    let sandbox = Sandbox::new();
+    describe(&sandbox, &[&server]);
+    let bytes = vec![7; PAYLOAD.len as usize];
+    sandbox.write("file.bin", &bytes);
+    let repair = || {
+        let args = ["verify", "--repair", "file.bin", "--json", "-x", "1", "--metalink", "d.meta4"];
+        sandbox.haul().args(args)
+    };
+    let running = repair().spawn();
+    running.wait_for_durable(2 * MIB);
+    running.kill();
+    server.set_gate(None);
+    server.forget();
+    assert!(sandbox.read("file.bin") == bytes);
+    repair().run().assert_ok();
+    sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    server.assert_cost(PAYLOAD.len - 2 * MIB);
+}
