@@ -20,7 +20,7 @@ const CONTROL: &[u8] = b".aria2";
 /// Ending of a file of a browser that may have been received in several places at once, so that it is no prefix.
 const OF_SEVERAL_PIECES: &[u8] = b".crdownload";
 
-/// What another program has left.
+/// File and ranges that another program has left.
 struct Left {
     data: PathBuf,
     ranges: Vec<ByteRange>,

@@ -35,9 +35,9 @@ pub(super) struct Cli {
 }
 
 impl Cli {
-    /// Colour mode that the flags ask for.
-    pub(super) fn colour(&self) -> When {
-        let options = match &self.command {
+    /// Options of the command, if it has those of a download.
+    pub(super) fn options(&self) -> Option<&Options> {
+        match &self.command {
             None => Some(&self.options),
             Some(
                 Command::Info { options, .. }
@@ -49,8 +49,12 @@ impl Cli {
                 | Command::Serve { options, .. },
             ) => Some(&**options),
             Some(_) => None,
-        };
-        options.and_then(|options| options.color).unwrap_or_default()
+        }
+    }
+
+    /// Colour mode that the flags ask for.
+    pub(super) fn colour(&self) -> When {
+        self.options().and_then(|options| options.color).unwrap_or_default()
     }
 }
 

@@ -16,7 +16,7 @@ enum Means {
     Switch(&'static str, &'static str),
     /// A value in seconds.
     Seconds(&'static [&'static str]),
-    /// What is put together once all flags are known.
+    /// Combined with others once all flags are known.
     Later,
     /// Takes a value, and changes nothing about the files.
     Nothing,
@@ -279,7 +279,7 @@ const PROXIES: [&str; 3] = ["all-proxy", "https-proxy", "http-proxy"];
 /// Code of aria2 for an option that it does not know, or that makes no sense.
 const BAD_OPTION: u8 = 28;
 
-/// What a command line of aria2c asks for.
+/// Request that a command line of aria2c makes.
 #[derive(Debug, PartialEq)]
 pub(super) enum Asked {
     Version,

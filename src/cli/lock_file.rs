@@ -135,7 +135,7 @@ impl Lock {
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let failed = |error: std::io::Error| Error::disk("cannot lock", directory, &error);
         let held = fs::File::open(directory).map_err(failed)?;
-        // Where locks do nothing, the last one wins, as without them.
+        // The last writer wins if the file system has no locks.
         let _ = held.lock();
         let mut lock = Self::read(path)?.unwrap_or_default();
         lock.add(entry)?;

@@ -123,19 +123,7 @@ fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
         }
     }
     colour::decide(cli.colour());
-    let options = match &cli.command {
-        None => Some(&cli.options),
-        Some(
-            Command::Info { options, .. }
-            | Command::Verify { options, .. }
-            | Command::Resume { options, .. }
-            | Command::Config { options, .. }
-            | Command::Add { options, .. }
-            | Command::Sync { options, .. }
-            | Command::Serve { options, .. },
-        ) => Some(&**options),
-        Some(_) => None,
-    };
+    let options = cli.options();
     if options.is_some_and(|options| !options.quiet) {
         environment::warn_of_unknown();
     }

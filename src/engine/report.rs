@@ -4,7 +4,7 @@ use crate::verify::Digest;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Who published a digest.
+/// Publisher of a digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProvedBy {
@@ -22,7 +22,7 @@ pub enum ProvedBy {
 pub struct Proof {
     /// The digest.
     pub digest: Digest,
-    /// Who published it.
+    /// Its publisher.
     pub by: ProvedBy,
     /// True if it finds damage, but no forgery: two files may have the digest, or it came over http,
     /// where anybody on the way can change it.

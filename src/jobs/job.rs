@@ -80,7 +80,7 @@ pub struct Job {
     /// Bearer token for the origin of the URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bearer: Option<String>,
-    /// Who named the URL and the mirrors, which decides the servers that receive the secrets of the job.
+    /// Origin of the URL and the mirrors, which decides the servers that receive the secrets of the job.
     #[serde(default, skip_serializing_if = "NamedBy::is_user")]
     pub named_by: NamedBy,
     /// Sources from the manifest of an earlier run. They receive no secrets, and are used only with a digest.
@@ -165,7 +165,7 @@ impl fmt::Debug for Login {
     }
 }
 
-/// Who named the URL of a job.
+/// Origin of the URL of a job: the user, or a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

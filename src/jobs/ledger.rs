@@ -84,7 +84,7 @@ struct Entry {
     out: bool,
     /// The job as text, which takes less than half of the memory.
     job: Box<str>,
-    /// How it ended.
+    /// Its end.
     end: Option<Box<JobEnd>>,
 }
 
@@ -301,7 +301,7 @@ impl Ledger {
         having.filter_map(value).collect()
     }
 
-    /// How a job ended.
+    /// End of a job.
     pub(super) fn end_of(&self, id: JobId) -> Option<&JobEnd> {
         self.entries.get(&id)?.end.as_deref()
     }

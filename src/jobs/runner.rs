@@ -31,7 +31,7 @@ pub(super) enum Change {
     Remove(JobId),
 }
 
-/// Where the confirmation of a change goes.
+/// Receiver of the confirmation of a change.
 pub(super) type Reply = oneshot::Sender<Result<Option<JobId>, Error>>;
 
 /// Command to the task of a queue.

@@ -45,7 +45,7 @@ pub struct JobStatus {
     pub report: Option<Arc<Report>>,
     /// The error of a job that failed, if it ended since the queue was opened.
     pub error: Option<Arc<Error>>,
-    /// How the job ended; `None` if it has not. It survives a restart.
+    /// End of the job; `None` if it has not ended. It survives a restart.
     pub ended: Option<JobEnd>,
 }
 

@@ -1,4 +1,4 @@
-//! Who may speak to the daemon: hosts, origins, and the secret.
+//! Access to the daemon: hosts, origins, and the secret.
 
 use crate::error::{Error, Kind};
 use std::fmt::Write as _;

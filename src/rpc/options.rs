@@ -158,7 +158,7 @@ fn below(root: &Path, path: &Path, option: &str) -> Result<PathBuf, Fault> {
 /// A fault if one does.
 pub(super) fn refuse_links_out(root: &Path, path: &Path) -> Result<(), Fault> {
     let root = root.canonicalize().map_err(|error| Fault::failed(format!("{}: {error}", root.display())))?;
-    // What does not exist yet is created below what does.
+    // Directories that do not exist yet are created below one that does.
     let there = path.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
     match there {
         Some(there) if there.starts_with(&root) => Ok(()),

@@ -35,10 +35,10 @@ const BREATH: Duration = Duration::from_millis(100);
 /// The page, complete in itself.
 const PAGE: &str = include_str!("page.html");
 
-/// Where the daemon listens.
+/// Sockets that the daemon listens on.
 pub(crate) struct Listeners {
     pub(crate) tcp: Option<TcpListener>,
-    /// Who can open it, needs no secret.
+    /// Clients of it need no secret: its permissions are enough.
     pub(crate) unix: Option<UnixListener>,
 }
 
@@ -50,14 +50,14 @@ pub(crate) async fn serve(service: Arc<Service>, listeners: Listeners) {
     let mut serving = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = accept_tcp(tcp.as_ref()) => {
-                if let Some(stream) = accepted {
+            stream = accepted(tcp.as_ref(), TcpListener::accept) => {
+                if let Some(stream) = stream {
                     let _ = stream.set_nodelay(true);
                     admit(&service, &places, stream, false, &mut serving);
                 }
             }
-            accepted = accept_unix(unix.as_ref()) => {
-                if let Some(stream) = accepted {
+            stream = accepted(unix.as_ref(), UnixListener::accept) => {
+                if let Some(stream) = stream {
                     admit(&service, &own_places, stream, true, &mut serving);
                 }
             }
@@ -69,29 +69,20 @@ pub(crate) async fn serve(service: Arc<Service>, listeners: Listeners) {
     let _ = tokio::time::timeout(BREATH, async { while serving.join_next().await.is_some() {} }).await;
 }
 
-async fn accept_tcp(listener: Option<&TcpListener>) -> Option<tokio::net::TcpStream> {
-    match listener {
-        None => std::future::pending().await,
-        Some(listener) => match listener.accept().await {
-            Ok((stream, _)) => Some(stream),
-            Err(_) => {
-                tokio::time::sleep(BREATH).await;
-                None
-            }
-        },
-    }
-}
-
-async fn accept_unix(listener: Option<&UnixListener>) -> Option<tokio::net::UnixStream> {
-    match listener {
-        None => std::future::pending().await,
-        Some(listener) => match listener.accept().await {
-            Ok((stream, _)) => Some(stream),
-            Err(_) => {
-                tokio::time::sleep(BREATH).await;
-                None
-            }
-        },
+/// Accepts on a listener, if there is one; otherwise waits for ever. Pauses after a failure.
+async fn accepted<L, S, A>(
+    listener: Option<&L>,
+    accept: impl AsyncFnOnce(&L) -> std::io::Result<(S, A)>,
+) -> Option<S> {
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
+    match accept(listener).await {
+        Ok((stream, _)) => Some(stream),
+        Err(_) => {
+            tokio::time::sleep(BREATH).await;
+            None
+        }
     }
 }
 

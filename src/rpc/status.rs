@@ -10,7 +10,7 @@ const PIECE: u64 = 1 << 20;
 /// Most pieces of a bitfield; larger files have larger pieces.
 const MOST_PIECES: u64 = 16_384;
 
-/// What is known of a job besides its state in the queue.
+/// Facts about a job besides its state in the queue.
 pub(super) struct Facts<'a> {
     pub(super) gid: &'a str,
     pub(super) path: Option<PathBuf>,
@@ -61,7 +61,7 @@ fn have(status: &JobStatus, path: Option<&Path>) -> Have {
             let length = recorded.unwrap_or_else(|| path.map_or(0, there));
             Have { total: length, completed: length, ranges: vec![ByteRange::new(0, length)] }
         }
-        // What an earlier run of the daemon left.
+        // Remains of an earlier run of the daemon.
         _ => match path.and_then(|path| crate::inspect(path).ok()) {
             Some(left) => Have { total: left.size.unwrap_or(0), completed: left.durable, ranges: Vec::new() },
             None => Have { total: status.job.size.unwrap_or(0), completed: 0, ranges: Vec::new() },

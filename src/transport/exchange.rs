@@ -832,7 +832,7 @@ impl Requester {
                 }
                 return Ok(reply);
             }
-            // What a hub says of the file that it leads to.
+            // Fields of a hub about the file that it leads to.
             linked = reply.headers.remove(LINKED_DIGEST).or(linked);
             let changes = {
                 let mut jar = self.route.jar();

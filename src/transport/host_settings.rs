@@ -39,7 +39,7 @@ fn matches(pattern: &str, host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let pattern = pattern.to_ascii_lowercase();
     match pattern.strip_prefix("*.") {
-        // What is below the domain, and not the domain itself.
+        // Hosts below the domain, and not the domain itself.
         Some(domain) => {
             host.strip_suffix(domain).is_some_and(|above| above.len() > 1 && above.ends_with('.'))
         }

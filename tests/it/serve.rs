@@ -282,7 +282,7 @@ fn a_running_job_is_paused_limited_moved_and_removed() {
     assert_eq!(daemon.call("aria2.remove", &json!([third])), Ok(json!(third)));
     let removed = daemon.call("aria2.tellStatus", &json!([third, ["status"]])).unwrap();
     assert_eq!(removed["status"], "removed");
-    // What came stays, with its manifest.
+    // Received bytes stay, with their manifest.
     assert!(sandbox.path("root/3.bin.haul").exists());
     let stat = daemon.call("aria2.getGlobalStat", &json!([])).unwrap();
     assert_eq!(stat["numStopped"], "1");

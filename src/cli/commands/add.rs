@@ -72,7 +72,7 @@ pub(in super::super) fn run(
         stamps.saw(&name, &found, &sha256);
         (entry.url, entry.etag) = (lasting, etag);
         (entry.size, entry.sha256) = (Some(found.len()), Some(sha256.clone()));
-        // What is fetched is locked, whatever becomes of the next one.
+        // A fetched file is locked, whatever becomes of the next one.
         Lock::add_to(&lock_path, entry)?;
         if !setup.options.quiet {
             let name = escape::shown(&name).into_owned();

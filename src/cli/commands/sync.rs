@@ -76,7 +76,7 @@ pub(in super::super) fn run(
     let wanted: Vec<Wanted> = wanted.collect::<Result<_, _>>()?;
     let fetched =
         fetch::fetch(&setup.options, &setup.client()?, wanted.into_iter().map(Ok), count, failures, hint)?;
-    // What a run that failed has left may be other files.
+    // The remains of a run that failed may be of other files.
     if fetched == ExitCode::SUCCESS {
         sync.took(&missing)?;
         sync.write(path)?;

@@ -50,7 +50,7 @@ pub(super) fn done(name: &str, report: &Report) -> String {
     text
 }
 
-/// What proves the file, and who says so.
+/// Proofs of the file and their publishers.
 fn verified(report: &Report) -> String {
     if report.proofs.is_empty() {
         return if report.already_there { String::new() } else { ", no published digest".to_owned() };

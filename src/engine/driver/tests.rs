@@ -23,7 +23,7 @@ fn payload() -> Vec<u8> {
     (0..LENGTH).map(next).collect()
 }
 
-/// What a server does with requests.
+/// Behaviour of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
     /// Sends everything at once.
