@@ -12,7 +12,7 @@
 //! |   | `destination` | where bytes go: a file, a pipe, or what the caller brings; the checkpoint |
 //! | 2 | `transport`, `storage`, `manifest`, `verify` | effects: sockets, files, the sidecar, digests |
 //! | 1 | `plan`, `clock` | decisions: pure, no clock, no files, no sockets; the only reader of the time |
-//! | 0 | `formats`, `error`, `threads` | parsers of text formats; errors; threads for blocking work |
+//! | 0 | `formats`, `error`, `threads`, `sys` | parsers of text formats; errors; threads for blocking work; the operating system |
 //!
 //! # Example
 //!
@@ -45,6 +45,7 @@ mod plan;
 #[cfg(feature = "cli")]
 mod rpc;
 mod storage;
+mod sys;
 mod threads;
 mod transport;
 mod verify;

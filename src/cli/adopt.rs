@@ -8,17 +8,15 @@ use crate::formats::aria2_control;
 use crate::formats::escape;
 use crate::formats::size::format_bytes;
 use crate::{ByteRange, Client, IfExists};
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// Size limit of a control file of aria2's, in bytes.
 const LARGEST_CONTROL: u64 = 64 << 20;
 /// Ending of aria2's control files.
-const CONTROL: &[u8] = b".aria2";
+const CONTROL: &str = "aria2";
 /// Ending of a file of a browser that may have been received in several places at once, so that it is no prefix.
-const OF_SEVERAL_PIECES: &[u8] = b".crdownload";
+const OF_SEVERAL_PIECES: &str = "crdownload";
 
 /// File and ranges that another program has left.
 struct Left {
@@ -104,7 +102,7 @@ fn left(path: &Path, shown: &str, has_digest: bool) -> Result<Left, Error> {
         let ranges = ranges.into_iter().map(|(start, end)| ByteRange::new(start, end.min(there)));
         return Ok(Left { data, ranges: ranges.collect(), length: Some(length) });
     }
-    if path.as_os_str().as_bytes().ends_with(OF_SEVERAL_PIECES) && !has_digest {
+    if path.extension().is_some_and(|ending| ending == OF_SEVERAL_PIECES) && !has_digest {
         return Err(Error::usage(format!("{shown} may have holes, which only a digest can find"))
             .with_hint("give the published digest with --sha256 HEX, --checksum SPEC or --find-checksum"));
     }
@@ -113,11 +111,13 @@ fn left(path: &Path, shown: &str, has_digest: bool) -> Result<Left, Error> {
 
 /// The file with the bytes, and the control file of aria2's that may lie beside it, given either of them.
 fn data_of(path: &Path) -> (PathBuf, PathBuf) {
-    let named = path.as_os_str().as_bytes();
-    match named.strip_suffix(CONTROL) {
-        Some(data) => (PathBuf::from(OsStr::from_bytes(data)), path.to_owned()),
-        None => (path.to_owned(), PathBuf::from(OsStr::from_bytes(&[named, CONTROL].concat()))),
+    if path.extension().is_some_and(|ending| ending == CONTROL) {
+        return (path.with_extension(""), path.to_owned());
     }
+    let mut control = path.as_os_str().to_owned();
+    control.push(".");
+    control.push(CONTROL);
+    (path.to_owned(), PathBuf::from(control))
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {

@@ -63,8 +63,8 @@ fn tell(head: &str, fields: &[(&str, String)]) {
 /// Returns true if haul is called as a method of apt.
 pub(super) fn called(args: &[OsString]) -> bool {
     // apt passes the scheme as the name of the program, so the path of the file that was run counts.
-    let path = rustix::param::linux_execfn().to_string_lossy();
-    let name = Path::new(&*path).file_name().unwrap_or_default();
+    let path = crate::sys::process::executed();
+    let name = path.file_name().unwrap_or_default();
     name.to_string_lossy().contains("apt-method") || args.get(1).is_some_and(|first| first == "apt-method")
 }
 

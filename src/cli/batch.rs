@@ -80,7 +80,7 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
         count: usize,
         failures: Vec<Kind>,
     ) -> Result<Self, Error> {
-        let signals = signals::Signals::listen()?;
+        let signals = signals::listen()?;
         let (sender, messages) = mpsc::channel(256);
         let mut reporter = Reporter::new(setup::screen(options), count);
         if options.insecure {

@@ -1,6 +1,7 @@
 //! The last rows of the terminal, which are redrawn, and the lines printed above them.
 
-use std::io::{IsTerminal as _, Write as _};
+use crate::sys::terminal;
+use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -23,16 +24,15 @@ struct Canvas {
 
 /// Size of the window: columns and rows.
 pub(super) fn window() -> (usize, usize) {
-    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
     let some = |cells: u16, otherwise| if cells == 0 { otherwise } else { usize::from(cells) };
-    size.map_or((80, 24), |size| (some(size.ws_col, 80), some(size.ws_row, 24)))
+    terminal::window().map_or((80, 24), |(columns, rows)| (some(columns, 80), some(rows, 24)))
 }
 
 /// Draws these rows in place of the last ones. A background job leaves the terminal to the shell.
 pub(super) fn draw(rows: Vec<Row>) {
     let mut canvas = canvas();
     let (columns, _) = window();
-    if (rows == canvas.rows && columns == canvas.columns) || !is_ours() {
+    if (rows == canvas.rows && columns == canvas.columns) || !terminal::is_ours() {
         return;
     }
     let mut text = canvas.erasure(columns);
@@ -72,15 +72,6 @@ pub(super) fn forget() {
 fn canvas() -> MutexGuard<'static, Canvas> {
     // No code in here panics between two changes that belong together.
     CANVAS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Returns true if this process may draw on a terminal. A job that a shell has put into the background leads its own
-/// process group; a process in the group of another program, such as timeout(1), is not treated as one.
-fn is_ours() -> bool {
-    use rustix::process::{getpgrp, getpid};
-    let stderr = std::io::stderr();
-    let is_shown = |group| group == getpgrp() || getpgrp() != getpid();
-    stderr.is_terminal() && rustix::termios::tcgetpgrp(&stderr).map_or(true, is_shown)
 }
 
 /// Writes the text and ignores errors: a terminal that is gone is no reason to stop.

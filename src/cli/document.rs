@@ -2,7 +2,7 @@
 
 use super::bounded;
 use super::runtime::runtime;
-use super::signals::{self, Signals};
+use super::signals;
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::formats::redaction;
@@ -50,7 +50,7 @@ impl Document {
         let kept = Kept::default();
         let request = request.stream(kept.clone()).connections(Connections::AtMost(1));
         let outcome = runtime.block_on(async {
-            let mut signals = Signals::listen()?;
+            let mut signals = signals::listen()?;
             tokio::select! {
                 outcome = client.start(request).join() => outcome,
                 number = signals.end() => Err(signals::interrupted(number, &format!("reading {shown}"))),

@@ -2,8 +2,8 @@
 
 use super::args::Options;
 use crate::error::Error;
+use crate::sys::process;
 use crate::{Kind, Report};
-use std::os::fd::AsFd as _;
 use std::process::Stdio;
 use std::sync::Arc;
 use tokio::process::Command;
@@ -105,8 +105,7 @@ impl Hook {
             return Ok(());
         };
         // The standard output may be that of the events, or of the file.
-        let output =
-            std::io::stderr().as_fd().try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from);
+        let output = process::standard_error().map_or_else(|_| Stdio::null(), Stdio::from);
         let ended = Command::new(program)
             .args(arguments.iter().map(fact))
             .envs(facts.iter().map(|(name, value)| (*name, value.replace('\0', ""))))

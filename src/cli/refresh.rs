@@ -1,6 +1,6 @@
 //! The command of `--refresh-cmd`, which prints a fresh URL.
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use crate::sys::process;
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,18 +14,18 @@ const LONGEST_URL: usize = 64 << 10;
 const GRACE: Duration = Duration::from_millis(200);
 
 /// Process groups of the running commands. A signal may end haul before their guards are dropped.
-static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+static RUNNING: Mutex<Vec<process::Group>> = Mutex::new(Vec::new());
 
-fn running() -> MutexGuard<'static, Vec<Pid>> {
+fn running() -> MutexGuard<'static, Vec<process::Group>> {
     // No code panics while the lock is held.
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Process group of a command, killed when this is dropped.
-struct Group(Pid);
+struct Group(process::Group);
 
 impl Group {
-    fn new(leader: Pid) -> Self {
+    fn new(leader: process::Group) -> Self {
         running().push(leader);
         Self(leader)
     }
@@ -34,18 +34,13 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         running().retain(|leader| *leader != self.0);
-        end(self.0);
+        self.0.kill();
     }
 }
 
 /// Kills all running commands, with their children.
 pub(super) fn end_all() {
-    running().drain(..).for_each(end);
-}
-
-fn end(leader: Pid) {
-    // The group may be gone already.
-    let _ = kill_process_group(leader, Signal::KILL);
+    running().drain(..).for_each(process::Group::kill);
 }
 
 /// Variable that passes the URL to the command.
@@ -82,7 +77,7 @@ async fn printed_by(command: &str, url: &str) -> Result<String, String> {
         .kill_on_drop(true)
         .spawn()
         .map_err(failed)?;
-    let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let leader = child.id().and_then(process::Group::of);
     let group = leader.map(Group::new);
     let mut bytes = Vec::new();
     let mut status = None;

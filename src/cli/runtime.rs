@@ -1,6 +1,7 @@
 //! The runtime of the program.
 
 use crate::error::{Error, Kind};
+use crate::sys::process;
 use crate::threads;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -21,7 +22,8 @@ pub(super) fn runtime() -> Result<Runtime, Error> {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let workers = cores.clamp(2, 4);
     let failed = |error: std::io::Error| Error::new(Kind::Other, format!("cannot start: {error}"));
-    if !can_be_opened(OPEN_FILES) {
+    // A runtime that cannot open its files panics.
+    if !process::can_open(OPEN_FILES) {
         return Err(Error::new(Kind::Other, "this process may open too few files")
             .with_hint("allow more: ulimit -n 1024"));
     }
@@ -51,15 +53,9 @@ pub(super) fn small_runtime() -> Result<Runtime, Error> {
     Builder::new_current_thread().enable_all().build().map_err(failed)
 }
 
-/// Returns true if `count` more files can be opened. A runtime that cannot open its files panics.
-fn can_be_opened(count: usize) -> bool {
-    let open = |_| rustix::io::dup(std::io::stderr());
-    (0..count).map(open).collect::<Result<Vec<_>, _>>().is_ok()
-}
-
 /// Returns true if `count` more threads can be started.
 fn can_be_had(count: usize) -> bool {
-    let before = own_threads();
+    let before = process::threads();
     let gate = std::sync::Mutex::new(());
     let all = std::thread::scope(|scope| {
         let shut = gate.lock();
@@ -69,7 +65,7 @@ fn can_be_had(count: usize) -> bool {
         all
     });
     // A thread that was joined still counts against the limit until the kernel has released it.
-    let buried = || before.is_none_or(|before| own_threads().is_none_or(|now| now <= before));
+    let buried = || before.is_none_or(|before| process::threads().is_none_or(|now| now <= before));
     for _ in 0..LOOKS {
         if buried() {
             break;
@@ -77,10 +73,4 @@ fn can_be_had(count: usize) -> bool {
         std::thread::yield_now();
     }
     all
-}
-
-/// Threads of this process, as Linux counts them.
-fn own_threads() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok()
 }

@@ -2,12 +2,12 @@
 
 use super::places;
 use crate::error::Error;
+use crate::sys::{self, Facts as _};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Size limit of the file, in bytes.
@@ -25,12 +25,12 @@ struct Marks {
 
 impl Marks {
     fn of(found: &Metadata) -> Self {
-        let time = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        let time = |(seconds, nanos): (i64, i64)| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
         Self {
-            size: found.size(),
-            inode: found.ino(),
-            modified: time(found.mtime(), found.mtime_nsec()),
-            changed: time(found.ctime(), found.ctime_nsec()),
+            size: found.len(),
+            inode: found.identity().1,
+            modified: time(found.modified_at()),
+            changed: time(found.changed_at()),
         }
     }
 }
@@ -81,11 +81,12 @@ impl Stamps {
         }
         let written = (|| {
             if let Some(directory) = path.parent() {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+                sys::create_private_directories(directory)?;
             }
             let beside = path.with_extension(format!("{}.tmp", std::process::id()));
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true);
+            let mut file = sys::private(&mut options).open(&beside)?;
             file.write_all(text.as_bytes())?;
             fs::rename(&beside, path)
         })();

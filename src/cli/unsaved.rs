@@ -2,10 +2,10 @@
 
 use crate::Job;
 use crate::error::{Error, Kind};
+use crate::sys;
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Line of a list for a job, before the options of the command line are added to it.
@@ -40,7 +40,7 @@ impl Unsaved {
         beside.push(format!(".{}.tmp", std::process::id()));
         let beside = PathBuf::from(beside);
         // It may hold headers, and signed URLs.
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
+        let file = sys::private(OpenOptions::new().write(true).create_new(true)).open(&beside);
         let file = file.map_err(|error| Error::disk("cannot write", path, &error))?;
         Ok(Self { file: BufWriter::new(file), path: path.to_owned(), beside })
     }

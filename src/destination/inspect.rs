@@ -64,7 +64,7 @@ impl DirectorySeen {
             Some(listing) => listing.free,
             None => {
                 let free = has_no_side_files(&self.path);
-                let longest = storage::longest_name_in(&self.path);
+                let longest = crate::sys::longest_name_in(&self.path);
                 self.listed = Some(Listing { age: Clock::start(), free, longest });
                 free
             }

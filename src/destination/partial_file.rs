@@ -180,9 +180,7 @@ impl PartialFile {
     /// Returns true if the file exceeds half of the memory, so that caching it would evict everything else from the
     /// page cache.
     pub(crate) fn is_larger_than_memory(&self) -> bool {
-        let memory = rustix::system::sysinfo();
-        let total = memory.totalram.saturating_mul(u64::from(memory.mem_unit));
-        self.part.len().is_ok_and(|length| length > total / 2)
+        self.part.len().is_ok_and(|length| length > crate::sys::memory() / 2)
     }
 
     /// Complete length as it is on disk, for resources whose server never stated it.

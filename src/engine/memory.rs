@@ -1,6 +1,5 @@
 //! Memory of hosts across runs. It holds advice alone: a run without it, or with a wrong one, gets the same bytes.
 
-use super::network;
 use crate::clock::Clock;
 use crate::formats::host_book::{HostBook, HostFacts};
 use crate::plan::Origin;
@@ -64,7 +63,7 @@ impl Memory {
     async fn read_in_time(self: &Arc<Self>) {
         let memory = self.clone();
         let reading = threads::offload(move || {
-            let network = network::fingerprint();
+            let network = crate::sys::fingerprint();
             let book = network.as_ref().map(|network| memory.read(network));
             let mut state = memory.lock();
             (state.network, state.book) = (network, book);
@@ -115,7 +114,7 @@ impl Memory {
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let network = self.lock().network.clone();
         // After a change of network the facts are of the earlier one.
-        let Some(network) = network.filter(|network| network::fingerprint().as_ref() == Some(network)) else {
+        let Some(network) = network.filter(|network| crate::sys::fingerprint().as_ref() == Some(network)) else {
             return;
         };
         let mut book = self.read(&network);

@@ -16,7 +16,6 @@ mod lane;
 mod limit;
 mod maintenance;
 mod memory;
-mod network;
 mod preview;
 mod probe;
 mod progress;

@@ -3,8 +3,8 @@
 
 use crate::error::{Error, Kind, Remedy};
 use crate::storage::parent;
-use rustix::fs::{Mode, OFlags};
-use std::fs::{self, File};
+use crate::sys;
+use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -53,8 +53,7 @@ impl Hold {
     }
 
     fn stands(&self) -> io::Result<bool> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::open(&self.path, flags, Mode::empty())?);
+        let file = sys::open_to_read(&self.path)?;
         let mut head = Vec::with_capacity(self.head.len());
         file.take(self.head.len() as u64).read_to_end(&mut head)?;
         Ok(head == self.head)

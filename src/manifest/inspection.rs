@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Remedy};
 use crate::plan::is_whole_record;
 use crate::plan::representation::Validators;
 use crate::storage::{Identity, Target, is_worked_on, owner};
-use std::os::unix::fs::MetadataExt as _;
+use crate::sys::Facts as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -82,7 +82,7 @@ fn version(validators: &Validators) -> Option<String> {
 /// number each time they are mounted.
 fn is_part(target: &Target, recorded: Identity) -> bool {
     let part = std::fs::symlink_metadata(target.part_path());
-    part.is_ok_and(|part| part.ino() == recorded.inode && owner::flaw(&part, target.directory()).is_none())
+    part.is_ok_and(|part| part.identity().1 == recorded.inode && owner::flaw(&part, target.directory()).is_none())
 }
 
 /// Final name for a path that may be that of a part file or manifest.

@@ -6,8 +6,7 @@ use super::record::{FileRecord, Record, VERSION};
 use super::run::{Run, melted, piece_size};
 use crate::error::Error;
 use crate::storage::{Storage, parent, remove_own, sync_directory};
-use rustix::fs::{CWD, Mode, OFlags};
-use rustix::io::Errno;
+use crate::sys::{self, Errno};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -134,7 +133,7 @@ fn write_anew(path: &Path, record: &FileRecord, runs: &[Run]) -> io::Result<(Fil
     let temporary = PathBuf::from(temporary);
     let file = create_exclusively(&temporary)?;
     let written = fill(file, record, runs).and_then(|made| {
-        rustix::fs::renameat(CWD, &temporary, CWD, path)?;
+        sys::rename(&temporary, path)?;
         sync_directory(parent(path))?;
         Ok(made)
     });
@@ -159,8 +158,7 @@ fn head(record: &FileRecord) -> String {
 }
 
 fn create_exclusively(path: &Path) -> io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
+    match sys::create_new(path) {
         // Left by a run that died here. The part file's lock keeps other runs out; unlinking removes a planted link,
         // not its target.
         Err(Errno::EXIST) => {
@@ -169,19 +167,18 @@ fn create_exclusively(path: &Path) -> io::Result<File> {
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
             }
             remove_own(path)?;
-            Ok(File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?))
+            Ok(sys::create_new(path)?)
         }
-        opened => Ok(File::from(opened?)),
+        opened => Ok(opened?),
     }
 }
 
 /// Returns true if the file in the place of a temporary manifest is one, whole or cut short, or a link, which holds
 /// nothing.
 fn may_be_left_over(path: &Path) -> io::Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+    let file = match sys::open_to_read(path) {
         Err(Errno::LOOP | Errno::NOENT) => return Ok(true),
-        opened => File::from(opened?),
+        opened => opened?,
     };
     if !file.metadata()?.is_file() {
         return Ok(false);

@@ -4,9 +4,7 @@ use super::record::{Crc, FileRecord, Record, VERSION, checked};
 use super::run::Run;
 use crate::plan::ByteRange;
 use crate::storage::{owner, parent};
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-use std::fs::File;
+use crate::sys::{self, Errno};
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -45,9 +43,8 @@ pub(crate) enum ReadError {
 impl Raw {
     /// Reads the manifest at `path`, following no link.
     pub(crate) fn read(path: &Path) -> Result<Self, ReadError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file = match rustix::fs::open(path, flags, Mode::empty()) {
-            Ok(file) => File::from(file),
+        let mut file = match sys::open_to_read(path) {
+            Ok(file) => file,
             Err(Errno::NOENT) => return Err(ReadError::Missing),
             Err(Errno::LOOP) => return Err(ReadError::Planted("a symbolic link")),
             Err(error) => return Err(ReadError::Io(error.into())),

@@ -4,6 +4,7 @@ use super::answer::{self, Fault, Incoming};
 use super::methods::{LARGEST_ANSWER, UNAUTHORIZED};
 use super::service::Service;
 use super::{metrics, socket};
+use crate::sys::unix_socket;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -39,7 +40,7 @@ const PAGE: &str = include_str!("page.html");
 pub(crate) struct Listeners {
     pub(crate) tcp: Option<TcpListener>,
     /// Clients of it need no secret: its permissions are enough.
-    pub(crate) unix: Option<UnixListener>,
+    pub(crate) unix: Option<unix_socket::Listener>,
 }
 
 /// Serves clients until the daemon is asked to end. What is under way is given up then.
@@ -56,7 +57,7 @@ pub(crate) async fn serve(service: Arc<Service>, listeners: Listeners) {
                     admit(&service, &places, stream, false, &mut serving);
                 }
             }
-            stream = accepted(unix.as_ref(), UnixListener::accept) => {
+            stream = accepted(unix.as_ref(), unix_socket::Listener::accept) => {
                 if let Some(stream) = stream {
                     admit(&service, &own_places, stream, true, &mut serving);
                 }

@@ -1,9 +1,8 @@
 //! Devices that take bytes in order, such as `/dev/null`.
 
 use crate::error::Error;
-use rustix::fs::{Mode, OFlags};
+use crate::sys::{self, Facts as _};
 use std::fs::{self, File};
-use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 /// Opens a character device for writing; returns `None` for anything else. Links are followed only below `/dev`, where
@@ -14,15 +13,12 @@ use std::path::Path;
 pub(crate) fn open_device(path: &Path) -> Result<Option<File>, Error> {
     let follow = path.starts_with("/dev");
     let found = if follow { fs::metadata(path) } else { fs::symlink_metadata(path) };
-    if !found.is_ok_and(|found| found.file_type().is_char_device()) {
+    if !found.is_ok_and(|found| found.is_char_device()) {
         return Ok(None);
     }
     let failed = |error: std::io::Error| Error::disk("cannot open", path, &error);
-    let mut flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
-    flags.set(OFlags::NOFOLLOW, !follow);
-    let file = rustix::fs::open(path, flags, Mode::empty()).map(File::from);
-    let file = file.map_err(|error| failed(error.into()))?;
+    let file = sys::open_device(path, follow).map_err(|error| failed(error.into()))?;
     // The name may lead to another file by now.
-    let is_device = file.metadata().map_err(failed)?.file_type().is_char_device();
+    let is_device = file.metadata().map_err(failed)?.is_char_device();
     Ok(is_device.then_some(file))
 }

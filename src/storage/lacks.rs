@@ -2,11 +2,10 @@
 
 use super::Seal;
 use super::publish::Publication;
-use rustix::io::Errno;
-use std::fs::{File, Permissions};
+use crate::sys::{self, Errno};
+use std::fs::File;
 use std::io;
 use std::ops::BitOr;
-use std::os::unix::fs::PermissionsExt as _;
 
 /// Refused operations. The file is complete and published all the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +33,7 @@ impl Lacks {
         mode: Option<u32>,
         how: &Publication,
     ) -> Result<Self, (&'static str, io::Error)> {
-        let set_mode = mode.map(|mode| file.set_permissions(Permissions::from_mode(mode)));
+        let set_mode = mode.map(|mode| sys::set_mode(file, mode));
         let mode = is_lacking(set_mode).map_err(|error| ("cannot set the mode of", error))?;
         let set_time = how.modified.map(|modified| file.set_modified(modified));
         let time = is_lacking(set_time).map_err(|error| ("cannot set the time of", error))?;

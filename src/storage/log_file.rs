@@ -2,7 +2,7 @@
 //! alone. A record that a crash has torn is cut off.
 
 use super::{owner, parent, sync_directory};
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use crate::sys::{self, Facts as _};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -34,20 +34,19 @@ impl LogFile {
     /// `WouldBlock` if another process has it, `PermissionDenied` for a file that others could have written, `InvalidData`
     /// for damage before the last record, and those of the file system.
     pub(crate) fn open(path: &Path, mut take: impl FnMut(&str)) -> io::Result<(Self, Found)> {
-        use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent(path))?;
-        let lock = open(&beside(path, "lock"), OFlags::RDWR | OFlags::CREATE)?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        let file = open(path, OFlags::RDWR | OFlags::CREATE)?;
+        sys::create_private_directories(parent(path))?;
+        let lock = sys::open_or_create(&beside(path, "lock"))?;
+        sys::lock(&lock)?;
+        let file = sys::open_or_create(path)?;
         let metadata = file.metadata()?;
         let foreign = owner::flaw(&metadata, parent(path)).is_some()
             || owner::others_may_write(&metadata, parent(path));
         if foreign {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        if metadata.permissions().mode() & 0o077 != 0 {
+        if metadata.mode_bits() & 0o077 != 0 {
             // It holds secrets, and others may read it.
-            file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+            sys::set_mode(&file, 0o600)?;
         }
         let (mut found, mut end) = (Found::default(), 0);
         let mut reader = BufReader::with_capacity(1 << 16, &file);
@@ -96,8 +95,8 @@ impl LogFile {
     /// Those of the file system; the log is as it was then.
     pub(crate) fn replace(&mut self, records: impl Iterator<Item = String>) -> io::Result<()> {
         let temporary = beside(&self.path, "tmp");
-        let _ = rustix::fs::unlinkat(CWD, &temporary, AtFlags::empty());
-        let file = open(&temporary, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
+        let _ = sys::unlink(&temporary);
+        let file = sys::create_new(&temporary)?;
         let mut writer = BufWriter::new(&file);
         for record in records {
             writer.write_all(line(&record).as_bytes())?;
@@ -105,16 +104,11 @@ impl LogFile {
         writer.flush()?;
         drop(writer);
         file.sync_all()?;
-        rustix::fs::rename(&temporary, &self.path)?;
+        sys::rename(&temporary, &self.path)?;
         // Whatever comes next: this is the file that has the name.
         self.file = file;
         sync_directory(parent(&self.path))
     }
-}
-
-fn open(path: &Path, flags: OFlags) -> io::Result<File> {
-    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?))
 }
 
 fn beside(path: &Path, extension: &str) -> PathBuf {

@@ -6,7 +6,6 @@ mod device;
 mod directory;
 mod lacks;
 mod log_file;
-mod longest_name;
 mod memory;
 pub(crate) mod owner;
 mod part_file;
@@ -23,7 +22,6 @@ pub(crate) use device::open_device;
 pub(crate) use directory::{Directory, has_no_side_files, parent, remove_own, sync_directory};
 pub(crate) use lacks::Lacks;
 pub(crate) use log_file::LogFile;
-pub(crate) use longest_name::longest_name_in;
 pub(crate) use memory::Memory;
 pub(crate) use part_file::{
     Allocation, Identity, Opened, PartFile, create, is_worked_on, open, remove_unlocked,
@@ -36,9 +34,9 @@ pub(crate) use state_file::StateFile;
 pub(crate) use target::{Present, Seal, Target};
 pub(crate) use unnamed::Unnamed;
 
+use crate::sys;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 /// A file as the engine sees it. Tests implement it with a disk that crashes.
 pub(crate) trait Storage: Send + Sync {
@@ -65,16 +63,11 @@ impl Storage for File {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
+        sys::write_all_at(self, offset, bytes)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match std::os::unix::fs::FileExt::read_at(self, buffer, offset) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => return read,
-            }
-        }
+        sys::read_at(self, offset, buffer)
     }
 
     fn sync(&self) -> io::Result<()> {

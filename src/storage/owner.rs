@@ -1,9 +1,8 @@
 //! Ownership of files. A file is *ours* if its owner is also the owner of a file created here and now: network shares
 //! map all users to one, or root to one without rights, and a user namespace gives them other numbers.
 
-use rustix::fs::{CWD, Mode, OFlags};
-use std::fs::{File, Metadata};
-use std::os::unix::fs::MetadataExt as _;
+use crate::sys::{self, Facts as _};
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 /// Write permissions of the group and of others.
@@ -14,7 +13,7 @@ pub(super) const OTHERS_WRITE: u32 = 0o022;
 pub(crate) fn flaw(file: &Metadata, directory: &Path) -> Option<&'static str> {
     if !file.is_file() {
         Some("not a regular file")
-    } else if file.nlink() > 1 {
+    } else if file.names() > 1 {
         Some("a file with a second name")
     } else if !is_ours(file, directory) {
         Some("another user's file")
@@ -25,14 +24,14 @@ pub(crate) fn flaw(file: &Metadata, directory: &Path) -> Option<&'static str> {
 
 /// Returns true if the owner of the file in `directory` is also the owner of files created there now.
 pub(crate) fn is_ours(file: &Metadata, directory: &Path) -> bool {
-    file.uid() == rustix::process::geteuid().as_raw()
-        || Newborn::in_directory(directory).is_some_and(|newborn| newborn.owner == file.uid())
+    file.owner() == sys::own_user()
+        || Newborn::in_directory(directory).is_some_and(|newborn| newborn.owner == file.owner())
 }
 
 /// Returns true if the group or others may write to the file in `directory`. If even a file created for its owner alone
 /// gets these permissions, the file system has one mode for all files, and the bits mean nothing.
 pub(crate) fn others_may_write(file: &Metadata, directory: &Path) -> bool {
-    let granted = file.mode() & OTHERS_WRITE;
+    let granted = file.mode_bits() & OTHERS_WRITE;
     granted != 0 && Newborn::in_directory(directory).is_none_or(|newborn| granted & !newborn.mode != 0)
 }
 
@@ -46,26 +45,23 @@ impl Newborn {
     /// Creates one; `None` if that is not possible, so that only the user of the process is known.
     fn in_directory(directory: &Path) -> Option<Self> {
         let metadata = nameless(directory).or_else(|| named(directory))?;
-        Some(Self { owner: metadata.uid(), mode: metadata.mode() })
+        Some(Self { owner: metadata.owner(), mode: metadata.mode_bits() })
     }
 }
 
 fn nameless(directory: &Path) -> Option<Metadata> {
-    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let file = rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR).ok()?;
-    File::from(file).metadata().ok()
+    sys::create_unnamed(directory, 0o600).ok()?.metadata().ok()
 }
 
 /// Creates a file with a name for a moment, on file systems without unnamed files.
 fn named(directory: &Path) -> Option<Metadata> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     // A process of another machine may have taken the name.
     let made = (0..16).find_map(|number| {
         let path: PathBuf = directory.join(format!(".haul-{}-{number}", std::process::id()));
-        Some((rustix::fs::openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR).ok()?, path))
+        Some((sys::create_new(&path).ok()?, path))
     });
     let (file, path) = made?;
-    let metadata = File::from(file).metadata().ok();
+    let metadata = file.metadata().ok();
     super::remove_own(&path).ok()?;
     metadata
 }
@@ -73,12 +69,12 @@ fn named(directory: &Path) -> Option<Metadata> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs::File;
 
     fn file(directory: &Path, mode: u32) -> Metadata {
         #[expect(clippy::disallowed_methods, reason = "a file that is looked at")]
         let file = File::create(directory.join("file")).unwrap();
-        file.set_permissions(PermissionsExt::from_mode(mode)).unwrap();
+        sys::set_mode(&file, mode).unwrap();
         file.metadata().unwrap()
     }
 

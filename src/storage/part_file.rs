@@ -4,11 +4,9 @@ use super::lacks::is_refusal;
 use super::{Storage, Target, owner, parent};
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::ByteRange;
-use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom};
-use rustix::io::Errno;
+use crate::sys::{self, Errno, Facts as _};
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The locked part file. The lock belongs to the handle and ends with the process.
@@ -54,9 +52,9 @@ pub(crate) fn open(target: &Target) -> Result<Opened, Error> {
     let path = target.part_path();
     // Between open and lock its owner may publish or remove it. The name then leads elsewhere, so try again.
     for _ in 0..16 {
-        let (file, created) = match create_new(&path) {
+        let (file, created) = match sys::create_new(&path) {
             Ok(file) => (file, true),
-            Err(Errno::EXIST) => match open_existing(&path) {
+            Err(Errno::EXIST) => match sys::open_to_write(&path) {
                 Ok(file) => (file, false),
                 Err(Errno::NOENT) => continue,
                 Err(Errno::LOOP) => return Err(planted(&path, "a symbolic link")),
@@ -80,23 +78,12 @@ pub(crate) fn open(target: &Target) -> Result<Opened, Error> {
 /// `Locked` if another process was faster; `Disk`.
 pub(crate) fn create(target: &Target) -> Result<PartFile, Error> {
     let path = target.part_path();
-    let file = create_new(&path).map_err(|error| match error {
+    let file = sys::create_new(&path).map_err(|error| match error {
         Errno::EXIST => busy(&path),
         error => creating(target, error),
     })?;
     lock(&file, &path)?;
     Ok(PartFile { file, path })
-}
-
-fn create_new(path: &Path) -> Result<File, Errno> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map(File::from)
-}
-
-fn open_existing(path: &Path) -> Result<File, Errno> {
-    // NONBLOCK: a planted FIFO must not block us before its type is known.
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).map(File::from)
 }
 
 fn creating(target: &Target, error: Errno) -> Error {
@@ -125,8 +112,7 @@ fn busy(path: &Path) -> Error {
 /// Returns true if a process has locked this part file; `None` if there is no such file, or if locks do not work. The
 /// probe holds a shared lock for a moment, so that two probes do not see each other.
 pub(crate) fn is_worked_on(path: &Path) -> Option<bool> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map(File::from).ok()?;
+    let file = sys::open_to_read(path).ok()?;
     match file.try_lock_shared() {
         Ok(()) => Some(false),
         Err(TryLockError::WouldBlock) => Some(true),
@@ -146,7 +132,7 @@ fn planted(path: &Path, what: &str) -> Error {
 /// Removes the part file of `target` unless another process uses it.
 pub(crate) fn remove_unlocked(target: &Target) -> Result<bool, Error> {
     let path = target.part_path();
-    let file = match open_existing(&path) {
+    let file = match sys::open_to_write(&path) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(false),
         Err(Errno::LOOP) => return Err(planted(&path, "a symbolic link")),
@@ -169,7 +155,8 @@ impl PartFile {
 
     pub(crate) fn identity(&self) -> Result<Identity, Error> {
         let metadata = self.metadata()?;
-        Ok(Identity { device: metadata.dev(), inode: metadata.ino() })
+        let (device, inode) = metadata.identity();
+        Ok(Identity { device, inode })
     }
 
     fn metadata(&self) -> Result<fs::Metadata, Error> {
@@ -185,7 +172,7 @@ impl PartFile {
     pub(crate) fn is_at(&self, path: &Path) -> Result<bool, Error> {
         let own = self.metadata()?;
         match fs::symlink_metadata(path) {
-            Ok(named) => Ok((named.dev(), named.ino()) == (own.dev(), own.ino())),
+            Ok(named) => Ok(named.identity() == own.identity()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(Error::disk("cannot look at", path, &error)),
         }
@@ -201,13 +188,13 @@ impl PartFile {
 
     /// Returns true if the lock works: a second handle must not get it as well.
     pub(crate) fn excludes_others(&self) -> bool {
-        let other = open_existing(&self.path);
+        let other = sys::open_to_write(&self.path);
         other.is_ok_and(|other| matches!(other.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
     /// Checks that a copy of it, `length` bytes long, would fit beside it.
     pub(crate) fn has_room_for_a_copy(&self, length: u64) -> Result<(), Error> {
-        match self.free() {
+        match sys::free(&self.file) {
             Some(free) if free < length => Err(self.too_small(length, self.metadata()?.len())),
             _ => Ok(()),
         }
@@ -240,24 +227,21 @@ impl PartFile {
     /// Revokes the write permission of others, as far as the file system allows.
     pub(crate) fn withhold(&self) {
         if let Ok(metadata) = self.file.metadata()
-            && metadata.mode() & owner::OTHERS_WRITE != 0
+            && metadata.mode_bits() & owner::OTHERS_WRITE != 0
         {
-            let _ = self.file.set_permissions(fs::Permissions::from_mode(metadata.mode() & 0o700));
+            let _ = sys::set_mode(&self.file, metadata.mode_bits() & 0o700);
         }
     }
 
     /// Bytes of disk space allocated to the file.
     pub(crate) fn allocated(&self) -> Result<u64, Error> {
-        Ok(self.metadata()?.blocks().saturating_mul(512))
+        Ok(self.metadata()?.allocated())
     }
 
     /// Returns true if no byte was ever written to it. Only used to see that starting over loses nothing, never as
     /// evidence of progress.
     pub(crate) fn holds_nothing(&self) -> bool {
-        match rustix::fs::seek(&self.file, SeekFrom::Data(0)) {
-            Err(Errno::NXIO) => true,
-            Ok(_) | Err(_) => self.file.metadata().is_ok_and(|metadata| metadata.len() == 0),
-        }
+        sys::holds_no_data(&self.file) || self.file.metadata().is_ok_and(|metadata| metadata.len() == 0)
     }
 
     /// Preallocates `length` bytes.
@@ -271,14 +255,11 @@ impl PartFile {
         }
         // fallocate on tmpfs allocates and clears every page at once: a quarter of a second for each GiB, in which
         // nothing can be written. The free space is checked instead.
-        if self.is_in_memory() {
+        if sys::is_in_memory(&self.file) {
             self.enough_space(length, before)?;
             return self.resize(length).map(|()| Allocation::Memory);
         }
-        let reserved = rustix::io::retry_on_intr(|| {
-            rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, length)
-        });
-        match reserved {
+        match sys::reserve(&self.file, length) {
             Ok(()) => self.resize(length).map(|()| Allocation::Reserved),
             Err(Errno::NOSPC | Errno::DQUOT) => Err(self.too_small(length, before)),
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
@@ -293,16 +274,6 @@ impl PartFile {
         self.file.set_len(length).map_err(|error| Error::disk("cannot set the size of", &self.path, &error))
     }
 
-    fn free(&self) -> Option<u64> {
-        let space = rustix::fs::fstatvfs(&self.file).ok()?;
-        Some(space.f_bavail.saturating_mul(space.f_frsize))
-    }
-
-    fn is_in_memory(&self) -> bool {
-        const TMPFS_MAGIC: u64 = 0x0102_1994;
-        rustix::fs::fstatfs(&self.file).is_ok_and(|system| system.f_type as u64 == TMPFS_MAGIC)
-    }
-
     /// Checks that `length` bytes would fit.
     pub(crate) fn has_room_for(&self, length: u64) -> Result<(), Error> {
         self.enough_space(length, self.metadata()?.len())
@@ -311,7 +282,7 @@ impl PartFile {
     /// Checks that the space not allocated to the file yet is free.
     fn enough_space(&self, length: u64, before: u64) -> Result<(), Error> {
         let has = self.allocated()?;
-        if self.free().is_some_and(|free| free < length.saturating_sub(has)) {
+        if sys::free(&self.file).is_some_and(|free| free < length.saturating_sub(has)) {
             Err(self.too_small(length, before))
         } else {
             Ok(())
@@ -321,7 +292,7 @@ impl PartFile {
     fn too_small(&self, needed: u64, before: u64) -> Error {
         // A failed reservation is given back before the free space is read.
         let _ = self.file.set_len(before);
-        let free = self.free().unwrap_or_default();
+        let free = sys::free(&self.file).unwrap_or_default();
         Error::new(
             Kind::Disk,
             format!("no space for {}: {needed} bytes needed, {free} free", self.path.display()),
@@ -333,7 +304,7 @@ impl PartFile {
     /// too, may have published it a moment ago: then it keeps its bytes.
     pub(crate) fn remove(&self) -> Result<(), Error> {
         super::remove_own(&self.path).map_err(|error| Error::disk("cannot remove", &self.path, &error))?;
-        if self.metadata()?.nlink() == 0 {
+        if self.metadata()?.names() == 0 {
             // The space is freed with the handle in any case.
             let _ = self.file.set_len(0);
         }
@@ -362,9 +333,7 @@ impl Storage for PartFile {
     }
 
     fn forget(&self, offset: u64, length: u64) {
-        // Advice, which may be refused without harm.
-        let length = std::num::NonZeroU64::new(length);
-        let _ = rustix::fs::fadvise(&self.file, offset, length, rustix::fs::Advice::DontNeed);
+        sys::forget(&self.file, offset, length);
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -1,14 +1,12 @@
 //! Placement of a target: creates its directory and finds a name that the file system accepts.
 
 use super::Target;
-use super::longest_name::longest_name_in;
 use super::target::Chosen;
 use super::walk::make_below;
 use crate::error::{Error, Kind, Remedy};
 use crate::formats::escape::for_terminal;
 use crate::formats::file_name::{Alphabet, fitted, is_refused_by, longest_target, replaced};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use rustix::io::Errno;
+use crate::sys::{self, Errno, longest_name_in};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::Path;
@@ -192,11 +190,10 @@ fn try_out(directory: &Path, name: &OsStr) -> Answer {
     let mut tried = OsString::from(name);
     tried.push(format!(".{:08x}", std::process::id()));
     let path = directory.join(tried);
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR) {
+    match sys::create_new(&path) {
         Ok(_) => {
             // A file that cannot be removed is empty, and useless to others.
-            let _ = rustix::fs::unlinkat(CWD, &path, AtFlags::empty());
+            let _ = sys::unlink(&path);
             Answer::Taken
         }
         Err(Errno::NAMETOOLONG) => Answer::TooLong,

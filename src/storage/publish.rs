@@ -3,10 +3,8 @@
 use super::owner::OTHERS_WRITE;
 use super::{Directory, Lacks, PartFile, Target, remove_own};
 use crate::error::{Error, Kind, Remedy};
-use rustix::fs::{CWD, RenameFlags};
-use rustix::io::Errno;
+use crate::sys::{self, Errno};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::SystemTime;
 
 /// Attributes of the finished file.
@@ -37,7 +35,7 @@ pub(crate) fn publish(
     let path = target.path();
     let failed = |doing: &'static str| move |error: std::io::Error| Error::disk(doing, part.path(), &error);
     let file = part.file();
-    let mode = how.mode.unwrap_or_else(|| 0o666 & !umask());
+    let mode = how.mode.unwrap_or_else(|| 0o666 & !sys::umask());
     // While it has the name of a part file others must not write to it, or the next run would not trust it.
     let narrow = mode & !OTHERS_WRITE;
     held()?;
@@ -62,12 +60,12 @@ pub(crate) fn publish(
     let lost = held().err();
     if let Some(lost) = lost.as_ref().filter(|_| !part.is_at(&path).unwrap_or(true)) {
         // Another run has just put its own, incomplete file in the place of this one.
-        let _ = rustix::fs::renameat_with(CWD, &path, CWD, part.path(), RenameFlags::NOREPLACE);
+        let _ = sys::rename_new(&path, part.path());
         return Err(Error::new(lost.kind(), lost.to_string()));
     }
     if mode != narrow {
         // A file system that refuses this has refused the first mode, too.
-        let _ = file.set_permissions(fs::Permissions::from_mode(mode));
+        let _ = sys::set_mode(file, mode);
     }
     let synced = directory.sync().map_err(unsaved)?;
     if lost.is_none() {
@@ -81,9 +79,9 @@ pub(crate) fn publish(
 fn rename(part: &PartFile, target: &Target, replace: bool) -> Result<(), Error> {
     let (from, to) = (part.path(), target.path());
     let renamed = if replace {
-        rustix::fs::renameat(CWD, from, CWD, &to)
+        sys::rename(from, &to)
     } else {
-        match rustix::fs::renameat_with(CWD, from, CWD, &to, RenameFlags::NOREPLACE) {
+        match sys::rename_new(from, &to) {
             // Not every file system can rename without replacing; a hard link cannot replace either.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => link_then_unlink(part, target),
             renamed => renamed,
@@ -100,18 +98,10 @@ fn rename(part: &PartFile, target: &Target, replace: bool) -> Result<(), Error> 
 /// between is replaced. SECURITY.md states it.
 fn link_then_unlink(part: &PartFile, target: &Target) -> Result<(), Errno> {
     let (from, to) = (part.path(), target.path());
-    match rustix::fs::linkat(CWD, from, CWD, &to, rustix::fs::AtFlags::empty()) {
-        Ok(()) => rustix::fs::unlink(from),
+    match sys::link(from, &to) {
+        Ok(()) => sys::unlink(from),
         Err(Errno::EXIST) => Err(Errno::EXIST),
         Err(_) if fs::symlink_metadata(&to).is_ok() => Err(Errno::EXIST),
-        Err(_) => rustix::fs::renameat(CWD, from, CWD, &to),
+        Err(_) => sys::rename(from, &to),
     }
-}
-
-/// File mode creation mask of the process, read without changing it even for a moment.
-pub(super) fn umask() -> u32 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let stated = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    // Falls back to the usual mask: only the owner may write.
-    stated.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o022)
 }

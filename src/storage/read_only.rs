@@ -1,7 +1,7 @@
 //! Finished files, opened for reading.
 
 use super::Storage;
-use rustix::fs::{Mode, OFlags};
+use crate::sys::{self, Errno};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -12,17 +12,16 @@ pub(crate) struct ReadOnly(File);
 impl ReadOnly {
     /// Opens a regular file; refuses anything else, including a pipe, which would block.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Self::open_with(path, OFlags::empty())
+        Self::of(sys::open_following(path))
     }
 
     /// Opens a file as [`Self::open`] does, but refuses a link, too: for directories in which others may create links.
     pub(crate) fn open_itself(path: &Path) -> io::Result<Self> {
-        Self::open_with(path, OFlags::NOFOLLOW)
+        Self::of(sys::open_to_read(path))
     }
 
-    fn open_with(path: &Path, more: OFlags) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
-        let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    fn of(opened: Result<File, Errno>) -> io::Result<Self> {
+        let file = opened?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }

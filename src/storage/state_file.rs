@@ -1,8 +1,7 @@
 //! A small file with state that may be lost: read whole, replaced whole, for its user alone.
 
 use super::owner;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use std::fs::File;
+use crate::sys;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -23,8 +22,7 @@ impl StateFile {
 
     /// The text, unless there is none, or a file that others could have written.
     pub(crate) fn read(&self) -> Option<String> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::open(&self.path, flags, Mode::empty()).ok()?);
+        let file = sys::open_to_read(&self.path).ok()?;
         let metadata = file.metadata().ok()?;
         let directory = self.directory();
         let sound = owner::flaw(&metadata, directory).is_none()
@@ -39,19 +37,16 @@ impl StateFile {
     /// # Errors
     /// Those of the file system.
     pub(crate) fn replace(&self, text: &str) -> io::Result<()> {
-        use std::os::unix::fs::DirBuilderExt as _;
         let directory = self.directory();
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        sys::create_private_directories(directory)?;
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = directory.join(format!(".{name}.{}", std::process::id()));
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // One that a process of the same number left behind.
-        let _ = rustix::fs::unlinkat(CWD, &temporary, AtFlags::empty());
-        let file = rustix::fs::open(&temporary, flags, Mode::RUSR | Mode::WUSR)?;
-        let written = File::from(file).write_all(text.as_bytes());
-        let replaced = written.and_then(|()| Ok(rustix::fs::rename(&temporary, &self.path)?));
+        let _ = sys::unlink(&temporary);
+        let written = sys::create_new(&temporary)?.write_all(text.as_bytes());
+        let replaced = written.and_then(|()| Ok(sys::rename(&temporary, &self.path)?));
         if replaced.is_err() {
-            let _ = rustix::fs::unlinkat(CWD, &temporary, AtFlags::empty());
+            let _ = sys::unlink(&temporary);
         }
         replaced
     }
@@ -86,7 +81,8 @@ mod tests {
         real.replace("text").unwrap();
         symlink(home.path().join("real"), home.path().join("link")).unwrap();
         assert_eq!(StateFile::new(home.path().join("link")).read(), None);
-        rustix::fs::mkfifoat(CWD, home.path().join("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
+        let own = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, home.path().join("pipe"), own).unwrap();
         assert_eq!(StateFile::new(home.path().join("pipe")).read(), None);
         std::fs::set_permissions(home.path().join("real"), std::fs::Permissions::from_mode(0o666)).unwrap();
         assert_eq!(real.read(), None);

@@ -1,15 +1,13 @@
 //! Name of the finished file, and the names beside it.
 
-use super::longest_name::longest_name_in;
-use super::publish::umask;
 use super::{ReadOnly, owner, parent};
 use crate::error::{Error, Kind};
 use crate::formats::file_name::{ForeignName, longest_target};
 use crate::plan::representation::Validators;
+use crate::sys::{self, Facts as _, longest_name_in};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Endings of the names beside a target.
@@ -180,7 +178,7 @@ impl Present {
     /// Mode for a file that replaces it in `directory`: its own, less the umask; `None` if it is not ours, since its
     /// mode is then not ours either.
     pub(crate) fn mode_to_keep(&self, directory: &Path) -> Option<u32> {
-        owner::is_ours(&self.metadata, directory).then(|| self.metadata.mode() & 0o666 & !umask())
+        owner::is_ours(&self.metadata, directory).then(|| self.metadata.mode_bits() & 0o666 & !sys::umask())
     }
 }
 
@@ -202,7 +200,7 @@ impl Seal {
         Ok(Self {
             url,
             size: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            modified: metadata.modified_at(),
             validators,
         })
     }
@@ -210,7 +208,7 @@ impl Seal {
     /// Writes it as an extended attribute.
     pub(crate) fn write(&self, file: &fs::File) -> io::Result<()> {
         let text = serde_json::to_vec(self)?;
-        Ok(rustix::fs::fsetxattr(file, SEAL, &text, rustix::fs::XattrFlags::empty())?)
+        sys::set_attribute(file, SEAL, &text)
     }
 
     /// Reads the seal of the file at `path`, if it is still valid and no other user can have made it.
@@ -234,9 +232,8 @@ impl Seal {
 
     fn parse(file: &fs::File, metadata: &fs::Metadata) -> Option<Self> {
         let mut buffer = vec![0; 16 << 10];
-        let length = rustix::fs::fgetxattr(file, SEAL, &mut buffer).ok()?;
-        let seal: Self = serde_json::from_slice(buffer.get(..length)?).ok()?;
-        let same = metadata.len() == seal.size && (metadata.mtime(), metadata.mtime_nsec()) == seal.modified;
+        let seal: Self = serde_json::from_slice(sys::attribute(file, SEAL, &mut buffer)?).ok()?;
+        let same = metadata.len() == seal.size && metadata.modified_at() == seal.modified;
         same.then_some(seal)
     }
 }

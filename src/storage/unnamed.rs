@@ -3,10 +3,8 @@
 use super::publish::Publication;
 use super::{Lacks, Storage as _, Target};
 use crate::error::{Error, Kind, Remedy};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use rustix::io::Errno;
+use crate::sys::{self, Errno};
 use std::fs::File;
-use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 /// A whole small file. It is invisible until it gets its name, and gone if the process dies before.
@@ -52,23 +50,14 @@ impl Unnamed {
     /// replace a file.
     pub(crate) fn publish(&self, target: &Target, how: &Publication) -> Result<bool, Error> {
         let path = target.path();
-        // The direct way is open to the creator of the file since Linux 6.10, and before that to root; for others it
-        // fails with ENOENT.
-        let named = match rustix::fs::linkat(&self.file, "", CWD, &path, AtFlags::EMPTY_PATH) {
-            Err(Errno::NOENT) => {
-                let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-                rustix::fs::linkat(CWD, Path::new(&own), CWD, &path, AtFlags::SYMLINK_FOLLOW)
-            }
-            named => named,
-        };
-        match named {
+        match sys::name_unnamed(&self.file, &path) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) if how.replace => Ok(false),
             Err(Errno::EXIST) => {
                 Err(Error::new(Kind::Exists, format!("{} appeared meanwhile", target.path().display()))
                     .with_remedy(Remedy::MoveAwayOrOverwrite))
             }
-            // Without /proc, or on file systems that refuse links.
+            // Where names are given in another way only, or links are refused.
             Err(
                 Errno::NOENT | Errno::XDEV | Errno::OPNOTSUPP | Errno::PERM | Errno::INVAL | Errno::NOSYS,
             ) => Ok(false),
@@ -78,9 +67,8 @@ impl Unnamed {
 }
 
 fn make(directory: &Path) -> Result<File, Errno> {
-    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     // It cannot be opened by others before it has its name, so it has its final mode from the start, less the mask.
-    rustix::fs::open(directory, flags, Mode::from_raw_mode(0o666)).map(File::from)
+    sys::create_unnamed(directory, 0o666)
 }
 
 fn failed<'a>(doing: &'static str, target: &'a Target) -> impl FnOnce(std::io::Error) -> Error + 'a {

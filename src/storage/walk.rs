@@ -1,12 +1,9 @@
 //! Directories that a list or a document names, below the user's own: created and entered one by one.
 
-use super::longest_name::longest_name_in;
 use crate::error::{Error, Kind, Remedy};
 use crate::formats::file_name::{Alphabet, fitted, replaced};
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
+use crate::sys::{Errno, Handle, longest_name_in, own_user};
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// Creates the missing directories `below` a directory of the user's, and returns their path: one whose name the file
@@ -19,8 +16,8 @@ use std::path::{Path, PathBuf};
 /// `Unsafe` for such a link, `Disk` for the rest.
 pub(super) fn make_below(base: &Path, below: &Path) -> Result<PathBuf, Error> {
     let mut path: PathBuf = base.to_owned();
-    let open = rustix::fs::open(base, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let mut directory = open.map_err(|error| Error::disk("cannot open", base, &error.into()))?;
+    let mut directory =
+        Handle::open(base).map_err(|error| Error::disk("cannot open", base, &error.into()))?;
     for part in below {
         directory = enter_as_it_can_be(&directory, part, &mut path)?;
     }
@@ -28,7 +25,7 @@ pub(super) fn make_below(base: &Path, below: &Path) -> Result<PathBuf, Error> {
 }
 
 /// Enters `part`, or an accepted variant of its name, and appends that to `path`.
-fn enter_as_it_can_be(directory: &OwnedFd, part: &OsStr, path: &mut PathBuf) -> Result<OwnedFd, Error> {
+fn enter_as_it_can_be(directory: &Handle, part: &OsStr, path: &mut PathBuf) -> Result<Handle, Error> {
     let name = part.to_string_lossy();
     let others = [
         fitted(&name, longest_name_in(path)),
@@ -41,9 +38,9 @@ fn enter_as_it_can_be(directory: &OwnedFd, part: &OsStr, path: &mut PathBuf) -> 
         match enter(directory, candidate, &entered) {
             Err(Obstacle::Name(error)) => refused = error,
             Err(Obstacle::Other(error)) => return Err(error),
-            Ok(fd) => {
+            Ok(handle) => {
                 *path = entered;
-                return Ok(fd);
+                return Ok(handle);
             }
         }
     }
@@ -66,13 +63,12 @@ impl Obstacle {
     }
 }
 
-fn enter(directory: &OwnedFd, part: &OsStr, path: &Path) -> Result<OwnedFd, Obstacle> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+fn enter(directory: &Handle, part: &OsStr, path: &Path) -> Result<Handle, Obstacle> {
     // Another process may create it between the two calls.
     for _ in 0..2 {
-        match rustix::fs::openat(directory, part, flags, Mode::empty()) {
+        match directory.enter(part) {
             Ok(entered) => return Ok(entered),
-            Err(Errno::NOENT) => match rustix::fs::mkdirat(directory, part, Mode::from_raw_mode(0o777)) {
+            Err(Errno::NOENT) => match directory.create(part) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(Obstacle::of("cannot create", path, error)),
             },
@@ -86,23 +82,18 @@ fn enter(directory: &OwnedFd, part: &OsStr, path: &Path) -> Result<OwnedFd, Obst
 }
 
 /// Follows a trusted link. It is checked and read through one handle, so that it cannot be exchanged in between.
-fn follow(directory: &OwnedFd, part: &OsStr, path: &Path) -> Result<OwnedFd, Error> {
+fn follow(directory: &Handle, part: &OsStr, path: &Path) -> Result<Handle, Error> {
     let failed = |error: Errno| Error::disk("cannot open", path, &error.into());
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let link = rustix::fs::openat(directory, part, flags, Mode::empty()).map_err(failed)?;
-    let stat = rustix::fs::fstat(&link).map_err(failed)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+    let Some(link) = directory.link(part).map_err(failed)? else {
         let cause = format!("{} is in the way: it is not a directory", path.display());
         return Err(Error::new(Kind::Disk, cause).with_remedy(Remedy::MoveAwayOrOtherDirectory));
-    }
-    let owner = rustix::fs::fstat(directory).map_err(failed)?.st_uid;
-    if stat.st_uid != rustix::process::geteuid().as_raw() && stat.st_uid != owner {
+    };
+    let trusted = [own_user(), directory.owner().map_err(failed)?];
+    if !trusted.contains(&link.owner().map_err(failed)?) {
         let cause = format!("{} is a link that another user made, and is not followed", path.display());
         return Err(Error::new(Kind::Unsafe, cause).with_remedy(Remedy::LookOrOtherDirectory));
     }
-    let leads_to = rustix::fs::readlinkat(&link, "", Vec::new()).map_err(failed)?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(directory, leads_to, flags, Mode::empty()).map_err(failed)
+    directory.follow(&link).map_err(failed)
 }
 
 #[cfg(test)]

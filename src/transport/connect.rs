@@ -2,9 +2,10 @@
 
 use super::strikes::{Strikes, Turn};
 use super::yielder::LOWER_EFFORT;
-use super::{AddressFamily, Failure, Interface, Resolve, Yielder, descriptors};
+use super::{AddressFamily, Failure, Interface, Resolve, Yielder};
 use crate::error::{Cause, Error, Kind};
 use crate::plan::bare_host;
+use crate::sys;
 use crate::threads;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -107,7 +108,7 @@ impl Dialing<'_> {
 
     async fn looked_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let found = look_up(bare_host(host), port).await;
-        if found.is_ok() || !descriptors::are_used_up_now() {
+        if found.is_ok() || !lacks_descriptors() {
             return found;
         }
         (self.make_room)();
@@ -118,6 +119,11 @@ impl Dialing<'_> {
 /// Creates a socket that is not connected yet.
 pub(super) fn socket(v6: bool) -> io::Result<TcpSocket> {
     if v6 { TcpSocket::new_v6() } else { TcpSocket::new_v4() }
+}
+
+/// Returns true if no descriptor is left at this moment. The resolver and the TLS library do not report why they failed.
+pub(super) fn lacks_descriptors() -> bool {
+    socket(false).is_err_and(|error| sys::are_used_up(&error))
 }
 
 /// Asks the resolver, which blocks, on a thread of its own if there is one.
@@ -208,7 +214,7 @@ async fn race(
                     stream.set_nodelay(true)?;
                     return Ok(stream);
                 }
-                Ok(Err((peer, error))) if descriptors::are_used_up(&error) && !has_room => {
+                Ok(Err((peer, error))) if sys::are_used_up(&error) && !has_room => {
                     has_room = true;
                     make_room();
                     attempts.spawn(dialled(peer));

@@ -1,6 +1,6 @@
 //! One request and its response, with redirects followed by hand.
 
-use super::connect::Dialing;
+use super::connect::{Dialing, lacks_descriptors};
 use super::connection::Connection;
 use super::failure::Party;
 use super::forwarded::Forwarded;
@@ -16,7 +16,7 @@ use super::route::{Route, Way};
 use super::socket::{Line, RECORDS, Socket, Stream};
 use super::strikes::{Strikes, Turn};
 use super::trace::{self, Step};
-use super::{Failure, IdentityFiles, Interface, Settings, date, descriptors, tls, tunnel};
+use super::{Failure, IdentityFiles, Interface, Settings, date, tls, tunnel};
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::answer::{asked_to_wait, is_rate_limited};
 use crate::plan::{Address, AddressError, bare_host};
@@ -629,7 +629,7 @@ impl Exchange {
             let insecure = self.settings.insecure || std::ptr::eq(connector, &raw const self.loose_tls);
             let configured = || tls::configuration(self.settings.ca_file.as_deref(), insecure, identity);
             let mut made = configured();
-            if made.is_err() && descriptors::are_used_up_now() {
+            if made.is_err() && lacks_descriptors() {
                 self.pool.clear();
                 made = configured();
             }

@@ -3,6 +3,7 @@
 use super::connect::socket;
 use crate::error::Error;
 use crate::formats::{escape, redaction};
+use crate::sys;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -55,10 +56,7 @@ impl Interface {
     pub(super) fn bind(&self, socket: &TcpSocket) -> io::Result<()> {
         match self {
             Self::Address(own) => socket.bind(SocketAddr::new(*own, 0)),
-            #[cfg(target_os = "linux")]
-            Self::Device(name) => socket.bind_device(Some(name.as_bytes())),
-            #[cfg(not(target_os = "linux"))]
-            Self::Device(_) => Err(io::ErrorKind::Unsupported.into()),
+            Self::Device(name) => sys::bind_device(socket, name),
         }
     }
 

@@ -1,7 +1,6 @@
 //! Pool of idle connections.
 
 use super::connection::Connection;
-use super::descriptors;
 use super::peer::Peer;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -73,7 +72,7 @@ impl Pool {
     /// Maximum number of idle connections over all peers: a quarter of the descriptors at most, since files and
     /// connections in use need the rest.
     fn most(&self) -> usize {
-        *self.most.get_or_init(|| IDLE_IN_ALL.min(descriptors::limit() / 4))
+        *self.most.get_or_init(|| IDLE_IN_ALL.min(crate::sys::descriptor_limit() / 4))
     }
 
     fn pop(&self, peer: &Peer) -> Option<Connection> {

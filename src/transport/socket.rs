@@ -4,7 +4,6 @@ use super::failure::SpeaksTls;
 use super::yielder::{Flow, Yielder};
 use hyper::rt::ReadBufCursor;
 use std::io;
-use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -148,7 +147,7 @@ impl Socket {
     pub(super) fn yielding(mut self, yielder: Option<&Arc<Yielder>>) -> Self {
         self.flow = yielder.map(|yielder| {
             let tcp = self.stream.tcp();
-            yielder.join(tcp.peer_addr().ok().map(|at| at.ip()), tcp.as_fd())
+            yielder.join(tcp.peer_addr().ok().map(|at| at.ip()), tcp)
         });
         self
     }
@@ -183,7 +182,7 @@ impl hyper::rt::Read for Socket {
         unsafe { cursor.advance(read) };
         let Self { stream, flow, .. } = &mut *self;
         if let Some(flow) = flow {
-            flow.received(read, stream.tcp().as_fd());
+            flow.received(read, stream.tcp());
         }
         Poll::Ready(self.budget.spend(read as u64))
     }

@@ -1,13 +1,13 @@
 //! Yielding connections: their receive windows follow the delay on the way (`plan/yielding`).
 
-use super::tcp;
 use crate::plan::yielding::{Signal, Yielding};
+use crate::sys::tcp;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// Time between two looks at a connection.
@@ -63,7 +63,7 @@ impl Yielder {
     }
 
     /// Takes part with one more connection, whose window is bounded from now on.
-    pub(super) fn join(self: &Arc<Self>, at: Option<IpAddr>, socket: BorrowedFd<'_>) -> Flow {
+    pub(super) fn join(self: &Arc<Self>, at: Option<IpAddr>, socket: &TcpStream) -> Flow {
         let peer = {
             let mut state = self.lock();
             if state.peers.len() >= MOST_PEERS {
@@ -94,7 +94,7 @@ pub(super) struct Flow {
 
 impl Flow {
     /// So many bytes have come on the connection.
-    pub(super) fn received(&mut self, bytes: usize, socket: BorrowedFd<'_>) {
+    pub(super) fn received(&mut self, bytes: usize, socket: &TcpStream) {
         self.bytes += bytes as u64;
         let now = Instant::now();
         if self.looked.is_some_and(|looked| now - looked < LOOK) {

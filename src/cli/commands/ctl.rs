@@ -8,7 +8,6 @@ use crate::formats::escape;
 use crate::formats::size::format_bytes;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -165,7 +164,7 @@ fn call(socket: &Path, method: &str, params: &Value) -> Result<Value, Error> {
 
 /// Sends a request, and returns the body of the response.
 fn exchange(socket: &Path, body: &str) -> std::io::Result<Vec<u8>> {
-    let mut stream = UnixStream::connect(socket)?;
+    let mut stream = crate::sys::unix_socket::Stream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let head = "POST /jsonrpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n";

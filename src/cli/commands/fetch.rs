@@ -11,9 +11,8 @@ use super::super::setup::{Setup, Wanted};
 use super::super::{adopt, config, output, render, signals};
 use super::info;
 use crate::error::{Error, Kind};
+use crate::sys::process;
 use crate::{Client, Request};
-use std::fs::File;
-use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint) -> Result<ExitCode, Error> {
@@ -199,14 +198,7 @@ const ROOM_FOR_MANY: u64 = 256;
 /// Raises the limit of open files to its maximum; returns the number of connections a download may have if that is not
 /// enough for all of them.
 fn bounded_by_files(options: &mut Options, count: usize) -> Option<usize> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let may = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    let may = may?;
+    let may = process::raise_descriptor_limit()?;
     if may < ROOM_FOR_MANY {
         let fitting = (may.saturating_sub(OWN_FILES) / (FILES_EACH + 1)).max(1);
         let wanted = *options.jobs.get_or_insert(FEW_JOBS);
@@ -268,9 +260,9 @@ fn refuse_contradictions(setup: &Setup, urls: usize) -> Result<(), Error> {
 
 /// Streams to the standard output, without the line buffer of the standard library.
 fn with_output(request: Request) -> Result<Request, Error> {
-    let handle = std::io::stdout().as_fd().try_clone_to_owned();
+    let handle = process::standard_output();
     let handle = handle.map_err(|error| output::unwritable(&error))?;
-    Ok(request.stream(File::from(handle)))
+    Ok(request.stream(handle))
 }
 
 /// Downloads everything, shows it, and ends with the combined exit code, or of the signal that interrupted it;

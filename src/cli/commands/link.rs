@@ -11,7 +11,7 @@ pub(in super::super) fn run(directory: &Path) -> Result<ExitCode, Error> {
         Error::new(Kind::Other, format!("this program does not know where it is: {error}"))
     })?;
     let link = directory.join("aria2c");
-    std::os::unix::fs::symlink(&program, &link).map_err(|error| match error.kind() {
+    crate::sys::make_link(&program, &link).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
             Error::new(Kind::Exists, format!("{} exists and is left as it is", link.display()))
                 .with_hint("choose a directory without one, and put it first in PATH")

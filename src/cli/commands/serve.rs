@@ -3,22 +3,20 @@
 use super::super::args::{Options, ServeOptions};
 use super::super::runtime::runtime;
 use super::super::setup::Setup;
-use super::super::signals::Signals;
+use super::super::signals::{self, Signals};
 use super::super::{bounded, config, output, places};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::rpc::{Access, Listeners, Service, Settings, new_secret, serve};
+use crate::sys::{self, Facts as _, unix_socket};
 use crate::{Queue, QueueSettings};
-use rustix::fs::Mode;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 
 /// Time for running jobs to be made durable when the daemon is told to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -45,7 +43,7 @@ pub(in super::super) fn run(given: &ServeOptions, options: Options) -> Result<Ex
     let client = setup.client()?;
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
-        let mut signals = Signals::listen()?;
+        let mut signals = signals::listen()?;
         let tcp = TcpListener::bind(given.listen).await;
         let tcp = tcp.map_err(|error| cannot_listen(&given.listen.to_string(), &error))?;
         let mut defaults = setup.defaults();
@@ -54,7 +52,7 @@ pub(in super::super) fn run(given: &ServeOptions, options: Options) -> Result<Ex
         settings.defaults.clone_from(&defaults);
         settings.session = Some(session);
         let queue = Queue::open(client, settings).await?;
-        let unix = listen_on(&socket)?;
+        let unix = unix_socket::listen(&socket).map_err(|error| cannot_listen(&shown(&socket), &error))?;
         let access = Access::new(Some(secret), origins(&given.allow_origin)?, given.allow_host.clone());
         let given_root = std::path::absolute(&given.root).unwrap_or_else(|_| root.clone());
         let global = global_options(&setup.options);
@@ -74,7 +72,7 @@ pub(in super::super) fn run(given: &ServeOptions, options: Options) -> Result<Ex
         run_until_stopped(&service, Listeners { tcp: Some(tcp), unix: Some(unix) }, &mut signals).await;
         tell_systemd("STOPPING=1");
         // The address is free once nobody is answered any more.
-        let _ = remove_socket(&socket);
+        let _ = sys::unlink(&socket);
         match tokio::time::timeout(GRACE, queue.close()).await {
             Ok(closed) => closed,
             Err(_) => Err(Error::new(Kind::Other, "running jobs could not be made durable in 5 s")),
@@ -182,8 +180,7 @@ fn own_file(name: &str) -> Result<PathBuf, Error> {
             .with_hint("name the files: --session, --socket and --secret-file")
     })?;
     if let Some(directory) = path.parent() {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|error| Error::disk("cannot create", directory, &error))?;
+        sys::create_private_directories(directory).map_err(|error| Error::disk("cannot create", directory, &error))?;
     }
     Ok(path)
 }
@@ -203,13 +200,13 @@ fn secret(given: Option<&Path>) -> Result<(String, PathBuf), Error> {
     };
     if given.is_none() && !path.exists() {
         let secret = new_secret()?;
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let made = sys::private(OpenOptions::new().write(true).create_new(true)).open(&path);
         let written = made.and_then(|mut file| writeln!(file, "{secret}").and_then(|()| file.sync_all()));
         written.map_err(|error| Error::disk("cannot write", &path, &error))?;
     }
     let text = bounded::read(&path, LONGEST_SECRET)
         .map_err(|error| Error::usage(format!("cannot read {}: {error}", shown(&path))))?;
-    let others = fs::metadata(&path).map_or(0, |found| found.mode()) & 0o077;
+    let others = fs::metadata(&path).map_or(0, |found| found.mode_bits()) & 0o077;
     if others != 0 {
         return Err(Error::new(Kind::Unsafe, format!("{} is open to other users", shown(&path)))
             .with_hint("keep the secret to yourself: chmod 600"));
@@ -220,41 +217,10 @@ fn secret(given: Option<&Path>) -> Result<(String, PathBuf), Error> {
     }
 }
 
-/// Removes the socket of a daemon that has ended.
-#[expect(clippy::disallowed_methods, reason = "a socket is no download")]
-fn remove_socket(path: &Path) -> io::Result<()> {
-    fs::remove_file(path)
-}
-
-/// Listens on a socket of this user's alone. One that nobody answers on is left from a daemon that was killed.
-fn listen_on(path: &Path) -> Result<UnixListener, Error> {
-    let failed = |error: io::Error| cannot_listen(&shown(path), &error);
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(failed(io::ErrorKind::AddrInUse.into()));
-    }
-    match fs::symlink_metadata(path) {
-        Ok(found) if std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) => {
-            remove_socket(path).map_err(failed)?;
-        }
-        Ok(_) => return Err(failed(io::ErrorKind::AlreadyExists.into())),
-        Err(_) => {}
-    }
-    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
-    let listener = UnixListener::bind(path);
-    rustix::process::umask(before);
-    listener.map_err(failed)
-}
-
-/// Tells systemd of a change of state (`sd_notify(3)`), if it started this process.
+/// Tells systemd of a change of state, if it started this process.
 fn tell_systemd(state: &str) {
-    use std::os::linux::net::SocketAddrExt as _;
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET").and_then(|path| path.into_string().ok()) else {
-        return;
-    };
-    let address = match path.strip_prefix('@') {
-        Some(name) => std::os::unix::net::SocketAddr::from_abstract_name(name),
-        None => std::os::unix::net::SocketAddr::from_pathname(&path),
-    };
-    // Without an answer the manager decides by its own timeout.
-    let _ = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+    if let Some(socket) = std::env::var_os("NOTIFY_SOCKET") {
+        // Without an answer the manager decides by its own timeout.
+        let _ = unix_socket::notify(&socket, state);
+    }
 }

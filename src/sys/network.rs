@@ -1,9 +1,23 @@
-//! The network that this machine is on, as far as a run can tell it from another one.
+//! The network that this machine is on, as far as a run can tell it from another one; and its devices.
+
+use std::io;
+use tokio::net::TcpSocket;
 
 /// Text that is the same as long as the machine stays on one network: its default routes with the hardware addresses of their
 /// gateways, or all routes where there is no default. `None` where the system does not tell, or not yet.
 pub(crate) fn fingerprint() -> Option<String> {
     describe(&table("/proc/net/route"), &table("/proc/net/arp"), &table("/proc/net/ipv6_route"))
+}
+
+/// Binds a socket to the network device of this name, whatever the routes say.
+///
+/// # Errors
+/// Those of `SO_BINDTODEVICE` (socket(7)); `Unsupported` on systems without it.
+pub(crate) fn bind_device(socket: &TcpSocket, name: &str) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return socket.bind_device(Some(name.as_bytes()));
+    #[cfg(not(target_os = "linux"))]
+    return Err(io::ErrorKind::Unsupported.into());
 }
 
 fn table(path: &str) -> String {

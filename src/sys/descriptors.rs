@@ -1,24 +1,19 @@
-//! Exhaustion of file descriptors.
+//! File descriptors and their limit.
 
-use rustix::io::Errno;
+use super::Errno;
 use rustix::process::{Resource, getrlimit};
 use std::io;
 
 /// Returns true if a call failed because the process, or the system, has no descriptor left.
-pub(super) fn are_used_up(error: &io::Error) -> bool {
+pub(crate) fn are_used_up(error: &io::Error) -> bool {
     let none_left = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
     error.raw_os_error().is_some_and(|code| none_left.contains(&code))
 }
 
 /// Maximum number of open descriptors.
-pub(super) fn limit() -> usize {
+pub(crate) fn limit() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
-}
-
-/// Returns true if there is none left at this moment. The resolver and the TLS library do not report why they failed.
-pub(super) fn are_used_up_now() -> bool {
-    super::connect::socket(false).is_err_and(|error| are_used_up(&error))
 }
 
 #[cfg(test)]
@@ -30,7 +25,7 @@ mod tests {
         for (code, lack) in [(Errno::MFILE, true), (Errno::NFILE, true), (Errno::CONNREFUSED, false)] {
             assert_eq!(are_used_up(&io::Error::from(code)), lack, "{code:?}");
         }
-        assert!(!are_used_up(&io::Error::other("too many open files")) && !are_used_up_now());
+        assert!(!are_used_up(&io::Error::other("too many open files")));
         assert!(limit() > 0);
     }
 }

@@ -2,7 +2,7 @@
 //! measures it.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// Bounds the window that the peer is offered, in bytes. The kernel raises a bound that is too small, and takes nothing back that
@@ -12,8 +12,9 @@ use std::time::Duration;
 /// Those of setsockopt(2); `Unsupported` elsewhere.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "no crate offers TCP_WINDOW_CLAMP")]
-pub(super) fn clamp_window(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+pub(crate) fn clamp_window(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
     use std::os::fd::AsRawFd as _;
+    let socket = socket.as_fd();
     let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
     // SAFETY: the descriptor is open for as long as it is borrowed; the pointer is to an int of the stated size, which the
     // kernel only reads, and not after the call.
@@ -31,19 +32,20 @@ pub(super) fn clamp_window(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()>
 
 /// State of a connection on the side of its receiver, as the kernel knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Received {
+pub(crate) struct Received {
     /// Round trip from the time stamps of what comes (RFC 7323), the queue on the way included; zero before enough has come.
-    pub(super) round_trip: Duration,
+    pub(crate) round_trip: Duration,
     /// Bytes in a packet.
-    pub(super) packet: u32,
+    pub(crate) packet: u32,
 }
 
 /// Asks for it (tcp(7), `TCP_INFO`). Nothing is known where the system does not tell.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "no crate offers TCP_INFO safely")]
-pub(super) fn received(socket: BorrowedFd<'_>) -> Received {
+pub(crate) fn received(socket: &impl AsFd) -> Received {
     use std::mem::MaybeUninit;
     use std::os::fd::AsRawFd as _;
+    let socket = socket.as_fd();
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
     // SAFETY: the descriptor is open for as long as it is borrowed; the kernel writes at most `length` bytes, which is the size of
@@ -67,12 +69,12 @@ pub(super) fn received(socket: BorrowedFd<'_>) -> Received {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn clamp_window(_: BorrowedFd<'_>, _: u32) -> io::Result<()> {
+pub(crate) fn clamp_window(_: &impl AsFd, _: u32) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn received(_: BorrowedFd<'_>) -> Received {
+pub(crate) fn received(_: &impl AsFd) -> Received {
     Received::default()
 }
 
@@ -81,14 +83,13 @@ mod tests {
     use super::*;
     use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
-    use std::os::fd::AsFd as _;
 
     #[test]
     fn a_clamped_receiver_is_sent_no_more_than_its_window_and_the_round_trip_is_measured() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut receiver = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        clamp_window(receiver.as_fd(), 20_000).unwrap();
-        assert_eq!(received(receiver.as_fd()).round_trip, Duration::ZERO);
+        clamp_window(&receiver, 20_000).unwrap();
+        assert_eq!(received(&receiver).round_trip, Duration::ZERO);
         let (mut sender, _) = listener.accept().unwrap();
         let sending = std::thread::spawn(move || sender.write_all(&vec![7; 4 << 20]));
         let mut buffer = vec![0; 1 << 20];
@@ -97,7 +98,7 @@ mod tests {
             total += receiver.read(&mut buffer).unwrap();
         }
         sending.join().unwrap().unwrap();
-        let Received { round_trip, packet } = received(receiver.as_fd());
+        let Received { round_trip, packet } = received(&receiver);
         assert!(!round_trip.is_zero() && round_trip < Duration::from_secs(1), "{round_trip:?}");
         assert!((500..=1 << 16).contains(&packet), "{packet}");
     }
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn what_is_no_tcp_socket_is_an_error() {
         let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-        assert!(clamp_window(one.as_fd(), 20_000).is_err());
-        assert_eq!(received(one.as_fd()), Received::default());
+        assert!(clamp_window(&one, 20_000).is_err());
+        assert_eq!(received(&one), Received::default());
     }
 }
