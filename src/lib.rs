@@ -56,7 +56,7 @@ pub mod cli;
 pub use engine::{
     AddressFamily, Client, ClientSettings, ConnectionView, Connections, Constraints, Content, Control,
     Download, Event, Forecast, HostSettings, IfExists, Interface, Jobs, Notice, Output, OwnDestination,
-    Phase, Preview, Progress, Proof, ProvedBy, Proxy, Report, Request, Resolve, Slowness, Step, Trace,
+    Phase, Posted, Preview, Progress, Proof, ProvedBy, Proxy, Report, Request, Resolve, Slowness, Step, Trace,
     Writer,
 };
 pub use engine::{audit, digests_of, discard, verify_file, wrong_pieces};

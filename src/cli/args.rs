@@ -116,6 +116,9 @@ pub(super) enum Command {
     /// Be an acquire method of apt, which speaks to it on the standard input and output
     #[command(after_help = examples::examples_text("apt-method"))]
     AptMethod,
+    /// Be a standalone transfer agent of git-lfs, which speaks to it on the standard input and output
+    #[command(after_help = examples::examples_text("lfs-agent"))]
+    LfsAgent,
     /// Make a link of the name aria2c to this program in DIR, for programs that look for one
     #[command(after_help = examples::examples_text("link-aria2c"))]
     LinkAria2c {

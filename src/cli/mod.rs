@@ -23,6 +23,7 @@ mod foreign;
 mod hooks;
 mod host_rules;
 mod list;
+mod lfs;
 mod lock_file;
 mod manual;
 mod names;
@@ -146,6 +147,7 @@ fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
         Some(Command::Serve { serve, options }) => commands::serve::run(&serve, *options),
         Some(Command::Aria2c { arguments }) => return as_aria2c(&arguments),
         Some(Command::AptMethod) => return apt::run(),
+        Some(Command::LfsAgent) => lfs::run(),
         Some(Command::LinkAria2c { dir }) => commands::link::run(&dir),
         Some(Command::Ctl(ctl)) => commands::ctl::run(&ctl),
         Some(Command::Rm { files }) => commands::rm::run(&files),

@@ -8,6 +8,7 @@ use super::forecast::Forecast;
 use super::hosts::Hosts;
 use super::limit::Limit;
 use super::memory::Memory;
+use super::post::{Posted, post};
 use super::preview::Preview;
 use super::probe::survey_by_get;
 use super::progress::Progress;
@@ -148,6 +149,33 @@ impl Client {
         let (address, _) = Address::parse(url).map_err(|error| Error::usage(error.to_string()))?;
         self.context.hosts.limit_of(&address.origin()).set(rate);
         Ok(())
+    }
+
+    /// Sends a document with POST to the address of `request`, with its credentials and headers, and returns the response
+    /// whatever its status: for services that tell where files are. No redirect is followed, and nothing is repeated
+    /// but on a connection that broke before an answer, so the document may arrive twice. Dropping the future closes the
+    /// connection.
+    ///
+    /// # Errors
+    /// Those of a connection; `Http` for a response of more than 4 MiB or one that stops.
+    ///
+    /// ```no_run
+    /// # async fn example(client: haul::Client) -> Result<(), haul::Error> {
+    /// let request = haul::Request::new("https://example.org/objects/batch")?;
+    /// let answer = client.post(&request, "application/json", b"{}".to_vec()).await?;
+    /// println!("{}: {} bytes", answer.status, answer.body.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn post(
+        &self,
+        request: &Request,
+        media_type: &str,
+        document: Vec<u8>,
+    ) -> Result<Posted, Error> {
+        let requesters = self.context.requesters(request)?;
+        let posted = post(&requesters[0], media_type, document, self.context.settings.stall_timeout).await;
+        posted.map_err(|error| error.with_url(&request.address))
     }
 
     /// Asks the server about a file without fetching it, and inspects the remains of an earlier run.

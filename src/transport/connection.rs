@@ -9,7 +9,7 @@ use super::prompt::Prompt;
 use super::socket::{Budget, Socket};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use std::future::{Future, poll_fn};
@@ -45,7 +45,7 @@ enum Way {
 
 /// An HTTP/1.1 connection and its machine.
 struct Own {
-    sender: http1::SendRequest<Empty<Bytes>>,
+    sender: http1::SendRequest<Full<Bytes>>,
     machine: Machine,
     budget: Budget,
     /// True after a response with an ambiguous end.
@@ -95,7 +95,7 @@ impl Connection {
     pub(super) async fn send(
         &mut self,
         host: &str,
-        request: Request<Empty<Bytes>>,
+        request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Failure> {
         let own = match &mut self.way {
             Way::Own(own) => own,
@@ -158,7 +158,7 @@ fn leaves_its_end_open(headers: &HeaderMap) -> bool {
 
 /// Moves the bytes of a connection while it is polled.
 struct Machine {
-    inner: Pin<Box<http1::Connection<Socket, Empty<Bytes>>>>,
+    inner: Pin<Box<http1::Connection<Socket, Full<Bytes>>>>,
     closed: bool,
     /// Reason of an abnormal end.
     fault: Option<hyper::Error>,

@@ -11,7 +11,7 @@ use super::peer::Peer;
 use super::pool::{Coming, Pool};
 use super::prompt::{Asked, Prompt, Prompted};
 use super::proxy::Proxies;
-use super::request_head::{Login, Proof, Secrets, Wish};
+use super::request_head::{Document, Login, Proof, Secrets, Wish};
 use super::route::{Route, Way};
 use super::socket::{Line, RECORDS, Socket, Stream};
 use super::strikes::{Strikes, Turn};
@@ -22,7 +22,7 @@ use crate::plan::answer::{asked_to_wait, is_rate_limited};
 use crate::plan::{Address, AddressError, bare_host};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -671,7 +671,7 @@ impl Exchange {
 }
 
 /// Gives a request the form that HTTP/2 wants: the whole URL, and its authority there and not in a field (RFC 9113 §8.3.1).
-fn with_whole_target(request: &mut http::Request<Empty<Bytes>>, address: &Address) -> Result<(), Failure> {
+fn with_whole_target(request: &mut http::Request<Full<Bytes>>, address: &Address) -> Result<(), Failure> {
     let target = format!("https://{}{}", address.authority(), address.request_target());
     let target = target.parse();
     *request.uri_mut() = target
@@ -735,10 +735,10 @@ impl Requester {
     /// Cancel-safe in that dropping the future closes the connection it was using, or resets its stream over HTTP/2.
     pub(crate) async fn get(&self, range: Option<&str>, if_range: Option<&str>) -> Result<Reply, Failure> {
         let Some(part) = self.part else {
-            return self.fetch(Wish { method: &Method::GET, range, if_range, set: &[] }).await;
+            return self.fetch(Wish { method: &Method::GET, range, if_range, set: &[], document: None }).await;
         };
         let moved = part.requested(range);
-        let wish = Wish { method: &Method::GET, range: Some(&moved), if_range, set: &[] };
+        let wish = Wish { method: &Method::GET, range: Some(&moved), if_range, set: &[], document: None };
         let mut reply = self.fetch(wish).await?;
         part.received(range.is_none(), &mut reply.status, &mut reply.headers)?;
         Ok(reply)
@@ -747,7 +747,7 @@ impl Requester {
     /// Asks for the headers that a GET would get, without the body. Advice, never the truth (RFC 9110 §9.3.2).
     pub(crate) async fn head(&self) -> Result<Reply, Failure> {
         let mut reply =
-            self.fetch(Wish { method: &Method::HEAD, range: None, if_range: None, set: &[] }).await?;
+            self.fetch(Wish { method: &Method::HEAD, range: None, if_range: None, set: &[], document: None }).await?;
         if let Some(part) = self.part {
             part.described(&mut reply.headers);
         }
@@ -757,7 +757,7 @@ impl Requester {
     /// Asks one URL with HEAD. Follows no redirect, and leaves the route unchanged; the connection may serve the next
     /// request.
     pub(crate) async fn inquire(&self, address: &Address) -> Result<(StatusCode, HeaderMap), Failure> {
-        let wish = Wish { method: &Method::HEAD, range: None, if_range: None, set: &[] };
+        let wish = Wish { method: &Method::HEAD, range: None, if_range: None, set: &[], document: None };
         let Reply { status, mut headers, mut body, .. } =
             self.exchange.ask(address, &self.secrets, wish, self.shares(), || {}).await?;
         if let Some(part) = self.part {
@@ -767,6 +767,14 @@ impl Requester {
             body.recycle();
         }
         Ok((status, headers))
+    }
+
+    /// Sends a document with POST and waits for the headers of the response, whatever its status. Follows no redirect. If a
+    /// connection breaks, it may be sent twice.
+    pub(crate) async fn post(&self, document: &Document<'_>) -> Result<Reply, Failure> {
+        let document = Some(document);
+        let wish = Wish { method: &Method::POST, range: None, if_range: None, set: &[], document };
+        self.exchange.ask(&self.route.original(), &self.secrets, wish, false, || {}).await
     }
 
     async fn fetch(&self, wish: Wish<'_>) -> Result<Reply, Failure> {

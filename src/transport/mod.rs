@@ -40,7 +40,7 @@ pub use host_settings::HostSettings;
 pub use interface::Interface;
 pub(crate) use part::Part;
 pub use proxy::Proxy;
-pub(crate) use request_head::{Credentials, Secrets};
+pub(crate) use request_head::{Credentials, Document, Secrets};
 pub use resolve::Resolve;
 pub(crate) use route::{Fresh, Renewal, Route};
 pub(crate) use tls::IdentityFiles;

@@ -7,7 +7,7 @@ use super::peer::Peer;
 use super::socket::Socket;
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ const HEAD_BYTES: u32 = 64 << 10;
 
 /// An HTTP/2 connection. Dropping the last handle closes it.
 pub(super) struct Multiplexed {
-    sender: http2::SendRequest<Empty<Bytes>>,
+    sender: http2::SendRequest<Full<Bytes>>,
     pub(super) at: SocketAddr,
     /// Set once a request on it broke: those under way may end, and later ones have another connection.
     spent: AtomicBool,
@@ -90,7 +90,7 @@ impl Multiplexed {
     pub(super) async fn send(
         &self,
         host: &str,
-        request: Request<Empty<Bytes>>,
+        request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Failure> {
         let answered = self.sender.clone().send_request(request).await;
         answered.map_err(|error| Failure::from_party(&Party::Server(host), &error))

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Request};
-use http_body_util::Empty;
+use http_body_util::Full;
 use std::fmt;
 use std::sync::Arc;
 
@@ -86,6 +86,14 @@ pub(super) struct Wish<'a> {
     pub(super) if_range: Option<&'a str>,
     /// Cookies that redirects have set for this URL.
     pub(super) set: &'a [String],
+    /// Body of the request.
+    pub(super) document: Option<&'a Document<'a>>,
+}
+
+/// Body of a request, and its media type.
+pub(crate) struct Document<'a> {
+    pub(crate) media_type: &'a str,
+    pub(crate) bytes: Bytes,
 }
 
 /// Maximum number of fields; no server accepts as many.
@@ -230,7 +238,7 @@ impl Secrets {
         forwarded: Option<&Forwarded>,
         proof: &Proof,
         wish: Wish<'_>,
-    ) -> Result<Request<Empty<Bytes>>, Error> {
+    ) -> Result<Request<Full<Bytes>>, Error> {
         let target = match forwarded {
             Some(_) => format!("http://{}{}", address.authority(), address.request_target()),
             None => address.request_target(),
@@ -268,7 +276,7 @@ impl Secrets {
             request = request.header(header::COOKIE, cookies);
         }
         // Only the first request for a file asks for its digest.
-        if wish.range.is_none_or(|range| range.starts_with("bytes=0-")) {
+        if wish.document.is_none() && wish.range.is_none_or(|range| range.starts_with("bytes=0-")) {
             request = request.header("Want-Repr-Digest", WANTED_DIGESTS);
         }
         if let Some(range) = wish.range {
@@ -278,8 +286,12 @@ impl Secrets {
                 request = request.header(header::IF_RANGE, validator(if_range)?);
             }
         }
+        if let Some(document) = wish.document {
+            request = request.header(header::CONTENT_TYPE, document.media_type);
+        }
+        let body = wish.document.map(|document| document.bytes.clone()).unwrap_or_default();
         request
-            .body(Empty::new())
+            .body(Full::new(body))
             .map_err(|_| Error::usage(format!("{address} cannot be written into a request")))
     }
 }
@@ -343,7 +355,7 @@ mod tests {
     }
 
     fn wish(set: &[String]) -> Wish<'_> {
-        Wish { method: &Method::GET, range: Some("bytes=0-1"), if_range: Some("\"v1\""), set }
+        Wish { method: &Method::GET, range: Some("bytes=0-1"), if_range: Some("\"v1\""), set, document: None }
     }
 
     fn sent(to: &str) -> http::HeaderMap {

@@ -1,5 +1,5 @@
 //! Programs that drive a downloader, with haul in its place and without a patch on their side: aria2p, an npm client of aria2, yt-dlp,
-//! apt, pacman and makepkg.
+//! apt, pacman, makepkg and git-lfs.
 //!
 //! A program that is not installed makes its tests pass and say on stderr that they did not run; with `HAUL_REQUIRE_CLIENTS=1` they
 //! fail instead. `HAUL_CLIENTS` names the directory with the packages from PyPI (`python`) and npm (`node_modules`).
@@ -17,6 +17,7 @@ mod support;
 
 mod apt;
 mod languages;
+mod lfs;
 mod pacman;
 mod rpc;
 mod ytdlp;

@@ -326,7 +326,10 @@ fn serve_connection(shared: &Arc<Shared>, id: usize, socket: TcpStream) {
         let Some(raw) = read_head(&mut wire, &mut unread) else {
             break;
         };
-        let (request, record, generation) = shared.begin(raw, id, nth);
+        let Some(body) = read_body(&mut wire, &mut unread, &raw) else {
+            break;
+        };
+        let (request, record, generation) = shared.begin(raw, body, id, nth);
         let mut exchange = Exchange::new(shared, &mut wire, request.clone(), record, generation);
         let handler = shared.handler.lock().unwrap().clone();
         handler(&request, &mut exchange);
@@ -360,10 +363,28 @@ fn read_head(wire: &mut Wire, unread: &mut Vec<u8>) -> Option<Vec<u8>> {
     }
 }
 
+/// Reads the body that a head announces by its length.
+fn read_body(wire: &mut Wire, unread: &mut Vec<u8>, head: &[u8]) -> Option<Vec<u8>> {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let stated = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let length = stated.map_or(0, |length| length.trim().parse().unwrap());
+    let mut buffer = [0; 8192];
+    while unread.len() < length {
+        match wire.read(&mut buffer) {
+            Ok(0) | Err(_) => return None,
+            Ok(n) => unread.extend_from_slice(&buffer[..n]),
+        }
+    }
+    let rest = unread.split_off(length);
+    Some(std::mem::replace(unread, rest))
+}
+
 impl Shared {
-    fn begin(&self, raw: Vec<u8>, connection: usize, nth: usize) -> (Arc<Request>, usize, usize) {
+    fn begin(&self, raw: Vec<u8>, body: Vec<u8>, connection: usize, nth: usize) -> (Arc<Request>, usize, usize) {
         let mut log = self.log.lock().unwrap();
-        let request = Arc::new(Request::parse(raw, log.total_requests, connection, nth));
+        let mut request = Request::parse(raw, log.total_requests, connection, nth);
+        request.body = body;
+        let request = Arc::new(request);
         // HEAD runs beside the GETs that tests script and count, so it is not counted.
         let counts = usize::from(!request.is_head());
         log.total_requests += counts;

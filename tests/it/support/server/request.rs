@@ -17,6 +17,7 @@ pub(crate) struct Request {
     pub(crate) headers: Vec<(String, String)>,
     /// The head, byte for byte, with its empty line.
     pub(crate) raw: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     pub(crate) at: Instant,
 }
 
@@ -82,6 +83,7 @@ impl Request {
             target: first.next().unwrap_or_default(),
             headers,
             raw,
+            body: Vec::new(),
             at: Instant::now(),
         }
     }

@@ -1,0 +1,179 @@
+//! git-lfs with haul as its standalone transfer agent.
+
+use crate::support::*;
+use crate::{haul, is_program, is_there, run, run_well};
+use serde_json::json;
+use std::fs;
+use std::process::Command;
+
+const PAYLOAD: Payload = Payload::mib(376, 4);
+
+/// A clone whose one file has not been fetched yet.
+struct Clone {
+    sandbox: Sandbox,
+}
+
+impl Clone {
+    fn new(server: &Server) -> Self {
+        let sandbox = Sandbox::new();
+        let clone = Self { sandbox };
+        run_well(clone.git().args(["init", "--quiet"]));
+        run_well(clone.git().args(["lfs", "install", "--local", "--skip-smudge"]));
+        run_well(clone.git().args(["config", "lfs.url", &server.url("/r.git/info/lfs")]));
+        run_well(clone.git().args(["remote", "add", "origin", &server.url("/r.git")]));
+        clone.sandbox.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n");
+        let pointer = format!(
+            "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n",
+            PAYLOAD.sha256_hex(),
+            PAYLOAD.len
+        );
+        clone.sandbox.write("large.bin", pointer);
+        run_well(clone.git().args(["add", "."]));
+        run_well(clone.git().args(["commit", "--quiet", "-m", "A large file"]));
+        clone
+    }
+
+    fn git(&self) -> Command {
+        let mut command = Command::new("git");
+        command
+            .args(["-c", "user.name=n", "-c", "user.email=e@h", "-c", "protocol.version=2"])
+            .current_dir(self.sandbox.work())
+            .env("HOME", self.sandbox.home())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0");
+        command
+    }
+
+    /// The command of the documents.
+    fn pull(&self) -> Command {
+        let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/drivers.md")).unwrap();
+        let line = text.lines().find(|line| line.starts_with("git -c lfs.")).unwrap();
+        let line = line.replace("/usr/bin/haul", haul());
+        let mut command = self.git();
+        command.args(line.split(' ').skip(1));
+        command
+    }
+
+    #[track_caller]
+    fn assert_has_the_file(&self) {
+        PAYLOAD.assert_file_is(&self.sandbox.path("large.bin"));
+        let left = fs::read_dir(self.sandbox.path(".git/lfs/haul")).unwrap().count();
+        assert_eq!(left, 0, "something is left of it");
+    }
+}
+
+/// Answers the batch API, and everything else with `object`.
+fn lfs_server(object: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Server {
+    let server = Server::serve(PAYLOAD).start();
+    let href = server.url("/object");
+    server.behave_with(move |request, number| {
+        if request.path() != "/r.git/info/lfs/objects/batch" {
+            return object(request, number);
+        }
+        let asked: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!(asked["operation"], "download");
+        let (oid, size) = (&asked["objects"][0]["oid"], &asked["objects"][0]["size"]);
+        let header = json!({ "X-Granted": "T0K3N" });
+        let download = json!({ "href": href, "header": header });
+        let answer =
+            json!({ "objects": [{ "oid": oid, "size": size, "actions": { "download": download } }] });
+        Reply::Answer(Answer::text(200, &answer.to_string()))
+    });
+    server
+}
+
+fn is_installed() -> bool {
+    is_there("git-lfs", is_program("git-lfs"))
+}
+
+#[test]
+fn git_lfs_gets_a_file_with_the_headers_that_its_server_grants() {
+    if !is_installed() {
+        return;
+    }
+    let server = lfs_server(|request, _| match request.header("x-granted") {
+        Some("T0K3N") => Reply::Normal,
+        _ => Reply::Status(403),
+    });
+    let clone = Clone::new(&server);
+    run_well(&mut clone.pull());
+    clone.assert_has_the_file();
+}
+
+#[test]
+fn an_interrupted_file_goes_on_with_the_same_command() {
+    if !is_installed() {
+        return;
+    }
+    // Once half of it has come, nothing more does.
+    let server = lfs_server(|request, _| match request.is_get() && request.start() >= PAYLOAD.len / 2 {
+        true => Reply::Status(404),
+        false => Reply::Normal,
+    });
+    let clone = Clone::new(&server);
+    let (code, said) = run(&mut clone.pull());
+    assert!(code != Some(0) && said.contains("404"), "{said}");
+    let before = server.body_bytes();
+    let again = lfs_server(|_, _| Reply::Normal);
+    run_well(clone.git().args(["config", "lfs.url", &again.url("/r.git/info/lfs")]));
+    run_well(&mut clone.pull());
+    clone.assert_has_the_file();
+    assert!(before > 0);
+}
+
+#[test]
+fn a_missing_object_and_a_wrong_one_are_errors_that_git_lfs_shows() {
+    if !is_installed() {
+        return;
+    }
+    let gone = lfs_server(|_, _| Reply::Status(404));
+    let (code, said) = run(&mut Clone::new(&gone).pull());
+    assert!(code != Some(0) && said.contains("404"), "{said}");
+    let other = Payload::mib(377, 4);
+    let wrong = lfs_server(move |request, _| {
+        Reply::Answer(Resource::of(other).answer(request))
+    });
+    let clone = Clone::new(&wrong);
+    let (code, said) = run(&mut clone.pull());
+    assert!(code != Some(0) && said.contains("digest"), "{said}");
+    assert!(fs::read_to_string(clone.sandbox.path("large.bin")).unwrap().starts_with("version"));
+}
+
+#[test]
+fn credentials_come_from_the_helpers_of_git() {
+    if !is_installed() {
+        return;
+    }
+    let object = |request: &Request, _| match request.header("authorization") {
+        Some("Basic bWU6UzNDUg==") => Reply::Normal,
+        _ => Reply::Status(401),
+    };
+    let server = lfs_server(object);
+    let href = server.url("/object");
+    server.behave_with(move |request, number| {
+        let batch = request.path() == "/r.git/info/lfs/objects/batch";
+        match object(request, number) {
+            Reply::Normal if batch => {
+                let download = json!({ "href": href });
+                let objects =
+                    json!([{ "oid": PAYLOAD.sha256_hex(), "actions": { "download": download } }]);
+                Reply::Answer(Answer::text(200, &json!({ "objects": objects }).to_string()))
+            }
+            reply => reply,
+        }
+    });
+    let clone = Clone::new(&server);
+    let helper = "!f() { echo username=me; echo password=S3CR; }; f";
+    run_well(clone.git().args(["config", "credential.helper", helper]));
+    run_well(&mut clone.pull());
+    clone.assert_has_the_file();
+}
+
+#[test]
+fn pushing_through_the_agent_is_refused_in_words() {
+    let sandbox = Sandbox::new();
+    sandbox.write("input", "{\"event\":\"init\",\"operation\":\"upload\",\"remote\":\"origin\"}\n");
+    let input = fs::File::open(sandbox.path("input")).unwrap();
+    let said = run_well(Command::new(haul()).arg("lfs-agent").stdin(input));
+    assert!(said.contains("only downloads"), "{said}");
+}
