@@ -99,6 +99,7 @@ pub(crate) enum Arm {
     HaulBackground,
     HaulTelling,
     HaulVerified,
+    HaulAsAria2,
     Curl,
     CurlThenOpenssl,
     /// The digest alone, of the published file.
@@ -122,6 +123,7 @@ impl Arm {
             Self::HaulBackground => "haul --background",
             Self::HaulTelling => "haul --json",
             Self::HaulVerified => "haul --sha256",
+            Self::HaulAsAria2 => "haul aria2c, the same flags",
             Self::Curl => "curl (one connection)",
             Self::CurlThenOpenssl => "curl, then openssl dgst",
             Self::Openssl => "openssl dgst alone",
@@ -144,7 +146,8 @@ impl Arm {
             | Self::HaulKnowing
             | Self::HaulBackground
             | Self::HaulTelling
-            | Self::HaulVerified => true,
+            | Self::HaulVerified
+            | Self::HaulAsAria2 => true,
             Self::Curl => tools.curl.is_some(),
             Self::CurlThenOpenssl => tools.curl.is_some() && tools.openssl.is_some(),
             Self::Openssl => tools.openssl.is_some(),
@@ -184,6 +187,11 @@ impl Arm {
                 command.args(["--json", "--sha256", sha256]);
                 vec![command]
             }
+            Self::HaulAsAria2 => {
+                let mut command = clean(Tools::HAUL);
+                command.arg("aria2c");
+                vec![best_aria2_flags(command, errand, errand.many(), output)?]
+            }
             Self::Curl => vec![curl(tools, errand, output)?],
             Self::CurlThenOpenssl => {
                 vec![curl(tools, errand, output)?, openssl(tools, output)?]
@@ -196,9 +204,8 @@ impl Arm {
                 vec![command]
             }
             Self::Aria2Best => {
-                let mut command = aria2(tools, errand, errand.many(), output)?;
-                command.args(["-k1M", "--file-allocation=none"]);
-                vec![command]
+                let command = clean(tools.aria2.as_ref().ok_or("aria2c is not installed")?);
+                vec![best_aria2_flags(command, errand, errand.many(), output)?]
             }
             Self::Axel => vec![axel(tools, errand, output)?],
             Self::Wget2 => vec![wget2(tools, errand, output)?],
@@ -268,7 +275,23 @@ fn openssl(tools: &Tools, output: &Path) -> Outcome<Command> {
 
 /// Uses its own way to preallocate the file (`prealloc`), which is as fast as any other of its ways on tmpfs.
 fn aria2(tools: &Tools, errand: &Errand<'_>, connections: u64, output: &Path) -> Outcome<Command> {
-    let mut command = clean(tools.aria2.as_ref().ok_or("aria2c is not installed")?);
+    let command = clean(tools.aria2.as_ref().ok_or("aria2c is not installed")?);
+    aria2_flags(command, errand, connections, output)
+}
+
+/// The flags that make aria2c fastest.
+fn best_aria2_flags(command: Command, errand: &Errand<'_>, connections: u64, output: &Path) -> Outcome<Command> {
+    let mut command = aria2_flags(command, errand, connections, output)?;
+    command.args(["-k1M", "--file-allocation=none"]);
+    Ok(command)
+}
+
+fn aria2_flags(
+    mut command: Command,
+    errand: &Errand<'_>,
+    connections: u64,
+    output: &Path,
+) -> Outcome<Command> {
     let directory = output.parent().ok_or("the output is in a directory")?;
     let name = output.file_name().ok_or("the output has a name")?;
     command

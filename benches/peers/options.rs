@@ -15,7 +15,7 @@ cargo bench --bench peers -- [OPTIONS]
   --row NAME   only this row (may be given more than once): raw, verified, tls, kill, small, capped, paced,
                durable, growth; and, where root can make network namespaces, over an emulated line: long-fat,
                small-window, lossy, capped-flows, capped-start, shared-line, guarded, uneven, short, deep-queue,
-               mobile, far, background, small-far
+               mobile, far, background, small-far, as-aria2c
   --line MBIT/MS/LOSS/EACH/QUEUE  open an emulated line and a server at its end, and keep them to be tried by hand
   --quick      one round with small files: shows that everything works, the ratios mean little
   --seed N     seed of the payload, the order of the arms and the moments of the kills (default 1)
@@ -49,11 +49,12 @@ pub(crate) enum RowName {
     Far,
     Background,
     SmallFar,
+    AsAria2c,
 }
 
 impl RowName {
     /// Each row with its name on the command line.
-    const NAMES: [(&str, Self); 23] = [
+    const NAMES: [(&str, Self); 24] = [
         ("raw", Self::Raw),
         ("verified", Self::Verified),
         ("tls", Self::Tls),
@@ -77,6 +78,7 @@ impl RowName {
         ("far", Self::Far),
         ("background", Self::Background),
         ("small-far", Self::SmallFar),
+        ("as-aria2c", Self::AsAria2c),
     ];
 
     /// All rows, in the order of the report.

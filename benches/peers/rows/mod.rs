@@ -1,5 +1,6 @@
 //! The comparisons, each with a title, a table, and the numbers that haul promises.
 
+mod as_aria2c;
 mod background;
 mod by_hand;
 mod capped;
@@ -148,6 +149,7 @@ fn over_a_wan(track: &Track<'_>, root: &Path, rows: &mut Rows<'_>) -> Outcome<()
             RowName::Far => far::run,
             RowName::Background => background::run,
             RowName::SmallFar => small_far::run,
+            RowName::AsAria2c => as_aria2c::run,
             _ => continue,
         };
         eprintln!("{}:", name.text());
