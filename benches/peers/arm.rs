@@ -280,7 +280,12 @@ fn aria2(tools: &Tools, errand: &Errand<'_>, connections: u64, output: &Path) ->
 }
 
 /// The flags that make aria2c fastest.
-fn best_aria2_flags(command: Command, errand: &Errand<'_>, connections: u64, output: &Path) -> Outcome<Command> {
+fn best_aria2_flags(
+    command: Command,
+    errand: &Errand<'_>,
+    connections: u64,
+    output: &Path,
+) -> Outcome<Command> {
     let mut command = aria2_flags(command, errand, connections, output)?;
     command.args(["-k1M", "--file-allocation=none"]);
     Ok(command)

@@ -95,11 +95,9 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
             "echo 'Dir::Bin::Methods::http \"/usr/local/bin/haul-apt-method\";' > /etc/apt/apt.conf.d/90haul",
             "with a link of that name to haul, apt fetches with it",
         )],
-        "lfs-agent" => &[(
-            "git -c lfs.standalonetransferagent=haul -c lfs.customtransfer.haul.path=haul \\
-    -c lfs.customtransfer.haul.args=lfs-agent lfs pull",
-            "fetch the large files of a repository with it",
-        )],
+        "lfs-agent" => {
+            &[("haul lfs-agent", "what git-lfs runs, as docs/drivers.md says, to fetch large files")]
+        }
         "link-aria2c" => &[("haul link-aria2c ~/bin", "programs that look for aria2c find haul")],
         "rm" => &[("haul rm disk.img", "remove disk.img.part and disk.img.haul; a finished file stays")],
         "completions" => &[(

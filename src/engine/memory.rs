@@ -114,7 +114,8 @@ impl Memory {
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let network = self.lock().network.clone();
         // After a change of network the facts are of the earlier one.
-        let Some(network) = network.filter(|network| crate::sys::fingerprint().as_ref() == Some(network)) else {
+        let Some(network) = network.filter(|network| crate::sys::fingerprint().as_ref() == Some(network))
+        else {
             return;
         };
         let mut book = self.read(&network);

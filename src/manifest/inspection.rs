@@ -82,7 +82,9 @@ fn version(validators: &Validators) -> Option<String> {
 /// number each time they are mounted.
 fn is_part(target: &Target, recorded: Identity) -> bool {
     let part = std::fs::symlink_metadata(target.part_path());
-    part.is_ok_and(|part| part.identity().1 == recorded.inode && owner::flaw(&part, target.directory()).is_none())
+    part.is_ok_and(|part| {
+        part.identity().1 == recorded.inode && owner::flaw(&part, target.directory()).is_none()
+    })
 }
 
 /// Final name for a path that may be that of a part file or manifest.

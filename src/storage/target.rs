@@ -197,12 +197,7 @@ const SEAL: &str = "user.haul";
 impl Seal {
     pub(crate) fn of(file: &fs::File, url: String, validators: Validators) -> io::Result<Self> {
         let metadata = file.metadata()?;
-        Ok(Self {
-            url,
-            size: metadata.len(),
-            modified: metadata.modified_at(),
-            validators,
-        })
+        Ok(Self { url, size: metadata.len(), modified: metadata.modified_at(), validators })
     }
 
     /// Writes it as an extended attribute.

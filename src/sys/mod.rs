@@ -26,7 +26,7 @@ pub(crate) mod unix_socket;
 
 pub(crate) use attribute::{attribute, set_attribute};
 pub(crate) use descriptors::{are_used_up, limit as descriptor_limit};
-pub(crate) use directory::{Handle, Link};
+pub(crate) use directory::Handle;
 pub(crate) use longest_name::longest_name_in;
 pub(crate) use metadata::{Facts, create_private_directories, own_user, set_mode};
 #[cfg(feature = "cli")]

@@ -735,7 +735,9 @@ impl Requester {
     /// Cancel-safe in that dropping the future closes the connection it was using, or resets its stream over HTTP/2.
     pub(crate) async fn get(&self, range: Option<&str>, if_range: Option<&str>) -> Result<Reply, Failure> {
         let Some(part) = self.part else {
-            return self.fetch(Wish { method: &Method::GET, range, if_range, set: &[], document: None }).await;
+            return self
+                .fetch(Wish { method: &Method::GET, range, if_range, set: &[], document: None })
+                .await;
         };
         let moved = part.requested(range);
         let wish = Wish { method: &Method::GET, range: Some(&moved), if_range, set: &[], document: None };
@@ -746,8 +748,9 @@ impl Requester {
 
     /// Asks for the headers that a GET would get, without the body. Advice, never the truth (RFC 9110 §9.3.2).
     pub(crate) async fn head(&self) -> Result<Reply, Failure> {
-        let mut reply =
-            self.fetch(Wish { method: &Method::HEAD, range: None, if_range: None, set: &[], document: None }).await?;
+        let mut reply = self
+            .fetch(Wish { method: &Method::HEAD, range: None, if_range: None, set: &[], document: None })
+            .await?;
         if let Some(part) = self.part {
             part.described(&mut reply.headers);
         }

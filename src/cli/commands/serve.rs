@@ -180,7 +180,8 @@ fn own_file(name: &str) -> Result<PathBuf, Error> {
             .with_hint("name the files: --session, --socket and --secret-file")
     })?;
     if let Some(directory) = path.parent() {
-        sys::create_private_directories(directory).map_err(|error| Error::disk("cannot create", directory, &error))?;
+        sys::create_private_directories(directory)
+            .map_err(|error| Error::disk("cannot create", directory, &error))?;
     }
     Ok(path)
 }

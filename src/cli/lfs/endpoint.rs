@@ -71,7 +71,8 @@ impl Endpoint {
             .ok_or_else(|| Error::usage("git-lfs names no server for this remote"))?;
         let mut endpoint = Self { url, headers: Vec::new(), settings: Vec::new(), credential: None };
         if let Some(ssh) = ssh {
-            let place: Place = serde_json::from_str(&git::authenticate(&ssh)?).map_err(nonsense)?;
+            let place: Place =
+                serde_json::from_str(&git::authenticate(&ssh)?).map_err(|error| nonsense(&error))?;
             endpoint.headers = lines(&place.header);
             if !place.href.is_empty() {
                 endpoint.url = place.href;
@@ -188,7 +189,7 @@ fn place_in(answer: &Posted, oid: &str) -> Result<Place, Error> {
         let said = serde_json::from_slice::<Refused>(&answer.body).unwrap_or_default().message;
         return Err(refused(answer.status, &said));
     }
-    let batch: Batch = serde_json::from_slice(&answer.body).map_err(nonsense)?;
+    let batch: Batch = serde_json::from_slice(&answer.body).map_err(|error| nonsense(&error))?;
     let object = batch.objects.into_iter().find(|object| object.oid.eq_ignore_ascii_case(oid));
     let Some(object) = object else {
         return Err(Error::new(Kind::Http, "the server of git-lfs does not answer for the object"));
@@ -197,9 +198,9 @@ fn place_in(answer: &Posted, oid: &str) -> Result<Place, Error> {
         return Err(refused(code, &message));
     }
     let place = object.actions.and_then(|actions| actions.download);
-    place.filter(|place| !place.href.is_empty()).ok_or_else(|| {
-        Error::new(Kind::Http, "the server of git-lfs has no download for the object")
-    })
+    place
+        .filter(|place| !place.href.is_empty())
+        .ok_or_else(|| Error::new(Kind::Http, "the server of git-lfs has no download for the object"))
 }
 
 fn refused(status: u16, said: &str) -> Error {
@@ -212,7 +213,7 @@ fn refused(status: u16, said: &str) -> Error {
     Error::new(kind, format!("the server of git-lfs refused the object ({status}){said}"))
 }
 
-fn nonsense(error: serde_json::Error) -> Error {
+fn nonsense(error: &serde_json::Error) -> Error {
     Error::new(Kind::Http, format!("the answer of the server of git-lfs makes no sense: {error}"))
 }
 
@@ -243,7 +244,8 @@ mod tests {
         );
         let place = place_in(&answer(200, &good), OID).unwrap();
         assert_eq!((place.href.as_str(), place.header["A"].as_str()), ("http://h/o", "b"));
-        let gone = format!(r#"{{"objects":[{{"oid":"{OID}","error":{{"code":404,"message":"no such object"}}}}]}}"#);
+        let gone =
+            format!(r#"{{"objects":[{{"oid":"{OID}","error":{{"code":404,"message":"no such object"}}}}]}}"#);
         for (status, body, kind) in [
             (200, &gone[..], Kind::NotFound),
             (401, r#"{"message":"who are you?"}"#, Kind::Auth),
@@ -275,10 +277,7 @@ mod tests {
         let endpoint = Endpoint {
             url: "https://h/r/info/lfs".to_owned(),
             headers: Vec::new(),
-            settings: vec![
-                ("proxy".into(), "http://p:1".into()),
-                ("sslverify".into(), "false".into()),
-            ],
+            settings: vec![("proxy".into(), "http://p:1".into()), ("sslverify".into(), "false".into())],
             credential: None,
         };
         let settings = endpoint.settings();

@@ -4,7 +4,7 @@ use crate::Login;
 use crate::error::{Error, Kind};
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// Runs git with this input; returns its output if it succeeds.
 fn git(arguments: &[&str], input: &str) -> Result<String, Error> {
@@ -40,7 +40,8 @@ pub(super) fn value<'a>(environment: &'a str, name: &str) -> Option<&'a str> {
 /// Directory for the objects under way: beside git-lfs's own, which it clears.
 pub(super) fn state_directory(environment: &str) -> Result<PathBuf, Error> {
     let own = value(environment, "TempDir").filter(|directory| !directory.is_empty());
-    let own = own.ok_or_else(|| Error::usage("git-lfs knows no directory here").with_hint("run it in a repository"))?;
+    let own = own
+        .ok_or_else(|| Error::usage("git-lfs knows no directory here").with_hint("run it in a repository"))?;
     Ok(PathBuf::from(own).with_file_name("haul"))
 }
 
@@ -91,6 +92,8 @@ fn described(url: &str) -> Result<String, Error> {
     let request = crate::Request::new(url)?;
     let origin = request.address().origin().to_string();
     let (scheme, host) = origin.split_once("://").unwrap_or(("https", &origin));
+    // Helpers know the host without the usual port.
+    let host = host.strip_suffix(if scheme == "https" { ":443" } else { ":80" }).unwrap_or(host);
     let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
     Ok(format!("protocol={scheme}\nhost={host}\npath={path}\n\n"))
 }
@@ -103,10 +106,18 @@ pub(super) fn authenticate(place: &str) -> Result<String, Error> {
     }
     let ssh = std::env::var_os("GIT_SSH").unwrap_or_else(|| "ssh".into());
     let command = format!("git-lfs-authenticate {} download", shlex::try_quote(path).unwrap_or_default());
-    let asked = Command::new(ssh).args([host, &command]).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let asked = Command::new(ssh)
+        .args([host, &command])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .and_then(Child::wait_with_output);
     let ended = asked.map_err(|error| Error::new(Kind::Other, format!("ssh cannot be run: {error}")))?;
     if !ended.status.success() {
-        return Err(Error::new(Kind::Auth, format!("{host} did not authenticate over ssh ({})", ended.status)));
+        return Err(Error::new(
+            Kind::Auth,
+            format!("{host} did not authenticate over ssh ({})", ended.status),
+        ));
     }
     Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
 }
@@ -127,5 +138,7 @@ mod tests {
     fn helpers_get_the_parts_of_a_url() {
         let description = described("https://h:8443/r.git/info/lfs").unwrap();
         assert_eq!(description, "protocol=https\nhost=h:8443\npath=r.git/info/lfs\n\n");
+        assert_eq!(described("https://h/r").unwrap(), "protocol=https\nhost=h\npath=r\n\n");
+        assert_eq!(described("http://h:80/r").unwrap(), "protocol=http\nhost=h\npath=r\n\n");
     }
 }

@@ -3,8 +3,8 @@
 mod endpoint;
 mod git;
 
-use super::exit;
 use super::runtime::runtime;
+use super::{exit, signals};
 use crate::error::Error;
 use crate::{Client, Download, IfExists, Job, Kind};
 use endpoint::{Endpoint, Place};
@@ -46,7 +46,8 @@ pub(super) fn run() -> Result<ExitCode, Error> {
     let runtime = runtime()?;
     let mut agent = None;
     for line in io::stdin().lock().lines() {
-        let line = line.map_err(|error| Error::new(Kind::Other, format!("cannot read from git-lfs: {error}")))?;
+        let line =
+            line.map_err(|error| Error::new(Kind::Other, format!("cannot read from git-lfs: {error}")))?;
         let message = serde_json::from_str(&line).map_err(|error| {
             Error::usage(format!("this is no message of git-lfs: {error}"))
                 .with_hint("git-lfs runs haul lfs-agent by itself: see docs/drivers.md")
@@ -119,7 +120,12 @@ impl Agent {
             let job = job(place, oid, size, &file)?;
             let request =
                 crate::resolve(&job, &crate::Defaults::default()).map_err(|invalid| invalid.error)?;
-            watched(self.client.start(request), oid).await?;
+            // Between two objects the default holds: the end of git-lfs ends the agent.
+            let mut signals = signals::listen()?;
+            let number = watched(self.client.start(request), oid, &mut signals).await?;
+            if let Some(number) = number {
+                signals::die_of(number);
+            }
             Ok(file)
         })
     }
@@ -138,16 +144,26 @@ fn job(place: Place, oid: &str, size: u64, file: &Path) -> Result<Job, Error> {
     Ok(job)
 }
 
-/// Waits for a download, and tells git-lfs of its progress.
-async fn watched(download: Download, oid: &str) -> Result<(), Error> {
+/// Waits for a download, and tells git-lfs of its progress. A signal ends it once what has come is durable; its number is
+/// returned.
+async fn watched(
+    download: Download,
+    oid: &str,
+    signals: &mut signals::Signals,
+) -> Result<Option<i32>, Error> {
     let progress = download.progress();
     let mut ticks = tokio::time::interval(INTERVAL);
     let mut told = 0;
+    let (cancel, mut signal) = (download.canceller(), None);
     let mut ended = std::pin::pin!(download.join());
     loop {
         tokio::select! {
             biased;
-            report = &mut ended => return report.map(drop),
+            report = &mut ended => return signal.map_or_else(|| report.map(|_| None), |number| Ok(Some(number))),
+            number = signals.end(), if signal.is_none() => {
+                signal = Some(number);
+                cancel();
+            }
             _ = ticks.tick() => {
                 let written = progress.borrow().written;
                 if written > told {
@@ -200,7 +216,7 @@ mod tests {
             Place { href: "https://h/f".to_owned(), header: [("A".to_owned(), "b".to_owned())].into() };
         let job = job(place, OID, 7, Path::new("/d/f")).unwrap();
         assert_eq!((job.size, job.digests), (Some(7), vec![format!("sha256:{OID}")]));
-        assert_eq!(job.headers["https://h"], ["A: b"]);
+        assert_eq!(job.headers.into_values().flatten().collect::<Vec<_>>(), ["A: b"]);
     }
 
     #[test]

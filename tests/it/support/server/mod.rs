@@ -380,7 +380,13 @@ fn read_body(wire: &mut Wire, unread: &mut Vec<u8>, head: &[u8]) -> Option<Vec<u
 }
 
 impl Shared {
-    fn begin(&self, raw: Vec<u8>, body: Vec<u8>, connection: usize, nth: usize) -> (Arc<Request>, usize, usize) {
+    fn begin(
+        &self,
+        raw: Vec<u8>,
+        body: Vec<u8>,
+        connection: usize,
+        nth: usize,
+    ) -> (Arc<Request>, usize, usize) {
         let mut log = self.log.lock().unwrap();
         let mut request = Request::parse(raw, log.total_requests, connection, nth);
         request.body = body;
