@@ -6,7 +6,7 @@ use super::request::Request;
 use crate::clock::Clock;
 use crate::destination::{FileSpec, PartialFile, blocking};
 use crate::error::{Error, Kind, Remedy};
-use crate::manifest::{Runs, piece_size};
+use crate::manifest::{Raw, ReadError, Runs, piece_size};
 use crate::plan::answer::{Answer, Field};
 use crate::plan::byte_range::ContentRange;
 use crate::plan::representation::Representation;
@@ -206,19 +206,27 @@ fn copy(
     spec: &FileSpec,
 ) -> Result<u64, Error> {
     let source = &moved_aside(source, &target)?;
-    let part = match storage::open(&target)? {
-        Opened::Created(part) => part,
+    let place = match storage::open(&target)? {
+        Opened::Created(part) => PartialFile::new(target, part, true),
+        // A run has left it that was killed before it had anything to record.
+        Opened::Existing(part) if part.holds_nothing() && is_unrecorded(&target) => {
+            PartialFile::new(target, part, false).clear()?
+        }
         Opened::Existing(part) => {
             let cause = format!("{} is there already", part.path().display());
             return Err(Error::new(Kind::Locked, cause).with_remedy(Remedy::RunAgainOrDiscard));
         }
     };
-    let place = PartialFile::new(target, part, true);
     let copied = copy_into(&place, source, ranges, known, spec);
     if copied.is_err() {
         let _ = place.leave(true, 0, 0);
     }
     copied
+}
+
+/// Returns true if there is no manifest.
+fn is_unrecorded(target: &Target) -> bool {
+    matches!(Raw::read(&target.manifest_path()), Err(ReadError::Missing))
 }
 
 /// A file of a browser's may have the very name of the own part file: it gets another one.

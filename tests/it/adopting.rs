@@ -1,5 +1,6 @@
 //! `--adopt`: what another program has begun is gone on with, once it is known to be the same.
 
+use crate::crash::strace_works;
 use crate::support::*;
 use std::fs;
 
@@ -113,4 +114,93 @@ fn pieces_that_aria2_has_are_taken_and_no_others() {
     sandbox.write("file.bin", PAYLOAD.all());
     fs::write(sandbox.path("file.bin.aria2"), b"nonsense").unwrap();
     sandbox.haul().args(["--adopt", "file.bin"]).arg(server.url("/file.bin")).run().assert_failed(2);
+}
+
+#[test]
+fn an_adoption_of_the_file_itself_that_is_killed_goes_on_and_the_original_stays_until_then() {
+    // A first half that is right, and bytes of another file.
+    let mut original = PAYLOAD.bytes(0..4 * MIB);
+    original.extend(Payload::new(405, MIB).all());
+    let prepare = |sandbox: &Sandbox| {
+        sandbox.write("file.bin", &original);
+        sandbox.write("file.bin.aria2", control(0b1111_0000));
+    };
+    let digest = PAYLOAD.sha256_hex();
+    for proof in [&[][..], &["--sha256", &digest]] {
+        let server = Server::serve(PAYLOAD).start();
+        // The comparison with the server passes the gate as well.
+        let gate = Gate::after(3 * MIB);
+        server.set_gate(Some(&gate));
+        let sandbox = Sandbox::new();
+        prepare(&sandbox);
+        let adopt = || {
+            let args = ["--json", "-x", "1", "--adopt", "file.bin"];
+            sandbox.haul().args(args).args(proof).arg(server.url("/file.bin"))
+        };
+        let running = adopt().spawn();
+        running.wait_for_durable(5 * MIB);
+        running.kill();
+        assert!(sandbox.read("file.bin") == original, "{:?}", sandbox.entries());
+        assert!(sandbox.part("file.bin").is_file() && sandbox.manifest("file.bin").is_file());
+        server.set_gate(None);
+        server.forget();
+        let outcome = adopt().run();
+        outcome.assert_ok().assert_says("--adopt is left out");
+        assert!(outcome.start_event()["resumed"].as_u64().unwrap() >= 5 * MIB, "{outcome}");
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        server.assert_cost(PAYLOAD.len - 5 * MIB);
+    }
+}
+
+#[test]
+fn an_adoption_that_is_killed_and_then_refuted_leaves_the_original() {
+    let server = Server::serve(PAYLOAD).start();
+    let gate = Gate::after(2 * MIB);
+    server.set_gate(Some(&gate));
+    let sandbox = Sandbox::new();
+    // Only the digest can tell that it is damaged.
+    let mut original = PAYLOAD.bytes(0..HAVE);
+    original[300_000] ^= 1;
+    sandbox.write("file.bin", &original);
+    let digest = PAYLOAD.sha256_hex();
+    let adopt = || {
+        let args = ["--json", "-x", "1", "--adopt", "file.bin", "--sha256", &digest];
+        sandbox.haul().args(args).arg(server.url("/file.bin"))
+    };
+    let running = adopt().spawn();
+    running.wait_for_durable(HAVE + MIB);
+    running.kill();
+    server.set_gate(None);
+    adopt().run().assert_failed(12);
+    assert!(sandbox.read("file.bin") == original, "{:?}", sandbox.entries());
+}
+
+#[test]
+fn a_kill_at_any_step_of_an_adoption_leaves_the_original_or_the_proven_file() {
+    if !strace_works() {
+        return;
+    }
+    let server = Server::serve(PAYLOAD).start();
+    let original = PAYLOAD.bytes(0..HAVE);
+    let mut kills = 0;
+    for call in ["fsync", "fdatasync", "renameat", "renameat2", "unlink", "unlinkat"] {
+        for n in 1..6 {
+            let sandbox = Sandbox::new();
+            sandbox.write("file.bin", &original);
+            let adopt = || sandbox.haul().args(["--adopt", "file.bin"]).arg(server.url("/file.bin"));
+            let (trace, inject) = (format!("trace={call}"), format!("inject={call}:signal=KILL:when={n}"));
+            let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+            let outcome = adopt().under(strace).run();
+            let now = sandbox.read("file.bin");
+            assert!(now == original || PAYLOAD.compare(&now[..]).is_ok(), "killed at {call} number {n}");
+            if outcome.code == Some(0) {
+                break;
+            }
+            kills += 1;
+            // A kill before anything was recorded lets the same command adopt anew.
+            adopt().run().assert_ok();
+            PAYLOAD.assert_file_is(&sandbox.path("file.bin"));
+        }
+    }
+    assert!(kills > 5, "only {kills} calls were met");
 }
