@@ -1,10 +1,11 @@
 //! `[host."PATTERN"]` in the configuration: values for some hosts only.
 
+use super::keyring::Keyring;
 use super::{bounded, values};
 use crate::error::Error;
 use crate::formats::size::parse_size;
-use crate::{Connections, HostSettings, Job, Proxy, Request};
-use std::path::PathBuf;
+use crate::{Connections, HostSettings, Job, Login, Proxy, Request};
+use std::path::{Path, PathBuf};
 use toml::Value;
 
 /// Size limit of a file with secrets, in bytes.
@@ -19,6 +20,10 @@ pub(super) struct HostRule {
     user_agent: Option<String>,
     header_file: Option<PathBuf>,
     bearer_file: Option<PathBuf>,
+    bearer_command: Option<Keyring>,
+    /// Name that goes with the password.
+    user: Option<String>,
+    password_command: Option<Keyring>,
     proxy: Option<String>,
     insecure: bool,
 }
@@ -64,6 +69,13 @@ impl HostRule {
                 }
                 "header-file" => rule.header_file = Some(text()?.into()),
                 "bearer-file" => rule.bearer_file = Some(text()?.into()),
+                "bearer-command" => {
+                    rule.bearer_command = Some(Keyring::read(value).map_err(|why| wrong(key, &why))?);
+                }
+                "user" => rule.user = Some(user_name(&text()?).map_err(|why| wrong(key, &why))?),
+                "password-command" => {
+                    rule.password_command = Some(Keyring::read(value).map_err(|why| wrong(key, &why))?);
+                }
                 "proxy" => rule.proxy = Some(text()?),
                 "insecure" => {
                     rule.insecure = value.as_bool().ok_or_else(|| wrong(key, "true or false is wanted"))?;
@@ -71,7 +83,30 @@ impl HostRule {
                 _ => return Err(wrong(key, "haul knows no such key for a host")),
             }
         }
-        Ok(rule)
+        match rule.odd_secret() {
+            Some((key, why)) => Err(wrong(key, why)),
+            None => Ok(rule),
+        }
+    }
+
+    /// A key for secrets that does not go with the others, and the reason.
+    fn odd_secret(&self) -> Option<(&'static str, &'static str)> {
+        let bearer = self.bearer_file.is_some() || self.bearer_command.is_some();
+        match (&self.bearer_file, &self.bearer_command, &self.user, &self.password_command) {
+            (Some(_), Some(_), ..) => {
+                Some(("bearer-command", "of bearer-file and bearer-command only one can count"))
+            }
+            (.., Some(_), None) => {
+                Some(("user", "it needs a password-command; nothing else gives a password here"))
+            }
+            (.., None, Some(_)) => {
+                Some(("password-command", "it needs the name that the password is for: user = \"NAME\""))
+            }
+            (.., Some(_), Some(_)) if bearer => {
+                Some(("password-command", "of a token and a password only one can count"))
+            }
+            _ => None,
+        }
     }
 
     /// Leaves out the values of these keys, which a flag or the environment says.
@@ -80,11 +115,48 @@ impl HostRule {
             match *key {
                 "connections" => self.connections = None,
                 "user-agent" => self.user_agent = None,
-                "bearer-file" => self.bearer_file = None,
+                "bearer-file" => {
+                    (self.bearer_file, self.bearer_command) = (None, None);
+                    (self.user, self.password_command) = (None, None);
+                }
                 "proxy" => self.proxy = None,
                 _ => {}
             }
         }
+    }
+
+    fn has_secret(&self) -> bool {
+        self.bearer_file.is_some() || self.bearer_command.is_some() || self.password_command.is_some()
+    }
+
+    /// Adds the token, or the name and the password.
+    fn add_secret(&self, job: &mut Job) -> Result<(), Error> {
+        let asked = |key: &str, keyring: &Keyring| {
+            let secret = keyring.secret().map(str::to_owned);
+            secret.map_err(|error| error.retold(format!("host {}: {key}: {error}", self.pattern)))
+        };
+        if let Some(path) = &self.bearer_file {
+            job.bearer = Some(self.text_of(path)?.trim_end_matches(['\n', '\r']).to_owned());
+        }
+        if let Some(keyring) = &self.bearer_command {
+            job.bearer = Some(asked("bearer-command", keyring)?);
+        }
+        if let (Some(user), Some(keyring)) = (&self.user, &self.password_command) {
+            job.login = Some(Login { user: user.clone(), password: asked("password-command", keyring)? });
+        }
+        Ok(())
+    }
+
+    /// Text of a file with secrets.
+    fn text_of(&self, path: &Path) -> Result<String, Error> {
+        bounded::read(path, LARGEST).map_err(|error| {
+            Error::usage(format!("host {}: cannot read {}: {error}", self.pattern, path.display()))
+        })
+    }
+
+    /// A host is more exact than a domain, and a longer domain than a shorter one.
+    fn exactness(&self) -> (bool, usize) {
+        (!self.pattern.starts_with("*."), self.pattern.len())
     }
 
     fn settings(&self) -> Option<HostSettings> {
@@ -110,6 +182,9 @@ impl HostRule {
             ("user-agent", self.user_agent.clone()),
             ("header-file", path(&self.header_file)),
             ("bearer-file", path(&self.bearer_file)),
+            ("bearer-command", self.bearer_command.as_ref().map(Keyring::shown)),
+            ("user", self.user.clone()),
+            ("password-command", self.password_command.as_ref().map(Keyring::shown)),
             (
                 "proxy",
                 self.proxy.as_deref().map(|proxy| crate::formats::redaction::named(proxy).into_owned()),
@@ -117,6 +192,14 @@ impl HostRule {
             ("insecure", self.insecure.then(|| "true".to_owned())),
         ];
         all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+}
+
+/// Name of a user, without a password.
+fn user_name(text: &str) -> Result<String, String> {
+    match text.contains(':') {
+        true => Err("a name is wanted; its password comes from password-command".to_owned()),
+        false => Ok(text.to_owned()),
     }
 }
 
@@ -128,7 +211,7 @@ pub(super) fn settings(rules: &[HostRule]) -> Vec<HostSettings> {
 /// Adds to a job what the rules say of its host, the more exact ones last; `with_secrets` if they may be sent there.
 ///
 /// # Errors
-/// `Usage` if a file with secrets cannot be read.
+/// `Usage` if a file with secrets cannot be read, or a command gives none.
 pub(super) fn apply(rules: &[HostRule], job: &mut Job, with_secrets: bool) -> Result<(), Error> {
     if rules.is_empty() {
         return Ok(());
@@ -138,8 +221,8 @@ pub(super) fn apply(rules: &[HostRule], job: &mut Job, with_secrets: bool) -> Re
     let host = origin.host();
     let mut applying: Vec<_> =
         rules.iter().filter(|rule| HostSettings::new(&rule.pattern).applies_to(host)).collect();
-    applying.sort_by_key(|rule| (!rule.pattern.starts_with("*."), rule.pattern.len()));
-    for rule in applying {
+    applying.sort_by_key(|rule| rule.exactness());
+    for rule in &applying {
         if let Some(Connections::AtMost(count)) = rule.connections {
             job.options.connections = Some(count);
         }
@@ -149,25 +232,18 @@ pub(super) fn apply(rules: &[HostRule], job: &mut Job, with_secrets: bool) -> Re
         if let Some(agent) = &rule.user_agent {
             job.add_headers(&[format!("User-Agent: {agent}")])?;
         }
-        if !with_secrets {
-            continue;
-        }
-        let read = |path: &PathBuf| {
-            bounded::read(path, LARGEST).map_err(|error| {
-                Error::usage(format!("host {}: cannot read {}: {error}", rule.pattern, path.display()))
-            })
-        };
-        if let Some(path) = &rule.header_file {
-            let text = read(path)?;
+        if with_secrets && let Some(path) = &rule.header_file {
+            let text = rule.text_of(path)?;
             let lines: Vec<_> =
                 text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
             job.add_headers(&lines)?;
         }
-        if let Some(path) = &rule.bearer_file {
-            job.bearer = Some(read(path)?.trim_end_matches(['\n', '\r']).to_owned());
-        }
     }
-    Ok(())
+    // No command of another rule is run: it might prompt for a password.
+    match applying.iter().rev().find(|rule| rule.has_secret()) {
+        Some(rule) if with_secrets => rule.add_secret(job),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -203,11 +279,42 @@ mod tests {
     }
 
     #[test]
+    fn the_command_of_the_most_exact_rule_is_run_and_no_other() {
+        let rules = rules(
+            "[host.\"*.example\"]\nbearer-command = [\"false\"]\n\
+             [host.\"a.example\"]\nuser = \"me\"\npassword-command = [\"echo\", \"pw\"]\n\
+             [host.\"b.example\"]\nbearer-command = [\"echo\", \"t0ken\"]\n",
+        );
+        let login = || Some(Login { user: "me".to_owned(), password: "pw".to_owned() });
+        for (url, bearer, login) in
+            [("http://a.example/f", None, login()), ("http://b.example/f", Some("t0ken"), None)]
+        {
+            let mut job = Job::new(url);
+            apply(&rules, &mut job, true).unwrap();
+            assert_eq!((job.bearer.as_deref(), job.login), (bearer, login), "{url}");
+        }
+        let mut job = Job::new("http://c.example/f");
+        apply(&rules, &mut job, false).unwrap();
+        let error = apply(&rules, &mut job, true).unwrap_err();
+        assert_eq!(error.kind(), crate::Kind::Usage);
+        assert_eq!(error.to_string(), "host *.example: bearer-command: false ended with exit status: 1");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_named_by_its_key() {
         for (text, key) in [
             ("[host.\"h\"]\nconections = 1", "conections"),
             ("[host.\"h\"]\nconnections = 0", "connections"),
             ("[host.\"h\"]\ninsecure = \"yes\"", "insecure"),
+            ("[host.\"h\"]\nbearer-command = \"pass show x\"", "bearer-command"),
+            ("[host.\"h\"]\nbearer-command = [\"x\"]\nbearer-file = \"t\"", "bearer-command"),
+            ("[host.\"h\"]\npassword-command = [\"x\"]", "password-command"),
+            ("[host.\"h\"]\nuser = \"me\"", "user"),
+            ("[host.\"h\"]\nuser = \"me:pw\"\npassword-command = [\"x\"]", "user"),
+            (
+                "[host.\"h\"]\nuser = \"me\"\npassword-command = [\"x\"]\nbearer-file = \"t\"",
+                "password-command",
+            ),
             ("[host.\"h/x\"]", "h/x"),
             ("[host.\"a.*.b\"]", "a.*.b"),
             ("[host]\nh = 1", "h"),

@@ -1,17 +1,14 @@
 //! The command of `--refresh-cmd`, which prints a fresh URL.
 
+use super::printed::printed;
 use crate::sys::process;
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 /// Longest output accepted, in bytes; no URL is longer.
 const LONGEST_URL: usize = 64 << 10;
-/// Time to wait for output of child processes after the shell has ended.
-const GRACE: Duration = Duration::from_millis(200);
 
 /// Process groups of the running commands. A signal may end haul before their guards are dropped.
 static RUNNING: Mutex<Vec<process::Group>> = Mutex::new(Vec::new());
@@ -79,25 +76,8 @@ async fn printed_by(command: &str, url: &str) -> Result<String, String> {
         .map_err(failed)?;
     let leader = child.id().and_then(process::Group::of);
     let group = leader.map(Group::new);
-    let mut bytes = Vec::new();
-    let mut status = None;
-    if let Some(mut out) = child.stdout.take() {
-        loop {
-            tokio::select! {
-                biased;
-                read = out.read_buf(&mut bytes) => if read.map_err(failed)? == 0 { break },
-                ended = child.wait(), if status.is_none() => status = Some(ended.map_err(failed)?),
-                () = tokio::time::sleep(GRACE), if status.is_some() => break,
-            }
-            if bytes.len() > LONGEST_URL {
-                return Err("--refresh-cmd prints more than a URL".to_owned());
-            }
-        }
-    }
-    let status = match status {
-        Some(status) => status,
-        None => child.wait().await.map_err(failed)?,
-    };
+    let ended = printed(&mut child, LONGEST_URL).await.map_err(failed)?;
+    let (bytes, status) = ended.ok_or("--refresh-cmd prints more than a URL")?;
     drop(group);
     if !status.success() {
         return Err(format!("--refresh-cmd failed ({status})"));

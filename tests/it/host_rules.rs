@@ -74,3 +74,62 @@ fn config_shows_each_value_and_its_source() {
     let outcome = sandbox.haul().args(["config", "--check"]).run();
     outcome.assert_failed(2).assert_says("line 4: conections: haul knows no such key for a host");
 }
+
+#[test]
+fn secrets_of_a_command_are_asked_for_once_and_sent_to_that_host_alone() {
+    let (one, other) = (Server::serve(PAYLOAD).start(), Server::serve(PAYLOAD).start());
+    let sandbox = Sandbox::new();
+    let runs = sandbox.home().join("runs");
+    let command = |secret: &str| {
+        format!("[\"sh\", \"-c\", \"echo x >> {}; echo {secret}; echo more\"]", runs.display())
+    };
+    for (keys, sent) in [
+        (format!("bearer-command = {}", command("t0ken")), "Bearer t0ken"),
+        // me:pw
+        (format!("user = \"me\"\npassword-command = {}", command("pw")), "Basic bWU6cHc="),
+    ] {
+        configure(&sandbox, &format!("[host.\"localhost\"]\n{keys}\n"));
+        let urls = ["/a", "/b"].map(|path| format!("{}{path}", one.origin_as("localhost")));
+        let list = sandbox.write("list", urls.join("\n"));
+        let haul = sandbox.haul().args(["--if-exists", "overwrite", "-i"]).arg(list).arg(other.url("/c"));
+        haul.run().assert_ok();
+        assert!(one.gets().iter().all(|request| request.header("authorization") == Some(sent)), "{keys}");
+        assert!(other.requests().iter().all(|request| !request.has("authorization")), "{keys}");
+        assert_eq!(fs::read_to_string(&runs).unwrap(), "x\n", "{keys}");
+        // The command is shown, and not run for that.
+        let shown = sandbox.haul().arg("config").run();
+        shown.assert_ok().assert_says("command = [\"sh\", \"-c\", ");
+        sandbox.haul().args(["config", "--check"]).run().assert_ok();
+        assert_eq!(fs::read_to_string(&runs).unwrap(), "x\n", "{keys}");
+        fs::remove_file(&runs).unwrap();
+        one.forget();
+    }
+}
+
+#[test]
+fn a_command_that_fails_ends_the_run_and_its_output_is_not_shown() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let url = format!("{}/a", server.origin_as("localhost"));
+    let script = "echo S3CR; exit 3";
+    configure(&sandbox, &format!("[host.\"localhost\"]\nbearer-command = [\"sh\", \"-c\", \"{script}\"]\n"));
+    let outcome = sandbox.haul().arg(&url).run();
+    outcome.assert_failed(2).assert_says("host localhost: bearer-command: sh ended with exit status: 3");
+    assert!(!outcome.said().contains("S3CR"), "{outcome}");
+    assert!(server.requests().is_empty());
+    // A flag takes its place.
+    let token = sandbox.write("token", "t0ken\n");
+    sandbox.haul().arg("--bearer-file").arg(token).arg(&url).run().assert_ok();
+    assert_eq!(server.gets()[0].header("authorization"), Some("Bearer t0ken"));
+    for (keys, told) in [
+        (
+            "bearer-command = \"pass show x\"",
+            "line 2: bearer-command: a command is wanted as a list of words",
+        ),
+        ("user = \"me\"", "line 2: user: it needs a password-command"),
+        ("\npassword-command = [\"x\"]", "line 3: password-command: it needs the name"),
+    ] {
+        configure(&sandbox, &format!("[host.\"localhost\"]\n{keys}\n"));
+        sandbox.haul().arg(&url).run().assert_failed(2).assert_says(told);
+    }
+}
