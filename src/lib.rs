@@ -56,8 +56,8 @@ pub mod cli;
 pub use engine::{
     AddressFamily, Client, ClientSettings, ConnectionView, Connections, Constraints, Content, Control,
     Download, Event, Forecast, HostSettings, IfExists, Interface, Jobs, Notice, Output, OwnDestination,
-    Phase, Posted, Preview, Progress, Proof, ProvedBy, Proxy, Report, Request, Resolve, Slowness, Step,
-    Trace, Writer,
+    Phase, Posted, Preview, Progress, Proof, ProvedBy, Proxy, PublicKeyPin, Report, Request, Resolve,
+    Slowness, Step, Trace, Writer,
 };
 pub use engine::{audit, digests_of, discard, verify_file, wrong_pieces};
 pub use error::{Error, Kind, Remedy};

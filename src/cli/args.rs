@@ -2,10 +2,10 @@
 
 use super::examples;
 use super::host_rules::HostRule;
-use super::values::{connections, interface, resolve, shard, some_time, split_size, url, user_agent};
+use super::values::{connections, interface, pin, resolve, shard, some_time, split_size, url, user_agent};
 use crate::formats::shard::Shard;
 use crate::formats::size::{parse_duration, parse_size};
-use crate::{IfExists, Interface, Resolve};
+use crate::{IfExists, Interface, PublicKeyPin, Resolve};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -465,9 +465,13 @@ pub(super) struct Options {
     /// The key of that certificate, if it is not in the same file
     #[arg(long, value_name = "FILE", help_heading = "Safety")]
     pub(super) key: Option<PathBuf>,
-    /// Do not verify TLS certificates (insecure: the server is not authenticated)
+    /// Do not verify TLS certificates (insecure: the server is not authenticated, unless its key is pinned)
     #[arg(long, help_heading = "Safety")]
     pub(super) insecure: bool,
+    /// Accept only servers that have one of these public keys, also of the target of a redirect: sha256//BASE64, several with ; between
+    /// them; may be repeated. It counts besides the certificate, and alone with --insecure
+    #[arg(long, value_name = "PIN", value_delimiter = ';', value_parser = pin, help_heading = "Safety")]
+    pub(super) pin: Vec<PublicKeyPin>,
     /// Follow redirects from https to http; credentials never follow
     #[arg(long, help_heading = "Safety")]
     pub(super) allow_downgrade: bool,

@@ -83,10 +83,13 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
         let signals = signals::listen()?;
         let (sender, messages) = mpsc::channel(256);
         let mut reporter = Reporter::new(setup::screen(options), count);
-        if options.insecure {
-            reporter.say(
+        match (options.insecure, options.pin.is_empty()) {
+            (true, true) => reporter.say(
                 "haul: warning: --insecure: certificates are not verified, the server is not authenticated",
-            );
+            ),
+            (true, false) => reporter
+                .say("haul: warning: --insecure: certificates are not verified, nothing but the pinned keys"),
+            (false, _) => {}
         }
         Ok(Self {
             client: client.clone(),

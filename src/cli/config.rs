@@ -43,6 +43,7 @@ fn fill_from(path: &Path, text: &str, mut options: Options) -> Result<Options, E
         ("user-agent", options.user_agent.is_some()),
         ("bearer-file", options.bearer_file.is_some() || options.user.is_some()),
         ("proxy", options.proxy.is_some()),
+        ("pin", !options.pin.is_empty()),
     ];
     let said: Vec<_> = said.iter().filter(|(_, is_said)| *is_said).map(|(key, _)| *key).collect();
     options.hosts.iter_mut().for_each(|rule| rule.leave_out(&said));

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Flags of curl, wget and aria2 that haul does not have, and what to use instead.
-const FOREIGN: [(&str, &str); 25] = [
+const FOREIGN: [(&str, &str); 26] = [
     ("-c", "haul resumes by itself: run the same command again"),
     ("-C", "haul resumes by itself: run the same command again"),
     ("--continue", "haul resumes by itself: run the same command again"),
@@ -33,6 +33,7 @@ const FOREIGN: [(&str, &str); 25] = [
     ("-M", "a Metalink document is given with --metalink"),
     ("--metalink-file", "a Metalink document is given with --metalink"),
     ("--netrc-path", "a netrc file is given with --netrc-file"),
+    ("--pinnedpubkey", "public keys are pinned with --pin sha256//BASE64"),
     ("-I", "haul info URL shows what the server says"),
 ];
 

@@ -4,7 +4,8 @@ use super::keyring::Keyring;
 use super::{bounded, values};
 use crate::error::Error;
 use crate::formats::size::parse_size;
-use crate::{Connections, HostSettings, Job, Login, Proxy, Request};
+use crate::{Connections, HostSettings, Job, Login, Proxy, PublicKeyPin, Request};
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use toml::Value;
 
@@ -25,6 +26,7 @@ pub(super) struct HostRule {
     user: Option<String>,
     password_command: Option<Keyring>,
     proxy: Option<String>,
+    pins: Vec<PublicKeyPin>,
     insecure: bool,
 }
 
@@ -76,6 +78,7 @@ impl HostRule {
                 "password-command" => {
                     rule.password_command = Some(Keyring::read(value).map_err(|why| wrong(key, &why))?);
                 }
+                "pin" => rule.pins = pins(value).map_err(|why| wrong(key, &why))?,
                 "proxy" => rule.proxy = Some(text()?),
                 "insecure" => {
                     rule.insecure = value.as_bool().ok_or_else(|| wrong(key, "true or false is wanted"))?;
@@ -119,6 +122,7 @@ impl HostRule {
                     (self.bearer_file, self.bearer_command) = (None, None);
                     (self.user, self.password_command) = (None, None);
                 }
+                "pin" => self.pins.clear(),
                 "proxy" => self.proxy = None,
                 _ => {}
             }
@@ -162,11 +166,13 @@ impl HostRule {
     fn settings(&self) -> Option<HostSettings> {
         let mut settings = HostSettings::new(&self.pattern);
         settings.insecure = self.insecure;
+        settings.pins.clone_from(&self.pins);
         settings.proxy = self.proxy.as_deref().map(|proxy| match proxy {
             "" => Proxy::Direct,
             proxy => Proxy::Through(proxy.to_owned()),
         });
-        (settings.insecure || settings.proxy.is_some()).then_some(settings)
+        let says_something = settings.insecure || settings.proxy.is_some() || !settings.pins.is_empty();
+        says_something.then_some(settings)
     }
 
     /// Values as they are shown, each with its key.
@@ -189,6 +195,7 @@ impl HostRule {
                 "proxy",
                 self.proxy.as_deref().map(|proxy| crate::formats::redaction::named(proxy).into_owned()),
             ),
+            ("pin", Some(joined(&self.pins)).filter(|pins| !pins.is_empty())),
             ("insecure", self.insecure.then(|| "true".to_owned())),
         ];
         all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
@@ -203,9 +210,25 @@ fn user_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// Settings of the client for the rules.
+/// Pins as a text, with semicolons between them, or as a list of such.
+fn pins(value: &Value) -> Result<Vec<PublicKeyPin>, String> {
+    let texts: Option<Vec<_>> = match value {
+        Value::Array(all) => all.iter().map(Value::as_str).collect(),
+        value => value.as_str().map(|text| vec![text]),
+    };
+    let texts = texts.ok_or("a text in quotation marks is wanted, or a list of such")?;
+    texts.iter().flat_map(|text| text.split(';')).map(values::pin).collect()
+}
+
+fn joined(pins: &[PublicKeyPin]) -> String {
+    pins.iter().map(ToString::to_string).collect::<Vec<_>>().join(";")
+}
+
+/// Settings of the client for the rules. The first that applies counts, so the more exact ones come first.
 pub(super) fn settings(rules: &[HostRule]) -> Vec<HostSettings> {
-    rules.iter().filter_map(HostRule::settings).collect()
+    let mut rules: Vec<_> = rules.iter().collect();
+    rules.sort_by_key(|rule| Reverse(rule.exactness()));
+    rules.into_iter().filter_map(HostRule::settings).collect()
 }
 
 /// Adds to a job what the rules say of its host, the more exact ones last; `with_secrets` if they may be sent there.
@@ -301,11 +324,26 @@ mod tests {
     }
 
     #[test]
+    fn settings_begin_with_those_of_the_most_exact_rule() {
+        let pin = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        let rules = rules(&format!(
+            "[host.\"*.example\"]\npin = \"{pin};{pin}\"\n[host.\"*.b.example\"]\nproxy = \"\"\n\
+             [host.\"z.example\"]\npin = [\"{pin}\"]\n[host.\"q\"]\nconnections = 1\n"
+        ));
+        let settings = settings(&rules);
+        let found: Vec<_> =
+            settings.iter().map(|settings| (&settings.pattern[..], settings.pins.len())).collect();
+        assert_eq!(found, [("z.example", 1), ("*.b.example", 0), ("*.example", 2)]);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_named_by_its_key() {
         for (text, key) in [
             ("[host.\"h\"]\nconections = 1", "conections"),
             ("[host.\"h\"]\nconnections = 0", "connections"),
             ("[host.\"h\"]\ninsecure = \"yes\"", "insecure"),
+            ("[host.\"h\"]\npin = \"sha256//short\"", "pin"),
+            ("[host.\"h\"]\npin = 1", "pin"),
             ("[host.\"h\"]\nbearer-command = \"pass show x\"", "bearer-command"),
             ("[host.\"h\"]\nbearer-command = [\"x\"]\nbearer-file = \"t\"", "bearer-command"),
             ("[host.\"h\"]\npassword-command = [\"x\"]", "password-command"),

@@ -66,6 +66,9 @@ fn words(remedy: &Remedy) -> Cow<'_, str> {
             "give the published one, of any algorithm: --sha256 HEX, --checksum md5:HEX, or a list of them with \
              --checksum-file FILE; where none was published, leave out --mirror"
         }
+        Remedy::PinnedKey => {
+            "another server may stand in between, or the server has a new key: name that with --pin only if its owner confirms it"
+        }
         Remedy::DigestContinues => {
             "the server gives no strong validator, so the next run starts over; with a digest (--sha256) it goes on"
         }

@@ -148,6 +148,7 @@ impl Setup {
         settings.certificate_file.clone_from(&options.cert);
         settings.key_file.clone_from(&options.key);
         settings.insecure = options.insecure;
+        settings.pins.clone_from(&options.pin);
         settings.hosts = host_rules::settings(&options.hosts);
         settings.resolve.clone_from(&options.resolve);
         settings.family = match (options.ipv4, options.ipv6) {

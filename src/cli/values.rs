@@ -3,7 +3,7 @@
 use crate::formats::shard::Shard;
 use crate::formats::size::{parse_duration, parse_size};
 use crate::formats::url_text::url_text;
-use crate::{Interface, Resolve};
+use crate::{Interface, PublicKeyPin, Resolve};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::time::Duration;
 
@@ -51,6 +51,10 @@ pub(super) fn user_agent(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn interface(text: &str) -> Result<Interface, String> {
+    text.parse().map_err(|error: crate::Error| error.to_string())
+}
+
+pub(super) fn pin(text: &str) -> Result<PublicKeyPin, String> {
     text.parse().map_err(|error: crate::Error| error.to_string())
 }
 

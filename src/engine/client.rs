@@ -69,6 +69,7 @@ impl Client {
             allow_downgrade: settings.allow_downgrade,
             ca_file: settings.ca_file.clone(),
             insecure: settings.insecure,
+            pins: settings.pins.clone(),
             hosts: settings.hosts.clone(),
             identity: identity(&settings)?,
             proxy: settings.proxy.clone(),

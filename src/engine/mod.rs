@@ -28,7 +28,9 @@ mod slots;
 mod worker;
 
 pub use crate::destination::{Constraints, Content, IfExists, OwnDestination};
-pub use crate::transport::{AddressFamily, HostSettings, Interface, Proxy, Resolve, Step, Trace};
+pub use crate::transport::{
+    AddressFamily, HostSettings, Interface, Proxy, PublicKeyPin, Resolve, Step, Trace,
+};
 pub use client::Client;
 pub use control::Control;
 pub(crate) use credentials::check_secrets;

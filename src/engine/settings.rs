@@ -1,7 +1,7 @@
 //! Settings that all downloads of a client share.
 
 use crate::plan::concurrency::{Allowance, HIGHEST};
-use crate::transport::{AddressFamily, HostSettings, Interface, Proxy, Resolve, Trace};
+use crate::transport::{AddressFamily, HostSettings, Interface, Proxy, PublicKeyPin, Resolve, Trace};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,8 +98,12 @@ pub struct ClientSettings {
     pub certificate_file: Option<PathBuf>,
     /// A PEM file with the key of that certificate, unencrypted; `None` if it is in the same file.
     pub key_file: Option<PathBuf>,
-    /// Accept any certificate: the server is not authenticated then.
+    /// Accept any certificate: the server is not authenticated then, unless keys are pinned.
     pub insecure: bool,
+    /// Public keys that servers may show: each server that is connected to, those of redirects and mirrors included, must have one of
+    /// them, and must be reached over TLS. They are checked besides the certificate, on every connection; with `insecure` they are all
+    /// that is checked. Proxies are not meant. Default none: any key.
+    pub pins: Vec<PublicKeyPin>,
     /// Settings for some hosts only; the first that applies counts.
     pub hosts: Vec<HostSettings>,
     /// Addresses for hosts, in place of the resolver's; of several for one host and port the last counts. If a proxy
@@ -151,6 +155,7 @@ impl Default for ClientSettings {
             certificate_file: None,
             key_file: None,
             insecure: false,
+            pins: Vec::new(),
             hosts: Vec::new(),
             resolve: Vec::new(),
             family: AddressFamily::Any,

@@ -151,6 +151,8 @@ remedies! {
     TrustSelfSigned "trust_self_signed"
         "if you know that it is the server's own, have it in a file and trust that"
     TrustAnother "trust_another" "name an issuer to trust"
+    PinnedKey "pinned_key"
+        "another server may stand in between, or the server has a new key: pin that only if its owner confirms it"
     InstallAuthorities "install_authorities"
         "install the package ca-certificates, or name a file of certificates, also in SSL_CERT_FILE"
     ClientCertificate "client_certificate" "give a client certificate and its key"

@@ -8,6 +8,7 @@ use super::hop::Hop;
 use super::multiplex::{self, Multiplexed, Multiplexes, Shared};
 use super::part::Part;
 use super::peer::Peer;
+use super::pin::Pinning;
 use super::pool::{Coming, Pool};
 use super::prompt::{Asked, Prompt, Prompted};
 use super::proxy::Proxies;
@@ -42,6 +43,7 @@ pub(crate) struct Exchange {
     pool: Arc<Pool>,
     strikes: Strikes,
     proxies: Proxies,
+    pinning: Pinning,
     tls: Connector,
     /// For servers that may see the client certificate.
     own_tls: Connector,
@@ -227,6 +229,7 @@ impl Exchange {
     /// `Usage` for an invalid proxy.
     pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
         let proxies = Proxies::new(&settings.proxy, &settings.no_proxy, &settings.hosts)?;
+        let pinning = Pinning::new(&settings.pins, &settings.hosts);
         let (tls, own_tls, proxy_tls) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Ok(Self {
             settings,
@@ -234,6 +237,7 @@ impl Exchange {
             strikes: Strikes::default(),
             prompted: Prompted::default(),
             proxies,
+            pinning,
             tls,
             own_tls,
             proxy_tls,
@@ -258,7 +262,8 @@ impl Exchange {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let Settings { ca_file, insecure, identity, dialer, .. } = &self.settings;
         if ca_file.is_some() || identity.is_some() {
-            let made = tls::configuration(ca_file.as_deref(), *insecure, identity.as_ref())?;
+            let made =
+                tls::configuration(ca_file.as_deref(), *insecure, identity.as_ref(), self.pinning.clone())?;
             let connector = if identity.is_some() { &self.own_tls } else { &self.tls };
             connector.get_or_init(|| Ok(TlsConnector::from(Arc::new(made))));
         }
@@ -524,6 +529,9 @@ impl Exchange {
             return opened.map_err(|failure| Failed { failure, at: Some(at) });
         }
         let origin = &peer.origin;
+        if !address.is_https() && !self.pinning.of(bare_host(&origin.host)).is_empty() {
+            return Err(Failure::Fatal(keyless(&origin.host)).into());
+        }
         let make_room = || self.make_room();
         let dialing =
             Dialing { dialer: &self.settings.dialer, strikes: &self.strikes, turn, make_room: &make_room };
@@ -627,7 +635,10 @@ impl Exchange {
     ) -> Result<&'a TlsConnector, Failure> {
         let made = connector.get_or_init(|| {
             let insecure = self.settings.insecure || std::ptr::eq(connector, &raw const self.loose_tls);
-            let configured = || tls::configuration(self.settings.ca_file.as_deref(), insecure, identity);
+            let is_of_proxy = std::ptr::eq(connector, &raw const self.proxy_tls);
+            let pinning = || if is_of_proxy { Pinning::default() } else { self.pinning.clone() };
+            let ca_file = self.settings.ca_file.as_deref();
+            let configured = || tls::configuration(ca_file, insecure, identity, pinning());
             let mut made = configured();
             if made.is_err() && lacks_descriptors() {
                 self.pool.clear();
@@ -678,6 +689,12 @@ fn with_whole_target(request: &mut http::Request<Full<Bytes>>, address: &Address
         .map_err(|_| Failure::Fatal(Error::usage(format!("{address} cannot be asked for over HTTP/2"))))?;
     request.headers_mut().remove(header::HOST);
     Ok(())
+}
+
+/// Error for a server that has to show a key, and is spoken to without TLS.
+fn keyless(host: &str) -> Error {
+    let cause = format!("{host} did not prove who it is: its key is pinned, and over http there is none");
+    Error::new(Kind::Tls, cause).with_remedy(Remedy::HttpsUrl)
 }
 
 /// Protocol of a connection, in words.

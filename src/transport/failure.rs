@@ -1,5 +1,6 @@
 //! Failures of a request below HTTP.
 
+use super::pin::Unpinned;
 use crate::error::{Cause, Error, Failure, Kind, Remedy, plain};
 use rustls::{AlertDescription, CertificateError};
 use std::error::Error as _;
@@ -186,6 +187,9 @@ fn unproven(party: &Party<'_>, objection: &CertificateError) -> Error {
         }
         CertificateError::Other(other) if is_self_signed(other) => {
             failure("its certificate is self-signed", Remedy::TrustSelfSigned)
+        }
+        CertificateError::Other(other) if other.0.is::<Unpinned>() => {
+            failure(&other.0.to_string(), Remedy::PinnedKey)
         }
         other => failure(&rustls::Error::InvalidCertificate(other.clone()).to_string(), Remedy::TrustAnother),
     }

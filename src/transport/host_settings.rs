@@ -1,6 +1,6 @@
 //! Settings for some hosts only.
 
-use super::Proxy;
+use super::{Proxy, PublicKeyPin};
 
 /// Settings for the hosts of a pattern.
 ///
@@ -14,8 +14,10 @@ use super::Proxy;
 pub struct HostSettings {
     /// A host, or `*.` and a domain for all hosts below it.
     pub pattern: String,
-    /// Accept any certificate of these hosts: they are not authenticated then.
+    /// Accept any certificate of these hosts: they are not authenticated then, unless they have pins.
     pub insecure: bool,
+    /// Keys that these hosts may show, in place of [those of all](crate::ClientSettings::pins). Default none of their own.
+    pub pins: Vec<PublicKeyPin>,
     /// Proxy for these hosts. Default that of all.
     pub proxy: Option<Proxy>,
 }
@@ -24,7 +26,7 @@ impl HostSettings {
     /// Settings without an effect yet.
     #[must_use]
     pub fn new(pattern: impl Into<String>) -> Self {
-        Self { pattern: pattern.into(), insecure: false, proxy: None }
+        Self { pattern: pattern.into(), insecure: false, pins: Vec::new(), proxy: None }
     }
 
     /// Returns true if the host is one of the pattern, in any case.

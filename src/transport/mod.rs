@@ -17,6 +17,7 @@ mod multiplex;
 mod no_proxy;
 mod part;
 mod peer;
+mod pin;
 mod pool;
 mod prompt;
 mod proxy;
@@ -39,6 +40,7 @@ pub(crate) use exchange::{Body, Exchange, Pause, Reply, Requester};
 pub use host_settings::HostSettings;
 pub use interface::Interface;
 pub(crate) use part::Part;
+pub use pin::PublicKeyPin;
 pub use proxy::Proxy;
 pub(crate) use request_head::{Credentials, Document, Secrets};
 pub use resolve::Resolve;
@@ -64,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) allow_downgrade: bool,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) insecure: bool,
+    /// Keys that servers may show; any if there are none.
+    pub(crate) pins: Vec<PublicKeyPin>,
     /// Exceptions for some hosts; the first that applies counts.
     pub(crate) hosts: Vec<HostSettings>,
     /// Client certificate, for the servers that were named and ask for it.

@@ -1,6 +1,7 @@
 //! TLS: configurations for connections to servers, with or without the client certificate, and to proxies.
 
 use super::failure::is_self_signed;
+use super::pin::Pinning;
 use crate::error::{Error, Kind, Remedy, plain};
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -8,7 +9,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use std::fs::File;
 use std::io::Read as _;
@@ -38,29 +39,26 @@ impl IdentityFiles {
 pub(super) const HTTP_2: &[u8] = b"h2";
 
 /// Creates the configuration: the platform's roots and those of `ca_file`, or, with `insecure`, no verification; and
-/// the client certificate for servers that ask for one.
+/// the client certificate for servers that ask for one. Sessions are resumed only within one configuration, and only those of the same
+/// name: their servers have passed the same verification, pins included.
 pub(super) fn configuration(
     ca_file: Option<&Path>,
     insecure: bool,
     identity: Option<&IdentityFiles>,
+    pinning: Pinning,
 ) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(&error))?;
-    let builder = builder.dangerous();
-    let builder = if insecure {
-        builder.with_custom_certificate_verifier(Arc::new(AcceptAnyone(provider)))
-    } else {
-        let extra = match ca_file {
-            Some(path) => certificates(AUTHORITIES, path, &pem_file(AUTHORITIES, path)?)?,
-            None => Vec::new(),
-        };
-        let judge = Verifier::new_with_extra_roots(extra.clone(), provider);
-        let judge = judge
-            .map_err(|error| if extra.is_empty() { nobody_trusted(&error) } else { unusable(&error) })?;
-        builder.with_custom_certificate_verifier(Arc::new(Trusting { judge, given: extra }))
+    let mut judge: Arc<dyn ServerCertVerifier> = match insecure {
+        true => Arc::new(AcceptAnyone(provider)),
+        false => trusting(ca_file, provider)?,
     };
+    if !pinning.is_empty() {
+        judge = Arc::new(Pinned { judge, pinning });
+    }
+    let builder = builder.dangerous().with_custom_certificate_verifier(judge);
     let mut configuration = match identity {
         None => builder.with_no_client_auth(),
         Some(files) => {
@@ -72,6 +70,21 @@ pub(super) fn configuration(
     };
     configuration.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(configuration)
+}
+
+/// Verifier by the platform's roots and those of `ca_file`.
+fn trusting(
+    ca_file: Option<&Path>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+    let extra = match ca_file {
+        Some(path) => certificates(AUTHORITIES, path, &pem_file(AUTHORITIES, path)?)?,
+        None => Vec::new(),
+    };
+    let judge = Verifier::new_with_extra_roots(extra.clone(), provider);
+    let judge =
+        judge.map_err(|error| if extra.is_empty() { nobody_trusted(&error) } else { unusable(&error) })?;
+    Ok(Arc::new(Trusting { judge, given: extra }))
 }
 
 fn unusable(error: &rustls::Error) -> Error {
@@ -196,6 +209,52 @@ fn is_about_issuer(objection: &CertificateError) -> bool {
     }
 }
 
+/// Another verifier, and the keys that are pinned.
+#[derive(Debug)]
+struct Pinned {
+    judge: Arc<dyn ServerCertVerifier>,
+    pinning: Pinning,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let judged = self.judge.verify_server_cert(end_entity, intermediates, name, ocsp, now)?;
+        self.pinning
+            .check(name, end_entity)
+            .map_err(|unpinned| CertificateError::Other(OtherError(Arc::new(unpinned))))?;
+        Ok(judged)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.judge.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.judge.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.judge.supported_verify_schemes()
+    }
+}
+
 /// `--insecure`: the traffic is encrypted, but the server is not authenticated.
 #[derive(Debug)]
 struct AcceptAnyone(Arc<CryptoProvider>);
@@ -232,5 +291,75 @@ impl ServerCertVerifier for AcceptAnyone {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::PublicKeyPin;
+    use rustls::{ClientConnection, HandshakeKind, ServerConfig, ServerConnection};
+
+    const OTHER: &str = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls").join(name)
+    }
+
+    fn server() -> (Arc<ServerConfig>, PublicKeyPin) {
+        let certificate = CertificateDer::from_pem_file(fixture("server.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(fixture("server-key.pem")).unwrap();
+        let pin = PublicKeyPin::of(&certificate).unwrap();
+        let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        (Arc::new(builder.with_single_cert(vec![certificate], key).unwrap()), pin)
+    }
+
+    fn client(insecure: bool, pin: PublicKeyPin) -> ClientConfig {
+        configuration(Some(&fixture("ca.pem")), insecure, None, Pinning::new(&[pin], &[])).unwrap()
+    }
+
+    /// Shakes hands in memory; tells whether a session was resumed.
+    fn shaken(client: &ClientConfig, server: &Arc<ServerConfig>) -> Result<HandshakeKind, rustls::Error> {
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(Arc::new(client.clone()), name).unwrap();
+        let mut server = ServerConnection::new(server.clone()).unwrap();
+        while client.wants_write() || server.wants_write() {
+            let (mut there, mut back) = (Vec::new(), Vec::new());
+            while client.wants_write() {
+                client.write_tls(&mut there).unwrap();
+            }
+            let mut there = &there[..];
+            while !there.is_empty() {
+                server.read_tls(&mut there).unwrap();
+                server.process_new_packets()?;
+            }
+            while server.wants_write() {
+                server.write_tls(&mut back).unwrap();
+            }
+            let mut back = &back[..];
+            while !back.is_empty() {
+                client.read_tls(&mut back).unwrap();
+                client.process_new_packets()?;
+            }
+        }
+        Ok(client.handshake_kind().unwrap())
+    }
+
+    #[test]
+    fn no_session_goes_round_the_pins() {
+        let (server, pin) = server();
+        for insecure in [false, true] {
+            let right = client(insecure, pin);
+            assert_eq!(shaken(&right, &server), Ok(HandshakeKind::Full));
+            assert_eq!(shaken(&right, &server), Ok(HandshakeKind::Resumed));
+            // The sessions of the other configuration are at hand, and none is resumed.
+            let mut wrong = client(insecure, OTHER.parse().unwrap());
+            wrong.resumption = right.resumption.clone();
+            for _ in 0..2 {
+                let refused = shaken(&wrong, &server).unwrap_err().to_string();
+                assert!(refused.contains("Unpinned"), "{refused}");
+            }
+        }
     }
 }

@@ -53,6 +53,7 @@ mod ownership;
 mod parts;
 mod phases;
 mod pieces;
+mod pins;
 mod planted;
 mod prompts;
 mod proofs;

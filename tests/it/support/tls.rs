@@ -3,15 +3,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    KeyUsagePurpose, PublicKeyData as _, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientCertVerifierBuilder, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
+use sha2::{Digest as _, Sha256};
 
 use super::haul::Sandbox;
 
@@ -94,6 +97,13 @@ impl Authority {
         self.config_and_pem_with(names, spoil).0
     }
 
+    /// Returns the configuration and the pin of its key, as curl writes it.
+    pub(crate) fn config_and_pin(&self, names: &[&str]) -> (Arc<ServerConfig>, String) {
+        let key = KeyPair::generate().unwrap();
+        let certificate = server_params(names).signed_by(&key, &self.issuer).unwrap();
+        (config_of(certificate.der().clone(), &key, None), pin_of(&key))
+    }
+
     /// Returns the configuration and the PEM text of the certificate.
     pub(crate) fn config_and_pem_with(
         &self,
@@ -109,9 +119,18 @@ impl Authority {
 }
 
 pub(crate) fn self_signed(names: &[&str]) -> Arc<ServerConfig> {
+    self_signed_and_pin(names).0
+}
+
+/// A self-signed certificate, and the pin of its key.
+pub(crate) fn self_signed_and_pin(names: &[&str]) -> (Arc<ServerConfig>, String) {
     let key = KeyPair::generate().unwrap();
     let certificate = server_params(names).self_signed(&key).unwrap();
-    config_of(certificate.der().clone(), &key, None)
+    (config_of(certificate.der().clone(), &key, None), pin_of(&key))
+}
+
+fn pin_of(key: &KeyPair) -> String {
+    format!("sha256//{}", STANDARD.encode(Sha256::digest(key.subject_public_key_info())))
 }
 
 /// A self-signed certificate, as `openssl req -x509` makes it: one that may sign others. Returned with its PEM text.
