@@ -59,7 +59,7 @@ pub use engine::{
     Phase, Posted, Preview, Progress, Proof, ProvedBy, Proxy, PublicKeyPin, Report, Request, Resolve,
     Slowness, Step, Trace, Writer,
 };
-pub use engine::{audit, digests_of, discard, verify_file, wrong_pieces};
+pub use engine::{audit, digests_of, discard, verify_file, verify_signature, wrong_pieces};
 pub use error::{Error, Kind, Remedy};
 pub use formats::cookie_file::Cookies;
 pub use formats::netrc::Netrc;
@@ -71,4 +71,4 @@ pub use jobs::{
 pub use jobs::{JobList, Listed, metalink};
 pub use manifest::{Inspection, inspect};
 pub use plan::{Address, ByteRange, Origin};
-pub use verify::{Algorithm, Digest, Encoding, ParseDigestError};
+pub use verify::{Algorithm, Digest, Encoding, MinisignKey, MinisignSignature, ParseDigestError, Signer};

@@ -32,6 +32,7 @@ impl Book {
             url: "http://host/file".to_owned(),
             representation: Representation { complete_length: Some(length), ..Representation::default() },
             digests: Vec::new(),
+            signature: None,
             document: None,
             mirrors: Vec::new(),
             holder: None,

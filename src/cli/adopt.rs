@@ -48,7 +48,7 @@ pub(super) fn taken_over(
     }
     let path = renamed_before(path, &target);
     let shown = escape::for_terminal(&path.to_string_lossy()).into_owned();
-    let Left { data, ranges, length } = left(&path, &shown, !request.digests().is_empty())?;
+    let Left { data, ranges, length } = left(&path, &shown, request.is_proven())?;
     if let Ok(present) = fs::symlink_metadata(&target) {
         let named = escape::for_terminal(&target.to_string_lossy()).into_owned();
         if !present.is_file() {
@@ -91,7 +91,7 @@ fn renamed_before(path: &Path, target: &Path) -> PathBuf {
     if !path.exists() && aside.is_file() { aside } else { path.to_owned() }
 }
 
-fn left(path: &Path, shown: &str, has_digest: bool) -> Result<Left, Error> {
+fn left(path: &Path, shown: &str, is_proven: bool) -> Result<Left, Error> {
     let (data, control) = data_of(path);
     let unreadable = |error: std::io::Error| Error::usage(format!("cannot read {shown}: {error}"));
     let there = fs::metadata(&data).map_err(unreadable)?.len();
@@ -102,7 +102,7 @@ fn left(path: &Path, shown: &str, has_digest: bool) -> Result<Left, Error> {
         let ranges = ranges.into_iter().map(|(start, end)| ByteRange::new(start, end.min(there)));
         return Ok(Left { data, ranges: ranges.collect(), length: Some(length) });
     }
-    if path.extension().is_some_and(|ending| ending == OF_SEVERAL_PIECES) && !has_digest {
+    if path.extension().is_some_and(|ending| ending == OF_SEVERAL_PIECES) && !is_proven {
         return Err(Error::usage(format!("{shown} may have holes, which only a digest can find"))
             .with_hint("give the published digest with --sha256 HEX, --checksum SPEC or --find-checksum"));
     }

@@ -77,7 +77,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Check a file against a digest, or an unfinished one against its manifest
+    /// Check a file against a digest or a signature, or an unfinished one against its manifest
     #[command(after_help = examples::examples_text("verify"))]
     Verify {
         /// Files to check; without one every file that --checksum-file names
@@ -309,6 +309,10 @@ pub(super) struct Digests {
     /// Look for a list of digests beside the file on its server, such as NAME.sha256 or SHA256SUMS; fail if none names it
     #[arg(long, conflicts_with_all = ["sha256", "checksum", "checksum_file"])]
     pub(super) find_checksum: bool,
+    /// Verify a signature of minisign, which must be of KEY: a public key (RW…), or a file with one. With --checksum-file or
+    /// --find-checksum it is that of the list, LIST.minisig, else that of the file, URL.minisig
+    #[arg(long, value_name = "KEY")]
+    pub(super) minisign: Option<String>,
 }
 
 #[derive(Args, Clone, Debug, Default)]

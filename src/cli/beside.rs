@@ -1,11 +1,12 @@
-//! `--find-checksum`: lists of digests beside a file.
+//! `--find-checksum` and `--minisign`: lists of digests and signatures beside a file.
 
 use super::digests::Listed;
 use super::document::Document;
 use super::runtime::small_runtime;
-use super::setup::{By, Setup};
+use super::setup::{By, Setup, Wanted};
+use super::signatures;
 use crate::error::{Error, Kind};
-use crate::{Client, Digest, Job, NamedBy, Request};
+use crate::{Client, Job, MinisignKey, MinisignSignature, NamedBy, Request};
 use std::collections::BTreeMap;
 use tokio::runtime::Runtime;
 
@@ -14,12 +15,20 @@ const OF_THE_FILE: [&str; 4] = [".sha256", ".sha256sum", ".sha512", ".sha512sum"
 const OF_THE_DIRECTORY: [&str; 5] =
     ["SHA256SUMS", "sha256sum.txt", "sha256sums.txt", "checksums.txt", "SHA512SUMS"];
 
-/// Search for lists, with those of directories that were found; `None` for those that are not there.
+/// Search for lists and signatures, with the lists of directories that were found.
 pub(super) struct Beside<'a> {
     setup: &'a Setup,
     client: Client,
     runtime: Runtime,
-    known: BTreeMap<String, Option<Listed>>,
+    known: BTreeMap<String, Found>,
+}
+
+/// Outcome of the search for one list.
+enum Found {
+    Absent,
+    /// A list without a signature, where one is wanted.
+    Unsigned,
+    List(Box<Listed>),
 }
 
 impl<'a> Beside<'a> {
@@ -33,31 +42,44 @@ impl<'a> Beside<'a> {
         self.runtime.shutdown_background();
     }
 
-    /// Digests that a list beside the file at `url` states of it, and the URL of the list, redacted.
+    /// Adds to a download the digest that a list beside its file states, or the signature of the file.
     ///
     /// # Errors
-    /// `Checksum` if no list states one; those of a server that cannot be reached.
-    pub(super) fn find(&mut self, job: &Job) -> Result<(Vec<Digest>, String), Error> {
+    /// `Checksum` if there is none, or a wrong one; those of a server that cannot be reached.
+    pub(super) fn proven(&mut self, wanted: Wanted) -> Result<Wanted, Error> {
+        let Wanted { job, request, line } = wanted;
+        let finds_list = self.setup.options.digests.find_checksum && request.digests().is_empty();
+        let request = match self.setup.key.clone() {
+            _ if finds_list => self.find(&job, request)?,
+            Some(key) => request.signature(self.signature(&key, &job)?)?,
+            None => request,
+        };
+        Ok(Wanted { job, request, line })
+    }
+
+    /// Adds the digests that a list beside the file states of it. With a key, a list counts only if it is signed.
+    fn find(&mut self, job: &Job, request: Request) -> Result<Request, Error> {
         let url = job.url.as_str();
         let bare = url.split(['?', '#']).next().unwrap_or(url);
         let (directory, name) = bare.rsplit_once('/').unwrap_or((bare, ""));
+        let paths = [vec![percent_encoding::percent_decode_str(name).decode_utf8_lossy().into_owned()]];
         let own = OF_THE_FILE.iter().map(|suffix| (format!("{bare}{suffix}"), false));
         let shared = OF_THE_DIRECTORY.iter().map(|list| (format!("{directory}/{list}"), true));
         let mut tried = Vec::new();
         for (list, is_shared) in own.chain(shared) {
-            let found = match self.known.get(&list).filter(|_| is_shared) {
-                Some(known) => known.as_ref(),
-                None => {
-                    let read = self.read(&list, &job.named_by)?;
-                    self.known.entry(list.clone()).insert_entry(read).into_mut().as_ref()
-                }
-            };
-            let paths = [vec![percent_encoding::percent_decode_str(name).decode_utf8_lossy().into_owned()]];
-            let digests = found.and_then(|listed| listed.of(&paths).ok());
-            if let (Some(digests), Some(listed)) = (digests, found) {
-                return Ok((digests, listed.shown().to_owned()));
+            if !is_shared || !self.known.contains_key(&list) {
+                let found = self.look_for(&list, &job.named_by)?;
+                self.known.insert(list.clone(), found);
             }
-            tried.push(list.rsplit('/').next().unwrap_or_default().to_owned());
+            let name = list.rsplit('/').next().unwrap_or_default();
+            match self.known.get(&list) {
+                Some(Found::List(listed)) => match listed.of(&paths) {
+                    Ok(digests) => return Ok(listed.stating(&digests, request)),
+                    Err(_) => tried.push(name.to_owned()),
+                },
+                Some(Found::Unsigned) => tried.push(format!("{name} (not signed)")),
+                Some(Found::Absent) | None => tried.push(name.to_owned()),
+            }
         }
         let cause =
             format!("no list beside {} states its digest; looked for {}", shown(bare), tried.join(", "));
@@ -66,19 +88,45 @@ impl<'a> Beside<'a> {
     }
 
     /// Reads a list, if there is one. A page that says so in words is none.
-    fn read(&self, url: &str, named_by: &NamedBy) -> Result<Option<Listed>, Error> {
-        // A list gets the secrets that the file itself gets.
+    fn look_for(&self, url: &str, named_by: &NamedBy) -> Result<Found, Error> {
+        let document = match self.fetch(url, named_by) {
+            Ok(document) => document,
+            Err(error) if signatures::is_absence(&error) => return Ok(Found::Absent),
+            Err(error) => return Err(error),
+        };
+        let Ok(listed) = Listed::read(&document) else {
+            return Ok(Found::Absent);
+        };
+        let Some(key) = &self.setup.key else {
+            return Ok(Found::List(Box::new(listed)));
+        };
+        let signature = match self.fetch(&signatures::url_beside(url), named_by) {
+            Err(error) if signatures::is_absence(&error) => return Ok(Found::Unsigned),
+            outcome => signatures::fetched(key, &document.shown, outcome)?,
+        };
+        let signer = signatures::signer(&document, &signature)?;
+        Ok(Found::List(Box::new(listed.signed_by(Some(signer)))))
+    }
+
+    /// Signature beside the file.
+    fn signature(&self, key: &MinisignKey, job: &Job) -> Result<MinisignSignature, Error> {
+        if job.range.is_some() {
+            return Err(Error::usage("a signature is of a whole file, and this is a part of one")
+                .with_hint("give the digest of the part with --sha256 HEX"));
+        }
+        let url = signatures::url_beside(&job.url);
+        signatures::fetched(key, &shown(&url), self.fetch(&url, &job.named_by))
+    }
+
+    /// Fetches a document, which gets the secrets that the file itself gets.
+    fn fetch(&self, url: &str, named_by: &NamedBy) -> Result<Document, Error> {
         let home = match named_by {
             NamedBy::Document(home) => Some(home.as_deref().map(Request::new).transpose()?),
             _ => None,
         };
         let by = home.as_ref().map_or(By::User, |home| By::Document(home.as_ref().map(Request::address)));
         let request = self.setup.request_of_document(url, by)?;
-        match Document::fetch_on(&self.runtime, request, &self.client) {
-            Ok(document) => Ok(Listed::read(&document).ok()),
-            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Http | Kind::Auth) => Ok(None),
-            Err(error) => Err(error),
-        }
+        Document::fetch_on(&self.runtime, request, &self.client)
     }
 }
 

@@ -5,7 +5,7 @@ use super::document::Document;
 use crate::error::Error;
 use crate::formats::digest_list::{DigestList, Stated};
 use crate::formats::escape;
-use crate::{Algorithm, Digest};
+use crate::{Algorithm, Digest, Request, Signer};
 
 /// Digests of `--sha256` and `--checksum`, in order.
 pub(super) fn given(flags: &Digests) -> Result<Vec<Digest>, Error> {
@@ -24,6 +24,8 @@ pub(super) struct Listed {
     list: DigestList,
     shown: String,
     hint: Hint,
+    /// Signer of the list, if that was verified.
+    signer: Option<Signer>,
 }
 
 /// Family of algorithms, guessed from the name of a list, for digests whose length is ambiguous.
@@ -62,7 +64,23 @@ impl Listed {
                 .refused("it states no digest at all")
                 .with_hint("a list has lines like those of sha256sum, or like 'SHA256 (name) = HEX'"));
         }
-        Ok(Self { list, shown, hint: Hint::of(document.name()) })
+        Ok(Self { list, shown, hint: Hint::of(document.name()), signer: None })
+    }
+
+    /// Names the signer of the list, which was verified.
+    pub(super) fn signed_by(self, signer: Option<Signer>) -> Self {
+        Self { signer, ..self }
+    }
+
+    /// Adds to a request digests that the list states.
+    pub(super) fn stating(&self, digests: &[Digest], request: Request) -> Request {
+        let (shown, digests) = (self.shown(), digests.iter().cloned());
+        match &self.signer {
+            Some(signer) => {
+                digests.fold(request, |request, digest| request.digest_of_signed(digest, shown, signer))
+            }
+            None => digests.fold(request, |request, digest| request.digest_of(digest, shown)),
+        }
     }
 
     /// Names of all files of the list.

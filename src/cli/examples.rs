@@ -15,6 +15,10 @@ const EXAMPLES: &[Example] = &[
         "haul https://example.org/a.iso --checksum-file https://example.org/SHA256SUMS",
         "take the digest from a list",
     ),
+    (
+        "haul https://example.org/disk.img --minisign key.pub",
+        "and only if disk.img.minisig is a signature by this key",
+    ),
     ("haul -i list.txt -d downloads -j 4", "everything in a list, four files at once"),
     (
         "haul https://example.org/a.iso --mirror https://mirror.example.net/a.iso --sha256 HEX",
@@ -39,6 +43,7 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
         ],
         "verify" => &[
             ("haul verify disk.img --sha256 HEX", "does the file have this digest?"),
+            ("haul verify disk.img --minisign key.pub", "is disk.img.minisig its signature by this key?"),
             ("haul verify disk.img", "are the recorded bytes of an unfinished one still intact?"),
             ("haul verify --repair disk.img", "fetch again what is not, and go on with the rest"),
             (

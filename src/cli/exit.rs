@@ -17,7 +17,7 @@ Exit codes:
    9  disk
   10  the target exists
   11  another process is working on the target
-  12  checksum mismatch
+  12  checksum or signature mismatch
   13  refused as unsafe
  130  interrupted (143: terminated, 129: hung up); what came is kept";
 

@@ -39,6 +39,7 @@ mod runtime;
 mod secrets;
 mod setup;
 mod signals;
+mod signatures;
 mod stamps;
 mod unsaved;
 mod values;

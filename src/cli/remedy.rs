@@ -66,6 +66,8 @@ fn words(remedy: &Remedy) -> Cow<'_, str> {
             "give the published one, of any algorithm: --sha256 HEX, --checksum md5:HEX, or a list of them with \
              --checksum-file FILE; where none was published, leave out --mirror"
         }
+        Remedy::SignersKey => "see which key the publisher names, and give that one with --minisign KEY",
+        Remedy::SignHashed => "have it signed with minisign -H, which current versions do by themselves",
         Remedy::PinnedKey => {
             "another server may stand in between, or the server has a new key: name that with --pin only if its owner confirms it"
         }

@@ -7,12 +7,12 @@ use super::places;
 use super::refresh;
 use super::render::Screen;
 use super::secrets::{self, Given};
-use super::{host_rules, output, unsaved, verbose};
+use super::{host_rules, output, signatures, unsaved, verbose};
 use crate::error::Error;
 use crate::formats::escape;
 use crate::{
     Address, AddressFamily, Client, ClientSettings, Connections, Defaults, Digest, Invalid, Job, Jobs,
-    NamedBy, Proxy, Remedy, Request,
+    MinisignKey, NamedBy, Proxy, Remedy, Request, Signer,
 };
 use clap::CommandFactory as _;
 use percent_encoding::percent_decode_str;
@@ -26,6 +26,8 @@ pub(super) struct Setup {
     pub(super) options: Options,
     secrets: Given,
     digests: Option<Listed>,
+    /// Key of the signatures that are wanted.
+    pub(super) key: Option<MinisignKey>,
     /// Held by the one file of the run for which `--refresh-cmd` is running.
     refreshing: Arc<tokio::sync::Mutex<()>>,
     /// Connections that one download can have, if few files may be open.
@@ -77,15 +79,35 @@ impl Setup {
     pub(super) fn open(options: Options, urls: &[String]) -> Result<Self, Error> {
         super::colour::decide(options.color.unwrap_or_default());
         let secrets = Given::read(&options)?;
-        let mut setup =
-            Self { options, secrets, digests: None, refreshing: Arc::default(), most_connections: None };
+        let key = signatures::key(&options.digests)?;
+        let refreshing = Arc::default();
+        let mut setup = Self { options, secrets, digests: None, key, refreshing, most_connections: None };
         if let Some(named) = setup.options.digests.checksum_file.clone() {
             // Invalid URLs are reported before anything is fetched.
             let first = setup.described(urls)?.into_iter().next();
             let by = By::Beside(first.as_ref().map(|first| first.request.address()));
-            setup.digests = Some(Listed::read(&setup.document(&named, by)?)?);
+            let list = setup.document(&named, by)?;
+            let signer = setup.key.as_ref().map(|key| setup.signer(key, &list, &named, by)).transpose()?;
+            setup.digests = Some(Listed::read(&list)?.signed_by(signer));
         }
         Ok(setup)
+    }
+
+    /// Signer of a list, by the signature beside it.
+    fn signer(&self, key: &MinisignKey, list: &Document, named: &str, by: By<'_>) -> Result<Signer, Error> {
+        let signature = if named.contains("://") {
+            let url = signatures::url_beside(named);
+            let shown = Request::new(&url)?.address().to_string();
+            signatures::fetched(key, &shown, self.document(&url, by))?
+        } else {
+            signatures::read(key, Path::new(named))?
+        };
+        signatures::signer(list, &signature)
+    }
+
+    /// Returns true if a list or a signature is looked for beside each file on its server.
+    pub(super) fn looks_beside(&self) -> bool {
+        self.options.digests.find_checksum || (self.key.is_some() && self.digests.is_none())
     }
 
     /// Creates the client that the options describe.
@@ -231,7 +253,7 @@ impl Setup {
         self.add_secrets(&mut job, by)?;
         let mut request = resolve(&job, &self.defaults()).map_err(|invalid| invalid.error)?;
         if let Some(listed) = &self.digests {
-            request = stated_by(listed.shown(), &job.digests[given..], &job.digests[..given], request)?;
+            request = listed.stating(&others(&job.digests[given..], &job.digests[..given])?, request);
         }
         if by.may_have_files() {
             request = self.secrets.for_host(request);
@@ -436,8 +458,12 @@ pub(super) fn stated_by(
     given: &[String],
     request: Request,
 ) -> Result<Request, Error> {
-    digests
-        .iter()
-        .filter(|digest| !given.contains(digest))
-        .try_fold(request, |request, digest| Ok(request.digest_of(digest.parse::<Digest>()?, document)))
+    let digests = others(digests, given)?;
+    Ok(digests.into_iter().fold(request, |request, digest| request.digest_of(digest, document)))
+}
+
+/// The digests, but for those that were `given` in another way.
+fn others(digests: &[String], given: &[String]) -> Result<Vec<Digest>, Error> {
+    let others = digests.iter().filter(|digest| !given.contains(digest));
+    others.map(|digest| Ok(digest.parse()?)).collect()
 }

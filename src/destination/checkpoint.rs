@@ -242,6 +242,7 @@ mod tests {
                 ..Representation::default()
             },
             digests: vec![],
+            signature: None,
             document: None,
             mirrors: vec![],
             holder: None,

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::manifest::{self, Hold, Journal, Run};
 use crate::plan::{ByteRange, Moment};
 use crate::threads;
-use crate::verify::{Digest, Follower, Frontier};
+use crate::verify::{Algorithm, Digest, Follower, Frontier};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ pub(crate) struct FileWork {
     pub(crate) place: PartialFile,
     pub(crate) checkpoint: Checkpoint,
     sink: Sink,
-    digests: Vec<Digest>,
+    algorithms: Vec<Algorithm>,
     following: Option<Following>,
     auditing: Option<Auditing>,
     stop: Arc<AtomicBool>,
@@ -36,7 +36,7 @@ impl FileWork {
     pub(crate) fn new(
         place: PartialFile,
         journal: Journal,
-        digests: &[Digest],
+        algorithms: &[Algorithm],
         inline: bool,
         audit: bool,
         now: Moment,
@@ -44,16 +44,16 @@ impl FileWork {
         let claims = journal.runs().to_vec();
         let mut work = Self {
             sink: Sink::file(place.part.clone(), inline),
-            // With digests, the follower reads everything back and releases it from memory afterwards.
+            // With a hash, the follower reads everything back and releases it from memory afterwards.
             checkpoint: Checkpoint::new(
                 place.part.clone(),
                 place.part.path().to_owned(),
                 journal,
-                place.is_larger_than_memory() && digests.is_empty(),
+                place.is_larger_than_memory() && algorithms.is_empty(),
                 now,
             ),
             place,
-            digests: digests.to_vec(),
+            algorithms: algorithms.to_vec(),
             following: None,
             auditing: None,
             stop: Arc::new(AtomicBool::new(false)),
@@ -65,10 +65,10 @@ impl FileWork {
         work
     }
 
-    /// Computes these digests as well, of which it learned only now.
-    pub(crate) fn expect(&mut self, digests: Vec<Digest>) {
-        if self.digests.is_empty() {
-            self.digests = digests;
+    /// Computes digests by these algorithms, of which it learned only now.
+    pub(crate) fn expect(&mut self, algorithms: Vec<Algorithm>) {
+        if self.algorithms.is_empty() {
+            self.algorithms = algorithms;
             self.follow();
         }
     }
@@ -79,9 +79,9 @@ impl FileWork {
 
     /// Starts hashing from the beginning, behind the front.
     pub(crate) fn follow(&mut self) {
-        if !self.digests.is_empty() {
+        if !self.algorithms.is_empty() {
             let lets_go = self.place.is_larger_than_memory();
-            let (frontier, follower) = Frontier::new(self.place.part.clone(), &self.digests, lets_go);
+            let (frontier, follower) = Frontier::new(self.place.part.clone(), &self.algorithms, lets_go);
             let following = threads::beside(follower, Follower::run, Follower::run_in_turns);
             self.following = Some((frontier, following));
         }

@@ -134,7 +134,7 @@ fn compare(target: Target, present: &Present, spec: &FileSpec) -> Result<TargetS
     if let Some(size) = spec.size.filter(|size| *size != present.len()) {
         return Err(exists(&target, &format!(" with {} bytes, and {size} are wanted", present.len())));
     }
-    if spec.digests.is_empty() {
+    if !spec.is_proven() {
         return match Seal::read(&target.path()) {
             Ok(seal) if spec.address.matches_seal(&seal.url) => Ok(TargetState::Sealed { target, seal }),
             Ok(_) => Err(exists(&target, "")),
@@ -144,16 +144,18 @@ fn compare(target: Target, present: &Present, spec: &FileSpec) -> Result<TargetS
     let path = target.path();
     let failed = |error: std::io::Error| Error::disk("cannot read", &path, &error);
     let file = Arc::new(storage::ReadOnly::open_itself(&path).map_err(failed)?);
-    let actual = hash_file(file.clone(), &spec.digests).map_err(failed)?;
-    if actual == spec.digests {
-        // The digest matches now; it stays so as long as no other user may change the file.
-        if !owner::is_ours(&file.file().metadata().map_err(failed)?, target.directory()) {
-            return Err(exists(&target, " with the right digest, and is another user's, who may change it"));
-        }
-        clean_up(&target)?;
-        return Ok(TargetState::Satisfied { size: present.len(), target, digests: actual });
+    let actual = hash_file(file.clone(), &spec.algorithms()).map_err(failed)?;
+    if spec.check(&actual).is_err() {
+        let has_digests = spec.digests.iter().all(|digest| actual.contains(digest));
+        let why = if has_digests { " and is not what was signed" } else { " and has another digest" };
+        return Err(exists(&target, why));
     }
-    Err(exists(&target, " and has another digest"))
+    // It is proven now; it stays so as long as no other user may change the file.
+    if !owner::is_ours(&file.file().metadata().map_err(failed)?, target.directory()) {
+        return Err(exists(&target, " with the right digest, and is another user's, who may change it"));
+    }
+    clean_up(&target)?;
+    Ok(TargetState::Satisfied { size: present.len(), target, digests: actual })
 }
 
 /// Removes a manifest without a part file, as a crash right after publishing leaves it: it says nothing that the
@@ -301,6 +303,7 @@ fn build(
     let expected = Expectation {
         address: &spec.address,
         digests: &spec.digests,
+        signature: spec.signature.as_deref(),
         part: partial_file.part.identity()?,
         part_length: partial_file.part.len().map_err(|error| Error::disk("cannot look at", &path, &error))?,
         proven: provenance != Provenance::Recorded,
@@ -317,10 +320,8 @@ fn build(
             Err(Error::new(Kind::Changed, format!("{}: {why}", path.display()))
                 .with_remedy(Remedy::StartOver))
         }
-        Ok(_) if shared && spec.digests.is_empty() => Err(shared_with_others(&partial_file)),
-        Ok(trusted)
-            if provenance == Provenance::Copied && spec.digests.is_empty() && trusted.is_complete() =>
-        {
+        Ok(_) if shared && !spec.is_proven() => Err(shared_with_others(&partial_file)),
+        Ok(trusted) if provenance == Provenance::Copied && !spec.is_proven() && trusted.is_complete() => {
             Ok(Opening::Unconfirmed { partial_file, raw: Box::new(raw.clone()) })
         }
         Ok(trusted) => {

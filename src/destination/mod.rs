@@ -24,15 +24,15 @@ pub(crate) use pipe::PipeWork;
 pub(crate) use provenance::NamedBy;
 pub(crate) use sink::Sink;
 pub(crate) use small_files::{SmallFile, SmallFiles};
-pub(crate) use spec::FileSpec;
 pub use spec::IfExists;
+pub(crate) use spec::{FileSpec, algorithms};
 
 use crate::error::{Error, Kind, Remedy};
 use crate::manifest::Run;
 use crate::plan::{Moment, RangeSet};
 use crate::storage::{Memory, Target};
 use crate::threads;
-use crate::verify::Digest;
+use crate::verify::Algorithm;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -97,12 +97,12 @@ impl Destination {
         }
     }
 
-    /// Computes these digests as well, of which it learned with the first response.
-    pub(crate) fn expect(&mut self, digests: Vec<Digest>) {
+    /// Computes digests by these algorithms, of which it learned with the first response.
+    pub(crate) fn expect(&mut self, algorithms: Vec<Algorithm>) {
         match self {
-            Self::File(work) => work.expect(digests),
-            Self::Pipe(work) => work.expect(&digests),
-            Self::Own(work) => work.expect(digests),
+            Self::File(work) => work.expect(algorithms),
+            Self::Pipe(work) => work.expect(&algorithms),
+            Self::Own(work) => work.expect(algorithms),
             // They are read from the request once they are needed.
             Self::Unmade(_) | Self::Small(_) | Self::Locked(_) | Self::Creating(_) | Self::Gone => {}
         }

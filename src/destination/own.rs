@@ -7,7 +7,7 @@ use crate::error::{Error, Kind};
 use crate::plan::representation::Representation;
 use crate::storage::Storage;
 use crate::threads;
-use crate::verify::{Digest, Follower, Frontier};
+use crate::verify::{Algorithm, Digest, Follower, Frontier};
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -159,10 +159,10 @@ impl fmt::Debug for dyn OwnDestination {
     }
 }
 
-/// Returns the window of a destination that takes bytes in order, with these digests; `None` if it takes them in any order.
-pub(crate) fn in_order(own: &dyn OwnDestination, digests: &[Digest]) -> Option<u64> {
+/// Returns the window of a destination that takes bytes in order, hashed by these algorithms; `None` if it takes them in any order.
+pub(crate) fn in_order(own: &dyn OwnDestination, algorithms: &[Algorithm]) -> Option<u64> {
     let Constraints { in_order, window, readable } = own.constraints();
-    let hashed_as_it_comes = !readable && !digests.is_empty();
+    let hashed_as_it_comes = !readable && !algorithms.is_empty();
     (in_order || hashed_as_it_comes).then(|| window.unwrap_or(WINDOW).max(1 << 20))
 }
 
@@ -172,21 +172,21 @@ type Following = (Frontier, JoinHandle<io::Result<Option<Vec<Digest>>>>);
 /// A destination of the caller's own that takes bytes in any order.
 pub(crate) struct OwnWork {
     own: Arc<dyn OwnDestination>,
-    digests: Vec<Digest>,
+    algorithms: Vec<Algorithm>,
     following: Option<Following>,
 }
 
 impl OwnWork {
-    pub(crate) fn new(own: Arc<dyn OwnDestination>, digests: &[Digest]) -> Self {
-        let mut work = Self { own, digests: digests.to_vec(), following: None };
+    pub(crate) fn new(own: Arc<dyn OwnDestination>, algorithms: &[Algorithm]) -> Self {
+        let mut work = Self { own, algorithms: algorithms.to_vec(), following: None };
         work.follow();
         work
     }
 
-    /// Computes these digests as well, if it can be read back.
-    pub(super) fn expect(&mut self, digests: Vec<Digest>) {
-        if self.digests.is_empty() && self.own.constraints().readable {
-            self.digests = digests;
+    /// Computes digests by these algorithms, if it can be read back.
+    pub(super) fn expect(&mut self, algorithms: Vec<Algorithm>) {
+        if self.algorithms.is_empty() && self.own.constraints().readable {
+            self.algorithms = algorithms;
             self.follow();
         }
     }
@@ -196,8 +196,8 @@ impl OwnWork {
     }
 
     fn follow(&mut self) {
-        if !self.digests.is_empty() {
-            let (frontier, follower) = Frontier::new(self.storage(), &self.digests, false);
+        if !self.algorithms.is_empty() {
+            let (frontier, follower) = Frontier::new(self.storage(), &self.algorithms, false);
             self.following =
                 Some((frontier, threads::beside(follower, Follower::run, Follower::run_in_turns)));
         }
@@ -329,10 +329,10 @@ impl Write for InOrder {
 
 impl PipeWork {
     /// Feeds a destination of the caller's own in order.
-    pub(crate) fn into_own(own: Arc<dyn OwnDestination>, window: u64, digests: &[Digest]) -> Self {
+    pub(crate) fn into_own(own: Arc<dyn OwnDestination>, window: u64, algorithms: &[Algorithm]) -> Self {
         let out = InOrder { own: own.clone(), position: 0 };
-        let mut work = Self::new(Box::new(out), window, digests);
-        work.own = Some((own, window, digests.to_vec()));
+        let mut work = Self::new(Box::new(out), window, algorithms);
+        work.own = Some((own, window, algorithms.to_vec()));
         work
     }
 
@@ -347,12 +347,12 @@ impl PipeWork {
     }
 
     pub(super) async fn begin_anew(mut self) -> Result<Self, Error> {
-        let Some((own, window, digests)) = self.own.take() else {
+        let Some((own, window, algorithms)) = self.own.take() else {
             return Ok(self);
         };
         // An error of the drain is that of bytes which do not count any more.
         let _ = self.finish().await;
         discard(own.clone()).await?;
-        Ok(Self::into_own(own, window, &digests))
+        Ok(Self::into_own(own, window, &algorithms))
     }
 }

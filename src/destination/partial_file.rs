@@ -110,6 +110,7 @@ impl PartialFile {
     fn renewed(&self, raw: &Raw, spec: &FileSpec) -> Result<FileRecord, Error> {
         let mut record = raw.file.clone();
         record.digests = spec.digests.iter().map(ToString::to_string).collect();
+        record.signature = spec.signature.as_deref().cloned();
         record.document = spec.named_by.to_record();
         record.mirrors.clone_from(&spec.mirrors);
         record.part = self.part.identity()?;
@@ -121,6 +122,7 @@ impl PartialFile {
             url: spec.address.to_record(),
             representation,
             digests: spec.digests.iter().map(ToString::to_string).collect(),
+            signature: spec.signature.as_deref().cloned(),
             document: spec.named_by.to_record(),
             mirrors: spec.mirrors.clone(),
             holder: Some(new_holder()),

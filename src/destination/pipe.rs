@@ -6,7 +6,7 @@ use super::sink::Sink;
 use crate::error::{Error, Kind};
 use crate::storage::Pipe;
 use crate::threads;
-use crate::verify::{Digest, Hasher};
+use crate::verify::{Algorithm, Digest, Hasher};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::task::JoinHandle;
@@ -16,27 +16,27 @@ pub(crate) struct PipeWork {
     pipe: Arc<Pipe>,
     draining: Option<JoinHandle<io::Result<Vec<Digest>>>>,
     hashers: Hashers,
-    /// Destination of the caller's own at its other end, with the window and the digests.
-    pub(super) own: Option<(Arc<dyn OwnDestination>, u64, Vec<Digest>)>,
+    /// Destination of the caller's own at its other end, with the window and the algorithms.
+    pub(super) own: Option<(Arc<dyn OwnDestination>, u64, Vec<Algorithm>)>,
     /// Reason that it cannot be fed any more.
     broken: Arc<OnceLock<String>>,
 }
 
 impl PipeWork {
-    pub(crate) fn new(out: Box<dyn Write + Send>, window: u64, digests: &[Digest]) -> Self {
+    pub(crate) fn new(out: Box<dyn Write + Send>, window: u64, algorithms: &[Algorithm]) -> Self {
         let pipe = Arc::new(Pipe::new(window as usize));
         let hashers = Hashers::default();
-        hashers.expect(digests);
+        hashers.expect(algorithms);
         let broken = Arc::new(OnceLock::new());
         let drain = Drain { pipe: pipe.clone(), out, hashers: hashers.clone(), broken: broken.clone() };
         let draining = threads::beside(drain, Drain::run, Drain::run_in_turns);
         Self { pipe, draining: Some(draining), hashers, own: None, broken }
     }
 
-    /// Computes these digests as well, if nothing has left yet.
-    pub(super) fn expect(&self, digests: &[Digest]) {
+    /// Computes digests by these algorithms, if nothing has left yet.
+    pub(super) fn expect(&self, algorithms: &[Algorithm]) {
         if self.is_untouched() {
-            self.hashers.expect(digests);
+            self.hashers.expect(algorithms);
         }
     }
 
@@ -120,10 +120,10 @@ impl Hashers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn expect(&self, digests: &[Digest]) {
+    fn expect(&self, algorithms: &[Algorithm]) {
         let mut hashers = self.lock();
         if hashers.is_empty() {
-            hashers.extend(digests.iter().map(|digest| Hasher::new(digest.algorithm())));
+            hashers.extend(algorithms.iter().copied().map(Hasher::new));
         }
     }
 

@@ -197,13 +197,13 @@ fn write(file: &SmallFile) -> Result<Step, Error> {
 
 /// Hashes the bytes read back from disk, not those sent there.
 fn digests(file: &SmallFile, unnamed: &Unnamed) -> Result<Vec<Digest>, Error> {
-    let expected = file.spec.expected();
-    if expected.is_empty() {
+    let algorithms = file.spec.algorithms();
+    if algorithms.is_empty() {
         return Ok(Vec::new());
     }
     let failed = |error: io::Error| Error::disk("cannot read back", &file.target.path(), &error);
     let handle = unnamed.file().try_clone().map_err(failed)?;
-    hash_file(Arc::new(handle), &expected).map_err(failed)
+    hash_file(Arc::new(handle), &algorithms).map_err(failed)
 }
 
 fn name(file: &SmallFile, step: Step) -> Step {
@@ -264,7 +264,7 @@ fn save_in(place: &PartialFile, file: &SmallFile) -> Saved {
     let (journal, _) = place.begin(&file.representation, &file.spec)?;
     let failed = |error: io::Error| Error::disk("cannot write to", place.part.path(), &error);
     place.part.write_at(0, &file.bytes).map_err(failed)?;
-    let digests = hash_file(place.part.clone(), &file.spec.expected()).map_err(failed)?;
+    let digests = hash_file(place.part.clone(), &file.spec.algorithms()).map_err(failed)?;
     file.spec.check(&digests)?;
     place.part.sync().map_err(failed)?;
     let lacks = publish(&place.part, &place.target, &file.publication, &|| journal.check())?;
@@ -297,6 +297,7 @@ mod tests {
                 named_by: crate::destination::NamedBy::User,
                 mirrors: Vec::new(),
                 digests,
+                signature: None,
                 published: Vec::new(),
                 size: None,
                 if_exists: IfExists::Auto,

@@ -3,7 +3,8 @@
 use super::provenance::NamedBy;
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::Address;
-use crate::verify::{Digest, Published};
+use crate::verify::{Algorithm, Digest, MinisignSignature, Published};
+use std::sync::Arc;
 
 /// Action if the target exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -23,6 +24,15 @@ pub enum IfExists {
     Error,
 }
 
+/// Hash functions of these digests and, for a file that is `signed`, that of its signature.
+pub(crate) fn algorithms(digests: &[Digest], signed: bool) -> Vec<Algorithm> {
+    let mut all: Vec<_> = digests.iter().map(Digest::algorithm).collect();
+    if signed && !all.contains(&Algorithm::Blake2b) {
+        all.push(Algorithm::Blake2b);
+    }
+    all
+}
+
 /// A request as far as the disk is concerned.
 #[derive(Clone, Debug)]
 pub(crate) struct FileSpec {
@@ -31,7 +41,9 @@ pub(crate) struct FileSpec {
     /// As recorded in the manifest.
     pub(crate) mirrors: Vec<String>,
     pub(crate) digests: Vec<Digest>,
-    /// Digests that the server states, all of one algorithm. They count if none is given.
+    /// Signature of the file.
+    pub(crate) signature: Option<Arc<MinisignSignature>>,
+    /// Digests that the server states, all of one algorithm. They count if nothing else proves the file.
     pub(crate) published: Vec<Published>,
     pub(crate) size: Option<u64>,
     pub(crate) if_exists: IfExists,
@@ -40,29 +52,41 @@ pub(crate) struct FileSpec {
 }
 
 impl FileSpec {
-    /// Digests to be computed: those given, or else one of those that the server states.
-    pub(crate) fn expected(&self) -> Vec<Digest> {
-        match self.published.first() {
-            Some(published) if self.digests.is_empty() => vec![published.digest.clone()],
-            _ => self.digests.clone(),
-        }
+    /// Returns true if the request gives a digest or a signature: the bytes decide then, wherever they come from.
+    pub(crate) fn is_proven(&self) -> bool {
+        !self.digests.is_empty() || self.signature.is_some()
     }
 
-    /// Checks the digests of a file against the expected ones, which are in the same order.
+    /// Hash functions of the digests given and of the signature, or else that of the digests that the server states.
+    pub(crate) fn algorithms(&self) -> Vec<Algorithm> {
+        let mut all = algorithms(&self.digests, self.signature.is_some());
+        if all.is_empty() {
+            all.extend(self.published.first().map(|published| published.digest.algorithm()));
+        }
+        all
+    }
+
+    /// Checks the digests of a file, one by each of the [algorithms](Self::algorithms).
     ///
     /// # Errors
-    /// `Checksum`, with both digests.
+    /// `Checksum`, with both digests, or with the signature.
     pub(crate) fn check(&self, actual: &[Digest]) -> Result<(), Error> {
-        if self.digests.is_empty() {
+        if !self.is_proven() {
             return self.check_published(actual);
         }
-        if self.digests.len() != actual.len() {
-            return Err(Error::defect("a digest was not computed"));
+        let by = |algorithm| actual.iter().find(|digest| digest.algorithm() == algorithm);
+        let computed = |algorithm| by(algorithm).ok_or_else(|| Error::defect("a digest was not computed"));
+        for expected in &self.digests {
+            let actual = computed(expected.algorithm())?;
+            if actual != expected {
+                let cause = format!("checksum mismatch: expected {expected}, got {actual}");
+                return Err(Error::new(Kind::Checksum, cause));
+            }
         }
-        let wrong = self.digests.iter().zip(actual).find(|(expected, actual)| expected != actual);
-        wrong.map_or(Ok(()), |(expected, actual)| {
-            Err(Error::new(Kind::Checksum, format!("checksum mismatch: expected {expected}, got {actual}")))
-        })
+        match &self.signature {
+            Some(signature) => signature.verify_digest(computed(Algorithm::Blake2b)?).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// A destination that cannot be read back has no digest, and is not refused for that.

@@ -28,9 +28,9 @@ const COPIED: usize = 1 << 20;
 impl Client {
     /// Takes over `ranges` of a file that another program has begun, so that the same request goes on from them; returns the number of
     /// bytes. `length` is the complete length, if that program knew it. The file at `source` is only read; if it has the name of the
-    /// request's own part file, it is renamed to end in `.adopted` once nothing speaks against it. Without a digest in the request, bytes
+    /// request's own part file, it is renamed to end in `.adopted` once nothing speaks against it. Without a digest or a signature in the request, bytes
     /// at the beginning, in the middle and at the end of the ranges, and zeros that may be holes, are compared with the server's, which
-    /// needs a strong validator: a digest proves them all.
+    /// needs a strong validator: these two prove them all.
     ///
     /// # Errors
     /// `Changed` if the bytes are not those of the server's file, `Locked` if an unfinished download lies at the target already, and
@@ -59,7 +59,7 @@ impl Client {
             return Err(Error::new(Kind::Changed, cause).with_remedy(Remedy::OtherFile));
         }
         let (source, ranges) = (source.to_owned(), within(ranges, length)?);
-        if request.digests().is_empty() {
+        if !request.is_proven() {
             if known.validators.strong().is_none() {
                 return Err(Error::new(
                     Kind::Changed,
@@ -92,6 +92,7 @@ fn spec_of(request: &Request) -> FileSpec {
         named_by: request.named_by.clone(),
         mirrors: request.sources().skip(1).map(Address::to_record).collect(),
         digests: request.digests().to_vec(),
+        signature: request.signature.clone(),
         published: Vec::new(),
         size: request.size,
         if_exists: request.if_exists,

@@ -100,21 +100,33 @@ impl Wants {
         }
     }
 
-    /// True if no digest is given, and one that the server states is of use.
+    /// True if neither a digest nor a signature is given, and a digest that the server states is of use.
     fn is_unproven(&self) -> bool {
-        self.spec.digests.is_empty() && !self.is_part
+        !self.spec.is_proven() && !self.is_part
     }
 
-    /// Publishers of the given digests.
+    /// Publishers of the given digests, and the signer of the file.
     fn given_proofs(&self, digests: &[Digest]) -> Vec<Proof> {
-        let proof = |digest: &Digest| {
-            let by = self.proved_by.iter().find(|(stated, _)| stated == digest);
-            let by = by.map_or(ProvedBy::Request, |(_, by)| by.clone());
-            let unprotected = matches!(&by, ProvedBy::Document(name) if name.starts_with("http:"));
-            let is_weak = unprotected || !digest.algorithm().is_collision_resistant();
-            Proof { digest: digest.clone(), by, is_weak }
-        };
-        digests.iter().map(proof).collect()
+        let stated = digests.iter().filter(|digest| self.spec.digests.contains(digest));
+        stated.map(|digest| self.stated_proof(digest)).chain(self.signed_proof(digests)).collect()
+    }
+
+    /// Publisher of a given digest.
+    fn stated_proof(&self, digest: &Digest) -> Proof {
+        let by = self.proved_by.iter().find(|(stated, _)| stated == digest);
+        let by = by.map_or(ProvedBy::Request, |(_, by)| by.clone());
+        let unprotected = matches!(&by, ProvedBy::Document(name) if name.starts_with("http:"));
+        let is_weak = unprotected || !digest.algorithm().is_collision_resistant();
+        Proof { digest: digest.clone(), by, is_weak }
+    }
+
+    /// Signer of the file, which has these digests.
+    fn signed_proof(&self, digests: &[Digest]) -> Option<Proof> {
+        let signature = self.spec.signature.as_deref()?;
+        let verified = |digest: &Digest| Some((digest.clone(), signature.verify_digest(digest).ok()?));
+        let (digest, signer) = digests.iter().find_map(verified)?;
+        let by = ProvedBy::Signature { document: signature.document().to_owned(), signer };
+        Some(Proof { digest, by, is_weak: false })
     }
 
     /// Limits the end of a response, which would be `until`, to one byte beyond the size limit: that byte shows that

@@ -83,7 +83,7 @@ fn ranges(
 
 /// Returns true if ranges of several responses, or of several runs, may be joined.
 fn joins(request: &Request, found: &Survey) -> bool {
-    found.representation.validators.strong().is_some() || !request.digests.is_empty()
+    found.representation.validators.strong().is_some() || request.is_proven()
 }
 
 /// Outcome if the target does not exist.
@@ -120,6 +120,9 @@ fn over_existing(request: &Request, found: &Survey, target: &Target) -> Result<S
         IfExists::Auto if !request.digests.is_empty() => {
             Ok(format!("{NOTHING}: {shown} is held against the digest, and stays; with another one it fails"))
         }
+        IfExists::Auto if request.is_proven() => Ok(format!(
+            "{NOTHING}: {shown} is held against the signature, and stays; if it is another file it fails"
+        )),
         IfExists::Auto => {
             let seal = Seal::read(&path).map_err(|why| exists(target, why))?;
             let now = &found.representation;

@@ -1,11 +1,11 @@
 //! Operations on files that are not being downloaded. All of them block.
 
-use super::request::{Request, contradictory};
+use super::request::{Request, contradictory, refuse_legacy};
 use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{self, Raw, named};
 use crate::plan::ByteRange;
 use crate::storage::{self, ReadOnly, Storage as _, Target};
-use crate::verify::{Algorithm, Digest, hash_file, hash_file_by};
+use crate::verify::{Algorithm, Digest, MinisignSignature, Signer, hash_file};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,7 +20,8 @@ pub fn verify_file(path: &Path, expected: &[Digest]) -> Result<Vec<Digest>, Erro
     let failed = |error: std::io::Error| Error::disk("cannot read", path, &error);
     let expected = &one_for_each_algorithm(expected)?[..];
     let file = ReadOnly::open(path).map_err(failed)?;
-    let actual = hash_file(Arc::new(file), expected).map_err(failed)?;
+    let algorithms: Vec<_> = expected.iter().map(Digest::algorithm).collect();
+    let actual = hash_file(Arc::new(file), &algorithms).map_err(failed)?;
     match expected.iter().zip(&actual).find(|(expected, actual)| expected != actual) {
         None => Ok(actual),
         Some((expected, actual)) => {
@@ -55,7 +56,29 @@ pub fn wrong_pieces(path: &Path, request: &Request) -> Result<Option<Vec<ByteRan
 pub fn digests_of(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error> {
     let failed = |error: std::io::Error| Error::disk("cannot read", path, &error);
     let file = ReadOnly::open(path).map_err(failed)?;
-    hash_file_by(Arc::new(file), algorithms.iter().copied()).map_err(failed)
+    hash_file(Arc::new(file), algorithms).map_err(failed)
+}
+
+/// Reads a file and verifies its signature; returns the signer. Blocks while it reads.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let key: haul::MinisignKey = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3".parse()?;
+/// let signature = key.signature(&std::fs::read_to_string("disk.img.minisig")?, "disk.img.minisig")?;
+/// println!("{}", haul::verify_signature("disk.img".as_ref(), &signature)?.trusted_comment);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `Checksum` if the key has not signed this file, or for a [legacy](MinisignSignature::is_legacy) signature; `Disk` if the file cannot be
+/// read.
+pub fn verify_signature(path: &Path, signature: &MinisignSignature) -> Result<Signer, Error> {
+    refuse_legacy(signature)?;
+    let digests = digests_of(path, &[Algorithm::Blake2b])?;
+    let digest = digests.first().ok_or_else(|| Error::defect("a digest was not computed"))?;
+    let named = |error: Error| error.retold(format!("{}: {error}", path.display()));
+    signature.verify_digest(digest).map_err(named)
 }
 
 /// The digests without repetitions, so that the file is hashed once for each algorithm.

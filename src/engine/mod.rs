@@ -37,7 +37,7 @@ pub(crate) use credentials::check_secrets;
 pub use download::Download;
 pub use event::{Event, Notice};
 pub use forecast::Forecast;
-pub use maintenance::{audit, digests_of, discard, verify_file, wrong_pieces};
+pub use maintenance::{audit, digests_of, discard, verify_file, verify_signature, wrong_pieces};
 pub use post::Posted;
 pub use preview::Preview;
 pub use progress::{ConnectionView, Phase, Progress, Slowness};

@@ -1,6 +1,6 @@
 //! Report of a finished download.
 
-use crate::verify::Digest;
+use crate::verify::{Digest, Signer};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,8 +12,22 @@ pub enum ProvedBy {
     Request,
     /// The server of the file, in this field of a response.
     Server(&'static str),
-    /// A document, such as a list of digests or a signature; its name or URL, redacted.
+    /// A document, such as a list of digests; its name or URL, redacted.
     Document(String),
+    /// A document whose signature was verified.
+    SignedDocument {
+        /// Name or URL of the document, redacted.
+        document: String,
+        /// Signer of the document.
+        signer: Signer,
+    },
+    /// A signature of the file itself.
+    Signature {
+        /// Name or URL of the signature, redacted.
+        document: String,
+        /// Signer of the file.
+        signer: Signer,
+    },
 }
 
 /// A digest that the file was found to have.

@@ -3,7 +3,7 @@
 use super::report::ProvedBy;
 use super::settings::Connections;
 use crate::destination::{IfExists, NamedBy, OwnDestination};
-use crate::error::{Error, Remedy};
+use crate::error::{Error, Kind, Remedy};
 use crate::formats::cookie_file::Cookies;
 use crate::formats::escape;
 use crate::formats::file_name::ForeignName;
@@ -15,7 +15,7 @@ use crate::plan::pace::Pace;
 use crate::plan::{Address, AddressError, Origin};
 use crate::storage::Target;
 use crate::transport::{Credentials, Fresh, Part, Renewal};
-use crate::verify::{Digest, Pieces};
+use crate::verify::{Algorithm, Digest, MinisignSignature, Pieces, Signer};
 use std::fmt;
 use std::future::Future;
 use std::io::Write;
@@ -104,6 +104,7 @@ pub struct Request {
     pub(crate) digests: Vec<Digest>,
     /// Sources of digests other than the caller.
     pub(crate) proved_by: Vec<(Digest, ProvedBy)>,
+    pub(crate) signature: Option<Arc<MinisignSignature>>,
     /// Digests of pieces, which show where the file is wrong.
     pub(crate) pieces: Option<Arc<Pieces>>,
     /// The first two that contradict one another.
@@ -153,6 +154,7 @@ impl Request {
             below: None,
             digests: Vec::new(),
             proved_by: Vec::new(),
+            signature: None,
             pieces: None,
             contradiction: None,
             size: None,
@@ -232,6 +234,49 @@ impl Request {
         let mut request = self.digest(digest.clone());
         request.proved_by.push((digest, ProvedBy::Document(document.into())));
         request
+    }
+
+    /// As [`Self::digest_of`], for a document whose signature was [verified](MinisignSignature::verify); the report names its signer.
+    #[must_use]
+    pub fn digest_of_signed(self, digest: Digest, document: impl Into<String>, signer: &Signer) -> Self {
+        let mut request = self.digest(digest.clone());
+        let by = ProvedBy::SignedDocument { document: document.into(), signer: signer.clone() };
+        request.proved_by.push((digest, by));
+        request
+    }
+
+    /// The finished file must be the one that was signed: it is verified as a whole, whatever part of it an earlier run has fetched, and
+    /// gets its name only then. The digest that was signed is computed while the file comes in. A signature proves the bytes as a
+    /// digest does, so that ranges may be joined without a strong validator.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let key: haul::MinisignKey = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3".parse()?;
+    /// let text = std::fs::read_to_string("disk.img.minisig")?;
+    /// let request = haul::Request::new("https://example.org/disk.img")?
+    ///     .signature(key.signature(&text, "disk.img.minisig")?)?;
+    /// # let _ = request;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Checksum` for a [legacy](MinisignSignature::is_legacy) signature.
+    pub fn signature(mut self, signature: MinisignSignature) -> Result<Self, Error> {
+        refuse_legacy(&signature)?;
+        self.signature = Some(Arc::new(signature));
+        Ok(self)
+    }
+
+    /// Returns true if a digest or a signature is given, which proves the bytes wherever they come from.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        !self.digests.is_empty() || self.signature.is_some()
+    }
+
+    /// Hash functions of the digests and of the signature.
+    pub(crate) fn algorithms(&self) -> Vec<Algorithm> {
+        crate::destination::algorithms(&self.digests, self.signature.is_some())
     }
 
     /// States digests of the pieces of the file, each of `length` bytes, in order. If the file has not the [digest](Self::digest) that it must
@@ -445,8 +490,8 @@ impl Request {
     }
 
     /// Adds a source that is said to hold the same bytes. Ranges are fetched from all of them; one that does not agree,
-    /// or keeps failing, is dropped with an event. Nothing but a digest shows that two servers hold the same bytes, so
-    /// [`Self::digest`] must be given as well, and the bytes must go into a file. A user name and password in the URL
+    /// or keeps failing, is dropped with an event. Nothing but a digest or a signature shows that two servers hold the same bytes, so
+    /// [`Self::digest`] or [`Self::signature`] must be given as well, and the bytes must go into a file. A user name and password in the URL
     /// are for this mirror; the credentials and headers of the request are for the origin of its own URL.
     ///
     /// # Errors
@@ -476,7 +521,7 @@ impl Request {
         if self.mirrors.is_empty() {
             return Ok(());
         }
-        if self.digests.is_empty() {
+        if !self.is_proven() {
             return Err(Error::usage(
                 "mirrors need a digest: nothing else shows that two servers hold the same file",
             )
@@ -599,6 +644,18 @@ impl Request {
         self.remote_time = keep;
         self
     }
+}
+
+/// Refuses a signature that cannot be verified as the bytes come.
+pub(super) fn refuse_legacy(signature: &MinisignSignature) -> Result<(), Error> {
+    if !signature.is_legacy() {
+        return Ok(());
+    }
+    let cause = format!(
+        "{}: a signature of the legacy form is over all bytes of a file at once, and is taken for lists only",
+        signature.document()
+    );
+    Err(Error::new(Kind::Checksum, cause).with_remedy(Remedy::SignHashed))
 }
 
 /// Error for two different digests of one file.

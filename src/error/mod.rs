@@ -40,7 +40,7 @@ pub enum Kind {
     Exists,
     /// The target, or the session of a queue, is in use.
     Locked,
-    /// The file does not have the expected digest.
+    /// The file does not have the expected digest, or is not what was signed, or a signature is missing.
     Checksum,
     /// Refused, because going on would be unsafe.
     Unsafe,

@@ -82,6 +82,7 @@ mod tests {
             url: "http://h/f".to_owned(),
             representation: Representation::default(),
             digests: vec![],
+            signature: None,
             document: None,
             mirrors: Vec::new(),
             holder: Some(new_holder()),

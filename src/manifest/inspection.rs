@@ -6,6 +6,7 @@ use crate::plan::is_whole_record;
 use crate::plan::representation::Validators;
 use crate::storage::{Identity, Target, is_worked_on, owner};
 use crate::sys::Facts as _;
+use crate::verify::MinisignSignature;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -25,6 +26,8 @@ pub struct Inspection {
     pub durable: u64,
     /// The expected digests, as `algorithm:hex`.
     pub digests: Vec<String>,
+    /// The signature that the file must have.
+    pub signature: Option<MinisignSignature>,
     /// Other URLs of the same file, as `url`. Like everything in a manifest they may come from anybody.
     pub mirrors: Vec<String>,
     /// Origin of the document that named the URL, empty if it came from no server. `None` if the user named the URL. No
@@ -63,6 +66,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
         size: raw.file.representation.complete_length,
         durable: raw.runs.iter().filter(|run| run.range.end() <= end).map(|run| run.range.len()).sum(),
         digests: raw.file.digests,
+        signature: raw.file.signature,
         mirrors: raw.file.mirrors,
         document: raw.file.document,
         part_is_recorded: !raw.shared && is_part(&target, raw.file.part),

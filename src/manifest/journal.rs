@@ -205,6 +205,7 @@ mod tests {
             url: "http://h/f".to_owned(),
             representation: Representation { complete_length: Some(1 << 30), ..Representation::default() },
             digests: vec![],
+            signature: None,
             document: None,
             mirrors: Vec::new(),
             holder: None,

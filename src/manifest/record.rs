@@ -4,6 +4,7 @@ use super::run::Run;
 use crate::plan::ByteRange;
 use crate::plan::representation::Representation;
 use crate::storage::Identity;
+use crate::verify::MinisignSignature;
 use serde::{Deserialize, Serialize};
 
 /// The version this program writes, and the newest it reads.
@@ -36,6 +37,9 @@ pub(crate) struct FileRecord {
     /// The expected digests, as `algorithm:hex`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) digests: Vec<String>,
+    /// The signature that the file must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signature: Option<MinisignSignature>,
     /// The origin of the document that named the URL, empty if it came from no server; absent if the user named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) document: Option<String>,

@@ -5,17 +5,25 @@ use super::run::Run;
 use crate::plan::representation::Representation;
 use crate::plan::{Address, RangeSet};
 use crate::storage::Identity;
-use crate::verify::Digest;
+use crate::verify::{Digest, MinisignSignature};
 
 /// Expectations of this run that a manifest is checked against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expectation<'a> {
     pub(crate) address: &'a Address,
     pub(crate) digests: &'a [Digest],
+    pub(crate) signature: Option<&'a MinisignSignature>,
     pub(crate) part: Identity,
     pub(crate) part_length: u64,
     /// True if the part file was read and found to hold all claims, whichever file it is.
     pub(crate) proven: bool,
+}
+
+impl Expectation<'_> {
+    /// Returns true if a digest or a signature proves the bytes.
+    fn is_proven(&self) -> bool {
+        !self.digests.is_empty() || self.signature.is_some()
+    }
 }
 
 /// Reason not to continue from the data on disk.
@@ -50,13 +58,13 @@ impl Trusted {
         if !expected.address.matches_record(&file.url) && !shares_digest(&file.digests, expected.digests) {
             return Err(Distrust::Foreign(format!("the part file was begun from {}", file.url)));
         }
-        if let Some(actual) = raw.rejected.as_ref().filter(|actual| !agrees(actual, expected.digests)) {
+        if let Some(actual) = raw.rejected.as_ref().filter(|actual| !agrees(actual, expected)) {
             let actual = actual.join(", ");
             return Err(Distrust::StartOver(format!(
                 "what is on disk was refused before: it hashes to {actual}"
             )));
         }
-        let joinable = file.representation.validators.strong().is_some() || !expected.digests.is_empty();
+        let joinable = file.representation.validators.strong().is_some() || expected.is_proven();
         let length = file.representation.complete_length;
         let runs: Vec<_> = raw
             .runs
@@ -93,9 +101,14 @@ fn shares_digest(recorded: &[String], expected: &[Digest]) -> bool {
     strong.map(ToString::to_string).any(|digest| recorded.contains(&digest))
 }
 
-/// Returns true if the digests of the refused file are those expected now.
-fn agrees(actual: &[String], expected: &[Digest]) -> bool {
-    !expected.is_empty() && expected.iter().all(|digest| actual.contains(&digest.to_string()))
+/// Returns true if the digests of the refused file are those expected now, and if it is what was signed.
+fn agrees(actual: &[String], expected: &Expectation<'_>) -> bool {
+    let has = |digest: &Digest| actual.contains(&digest.to_string());
+    let is_signed = |signature: &MinisignSignature| {
+        let mut digests = actual.iter().filter_map(|text| text.parse::<Digest>().ok());
+        digests.any(|digest| signature.verify_digest(&digest).is_ok())
+    };
+    expected.is_proven() && expected.digests.iter().all(has) && expected.signature.is_none_or(is_signed)
 }
 
 #[cfg(test)]
@@ -120,6 +133,7 @@ mod tests {
                     media_type: None,
                 },
                 digests: digests.iter().map(|digest| (*digest).to_owned()).collect(),
+                signature: None,
                 document: None,
                 mirrors: Vec::new(),
                 holder: None,
@@ -137,12 +151,21 @@ mod tests {
     }
 
     fn check(raw: Raw, url: &str, digests: &[&str], part_length: u64) -> Result<Trusted, Distrust> {
+        check_signed(raw, url, digests, None, part_length)
+    }
+
+    fn check_signed(
+        raw: Raw,
+        url: &str,
+        digests: &[&str],
+        signature: Option<&MinisignSignature>,
+        part_length: u64,
+    ) -> Result<Trusted, Distrust> {
         let address = Address::parse(url).unwrap().0;
         let digests: Vec<Digest> = digests.iter().map(|digest| digest.parse().unwrap()).collect();
-        Trusted::check(
-            raw,
-            &Expectation { address: &address, digests: &digests, part: PART, part_length, proven: false },
-        )
+        let (address, digests) = (&address, &digests[..]);
+        let expected = Expectation { address, digests, signature, part: PART, part_length, proven: false };
+        Trusted::check(raw, &expected)
     }
 
     // T082
@@ -185,5 +208,27 @@ mod tests {
         assert!(matches!(check(refused.clone(), "http://h/f", &[ONE], 100), Err(Distrust::StartOver(_))));
         assert!(matches!(check(refused.clone(), "http://h/f", &[], 100), Err(Distrust::StartOver(_))));
         assert!(check(refused, "http://h/f", &[TWO], 100).is_ok());
+    }
+
+    #[test]
+    fn a_signature_proves_as_a_digest_does_and_what_was_refused_must_be_what_was_signed() {
+        let key: crate::verify::MinisignKey =
+            "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3".parse().unwrap();
+        let of_test = "untrusted comment: signature from minisign secret key\n\
+            RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\n\
+            trusted comment: timestamp:1556193335\tfile:test\n\
+            y/rUw2y8/hOUYjZU71eHp/Wo1KZ40fGy2VJEDl34XMJM+TX48Ss/17u3IvIfbVR1FkZZSNCisQbuQY+bHwhEBg==\n";
+        let signature = key.signature(of_test, "f.minisig").unwrap();
+        let checked = |raw| check_signed(raw, "http://h/f", &[], Some(&signature), 100);
+        assert!(checked(raw("W/\"1\"", &[], &[(0, 10)])).is_ok());
+        for (bytes, is_signed) in [(&b"test"[..], true), (b"Test", false)] {
+            let mut hasher = crate::verify::Hasher::new(crate::verify::Algorithm::Blake2b);
+            hasher.update(bytes);
+            let mut refused = raw("\"1\"", &[], &[(0, 100)]);
+            refused.rejected = Some(vec![ONE.to_owned(), hasher.finish().to_string()]);
+            assert_eq!(checked(refused.clone()).is_ok(), is_signed);
+            let both = check_signed(refused, "http://h/f", &[TWO], Some(&signature), 100);
+            assert!(matches!(both, Err(Distrust::StartOver(_))));
+        }
     }
 }

@@ -48,18 +48,13 @@ pub(crate) struct Follower {
 }
 
 impl Frontier {
-    pub(crate) fn new(storage: Arc<dyn Storage>, expected: &[Digest], lets_go: bool) -> (Self, Follower) {
-        Self::by(storage, expected.iter().map(Digest::algorithm), lets_go)
-    }
-
-    /// As [`Self::new`], with the algorithms alone.
-    fn by(
+    pub(crate) fn new(
         storage: Arc<dyn Storage>,
-        algorithms: impl Iterator<Item = Algorithm>,
+        algorithms: &[Algorithm],
         lets_go: bool,
     ) -> (Self, Follower) {
         let shared = Arc::new(Shared::default());
-        let hashers = algorithms.map(Hasher::new).collect();
+        let hashers = algorithms.iter().copied().map(Hasher::new).collect();
         (Self { shared: shared.clone() }, Follower { shared, storage, hashers, position: 0, lets_go })
     }
 
@@ -167,18 +162,10 @@ impl Follower {
     }
 }
 
-/// Hashes a whole file with the algorithms of these digests. Blocking.
-pub(crate) fn hash_file(storage: Arc<dyn Storage>, expected: &[Digest]) -> io::Result<Vec<Digest>> {
-    hash_file_by(storage, expected.iter().map(Digest::algorithm))
-}
-
 /// Hashes a whole file with these algorithms. Blocking.
-pub(crate) fn hash_file_by(
-    storage: Arc<dyn Storage>,
-    algorithms: impl Iterator<Item = Algorithm>,
-) -> io::Result<Vec<Digest>> {
+pub(crate) fn hash_file(storage: Arc<dyn Storage>, algorithms: &[Algorithm]) -> io::Result<Vec<Digest>> {
     let length = storage.len()?;
-    let (frontier, follower) = Frontier::by(storage, algorithms, false);
+    let (frontier, follower) = Frontier::new(storage, algorithms, false);
     frontier.advance(length, true);
     Ok(follower.run()?.unwrap_or_default())
 }

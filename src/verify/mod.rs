@@ -2,12 +2,14 @@
 
 mod digest;
 mod frontier;
+mod minisign;
 mod pieces;
 mod published;
 
 pub(crate) use digest::Hasher;
 pub use digest::{Algorithm, Digest, Encoding, ParseDigestError};
-pub(crate) use frontier::{Follower, Frontier, hash_file, hash_file_by};
+pub(crate) use frontier::{Follower, Frontier, hash_file};
+pub use minisign::{MinisignKey, MinisignSignature, Signer};
 pub(crate) use pieces::Pieces;
 pub(crate) use published::{Published, published};
 

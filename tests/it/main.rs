@@ -45,6 +45,7 @@ mod locks;
 mod logins;
 mod memory;
 mod metalink;
+mod minisign;
 mod mirrors;
 mod names;
 mod network;

@@ -57,10 +57,7 @@ pub(in super::super) fn run(
         let mut job = wanted.job;
         job.output = Some(target.clone());
         sync::make_directory_of(&target)?;
-        let mut wanted = setup.resolved(job, By::User)?;
-        if setup.options.digests.find_checksum {
-            wanted = fetch::found_beside(std::iter::once(Ok(wanted)), &setup)?.remove(0);
-        }
+        let wanted = fetch::proven(setup.resolved(job, By::User)?, &setup)?;
         let client = setup.client()?;
         let code = fetch::fetch(&setup.options, &client, std::iter::once(Ok(wanted)), 1, Vec::new(), hint)?;
         if code != ExitCode::SUCCESS {

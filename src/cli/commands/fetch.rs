@@ -20,8 +20,11 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));
     }
     refuse_two_from_stdin(&options)?;
-    if options.range.is_some() && (options.digests.find_checksum || options.digests.checksum_file.is_some()) {
-        return Err(Error::usage("lists state digests of whole files, and --range fetches a part")
+    let of_whole_files = options.digests.find_checksum
+        || options.digests.checksum_file.is_some()
+        || options.digests.minisign.is_some();
+    if options.range.is_some() && of_whole_files {
+        return Err(Error::usage("lists and signatures are of whole files, and --range fetches a part")
             .with_hint("give the digest of the part with --sha256 HEX"));
     }
     if urls.len() > 1 && !options.mirror.is_empty() {
@@ -60,12 +63,10 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         if setup.streams() || setup.options.dry_run {
             return Err(Error::usage("--adopt goes on with a file, and -o - and -n make none"));
         }
-        let wanted = match setup.options.digests.find_checksum {
-            true => found_beside(std::iter::once(Ok(wanted)), &setup)?.remove(0),
-            false => wanted,
-        };
-        given.push(adopt::taken_over(&path, wanted, &setup, &client)?);
+        given.push(adopt::taken_over(&path, proven(wanted, &setup)?, &setup, &client)?);
     }
+    // A file that is taken over was proven before.
+    let looks_beside = setup.looks_beside() && setup.options.adopt.is_none();
     let listed = lists.iter().flat_map(|list| list.requests(&setup));
     let listed = listed.map(|listed| listed.map(|(_, wanted)| wanted));
     let mut names = (repeated > 0).then(Names::default);
@@ -78,8 +79,8 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         let request = if setup.streams() { with_output(request)? } else { request };
         Ok(Wanted { job, request, line })
     });
-    if setup.options.digests.find_checksum {
-        let found = found_beside(requests, &setup)?;
+    if looks_beside {
+        let found = all_proven(requests, &setup)?;
         if setup.options.dry_run {
             return planned(&client, found.into_iter().map(Ok), setup.options.json);
         }
@@ -101,23 +102,23 @@ fn planned(
     info::plans(client, &requests.collect::<Result<Vec<_>, _>>()?, json, true)
 }
 
-/// Adds to each download the digest that a list beside its file states.
-pub(super) fn found_beside(
+/// Adds to a download the digest or the signature beside its file, if one is wanted.
+pub(super) fn proven(wanted: Wanted, setup: &Setup) -> Result<Wanted, Error> {
+    match setup.looks_beside() {
+        true => Ok(all_proven(std::iter::once(Ok(wanted)), setup)?.remove(0)),
+        false => Ok(wanted),
+    }
+}
+
+/// Adds to each download the digest that a list beside its file states, or the signature of the file.
+fn all_proven(
     requests: impl Iterator<Item = Result<Wanted, Error>>,
     setup: &Setup,
 ) -> Result<Vec<Wanted>, Error> {
     let mut beside = Beside::new(setup)?;
-    let with_digest = |wanted: Result<Wanted, Error>| {
-        let Wanted { job, mut request, line } = wanted?;
-        if request.digests().is_empty() {
-            let (digests, list) = beside.find(&job)?;
-            request = digests.into_iter().fold(request, |request, digest| request.digest_of(digest, &list));
-        }
-        Ok(Wanted { job, request, line })
-    };
-    let found = requests.map(with_digest).collect();
+    let proven = requests.map(|wanted| beside.proven(wanted?)).collect();
     beside.end();
-    found
+    proven
 }
 
 fn refuse_two_from_stdin(options: &Options) -> Result<(), Error> {

@@ -135,5 +135,11 @@ pub(super) fn request(left: &Inspection, setup: &Setup, confirmed: &[Request]) -
     }
     // A manifest may be forged, so its mirrors get no secrets, and the digest checks their bytes.
     job.recorded_mirrors.clone_from(&left.mirrors);
-    setup.resolved(job, by)
+    let wanted = setup.resolved(job, by)?;
+    match (&setup.key, &left.signature) {
+        (None, Some(signature)) => {
+            Ok(Wanted { request: wanted.request.signature(signature.clone())?, ..wanted })
+        }
+        _ => fetch::proven(wanted, setup),
+    }
 }

@@ -110,6 +110,7 @@ fn refuse_others(options: &Options) -> Result<(), Error> {
     let flags = [
         ("-o", options.output.is_some()),
         ("--sha256, --checksum and --checksum-file", of_files || digests.find_checksum),
+        ("--minisign", digests.minisign.is_some()),
         ("--mirror", !options.mirror.is_empty()),
         ("--range", options.range.is_some()),
         ("--adopt", options.adopt.is_some()),

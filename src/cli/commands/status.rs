@@ -77,6 +77,9 @@ fn described(inspection: &Inspection) -> String {
         [] => fact("digest", "none expected"),
         digests => digests.iter().for_each(|digest| fact("digest", digest)),
     }
+    if let Some(signature) = &inspection.signature {
+        fact("signed", &format!("by minisign key {} ({})", signature.key().id(), signature.document()));
+    }
     match command(inspection) {
         _ if inspection.running == Some(true) => fact("go on", "not needed: another process is at it"),
         Some(command) if inspection.url_is_whole => fact("go on", &command),
@@ -98,6 +101,9 @@ fn command(inspection: &Inspection) -> Option<String> {
     }
     for digest in &inspection.digests {
         command += &format!(" --checksum {}", quoted(digest)?);
+    }
+    if let Some(signature) = &inspection.signature {
+        command += &format!(" --minisign {}", quoted(&signature.key().to_string())?);
     }
     Some(command)
 }
@@ -121,6 +127,7 @@ fn object(inspection: &Inspection) -> serde_json::Value {
     json!({
         "v": 1, "event": "status", "path": inspection.path.to_string_lossy(), "url": inspection.url,
         "size": inspection.size, "durable": inspection.durable, "digests": inspection.digests,
+        "key": inspection.signature.as_ref().map(|signature| signature.key().id()),
         "rejected": inspection.rejected, "running": inspection.running,
         "age": age(inspection).map(|age| age.as_secs_f64()), "version": inspection.version,
         "command": command(inspection).filter(|_| inspection.url_is_whole),

@@ -34,9 +34,9 @@ pub(in super::super) fn run(
     let digests = &options.digests;
     let states_any =
         digests.sha256.is_some() || !digests.checksum.is_empty() || digests.checksum_file.is_some();
-    if states_any || digests.find_checksum {
+    if states_any || digests.find_checksum || digests.minisign.is_some() {
         return Err(Error::usage(
-            "haul sync takes the digests of the lock; other ones make no sense with it",
+            "haul sync takes the digests of the lock; other proofs make no sense with it",
         ));
     }
     let setup = Setup::open(config::fill(options)?, &[])?;

@@ -5,11 +5,11 @@ use super::super::list::List;
 use super::super::resume_hint::ResumeHint;
 use super::super::runtime::runtime;
 use super::super::setup::{Setup, Wanted};
-use super::super::{config, digests, exit, output};
+use super::super::{config, digests, exit, output, signatures};
 use super::{fetch, resume};
 use crate::error::{Error, Kind};
 use crate::formats::{escape, redaction};
-use crate::{ByteRange, IfExists, inspect};
+use crate::{ByteRange, IfExists, MinisignKey, inspect};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -30,6 +30,9 @@ pub(in super::super) fn run(
         Some(_) => Some(Setup::open(config::fill(options.clone())?, &[])?),
         None => None,
     };
+    // The key is that of the list, if there is one.
+    let key = signatures::key(&options.digests)?.filter(|_| setup.is_none());
+    let check = |file: &Path| verified(file, setup.as_ref(), key.as_ref(), &options);
     let all = match (&setup, files) {
         (Some(setup), []) => setup.listed_names(),
         _ => files.to_vec(),
@@ -39,11 +42,11 @@ pub(in super::super) fn run(
             .with_hint("say which one has its digest: haul verify FILE --checksum-file LIST"));
     }
     if let [file] = &all[..] {
-        return verified(file, setup.as_ref(), &options).map(|()| ExitCode::SUCCESS);
+        return check(file).map(|()| ExitCode::SUCCESS);
     }
     let mut failures = Vec::new();
     for file in &all {
-        if let Err(error) = verified(file, setup.as_ref(), &options) {
+        if let Err(error) = check(file) {
             failures.push(error.kind());
             output::say_failure(&error);
         }
@@ -59,18 +62,33 @@ fn shown(file: &Path) -> String {
 }
 
 /// Checks one file, and prints what it was found to be.
-fn verified(file: &Path, setup: Option<&Setup>, options: &Options) -> Result<(), Error> {
+fn verified(
+    file: &Path,
+    setup: Option<&Setup>,
+    key: Option<&MinisignKey>,
+    options: &Options,
+) -> Result<(), Error> {
     let shown = shown(file);
     let digests = match setup {
         Some(setup) => setup.digests(file)?,
         None => digests::given(&options.digests)?,
     };
-    if digests.is_empty() {
+    if digests.is_empty() && key.is_none() {
         let damaged = unfinished(file, &shown)?;
         return intact(&damaged, &shown);
     }
-    let verified = crate::verify_file(file, &digests).map_err(|error| of_unfinished(error, file, &shown))?;
-    verified.iter().try_for_each(|digest| output::print_line(format_args!("{shown}: {digest}")))
+    if let Err(error) = file.metadata() {
+        return Err(of_unfinished(Error::disk("cannot read", file, &error), file, &shown));
+    }
+    if !digests.is_empty() {
+        let verified = crate::verify_file(file, &digests)?;
+        verified.iter().try_for_each(|digest| output::print_line(format_args!("{shown}: {digest}")))?;
+    }
+    let Some(key) = key else {
+        return Ok(());
+    };
+    let signer = crate::verify_signature(file, &signatures::read(key, file)?)?;
+    output::print_line(format_args!("{shown}: signed by {}", signatures::described(&signer)))
 }
 
 /// Explains a missing file that is still being downloaded.
@@ -89,7 +107,8 @@ fn unfinished(file: &Path, shown: &str) -> Result<Vec<ByteRange>, Error> {
             Error::new(Kind::Disk, format!("there is no {shown}, and no unfinished download to it"))
         }
         Kind::NotFound => Error::usage(format!("there is nothing to hold {shown} against")).with_hint(
-            "give the published digest with --sha256 HEX, --checksum SPEC or --checksum-file FILE",
+            "give the published digest with --sha256 HEX, --checksum SPEC or --checksum-file FILE, or the key of the signature \
+             beside it with --minisign KEY",
         ),
         _ => error,
     })
@@ -141,6 +160,12 @@ fn mend_complete(
     setup: &Setup,
     hint: &ResumeHint,
 ) -> Result<ExitCode, Error> {
+    if setup.key.is_some() && setup.looks_beside() {
+        let cause = "the digests of the document decide on a repair; --minisign makes no sense with it";
+        return Err(
+            Error::usage(cause).with_hint("haul verify FILE --minisign KEY looks at the repaired file")
+        );
+    }
     let Wanted { job, request, line } = of_document(file, shown, list, setup)?;
     let path = std::path::absolute(file).map_err(|error| Error::disk("cannot find", file, &error))?;
     let request = request.output(path).if_exists(IfExists::Overwrite);

@@ -123,12 +123,18 @@ fn summary_object(summary: &Summary) -> Value {
 }
 
 fn proof_object(proof: &Proof) -> Value {
-    let (by, name) = match &proof.by {
-        ProvedBy::Server(field) => ("server", Some(*field)),
-        ProvedBy::Document(name) => ("document", Some(&name[..])),
-        _ => ("request", None),
+    let (by, name, signer) = match &proof.by {
+        ProvedBy::Server(field) => ("server", Some(*field), None),
+        ProvedBy::Document(name) => ("document", Some(&name[..]), None),
+        ProvedBy::SignedDocument { document, signer } => ("document", Some(&document[..]), Some(signer)),
+        ProvedBy::Signature { document, signer } => ("signature", Some(&document[..]), Some(signer)),
+        _ => ("request", None, None),
     };
-    json!({ "digest": proof.digest.to_string(), "by": by, "name": name, "weak": proof.is_weak })
+    json!({
+        "digest": proof.digest.to_string(), "by": by, "name": name, "weak": proof.is_weak,
+        "key": signer.map(|signer| &signer.key_id),
+        "trusted_comment": signer.map(|signer| clipped(&signer.trusted_comment)),
+    })
 }
 
 fn progress_object(progress: &Progress) -> Value {

@@ -1,6 +1,7 @@
 //! Sentences that several styles share.
 
 use super::Summary;
+use crate::cli::signatures;
 use crate::formats::escape;
 use crate::formats::size::{format_bytes, format_duration};
 use crate::{Event, Proof, ProvedBy, Report};
@@ -63,6 +64,12 @@ fn verified(report: &Report) -> String {
             ProvedBy::Document(name) => {
                 format!(", verified by {algorithm} from {}{weak}", escape::shown(name))
             }
+            ProvedBy::SignedDocument { document, signer } => format!(
+                ", verified by {algorithm} from {}, signed by {}{weak}",
+                escape::shown(document),
+                signatures::described(signer)
+            ),
+            ProvedBy::Signature { signer, .. } => format!(", verified by {}", signatures::described(signer)),
             _ => format!(", {algorithm} verified"),
         }
     };

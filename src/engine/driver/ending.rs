@@ -118,10 +118,10 @@ impl Driver {
         }))
     }
 
-    /// Publishers of the digests that were checked.
+    /// Publishers of the digests that were checked, and the signer.
     fn proofs(&self, digests: &[Digest]) -> Vec<Proof> {
         let spec = &self.wants.spec;
-        if !spec.digests.is_empty() {
+        if spec.is_proven() {
             return self.wants.given_proofs(digests);
         }
         let checked = spec.published.iter().filter(|published| digests.contains(&published.digest));

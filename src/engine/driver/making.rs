@@ -74,12 +74,12 @@ impl Driver {
         }
     }
 
-    /// Takes the digests that the first usable response states, if none is given.
+    /// Takes the digests that the first usable response states, if nothing else proves the file.
     fn expect(&mut self, published: Vec<Published>) {
         let first = self.shared.wants_proof.swap(false, Ordering::Relaxed);
         if first && !published.is_empty() {
             self.wants.spec.published = published;
-            self.destination.expect(self.wants.spec.expected());
+            self.destination.expect(self.wants.spec.algorithms());
         }
     }
 
@@ -144,8 +144,8 @@ impl Driver {
                         "this file system cannot reserve space; the disk may fill up",
                     );
                 }
-                let (digests, inline) = (self.wants.spec.expected(), self.wants.inline);
-                let work = FileWork::new(place, *journal, &digests, inline, false, publisher.clock.now());
+                let (algorithms, inline) = (self.wants.spec.algorithms(), self.wants.inline);
+                let work = FileWork::new(place, *journal, &algorithms, inline, false, publisher.clock.now());
                 self.destination = Destination::File(Box::new(work));
                 self.tell_started(publisher);
             }

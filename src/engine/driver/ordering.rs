@@ -63,7 +63,7 @@ impl Driver {
     }
 
     fn add_source(&mut self, address: &Address) -> Result<(), &'static str> {
-        if self.wants.spec.digests.is_empty() {
+        if !self.wants.spec.is_proven() {
             return Err("add mirror: mirrors need a digest, which shows that they hold the same bytes");
         }
         if !self.destination.can_be_repaired() {

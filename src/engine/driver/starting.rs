@@ -113,10 +113,19 @@ async fn prepare(
     };
     let target = request.target(suggested)?;
     let Request { address, digests, if_exists, restart, create_directory, output, .. } = request;
-    let Request { named_by, size, may_restart, .. } = request;
-    let published = Vec::new();
-    let spec =
-        FileSpec { address, named_by, mirrors, digests, published, size, if_exists, restart, may_restart };
+    let Request { named_by, size, may_restart, signature, .. } = request;
+    let spec = FileSpec {
+        address,
+        named_by,
+        mirrors,
+        digests,
+        signature,
+        published: Vec::new(),
+        size,
+        if_exists,
+        restart,
+        may_restart,
+    };
     let mut wants = Wants {
         spec,
         inline: context.settings.inline_writes,
@@ -142,12 +151,12 @@ async fn prepare(
         is_part: request.span.is_some(),
     };
     let Some(target) = target else {
-        let digests = &wants.spec.digests;
+        let algorithms = &wants.spec.algorithms();
         let destination = match output {
-            Output::Stream(out) => Destination::Pipe(PipeWork::new(out.into_box(), PIPE_WINDOW, digests)),
-            Output::Own(own) => match in_order(own.as_ref(), digests) {
-                Some(window) => Destination::Pipe(PipeWork::into_own(own, window, digests)),
-                None => Destination::Own(OwnWork::new(own, digests)),
+            Output::Stream(out) => Destination::Pipe(PipeWork::new(out.into_box(), PIPE_WINDOW, algorithms)),
+            Output::Own(own) => match in_order(own.as_ref(), algorithms) {
+                Some(window) => Destination::Pipe(PipeWork::into_own(own, window, algorithms)),
+                None => Destination::Own(OwnWork::new(own, algorithms)),
             },
             Output::Named | Output::File(_) => return Err(Error::defect("a file without a target")),
         };
@@ -306,10 +315,10 @@ fn policy(context: &Context, request: &Request) -> Policy {
             retry_after_cap: settings.retry_after_cap,
         },
         stall: settings.stall_timeout,
-        digest_expected: !request.digests.is_empty(),
+        digest_expected: request.is_proven(),
         length_expected: request.size,
         packing: packing(request),
-        in_order: window.is_some() || !request.digests.is_empty(),
+        in_order: window.is_some() || request.is_proven(),
         window,
         // Bytes that have left through a pipe cannot be taken back.
         may_restart: request.may_restart && !matches!(request.output, Output::Stream(_)),
@@ -322,7 +331,7 @@ fn policy(context: &Context, request: &Request) -> Policy {
 fn window(request: &Request) -> Option<u64> {
     match &request.output {
         Output::Stream(_) => Some(PIPE_WINDOW),
-        Output::Own(own) => in_order(own.as_ref(), &request.digests),
+        Output::Own(own) => in_order(own.as_ref(), &request.algorithms()),
         Output::Named | Output::File(_) => None,
     }
 }
@@ -435,12 +444,12 @@ impl Driver {
                 publisher.resumed = have.len();
                 let transfer = Transfer::resume(policy, representation.clone(), have);
                 let path = partial_file.part.path().to_owned();
-                // A digest proves the whole file; without one, the claims of an earlier run are read back.
-                let audit = wants.spec.digests.is_empty();
-                let (digests, inline, now) =
-                    (wants.spec.digests.clone(), wants.inline, publisher.clock.now());
+                // A digest or a signature proves the whole file; without one, the claims of an earlier run are read back.
+                let audit = !wants.spec.is_proven();
+                let (algorithms, inline, now) =
+                    (wants.spec.algorithms(), wants.inline, publisher.clock.now());
                 let mut driver = Self::new(requesters, path, wants, transfer, publisher.clock);
-                let work = FileWork::new(partial_file, *journal, &digests, inline, audit, now);
+                let work = FileWork::new(partial_file, *journal, &algorithms, inline, audit, now);
                 driver.destination = Destination::File(Box::new(work));
                 driver.tell_started(publisher);
                 driver

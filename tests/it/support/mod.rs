@@ -6,6 +6,7 @@ pub(crate) mod far;
 pub(crate) mod haul;
 pub(crate) mod library;
 pub(crate) mod loop_disk;
+pub(crate) mod minisign;
 pub(crate) mod payload;
 pub(crate) mod proxy;
 pub(crate) mod runtime;
@@ -13,6 +14,7 @@ pub(crate) mod server;
 pub(crate) mod tls;
 
 pub(crate) use haul::{Haul, Outcome, Running, Sandbox};
+pub(crate) use minisign::Minisign;
 pub(crate) use payload::Payload;
 pub(crate) use runtime::on_a_runtime;
 pub(crate) use server::{Answer, Body, Ending, Exchange, Gate, Modified, Reply, Request, Resource, Server};
