@@ -115,7 +115,7 @@ fn most_requests(simulation: &Simulation) -> u64 {
         Ranges::Short(most) => asked / most,
         _ => 0,
     };
-    short + asked / policy.min_split + (policy.connections.most() + 2 * events) as u64 + 3
+    short + asked / policy.min_split + (policy.connections.most() + 2 * events) as u64 + 6
 }
 
 // ---- random schedules -------------------------------------------------------------------------------
