@@ -58,7 +58,7 @@ impl Book {
         self.0.append(&[], &claims.0)
     }
 
-    /// How many ranges it claims.
+    /// Number of ranges that it claims.
     #[must_use]
     pub fn claims(&self) -> usize {
         self.0.runs().len()

@@ -25,12 +25,12 @@ pub struct Rehearsal {
     requests: u64,
 }
 
-/// How it went.
+/// Result of the rehearsal.
 #[derive(Clone, Copy, Debug)]
 pub struct Rehearsed {
-    /// How many requests the plan wanted.
+    /// Number of requests that the plan wanted.
     pub requests: u64,
-    /// How long the download would have taken.
+    /// Time that the download would have taken.
     pub elapsed: Duration,
 }
 
@@ -101,7 +101,7 @@ impl Rehearsal {
         }
     }
 
-    /// What a server answers that has everything and changes nothing.
+    /// Response of a server that has everything and changes nothing.
     fn answer(&self, wanted: ByteRange) -> Answer {
         let (first, last, length) = (wanted.start(), wanted.end().min(self.length) - 1, self.length);
         let mut headers = HeaderMap::new();

@@ -16,7 +16,7 @@ impl Wire {
         (Self(sender), receiver)
     }
 
-    /// Opens a connection; one that nobody takes is closed at once.
+    /// Opens a connection; one that is not taken is closed at once.
     pub(super) fn open(&self) -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(IN_FLIGHT);
         // Without a server the other end is dropped, as a refused connection is.

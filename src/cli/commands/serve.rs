@@ -71,7 +71,7 @@ pub(in super::super) fn run(given: &ServeOptions, options: Options) -> Result<Ex
         tell_systemd("READY=1");
         run_until_stopped(&service, Listeners { tcp: Some(tcp), unix: Some(unix) }, &mut signals).await;
         tell_systemd("STOPPING=1");
-        // The address is free once nobody is answered any more.
+        // The address is free once no client is answered any more.
         let _ = sys::unlink(&socket);
         match tokio::time::timeout(GRACE, queue.close()).await {
             Ok(closed) => closed,
@@ -86,7 +86,7 @@ async fn run_until_stopped(service: &Arc<Service>, listeners: Listeners, signals
     let listening = service.clone().listen();
     tokio::select! {
         () = serve(service.clone(), listeners) => {}
-        // The queue has ended, which nobody but this function orders.
+        // The queue has ended, which only this function orders.
         () = listening => {}
         _ = signals.end() => service.stop(),
     }

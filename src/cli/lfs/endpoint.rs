@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// Media type of questions and answers.
 const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
 
-/// Where an object is, and the headers that get it.
+/// URL of an object, and the headers that get it.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub(super) struct Place {
     #[serde(default)]

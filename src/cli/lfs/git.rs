@@ -27,7 +27,7 @@ fn git(arguments: &[&str], input: &str) -> Result<String, Error> {
     Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
 }
 
-/// What git-lfs says about the repository.
+/// Description of the repository by git-lfs.
 pub(super) fn lfs_environment() -> Result<String, Error> {
     git(&["lfs", "env"], "")
 }
