@@ -320,6 +320,9 @@ pub(super) struct Options {
     /// Download what FILE lists: URLs, JSON objects, or a list of aria2's; - reads the standard input
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) input_file: Option<PathBuf>,
+    /// Start each line of -i as soon as it comes, one file a line, instead of checking the whole list first; a wrong line fails alone
+    #[arg(long, requires = "input_file", conflicts_with_all = ["metalink", "output", "adopt", "dry_run", "find_checksum"], help_heading = "Output")]
+    pub(super) stream: bool,
     /// Download what a Metalink document lists, which is a file or a URL
     #[arg(long, value_name = "FILE|URL", help_heading = "Output")]
     pub(super) metalink: Option<String>,

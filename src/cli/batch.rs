@@ -1,12 +1,15 @@
 //! Downloads of one run: starts them as there is room, shows and counts them.
 
 use super::args::Options;
+use super::failures::Failures;
 use super::hooks::Hooks;
+use super::incoming::Incoming;
+use super::list;
 use super::render::{FileView, Reporter, Summary};
 use super::resume_hint::ResumeHint;
 use super::setup::Wanted;
 use super::signals::Told;
-use super::unsaved::{self, Unsaved};
+use super::unsaved::Unsaved;
 use super::{aria2c, canvas, exit, output, setup, signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
@@ -37,10 +40,14 @@ enum Message {
 }
 
 /// Runs the downloads, as described in the module.
-pub(super) struct Batch<I> {
+pub(super) struct Batch<'a, I> {
     client: Client,
     /// Requests not started yet.
     requests: I,
+    /// A list that comes while the run goes on, until it has ended.
+    incoming: Option<Incoming<'a>>,
+    /// True once there are no more requests.
+    has_taken_all: bool,
     ahead: usize,
     next_id: usize,
     reporter: Reporter,
@@ -60,25 +67,25 @@ pub(super) struct Batch<I> {
     ok: usize,
     /// Those of `ok` whose file was complete before the run.
     already_there: usize,
-    failures: Vec<Kind>,
+    failures: Failures,
     /// Bytes received, including those of failed downloads.
     fetched: u64,
     signal: Option<i32>,
     /// Downloads that were still queued when the signal arrived; the summary counts them as not started.
     waiting: HashSet<usize>,
     not_started: usize,
-    /// Number of requests.
+    /// Number of requests, as far as they are known.
     count: usize,
 }
 
-impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
+impl<'a, I: Iterator<Item = Result<Wanted, Error>>> Batch<'a, I> {
     #[expect(clippy::disallowed_methods, reason = "the screen has its own clock")]
     pub(super) fn new(
         options: &Options,
         client: &Client,
-        requests: I,
-        count: usize,
-        failures: Vec<Kind>,
+        (requests, count): (I, usize),
+        incoming: Option<Incoming<'a>>,
+        earlier: Vec<Kind>,
     ) -> Result<Self, Error> {
         let signals = signals::listen()?;
         let (sender, messages) = mpsc::channel(256);
@@ -94,6 +101,8 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
         Ok(Self {
             client: client.clone(),
             requests,
+            incoming,
+            has_taken_all: false,
             ahead: AHEAD + options.jobs.map_or(0, usize::from),
             next_id: 0,
             reporter,
@@ -110,7 +119,7 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
             started: Instant::now(),
             ok: 0,
             already_there: 0,
-            failures,
+            failures: earlier.into_iter().collect(),
             fetched: 0,
             signal: None,
             waiting: HashSet::new(),
@@ -119,24 +128,59 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
         })
     }
 
-    /// Starts downloads up to the limit; none after a signal.
+    /// Returns true if one more download may be started; none is after a signal.
+    fn has_room(&self) -> bool {
+        self.signal.is_none() && self.cancellers.len() < self.ahead && !self.hooks.are_behind()
+    }
+
+    /// Starts downloads up to the limit.
     fn start_more(&mut self) {
-        while self.signal.is_none() && self.cancellers.len() < self.ahead {
+        while !self.has_taken_all && self.has_room() {
             match self.requests.next() {
-                None => return,
-                Some(Ok(wanted)) => self.start(wanted),
-                Some(Err(error)) => {
-                    self.failures.push(error.kind());
-                    self.reporter.failed(&error);
-                }
+                None => self.has_taken_all = true,
+                Some(wanted) => self.take(wanted),
             }
         }
     }
 
+    fn take(&mut self, wanted: Result<Wanted, Error>) {
+        match wanted {
+            Ok(wanted) => self.start(wanted),
+            Err(error) => {
+                self.failures.add(error.kind());
+                self.reporter.failed(&error);
+            }
+        }
+    }
+
+    /// Takes a download that has come, or the end of the list.
+    fn take_incoming(&mut self, next: Option<Result<Wanted, Error>>) {
+        let Some(wanted) = next else {
+            return self.end_incoming();
+        };
+        if wanted.is_ok() {
+            self.count += 1;
+            self.reporter.expect(self.count);
+        }
+        self.take(wanted);
+    }
+
+    fn end_incoming(&mut self) {
+        if let Some(incoming) = self.incoming.take() {
+            incoming.end();
+        }
+        if self.count == 0 && self.failures.is_empty() {
+            self.reporter.say(list::NOTHING);
+        }
+    }
+
     fn start(&mut self, wanted: Wanted) {
-        let Wanted { request, line, .. } = wanted;
         let id = self.next_id;
         self.next_id += 1;
+        if let Some(incoming) = &mut self.incoming {
+            incoming.begun(id, &wanted);
+        }
+        let Wanted { request, line, .. } = wanted;
         self.lines.extend(line.map(|line| (id, line)));
         let (name, url) = (name(&request), request.address().to_string());
         let download = self.client.start(request);
@@ -146,10 +190,17 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
         self.watchers.spawn(Box::pin(watch(id, download, self.sender.clone())));
     }
 
+    /// Returns true until everything has ended, and nothing is to come.
+    fn goes_on(&self) -> bool {
+        let is_more = self.incoming.is_some() || !self.has_taken_all;
+        !self.cancellers.is_empty() || (self.signal.is_none() && is_more)
+    }
+
     pub(super) async fn run(mut self, hint: &ResumeHint) -> Result<(u8, Option<i32>), Error> {
         let mut frames = tokio::time::interval(FRAME);
         self.start_more();
-        while !self.cancellers.is_empty() {
+        while self.goes_on() {
+            let has_room = self.has_taken_all && self.has_room();
             tokio::select! {
                 Some(message) = self.messages.recv() => {
                     self.hear(message);
@@ -159,10 +210,16 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
                     while let Ok(message) = self.messages.try_recv() {
                         self.hear(message);
                     }
+                    // Of many that end together one a turn would leave ever more behind.
+                    while self.watchers.try_join_next().is_some() {}
                     self.start_more();
                 }
+                next = next_of(&mut self.incoming), if has_room => self.take_incoming(next),
                 Some(_) = self.watchers.join_next() => {}
-                Some(wrong) = self.hooks.next() => self.hook_ended(wrong),
+                Some(wrong) = self.hooks.next() => {
+                    self.hook_ended(wrong);
+                    self.start_more();
+                }
                 _ = frames.tick() => self.reporter.tick(self.started.elapsed()),
                 told = self.signals.next() => match told {
                     Told::End(number) => self.interrupted(number),
@@ -179,21 +236,12 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
         let mut code = match (&self.signal, &untold) {
             (Some(number), _) => exit::code_of_signal(*number),
             (None, Some(error)) if self.failures.is_empty() => exit::code(error.kind()),
-            (None, _) => exit::combined(&self.failures),
+            (None, _) => self.failures.code(),
         };
         if code == 0 && self.hooks_failed {
             code = exit::code(Kind::Other);
         }
-        self.reporter.summary(&Summary {
-            ok: self.ok,
-            already_there: self.already_there,
-            failed: self.failures.len(),
-            causes: unsaved::by_cause(&self.failures),
-            not_started: self.not_started + self.count.saturating_sub(self.next_id),
-            fetched: self.fetched,
-            elapsed: self.started.elapsed(),
-            code,
-        });
+        self.reporter.summary(&self.summary(code));
         if self.signal.is_some() {
             self.reporter.say(&format!("  next: {hint}"));
         }
@@ -207,6 +255,19 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
         Ok((code, self.signal))
     }
 
+    fn summary(&self, code: u8) -> Summary {
+        Summary {
+            ok: self.ok,
+            already_there: self.already_there,
+            failed: self.failures.count(),
+            causes: self.failures.by_cause(),
+            not_started: self.not_started + self.count.saturating_sub(self.next_id),
+            fetched: self.fetched,
+            elapsed: self.started.elapsed(),
+            code,
+        }
+    }
+
     fn hear(&mut self, message: Message) {
         match message {
             Message::Event(id, event) => {
@@ -216,6 +277,9 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
             Message::Ended(id, outcome) => {
                 self.cancellers.remove(&id);
                 self.unmark(id);
+                if let Some(incoming) = &mut self.incoming {
+                    incoming.ended(id);
+                }
                 let line = self.lines.remove(&id);
                 if let (Err(_), Some(line)) = (&outcome, line) {
                     self.not_saved(&line);
@@ -233,7 +297,7 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
                         self.reporter.files.remove(&id);
                     }
                     Err(error) => {
-                        self.failures.push(error.kind());
+                        self.failures.add(error.kind());
                         self.fetched += self.reporter.received(id);
                         let url = self.reporter.files.get(&id).map_or("", |file| &file.url);
                         self.hooks.failed(url, &error, exit::code(error.kind()));
@@ -258,7 +322,7 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
         if self.unsaved.is_none() {
             return;
         }
-        while let Some(wanted) = self.requests.next() {
+        while let Some(wanted) = self.next_left() {
             if let Ok(Wanted { line: Some(line), .. }) = wanted {
                 self.not_saved(&line);
             }
@@ -268,8 +332,13 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
         }
     }
 
+    /// The next download that will not be started.
+    fn next_left(&mut self) -> Option<Result<Wanted, Error>> {
+        self.requests.next().or_else(|| self.incoming.as_mut()?.next_here())
+    }
+
     fn list_failed(&mut self, error: &Error) {
-        self.failures.push(error.kind());
+        self.failures.add(error.kind());
         self.reporter.failed(error);
     }
 
@@ -314,6 +383,14 @@ impl<I: Iterator<Item = Result<Wanted, Error>>> Batch<I> {
         for cancel in self.cancellers.values() {
             cancel();
         }
+    }
+}
+
+/// Waits for the next download of a list that comes; for ever without one.
+async fn next_of(incoming: &mut Option<Incoming<'_>>) -> Option<Result<Wanted, Error>> {
+    match incoming {
+        Some(incoming) => incoming.next().await,
+        None => std::future::pending().await,
     }
 }
 

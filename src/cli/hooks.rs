@@ -10,8 +10,9 @@ use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Commands that run at once.
+/// Commands that run at once, and those that may wait for their turn.
 const AT_ONCE: usize = 4;
+const MOST_WAITING: usize = 1024;
 
 /// Variables that a command finds, besides `HAUL_URL`.
 pub(super) const VARIABLES: [&str; 6] =
@@ -82,6 +83,11 @@ impl Hooks {
             let _turn = turns.acquire_owned().await;
             hook.ended(facts).await.err()
         });
+    }
+
+    /// Returns true if so many commands wait that no more files should end.
+    pub(super) fn are_behind(&self) -> bool {
+        self.running.len() >= MOST_WAITING
     }
 
     /// Waits for the next command that has ended; returns what went wrong with it. `None` once none is left.

@@ -1,7 +1,7 @@
 //! `--failed FILE`: what was not saved, as a list that can be run again.
 
 use crate::Job;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::sys;
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
@@ -60,19 +60,6 @@ impl Unsaved {
     }
 }
 
-/// Number of failures of each kind, the most frequent first, as words.
-pub(super) fn by_cause(failures: &[Kind]) -> Vec<(&'static str, usize)> {
-    let mut counted: Vec<(&'static str, usize)> = Vec::new();
-    for kind in failures {
-        match counted.iter_mut().find(|(name, _)| *name == kind.name()) {
-            Some((_, count)) => *count += 1,
-            None => counted.push((kind.name(), 1)),
-        }
-    }
-    counted.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
-    counted
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,11 +72,5 @@ mod tests {
         let again = JobList::parse(&line(&job)).next().unwrap().unwrap().job;
         assert_eq!(again, job);
         assert_eq!(line(&Job::new("http://h/a")), r#"{"url":"http://h/a"}"#);
-    }
-
-    #[test]
-    fn causes_are_counted_the_most_frequent_first() {
-        let failures = [Kind::Http, Kind::NotFound, Kind::NotFound, Kind::Disk];
-        assert_eq!(by_cause(&failures), [("not_found", 2), ("disk", 1), ("http", 1)]);
     }
 }

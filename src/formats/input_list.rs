@@ -7,18 +7,22 @@ use super::file_name::ForeignName;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::iter::{Enumerate, Peekable};
+use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
-use std::str::Lines;
 
 /// Longest line accepted, in bytes; no download needs a longer one.
 const LONGEST_LINE: usize = 64 << 10;
+
+/// Most bytes of the options of one file.
+const MOST_OPTIONS: usize = 1 << 20;
 
 /// One file of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// Line number, counted from 1.
     pub(crate) line: usize,
+    /// Position of the first byte of its line in the text.
+    pub(crate) position: u64,
     pub(crate) url: String,
     pub(crate) mirrors: Vec<String>,
     /// File name, or a path below the target directory.
@@ -35,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) size: Option<u64>,
     /// Digests of pieces, by one hash function each.
     pub(crate) pieces: Vec<StatedPieces>,
+    /// Ignored options, with their lines.
+    pub(crate) left_out: Vec<(usize, String)>,
 }
 
 /// Digests of the pieces of a file as a document states them, unchecked.
@@ -48,14 +54,36 @@ pub(crate) struct StatedPieces {
     pub(crate) digests: Vec<String>,
 }
 
-/// Parses a list one file at a time, so that a long list takes no more memory than its text.
-#[derive(Clone, Debug)]
-pub(crate) struct Entries<'a> {
-    lines: Peekable<Enumerate<Lines<'a>>>,
-    /// Ignored options, with their lines, as far as the list has been read.
-    pub(crate) left_out: Vec<(usize, &'a str)>,
+/// Parses a list one file at a time, and keeps nothing of those before. After an error it goes on with the next file.
+#[derive(Debug)]
+pub(crate) struct Entries<R> {
+    lines: NumberedLines<R>,
     /// True if an option may name a directory anywhere.
     pub(crate) names_places: bool,
+    /// True if a file is complete with its line, so that nothing waits for the next line.
+    pub(crate) one_a_line: bool,
+}
+
+/// Lines of a text that is read as it comes, each of bounded length.
+#[derive(Debug)]
+struct NumberedLines<R> {
+    reader: R,
+    /// Number of bytes and of lines that were read.
+    position: u64,
+    number: usize,
+    /// Line that was read and not taken.
+    ahead: Option<Line>,
+    has_ended: bool,
+}
+
+#[derive(Debug)]
+struct Line {
+    number: usize,
+    position: u64,
+    /// True for an option in aria2's format.
+    is_indented: bool,
+    /// Without its end; an error says why it cannot be used.
+    text: Result<String, String>,
 }
 
 /// Reason to reject a list.
@@ -144,55 +172,139 @@ impl Headers {
     }
 }
 
-/// Parses a list. Empty lines and lines that begin with `#` are skipped.
-pub(crate) fn entries(text: &str) -> Entries<'_> {
-    // Some editors put a byte order mark before everything else.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    Entries { lines: text.lines().enumerate().peekable(), left_out: Vec::new(), names_places: false }
+/// Parses a text. Empty lines and lines that begin with `#` are skipped.
+pub(crate) fn entries(text: &str) -> Entries<&[u8]> {
+    Entries::new(text.as_bytes())
 }
 
-impl<'a> Iterator for Entries<'a> {
+impl<R: BufRead> Entries<R> {
+    /// Parses what `reader` gives, line by line.
+    pub(crate) fn new(reader: R) -> Self {
+        let lines = NumberedLines { reader, position: 0, number: 0, ahead: None, has_ended: false };
+        Self { lines, names_places: false, one_a_line: false }
+    }
+
+    /// Parses an entry and the options below it.
+    fn read(&mut self, line: Line) -> Result<Entry, ListError> {
+        let Line { number, position, is_indented, text } = line;
+        let at = |line: usize| move |why: String| ListError { line, why };
+        let text = text.map_err(at(number))?;
+        if is_indented {
+            return Err(at(number)(self.stray_option().to_owned()));
+        }
+        let mut entry = file(&text, self.names_places).map_err(at(number))?;
+        (entry.line, entry.position) = (number, position);
+        let mut length = 0;
+        while let Some(Line { number, text, .. }) = self.next_option() {
+            let text = text.map_err(at(number))?;
+            length += text.len();
+            if length > MOST_OPTIONS {
+                return Err(at(number)("there are too many options of one URL".to_owned()));
+            }
+            if option(&mut entry, &text, self.names_places).map_err(at(number))? {
+                let name = text.split('=').next().unwrap_or_default().trim().to_owned();
+                entry.left_out.push((number, name));
+            }
+        }
+        Ok(entry)
+    }
+
+    fn next_option(&mut self) -> Option<Line> {
+        if self.one_a_line {
+            return None;
+        }
+        self.lines.next_telling(|line| line.is_indented)
+    }
+
+    fn stray_option(&self) -> &'static str {
+        if self.one_a_line {
+            "an indented line is an option of the URL above it, which has begun: give its options in its own line, as JSON"
+        } else {
+            "an indented line is an option of the URL above it, and there is none"
+        }
+    }
+}
+
+impl<R: BufRead> Iterator for Entries<R> {
     type Item = Result<Entry, ListError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (number, line) = self.next_telling(|_| true)?;
-        let read = self.read(number, line);
+        let line = self.lines.next_telling(|_| true)?;
+        let read = self.read(line);
         if read.is_err() {
-            // Lines after a malformed one may mean anything, so stop.
-            self.lines = "".lines().enumerate().peekable();
+            // The options of a file that is refused belong to no other.
+            while self.next_option().is_some() {}
         }
         Some(read)
     }
 }
 
-impl<'a> Entries<'a> {
+impl<R: BufRead> NumberedLines<R> {
     /// Takes the next line that is neither empty nor a comment, if it is `wanted`.
-    fn next_telling(&mut self, wanted: impl Fn(&str) -> bool) -> Option<(usize, &'a str)> {
-        let silent = |line: &str| line.trim().is_empty() || line.trim().starts_with('#');
-        while self.lines.next_if(|(_, line)| silent(line) && line.len() <= LONGEST_LINE).is_some() {}
-        self.lines.next_if(|(_, line)| wanted(line)).map(|(at, line)| (at + 1, line))
+    fn next_telling(&mut self, wanted: impl Fn(&Line) -> bool) -> Option<Line> {
+        let silent = |line: &Line| {
+            line.text.as_ref().is_ok_and(|text| text.trim().is_empty() || text.trim().starts_with('#'))
+        };
+        while self.peek().is_some_and(silent) {
+            self.ahead = None;
+        }
+        if wanted(self.peek()?) { self.ahead.take() } else { None }
     }
 
-    /// Parses an entry and the options below it.
-    fn read(&mut self, number: usize, line: &'a str) -> Result<Entry, ListError> {
-        let mut entry = file(line, self.names_places).map_err(|why| ListError { line: number, why })?;
-        entry.line = number;
-        while let Some((number, line)) = self.next_telling(|line| line.starts_with([' ', '\t'])) {
-            let left_out =
-                option(&mut entry, line, self.names_places).map_err(|why| ListError { line: number, why })?;
-            self.left_out.extend(left_out.map(|option| (number, option)));
+    fn peek(&mut self) -> Option<&Line> {
+        if self.ahead.is_none() && !self.has_ended {
+            self.ahead = self.read().unwrap_or_else(|error| {
+                self.has_ended = true;
+                let text = Err(format!("it cannot be read: {error}"));
+                let (number, position) = (self.number + 1, self.position);
+                Some(Line { number, position, is_indented: false, text })
+            });
+            self.has_ended |= self.ahead.is_none();
         }
-        Ok(entry)
+        self.ahead.as_ref()
+    }
+
+    /// Reads a line; of one that is too long only the beginning is kept.
+    fn read(&mut self) -> io::Result<Option<Line>> {
+        let (position, most) = (self.position, LONGEST_LINE as u64 + 2);
+        let mut bytes = Vec::new();
+        let mut length = self.reader.by_ref().take(most).read_until(b'\n', &mut bytes)? as u64;
+        if length == 0 {
+            return Ok(None);
+        }
+        if length == most && !bytes.ends_with(b"\n") {
+            length += self.reader.skip_until(b'\n')? as u64;
+        }
+        self.position += length;
+        self.number += 1;
+        let is_indented = bytes.starts_with(b" ") || bytes.starts_with(b"\t");
+        let text = line_text(bytes, position == 0);
+        Ok(Some(Line { number: self.number, position, is_indented, text }))
+    }
+}
+
+/// Text of a line, without its end.
+fn line_text(mut bytes: Vec<u8>, is_first: bool) -> Result<String, String> {
+    if bytes.ends_with(b"\n") {
+        bytes.pop();
+        if bytes.ends_with(b"\r") {
+            bytes.pop();
+        }
+    }
+    if bytes.len() > LONGEST_LINE {
+        return Err("it is too long".to_owned());
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "it is no text in UTF-8".to_owned())?;
+    // Some editors put a byte order mark before everything else.
+    match text.strip_prefix('\u{feff}').filter(|_| is_first) {
+        Some(rest) => Ok(rest.to_owned()),
+        None => Ok(text),
     }
 }
 
 /// Parses a line that names a file.
 fn file(line: &str, names_places: bool) -> Result<Entry, String> {
-    not_too_long(line)?;
     let told = line.trim();
-    if line.starts_with([' ', '\t']) {
-        return Err("an indented line is an option of the URL above it, and there is none".to_owned());
-    }
     if told.starts_with('{') {
         return object(told, names_places);
     }
@@ -202,16 +314,11 @@ fn file(line: &str, names_places: bool) -> Result<Entry, String> {
     Ok(Entry { url, mirrors: urls.collect(), ..Entry::default() })
 }
 
-fn not_too_long(line: &str) -> Result<(), String> {
-    if line.len() > LONGEST_LINE { Err("it is too long".to_owned()) } else { Ok(()) }
-}
-
 fn object(text: &str, names_places: bool) -> Result<Entry, String> {
     let object: Object = serde_json::from_str(text).map_err(|error| not_usable(&error))?;
     let mut checksums = object.checksum.into_vec();
     checksums.extend(object.sha256.map(|hex| format!("sha256:{hex}")));
     Ok(Entry {
-        line: 0,
         url: object.url,
         mirrors: object.mirrors,
         output: object.output.as_deref().map(ForeignName::below).transpose()?,
@@ -220,7 +327,7 @@ fn object(text: &str, names_places: bool) -> Result<Entry, String> {
         checksums,
         headers: object.headers.into_lines(),
         size: object.size,
-        pieces: Vec::new(),
+        ..Entry::default()
     })
 }
 
@@ -234,10 +341,8 @@ fn not_usable(error: &serde_json::Error) -> String {
     }
 }
 
-/// Parses an indented line, which in aria2's format is an option of the entry above; returns the option if it is
-/// ignored.
-fn option<'a>(entry: &mut Entry, line: &'a str, names_places: bool) -> Result<Option<&'a str>, String> {
-    not_too_long(line)?;
+/// Parses an indented line, which in aria2's format is an option of the entry above; returns true if the option is ignored.
+fn option(entry: &mut Entry, line: &str, names_places: bool) -> Result<bool, String> {
     let Some((name, value)) = line.trim().split_once('=') else {
         return Err("an indented line is an option of the URL above it, written as name=value".to_owned());
     };
@@ -248,9 +353,9 @@ fn option<'a>(entry: &mut Entry, line: &'a str, names_places: bool) -> Result<Op
         "dir" => entry.directory = Some(ForeignName::below(&value)?),
         "checksum" => entry.checksums.push(value),
         "header" => entry.headers.push(value),
-        other => return Ok(Some(other)),
+        _ => return Ok(true),
     }
-    Ok(None)
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -295,8 +400,7 @@ mod tests {
     #[test]
     fn the_lists_of_aria2_keep_what_is_about_the_file() {
         let text = "http://h/a\thttp://m/a\n  out=b\n  checksum=sha-256=00\n\tsplit=4\nhttp://h/c\n dir=d\n";
-        let mut list = entries(text);
-        let all: Vec<_> = list.by_ref().map(Result::unwrap).collect();
+        let all = parse(text).unwrap();
         let [first, second] = &all[..] else { panic!("{all:?}") };
         assert_eq!(
             (name(first.output.as_ref()), &first.mirrors[..]),
@@ -304,7 +408,97 @@ mod tests {
         );
         assert_eq!(first.checksums, ["sha-256=00"]);
         assert_eq!((second.url.as_str(), name(second.directory.as_ref())), ("http://h/c", "d".to_owned()));
-        assert_eq!(list.left_out, [(4, "split")]);
+        assert_eq!(first.left_out, [(4, "split".to_owned())]);
+        assert_eq!(
+            [first, second].map(|entry| (entry.line, &text[entry.position as usize..][..10])),
+            [(1, "http://h/a"), (5, "http://h/c")]
+        );
+    }
+
+    #[test]
+    fn after_a_line_that_cannot_be_used_the_list_goes_on_with_the_next_file() {
+        let long = "x".repeat(LONGEST_LINE + 1);
+        let text = format!(
+            "http://h/a\n{{\n  out=b\n\nhttp://h/c\n  out=..\n  checksum=d\n{long}\n  {long}\n#{long}\nhttp://h/e\n  out=f\n"
+        );
+        let all: Vec<_> = entries(&text).map(|entry| entry.map(|entry| entry.line)).collect();
+        let lines: Vec<_> = all.iter().map(|one| one.as_ref().map_err(|error| error.line)).collect();
+        assert_eq!(lines, [Ok(&1), Err(2), Err(6), Err(8), Err(10), Ok(&11)]);
+        let bytes = b"http://h/\xff\r\nhttp://h/a\r\n";
+        let [wrong, right] = &Entries::new(&bytes[..]).collect::<Vec<_>>()[..] else { panic!() };
+        assert_eq!(wrong.as_ref().unwrap_err().to_string(), "line 1: it is no text in UTF-8");
+        assert_eq!((right.as_ref().unwrap().line, right.as_ref().unwrap().position), (2, 12));
+    }
+
+    #[test]
+    fn lines_of_the_longest_length_are_taken_whatever_ends_them() {
+        let url = format!("http://h/{}", "x".repeat(LONGEST_LINE - 9));
+        for end in ["", "\n", "\r\n"] {
+            assert_eq!(urls(&format!("{url}{end}"))[..], [&url[..]], "{end:?}");
+            assert_eq!(parse(&format!("{url}x{end}")).unwrap_err().why, "it is too long", "{end:?}");
+        }
+    }
+
+    #[test]
+    fn the_options_of_one_file_are_bounded() {
+        let options = " header=x\n".repeat(200_000);
+        let error = parse(&format!("http://h/a\n{options}")).unwrap_err();
+        assert!(error.line > 100_000 && error.why.contains("too many options"), "{error}");
+    }
+
+    /// Gives its lines one by one, and counts those that were asked for.
+    struct Typed<'a>(std::slice::Iter<'a, &'a str>, &'a [u8], &'a std::cell::Cell<usize>);
+
+    impl io::Read for Typed<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let read = self.fill_buf()?.read(into)?;
+            self.consume(read);
+            Ok(read)
+        }
+    }
+
+    impl BufRead for Typed<'_> {
+        fn fill_buf(&mut self) -> io::Result<&[u8]> {
+            if self.1.is_empty()
+                && let Some(line) = self.0.next()
+            {
+                self.1 = line.as_bytes();
+                self.2.set(self.2.get() + 1);
+            }
+            Ok(self.1)
+        }
+
+        fn consume(&mut self, count: usize) {
+            self.1 = &self.1[count..];
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_complete_by_itself_waits_for_no_other() {
+        let typed = std::cell::Cell::new(0);
+        let lines = ["http://h/a\n", "  out=b\n", "{\"url\":\"http://h/c\"}\n"];
+        let mut list = Entries::new(Typed(lines.iter(), b"", &typed));
+        list.one_a_line = true;
+        assert_eq!(list.next().unwrap().unwrap().url, "http://h/a");
+        assert_eq!(typed.get(), 1);
+        assert_eq!(list.next().unwrap().unwrap_err().line, 2);
+        assert_eq!(list.next().unwrap().unwrap().url, "http://h/c");
+        assert!(list.next().is_none());
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_read_on_is_an_error_of_its_line_and_the_end() {
+        struct Broken;
+        impl io::Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("gone"))
+            }
+        }
+        let text = io::Read::chain(&b"http://h/a\n"[..], Broken);
+        let mut list = Entries::new(io::BufReader::new(text));
+        assert!(list.next().unwrap().is_ok());
+        assert_eq!(list.next().unwrap().unwrap_err().to_string(), "line 2: it cannot be read: gone");
+        assert!(list.next().is_none());
     }
 
     // T067

@@ -7,6 +7,7 @@ use crate::formats::input_list::{self, Entries, Entry, StatedPieces};
 use crate::formats::{escape, metalink};
 use crate::plan::Address;
 use crate::verify::{Algorithm, Digest, ParseDigestError};
+use std::io::BufRead;
 
 /// Longest reason given for a document that cannot be used, in characters.
 const LONGEST_REASON: usize = 300;
@@ -21,10 +22,14 @@ pub struct Listed {
     pub job: Job,
     /// Name that it is saved under, if the name in the text is not a safe one.
     pub changed_name: Option<String>,
+    /// Position of the first byte of its line in an input list, from which the job can be read again.
+    pub position: u64,
+    /// Options that are not taken from a list, each with its line.
+    pub left_out: Vec<(usize, String)>,
 }
 
-/// The jobs of an input list, parsed one at a time: URLs, JSON lines, or the format of aria2. A list states files, not how to
-/// fetch them.
+/// The jobs of an input list, parsed one at a time as the text comes: URLs, JSON lines, or the format of aria2. A list states
+/// files, not how to fetch them. After an error it goes on with the next file.
 ///
 /// ```
 /// let mut list = haul::JobList::parse("https://example.org/a\nhttps://example.org/b\n  out=c\n");
@@ -33,13 +38,21 @@ pub struct Listed {
 /// # Ok::<(), haul::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct JobList<'a>(Entries<'a>);
+pub struct JobList<R>(Entries<R>);
 
-impl<'a> JobList<'a> {
+impl<'a> JobList<&'a [u8]> {
     /// Jobs of the list in `text`.
     #[must_use]
     pub fn parse(text: &'a str) -> Self {
         Self(input_list::entries(text))
+    }
+}
+
+impl<R: BufRead> JobList<R> {
+    /// Jobs of the list that `reader` gives. No more of it is kept than the file that is being read.
+    #[must_use]
+    pub fn read(reader: R) -> Self {
+        Self(Entries::new(reader))
     }
 
     /// Lets the list name directories anywhere, as aria2 does: for a list of the user's own.
@@ -49,27 +62,30 @@ impl<'a> JobList<'a> {
         self
     }
 
-    /// Options that are not taken from a list, each with its line, as far as the list has been read.
+    /// Takes each line for a whole file, so that none waits for the next line: for a list that is still being written. Options on
+    /// lines of their own are errors then.
     #[must_use]
-    pub fn left_out(&self) -> &[(usize, &'a str)] {
-        &self.0.left_out
+    pub fn one_a_line(mut self) -> Self {
+        self.0.one_a_line = true;
+        self
     }
 }
 
-impl Iterator for JobList<'_> {
+impl<R: BufRead> Iterator for JobList<R> {
     type Item = Result<Listed, Error>;
 
     /// # Errors
     /// `Usage` with the line, for an entry that cannot be read.
     fn next(&mut self) -> Option<Self::Item> {
         let entry = self.0.next()?.map_err(|error| Error::usage(error.to_string()));
-        Some(entry.and_then(|entry| {
+        Some(entry.and_then(|mut entry| {
             let of_line = |error: Error| error.retold(format!("line {}: {error}", entry.line));
             let mut listed = proposed(&entry, &entry.url);
             listed.job.mirrors.clone_from(&entry.mirrors);
             listed.job.dir.clone_from(&entry.place);
             listed.job.digests.clone_from(&entry.checksums);
             listed.job.add_headers(&entry.headers).map_err(of_line)?;
+            listed.left_out = std::mem::take(&mut entry.left_out);
             Ok(listed)
         }))
     }
@@ -121,7 +137,8 @@ fn proposed(entry: &Entry, url: &str) -> Listed {
     job.name = entry.output.as_ref().map(ToString::to_string);
     job.below = entry.directory.as_ref().map(ToString::to_string);
     job.size = entry.size;
-    Listed { line: entry.line, job, changed_name: changed_name(entry) }
+    let Entry { line, position, .. } = *entry;
+    Listed { line, job, changed_name: changed_name(entry), position, left_out: Vec::new() }
 }
 
 /// Name of the file, if the list has another one that cannot be used as it is.
@@ -153,6 +170,18 @@ mod tests {
         assert_eq!(changed.changed_name.as_deref(), Some("d/b/c"));
         assert_eq!((path(plain), plain.line), (PathBuf::from("e"), 4));
         assert_eq!(plain.changed_name, None);
+    }
+
+    #[test]
+    fn a_job_can_be_read_again_from_its_position() {
+        let text = "# two\nhttp://h/a\n  out=b\n  split=4\n{\"url\": \"http://h/c\"}\nhttp://h/d\n";
+        let all: Vec<_> = JobList::parse(text).map(Result::unwrap).collect();
+        assert_eq!(all.iter().map(|listed| listed.line).collect::<Vec<_>>(), [2, 5, 6]);
+        assert_eq!(all[0].left_out, [(4, "split".to_owned())]);
+        for listed in all {
+            let from_there = &text.as_bytes()[listed.position as usize..];
+            assert_eq!(JobList::read(from_there).next().unwrap().unwrap().job, listed.job);
+        }
     }
 
     #[test]

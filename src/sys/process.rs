@@ -46,6 +46,14 @@ pub(crate) fn raise_descriptor_limit() -> Option<u64> {
     }
 }
 
+/// A second handle of the standard input, without the buffer of the standard library.
+///
+/// # Errors
+/// If there is no descriptor left, or no standard input.
+pub(crate) fn standard_input() -> io::Result<File> {
+    std::io::stdin().as_fd().try_clone_to_owned().map(File::from)
+}
+
 /// A second handle of the standard output, without the line buffer of the standard library.
 ///
 /// # Errors

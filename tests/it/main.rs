@@ -40,6 +40,7 @@ mod host_rules;
 mod identity;
 mod json;
 mod limit;
+mod lists;
 mod lock;
 mod locks;
 mod logins;

@@ -3,8 +3,9 @@
 use super::super::args::Options;
 use super::super::batch::Batch;
 use super::super::beside::Beside;
-use super::super::list::{List, Place};
-use super::super::names::Names;
+use super::super::incoming::Incoming;
+use super::super::list::{self, List, Remarks};
+use super::super::names::{Asked, Names};
 use super::super::resume_hint::ResumeHint;
 use super::super::runtime::runtime;
 use super::super::setup::{Setup, Wanted};
@@ -33,6 +34,9 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
     let mut setup = Setup::open(config::fill(options)?, urls)?;
     let mut given = setup.requests(urls)?;
     given.retain(|wanted| setup.is_ours(wanted));
+    if setup.options.stream {
+        return streamed(setup, given, hint);
+    }
     let lists = lists(&setup)?;
     if given.is_empty() && setup.has_secrets_for_a_url() && lists.iter().all(List::is_of_no_server) {
         return Err(Error::usage("-H, -u and --bearer-file are for a URL that you name, and there is none")
@@ -41,13 +45,12 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
             ));
     }
     // Everything that can be wrong with a list is reported before anything of it is fetched.
-    let (count, repeated) = check_all(&given, &lists, &setup)?;
+    let Checked { count, repeated, names } = check_all(&given, &lists, &setup)?;
     if repeated > 0 && !setup.options.quiet {
-        let plural = if repeated == 1 { "" } else { "s" };
-        output::say(format_args!("haul: note: {repeated} URL{plural} asked for again: each is fetched once"));
+        output::say(list::repeated(repeated));
     }
     if count == 0 {
-        output::say("haul: note: the list names nothing to download");
+        output::say(list::NOTHING);
         if setup.options.wants_json() && !setup.options.dry_run {
             render::tell_end(0, 0)?;
         }
@@ -67,14 +70,12 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
     }
     // A file that is taken over was proven before.
     let looks_beside = setup.looks_beside() && setup.options.adopt.is_none();
-    let listed = lists.iter().flat_map(|list| list.requests(&setup));
-    let listed = listed.map(|listed| listed.map(|(_, wanted)| wanted));
-    let mut names = (repeated > 0).then(Names::default);
-    // Errors in the list were reported before, so it has none here.
-    let mut is_fresh =
-        |wanted: &Wanted| names.as_mut().is_none_or(|names| names.take(wanted).unwrap_or(true));
-    let requests = given.into_iter().map(Ok).chain(listed);
-    let requests = requests.filter(|wanted| wanted.as_ref().map_or(true, &mut is_fresh)).map(|wanted| {
+    let listed = lists.iter().zip(1..).flat_map(|(list, number)| {
+        let placed = move |(place, wanted): (list::Place, Wanted)| (in_list(number, place.position), wanted);
+        list.requests(&setup).map(move |listed| listed.map(placed))
+    });
+    let requests = placed(given).chain(listed);
+    let requests = without_duplicates(requests, (repeated > 0).then_some(names)).map(|wanted| {
         let Wanted { job, request, line } = wanted?;
         let request = if setup.streams() { with_output(request)? } else { request };
         Ok(Wanted { job, request, line })
@@ -92,14 +93,52 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
     fetch(&setup.options, &client, requests, count, Vec::new(), hint)
 }
 
+/// Downloads the lines of a list as they come, after what the command line names.
+fn streamed(mut setup: Setup, given: Vec<Wanted>, hint: &ResumeHint) -> Result<ExitCode, Error> {
+    let Some(path) = setup.options.input_file.clone() else {
+        return Err(Error::usage("--stream is for a list, and there is none"));
+    };
+    if setup.looks_beside() {
+        return Err(Error::usage("proofs beside files are looked for before anything is fetched, and --stream waits for nothing")
+            .with_hint("give the digests in the lines, or a list of them with --checksum-file"));
+    }
+    let Checked { count, repeated, names } = check_all(&given, &[], &setup)?;
+    // There may be any number of lines.
+    refuse_contradictions(&setup, usize::MAX)?;
+    setup.most_connections = bounded_by_files(&mut setup.options, usize::MAX);
+    let client = setup.client()?;
+    let shown = list::shown(&path);
+    let incoming = Incoming::open(&path, &shown, &setup)?;
+    let requests = without_duplicates(placed(given), (repeated > 0).then_some(names));
+    fetch_all(&setup.options, &client, (requests, count), Some(incoming), Vec::new(), hint)
+}
+
+/// Downloads of the command line, each with its position.
+fn placed(given: Vec<Wanted>) -> impl Iterator<Item = Result<(u64, Wanted), Error>> {
+    given.into_iter().zip(0..).map(|(wanted, position)| Ok((position, wanted)))
+}
+
+/// Leaves out the duplicates that the check of all has found.
+fn without_duplicates(
+    requests: impl Iterator<Item = Result<(u64, Wanted), Error>>,
+    names: Option<Names>,
+) -> impl Iterator<Item = Result<Wanted, Error>> {
+    let is_first = move |wanted: &Result<(u64, Wanted), Error>| match (wanted, &names) {
+        (Ok((position, wanted)), Some(names)) => {
+            Asked::of(wanted).is_none_or(|asked| names.has_first(&asked, *position))
+        }
+        _ => true,
+    };
+    requests.filter(is_first).map(|wanted| wanted.map(|(_, wanted)| wanted))
+}
+
 /// Shows what would be done.
 fn planned(
     client: &Client,
     requests: impl Iterator<Item = Result<Wanted, Error>>,
     json: bool,
 ) -> Result<ExitCode, Error> {
-    let requests = requests.map(|wanted| wanted.map(|wanted| wanted.request));
-    info::plans(client, &requests.collect::<Result<Vec<_>, _>>()?, json, true)
+    info::plans(client, requests.map(|wanted| wanted.map(|wanted| wanted.request)), json, true)
 }
 
 /// Adds to a download the digest or the signature beside its file, if one is wanted.
@@ -141,50 +180,53 @@ fn lists(setup: &Setup) -> Result<Vec<List>, Error> {
     Ok(lists)
 }
 
+/// Outcome of the check of all requests.
+#[derive(Default)]
+struct Checked {
+    count: usize,
+    /// Number of duplicates.
+    repeated: usize,
+    names: Names,
+}
+
+/// Bits of a position that are the place in its list; those above number the list, from 1.
+const PLACE: u32 = 56;
+
+fn in_list(number: u64, position: u64) -> u64 {
+    number << PLACE | position
+}
+
 /// Counts the requests and the duplicates among them, and reports the first error in any of them.
-fn check_all(given: &[Wanted], lists: &[List], setup: &Setup) -> Result<(usize, usize), Error> {
-    let (mut names, mut count, mut repeated) = (Names::default(), 0, 0);
-    let mut check = |wanted: &Wanted| {
+fn check_all(given: &[Wanted], lists: &[List], setup: &Setup) -> Result<Checked, Error> {
+    let Checked { mut count, mut repeated, mut names } = Checked::default();
+    let again = |position| asked_at(position, given, lists, setup);
+    let mut check = |wanted: &Wanted, position: u64| -> Result<(), Error> {
         // A pipe has no names; more than one file for it is refused later.
-        let fresh = setup.streams() || names.take(wanted)?;
+        let asked = if setup.streams() { None } else { Asked::of(wanted) };
+        let fresh = asked.map_or(Ok(true), |asked| names.take(&asked, position, again))?;
         *if fresh { &mut count } else { &mut repeated } += 1;
         Ok(())
     };
-    given.iter().try_for_each(&mut check)?;
-    for list in lists {
-        let mut changed = ChangedNames::default();
+    given.iter().zip(0..).try_for_each(|(wanted, position)| check(wanted, position))?;
+    for (list, number) in lists.iter().zip(1..) {
+        let mut remarks = Remarks::new(list.shown(), setup.options.quiet);
         for request in list.requests(setup) {
-            let (Place { line, changed_name }, wanted) = request?;
-            check(&wanted).map_err(|error: Error| list.at(line, &error))?;
-            let used = changed_name.filter(|_| wanted.job.output.is_none());
-            if let Some(name) = used.filter(|_| !setup.options.quiet) {
-                changed.say(|| list.changed(line, &name));
-            }
+            let (place, wanted) = request?;
+            let checked = check(&wanted, in_list(number, place.position));
+            checked.map_err(|error| list.at(place.line, &error))?;
+            remarks.of(&place, &wanted);
         }
-        changed.say_rest(list);
-        list.say_what_is_left_out();
+        remarks.end();
     }
-    Ok((count, repeated))
+    Ok(Checked { count, repeated, names })
 }
 
-/// Reports changed names of a list, up to a number of them.
-#[derive(Default)]
-struct ChangedNames(usize);
-
-impl ChangedNames {
-    const SAID: usize = 10;
-
-    fn say(&mut self, note: impl FnOnce() -> String) {
-        self.0 += 1;
-        if self.0 <= Self::SAID {
-            output::say(note());
-        }
-    }
-
-    fn say_rest(&self, list: &List) {
-        if let Some(more @ 1..) = self.0.checked_sub(Self::SAID) {
-            output::say(format_args!("haul: note: {}: {more} more names are changed", list.shown()));
-        }
+/// Reads again what is asked for at a position.
+fn asked_at(position: u64, given: &[Wanted], lists: &[List], setup: &Setup) -> Result<Option<Asked>, Error> {
+    let (number, place) = ((position >> PLACE) as usize, position & ((1 << PLACE) - 1));
+    match number.checked_sub(1).and_then(|at| lists.get(at)) {
+        Some(list) => Ok(Asked::of(&list.again(place, setup)?)),
+        None => Ok(given.get(place as usize).and_then(Asked::of)),
     }
 }
 
@@ -276,9 +318,21 @@ pub(super) fn fetch(
     earlier: Vec<Kind>,
     hint: &ResumeHint,
 ) -> Result<ExitCode, Error> {
+    fetch_all(options, client, (requests, count), None, earlier, hint)
+}
+
+/// As [`fetch`], with the `incoming` lines of a list after the requests, whose number is beside them.
+fn fetch_all(
+    options: &Options,
+    client: &Client,
+    requests: (impl Iterator<Item = Result<Wanted, Error>>, usize),
+    incoming: Option<Incoming<'_>>,
+    earlier: Vec<Kind>,
+    hint: &ResumeHint,
+) -> Result<ExitCode, Error> {
     let runtime = runtime()?;
     let outcome =
-        runtime.block_on(async { Batch::new(options, client, requests, count, earlier)?.run(hint).await });
+        runtime.block_on(async { Batch::new(options, client, requests, incoming, earlier)?.run(hint).await });
     // A thread stuck writing to a pipe without a reader must not keep the process alive.
     runtime.shutdown_background();
     let (code, signal) = outcome?;

@@ -1,6 +1,7 @@
 //! `haul info URL...`, and `haul --dry-run`.
 
 use super::super::args::Options;
+use super::super::failures::Failures;
 use super::super::runtime::runtime;
 use super::super::setup::Setup;
 use super::super::{config, exit, output, render};
@@ -14,25 +15,26 @@ use std::process::ExitCode;
 pub(in super::super) fn run(options: Options, urls: &[String]) -> Result<ExitCode, Error> {
     let setup = Setup::open(config::fill(options)?, urls)?;
     setup.refuse_lists("haul info")?;
-    let requests: Vec<_> = setup.described(urls)?.into_iter().map(|wanted| wanted.request).collect();
-    plans(&setup.client()?, &requests, setup.options.json, setup.options.dry_run)
+    let requests = setup.described(urls)?.into_iter().map(|wanted| Ok(wanted.request));
+    plans(&setup.client()?, requests, setup.options.json, setup.options.dry_run)
 }
 
 /// Shows the file behind each URL and, for a `dry_run`, the planned actions; nothing is written.
 pub(super) fn plans(
     client: &Client,
-    requests: &[Request],
+    requests: impl Iterator<Item = Result<Request, Error>>,
     json: bool,
     dry_run: bool,
 ) -> Result<ExitCode, Error> {
     let runtime = runtime()?;
-    let mut failures = Vec::new();
+    let mut failures = Failures::default();
     for request in requests {
-        match runtime.block_on(client.preview(request)) {
+        let preview = request.and_then(|request| runtime.block_on(client.preview(&request)));
+        match preview {
             Ok(preview) if json => output::print_json(&object(&preview))?,
             Ok(preview) => output::print(described(&preview, dry_run).as_bytes())?,
             Err(error) => {
-                failures.push(error.kind());
+                failures.add(error.kind());
                 output::say_failure(&error);
                 if json {
                     render::tell_error(&error, exit::code(error.kind()))?;
@@ -40,7 +42,7 @@ pub(super) fn plans(
             }
         }
     }
-    Ok(exit::combined(&failures).into())
+    Ok(failures.code().into())
 }
 
 fn object(preview: &Preview) -> serde_json::Value {

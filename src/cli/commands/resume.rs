@@ -48,8 +48,8 @@ pub(in super::super) fn run(
         output::say(format_args!("haul: note: there is nothing to resume in {shown}"));
     }
     if options.dry_run && !requests.is_empty() {
-        let requests: Vec<_> = requests.into_iter().map(|wanted| wanted.request).collect();
-        return super::info::plans(&setup.client()?, &requests, options.json, true);
+        let requests = requests.into_iter().map(|wanted| Ok(wanted.request));
+        return super::info::plans(&setup.client()?, requests, options.json, true);
     }
     if requests.is_empty() {
         let code = if failures.is_empty() { 0 } else { exit::combined(&failures) };

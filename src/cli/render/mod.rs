@@ -135,6 +135,11 @@ impl Reporter {
         Self { files: BTreeMap::new(), screen, render, totals, now: Duration::ZERO }
     }
 
+    /// Changes the number of files.
+    pub(super) fn expect(&mut self, count: usize) {
+        self.totals.count = count;
+    }
+
     pub(super) fn event(&mut self, id: usize, event: &Event) {
         let Some(file) = self.files.get_mut(&id) else {
             return;

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -149,6 +149,7 @@ pub(crate) struct Haul {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     stdin: Option<Vec<u8>>,
+    typing: bool,
     deadline: Duration,
     stdout_closed: bool,
     wrapper: Vec<OsString>,
@@ -164,6 +165,7 @@ impl Haul {
                 ("LC_ALL".into(), "C.UTF-8".into()),
             ],
             stdin: None,
+            typing: false,
             deadline: DEADLINE,
             stdout_closed: false,
             wrapper: Vec::new(),
@@ -191,6 +193,12 @@ impl Haul {
 
     pub(crate) fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// Leaves the standard input open, for [`Running::type_in`].
+    pub(crate) fn typing(mut self) -> Self {
+        self.typing = true;
         self
     }
 
@@ -237,7 +245,8 @@ impl Haul {
             .collect();
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]).current_dir(&self.dir).env_clear().envs(self.env);
-        command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        let has_input = self.stdin.is_some() || self.typing;
+        command.stdin(if has_input { Stdio::piped() } else { Stdio::null() });
         command.stderr(Stdio::piped());
         if self.stdout_closed {
             let (reader, writer) = std::io::pipe().unwrap();
@@ -253,12 +262,14 @@ impl Haul {
             let mut stdin = child.stdin.take().unwrap();
             thread::spawn(move || stdin.write_all(&bytes));
         }
+        let input = child.stdin.take();
         let stdout = child.stdout.take().map_or_else(Capture::empty, Capture::of);
         let stderr = Capture::of(child.stderr.take().unwrap());
         let shown =
             self.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
         Running {
             child,
+            input,
             started,
             deadline: self.deadline,
             stdout,
@@ -273,6 +284,8 @@ impl Haul {
 /// A running program; killed when dropped.
 pub(crate) struct Running {
     child: Child,
+    /// Its standard input, while it is open.
+    input: Option<ChildStdin>,
     started: Instant,
     deadline: Duration,
     stdout: Capture,
@@ -285,6 +298,17 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Writes to its standard input.
+    #[track_caller]
+    pub(crate) fn type_in(&mut self, text: &str) {
+        self.input.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Closes its standard input.
+    pub(crate) fn end_input(&mut self) {
+        self.input = None;
     }
 
     /// Sends a signal by name: `INT`, `TERM`, `HUP`, `STOP`, `CONT`.
