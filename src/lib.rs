@@ -64,8 +64,8 @@ pub use error::{Error, Kind, Remedy};
 pub use formats::cookie_file::Cookies;
 pub use formats::netrc::Netrc;
 pub use jobs::{
-    Defaults, Invalid, Job, JobEnd, JobId, JobOptions, JobState, JobStatus, Login, NamedBy, PieceDigests,
-    Queue, QueueEvent, QueueSettings, Totals, resolve, resolve_unnamed,
+    Defaults, Invalid, Job, JobChange, JobEnd, JobId, JobOptions, JobState, JobStatus, Login, NamedBy,
+    PieceDigests, Queue, QueueEvent, QueueSettings, Totals, resolve, resolve_unnamed,
 };
 #[cfg(feature = "cli")]
 pub use jobs::{JobList, Listed, metalink};

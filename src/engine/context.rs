@@ -46,6 +46,7 @@ impl Context {
             secrets,
             reached: Arc::new(watch::channel(None).0),
             part: request.part(),
+            proxy: request.proxy.clone(),
             paused: paused.clone(),
             many: many.clone(),
         };

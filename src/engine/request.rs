@@ -14,7 +14,7 @@ use crate::plan::concurrency::Allowance;
 use crate::plan::pace::Pace;
 use crate::plan::{Address, AddressError, Origin};
 use crate::storage::Target;
-use crate::transport::{Credentials, Fresh, Part, Renewal};
+use crate::transport::{Credentials, Fresh, OwnProxy, Part, Proxy, Renewal};
 use crate::verify::{Algorithm, Digest, MinisignSignature, Pieces, Signer};
 use std::fmt;
 use std::future::Future;
@@ -125,6 +125,8 @@ pub struct Request {
     pub(crate) mirrors: Vec<(Address, Option<Credentials>)>,
     /// Mirrors from a manifest, which receive no secrets.
     pub(crate) recorded_mirrors: Vec<Address>,
+    /// Proxy in place of that of the client.
+    pub(crate) proxy: Option<OwnProxy>,
 }
 
 /// Minimum segment size in bytes, unless the user sets it: in general, and for the first split.
@@ -171,6 +173,7 @@ impl Request {
             renewal: None,
             mirrors: Vec::new(),
             recorded_mirrors: Vec::new(),
+            proxy: None,
         })
     }
 
@@ -390,6 +393,25 @@ impl Request {
     pub fn basic_auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.credentials = Some(Credentials::Basic { user: user.into(), password: password.into() });
         self
+    }
+
+    /// Goes through this proxy in place of that of the client, on the way to the URL, its mirrors and where they redirect to. The servers
+    /// that the client reaches without a proxy (`no_proxy`) are still reached so. [`Proxy::Environment`] leaves it to the client.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), haul::Error> {
+    /// let proxy = haul::Proxy::Through("socks5h://127.0.0.1:1080".to_owned());
+    /// let request = haul::Request::new("https://example.org/disk.img")?.proxy(&proxy)?;
+    /// # let _ = request;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Usage` for a proxy that cannot be used.
+    pub fn proxy(mut self, proxy: &Proxy) -> Result<Self, Error> {
+        self.proxy = proxy.of_request()?;
+        Ok(self)
     }
 
     /// Sends a bearer token to the origin of the URL, and to no other.

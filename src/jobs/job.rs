@@ -185,7 +185,7 @@ impl NamedBy {
 }
 
 /// Options of a job, each with a default if it is not given.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct JobOptions {
@@ -216,6 +216,18 @@ pub struct JobOptions {
     /// Take the file name that the server suggests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_disposition: Option<bool>,
+    /// URL of a proxy in place of that of the client, possibly with a user name and password; empty for none at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+}
+
+impl fmt::Debug for JobOptions {
+    /// Without secrets: of a proxy only the presence is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = Self { proxy: None, ..self.clone() };
+        let text = serde_json::to_string(&shown).unwrap_or_default();
+        f.debug_struct("JobOptions").field("values", &text).field("proxy", &self.proxy.is_some()).finish()
+    }
 }
 
 impl JobOptions {
@@ -232,7 +244,45 @@ impl JobOptions {
             restart_if_changed: self.restart_if_changed.or(other.restart_if_changed),
             remote_time: self.remote_time.or(other.remote_time),
             content_disposition: self.content_disposition.or(other.content_disposition),
+            proxy: self.proxy.clone().or_else(|| other.proxy.clone()),
         }
+    }
+}
+
+/// Change of a job that is in a queue: what is not given stays.
+#[derive(Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct JobChange {
+    /// Options that get another value.
+    pub options: JobOptions,
+    /// Headers in place of all that the job has, as in [`Job::headers`].
+    pub headers: Option<BTreeMap<String, Vec<String>>>,
+    /// Tags that get another value.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl JobChange {
+    /// The job after this change, and whether a download of it has to begin anew to be as it is now.
+    pub(super) fn applied_to(&self, job: &Job) -> (Job, bool) {
+        let mut changed = job.clone();
+        changed.options = self.options.or(&job.options);
+        if let Some(headers) = &self.headers {
+            changed.headers.clone_from(headers);
+        }
+        changed.tags.extend(self.tags.clone());
+        let anew = changed.headers != job.headers || changed.options.proxy != job.options.proxy;
+        (changed, anew)
+    }
+}
+
+impl fmt::Debug for JobChange {
+    /// Without secrets: of headers only the number is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobChange")
+            .field("options", &self.options)
+            .field("headers", &self.headers.as_ref().map(BTreeMap::len))
+            .field("tags", &self.tags)
+            .finish()
     }
 }
 
@@ -292,8 +342,29 @@ mod tests {
         job.headers.insert("https://example.org".into(), vec!["Cookie: geheim".into()]);
         job.bearer = Some("geheim".into());
         job.login = Some(Login { user: "u".into(), password: "geheim".into() });
+        job.options.proxy = Some("http://u:geheim@proxy:1".into());
+        let (options, headers) = (job.options.clone(), Some(job.headers.clone()));
+        let change = JobChange { options, headers, ..JobChange::default() };
+        assert!(!format!("{change:?}").contains("geheim"), "{change:?}");
         let shown = format!("{job:?} {:?}", job.login);
         assert!(shown.contains("example.org/f") && !shown.contains("geheim"), "{shown}");
+    }
+
+    #[test]
+    fn only_headers_and_the_proxy_make_a_download_begin_anew() {
+        let mut job = Job::new("https://example.org/f");
+        job.options.limit_rate = Some(5);
+        job.tags.insert("a".into(), "b".into());
+        let slower = JobOptions { limit_rate: Some(1), ..JobOptions::default() };
+        let (changed, anew) = JobChange { options: slower, ..JobChange::default() }.applied_to(&job);
+        assert_eq!((changed.options.limit_rate, changed.tags.len(), anew), (Some(1), 1, false));
+        let proxied = JobOptions { proxy: Some(String::new()), ..JobOptions::default() };
+        assert!(JobChange { options: proxied, ..JobChange::default() }.applied_to(&job).1);
+        let headers = [("https://example.org".to_owned(), vec!["A: b".to_owned()])].into();
+        let with_headers = JobChange { headers: Some(headers), ..JobChange::default() };
+        let (changed, anew) = with_headers.applied_to(&job);
+        assert!(anew && changed.headers.len() == 1 && changed.options.limit_rate == Some(5));
+        assert!(!with_headers.applied_to(&changed).1);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod runner;
 mod session;
 mod status;
 
-pub use job::{Defaults, Job, JobEnd, JobId, JobOptions, Login, NamedBy, PieceDigests};
+pub use job::{Defaults, Job, JobChange, JobEnd, JobId, JobOptions, Login, NamedBy, PieceDigests};
 pub use ledger::JobState;
 #[cfg(feature = "cli")]
 pub use listed::{JobList, Listed, metalink};

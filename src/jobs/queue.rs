@@ -1,6 +1,6 @@
 //! Handles of a queue, which speak to its task.
 
-use super::job::{Defaults, Job, JobId, JobOptions};
+use super::job::{Defaults, Job, JobChange, JobId, JobOptions};
 use super::ledger::Ledger;
 use super::runner::{Change, Command, Runner, died};
 use super::session::Session;
@@ -156,12 +156,22 @@ impl Queue {
     }
 
     /// Changes options of a job; those that are not given stay. The rate limit and the number of
-    /// connections of a running job change at once, the others when it starts the next time.
+    /// connections of a running job change at once, with another proxy it begins anew with everything it has, and the others count when it
+    /// starts the next time.
     ///
     /// # Errors
     /// `NotFound` for a job that is unknown, `Usage`, and those of [`Queue::add`].
     pub async fn set_options(&self, id: JobId, options: JobOptions) -> Result<(), Error> {
-        self.change(Change::Options(id, Box::new(options))).await.map(drop)
+        self.change_job(id, JobChange { options, ..JobChange::default() }).await
+    }
+
+    /// Changes a job: its options as [`Queue::set_options`] does, its headers and tags. With other headers, or another proxy, a download that
+    /// has begun begins anew, with everything it has; a paused one when it is resumed.
+    ///
+    /// # Errors
+    /// `NotFound` for a job that is unknown, `Usage`, and those of [`Queue::add`].
+    pub async fn change_job(&self, id: JobId, change: JobChange) -> Result<(), Error> {
+        self.change(Change::Job(id, Box::new(change))).await.map(drop)
     }
 
     /// Queues an ended job once more.

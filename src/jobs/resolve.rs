@@ -1,7 +1,7 @@
 //! From a job to a request: every check, and the field at fault.
 
 use super::job::{Defaults, Job, NamedBy, PieceDigests};
-use crate::engine::{Connections, Request};
+use crate::engine::{Connections, Proxy, Request};
 use crate::error::{Error, Remedy};
 use crate::formats::file_name::ForeignName;
 use crate::formats::span::{self, Span};
@@ -117,9 +117,17 @@ pub fn resolve_unnamed(job: &Job, defaults: &Defaults) -> Result<Request, Invali
     if let Some(directory) = job.dir.as_ref().or(defaults.dir.as_ref()) {
         request = request.directory(directory);
     }
+    if let Some(text) = job.options.proxy.as_ref().or(defaults.options.proxy.as_ref()) {
+        request = request.proxy(&proxy(text)).map_err(at("proxy"))?;
+    }
     let request = with_options(with_name(request, job)?, job, defaults);
     crate::engine::check_secrets(&request).map_err(at("headers"))?;
     Ok(request)
+}
+
+/// Proxy by its URL, or none by an empty text.
+fn proxy(text: &str) -> Proxy {
+    if text.trim().is_empty() { Proxy::Direct } else { Proxy::Through(text.to_owned()) }
 }
 
 fn with_pieces(request: Request, pieces: &PieceDigests) -> Result<Request, Error> {
@@ -234,6 +242,7 @@ mod tests {
                     .to_owned(),
                 "pieces",
             ),
+            (r#""url": "http://h/f", "options": {"proxy": "nonsense"}"#.to_owned(), "proxy"),
             (r#""url": "http://h/f", "mirrors": ["http://g/f"]"#.to_owned(), "mirrors"),
             (format!(r#""url": "http://h/f", "mirrors": ["nonsense"], {digest}"#), "mirrors"),
             (r#""url": "http://h/f", "headers": {"http://g": ["A: b"]}"#.to_owned(), "headers"),

@@ -1,6 +1,6 @@
 //! The task of a queue: owns the order, records changes, and starts downloads as there is room.
 
-use super::job::{Defaults, Job, JobEnd, JobId, JobOptions};
+use super::job::{Defaults, Job, JobChange, JobEnd, JobId};
 use super::ledger::{JobState, Ledger, Record};
 use super::resolve::resolve;
 use super::session::{Session, check_recordable};
@@ -26,7 +26,7 @@ pub(super) enum Change {
     Pause(JobId),
     Resume(JobId),
     Move(JobId, usize),
-    Options(JobId, Box<JobOptions>),
+    Job(JobId, Box<JobChange>),
     Again(JobId),
     Remove(JobId),
 }
@@ -213,7 +213,7 @@ impl Runner {
                 (id, record, false)
             }
             Change::Move(id, index) => (id, or_unknown(id, self.ledger.move_to(id, index))?, false),
-            Change::Options(id, options) => (id, self.set_options(id, &options)?, false),
+            Change::Job(id, change) => (id, self.change_job(id, &change)?, false),
             Change::Again(id) => {
                 let record = or_unknown(id, self.ledger.again(id))?;
                 self.ends.remove(&id);
@@ -231,18 +231,22 @@ impl Runner {
         })
     }
 
-    fn set_options(&mut self, id: JobId, options: &JobOptions) -> Result<Record, Error> {
-        let mut job = self.ledger.job(id).ok_or_else(|| unknown(id))?;
-        job.options = options.or(&job.options);
+    fn change_job(&mut self, id: JobId, change: &JobChange) -> Result<Record, Error> {
+        let before = self.ledger.job(id).ok_or_else(|| unknown(id))?;
+        let (job, anew) = change.applied_to(&before);
         check_recordable(&job)?;
         resolve(&job, &self.defaults)?;
         let record = self.ledger.change(id, job).ok_or_else(|| unknown(id))?;
         if let Some(running) = self.running.get(&id) {
-            if let Some(rate) = options.limit_rate {
+            if let Some(rate) = change.options.limit_rate {
                 running.control.limit_rate(NonZeroU64::new(rate));
             }
-            if let Some(connections) = options.connections {
+            if let Some(connections) = change.options.connections {
                 running.control.connections(Connections::AtMost(connections));
+            }
+            if anew {
+                // It comes back to its place in the queue, paused if it was.
+                (running.cancel)();
             }
         }
         Ok(record)

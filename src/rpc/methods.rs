@@ -1,10 +1,12 @@
 //! The methods of aria2's JSON-RPC.
 
 use super::answer::{Call, Fault};
-use super::options::{self, Asked, asked, flag, number, refuse_dangerous, refuse_links_out, size};
+use super::options::{
+    self, Asked, asked, flag, is_of_each, is_of_one, number, refuse_dangerous, refuse_links_out, size,
+};
 use super::service::{GID_TAG, Service, is_gid};
 use super::status::{self, Facts};
-use crate::{Job, JobId, JobState, JobStatus, Jobs};
+use crate::{Job, JobId, JobState, JobStatus, Jobs, Kind};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
@@ -276,7 +278,7 @@ impl Service {
             String::from_utf8(bytes).map_err(|_| Fault::failed("The document is no text in UTF-8."))?;
         let mut given = self.with_global(params.options()?);
         // They can be those of one file only.
-        OF_ONE.iter().for_each(|option| drop(given.remove(*option)));
+        given.retain(|option, _| !is_of_one(option));
         let mut position = position(&mut params)?;
         let files = crate::metalink(&text, None).map_err(|error| Fault::failed(error.to_string()))?;
         let mut gids = Vec::new();
@@ -344,7 +346,7 @@ impl Service {
     /// Options of a call, and those for all jobs where it says nothing.
     fn with_global(&self, given: Map<String, Value>) -> Map<String, Value> {
         let mut all = self.state().global.clone();
-        all.retain(|key, _| OF_EACH.contains(&key.as_str()));
+        all.retain(|key, _| is_of_each(key));
         all.extend(given);
         // The root may have been written with a link in it.
         let below = all.get("dir").and_then(Value::as_str).and_then(|dir| {
@@ -478,31 +480,20 @@ impl Service {
 
     async fn change_option(&self, mut params: Params) -> Outcome {
         let (status, gid) = self.status(&mut params).await.map_err(|(fault, _)| fault)?;
-        let given = params.options()?;
-        refuse_dangerous(&given)?;
-        if ["dir", "out"].iter().any(|option| given.contains_key(*option)) {
-            return Err(Fault::failed(
-                "dir and out of a job stay as they were given; remove it and add it anew.",
-            ));
-        }
-        let changed = options::job_options(&given)?;
-        let unheard: Vec<_> = given.keys().filter(|key| !LIVE.contains(&key.as_str())).cloned().collect();
+        let (change, unheard) = options::change(&status.job, &params.options()?)?;
         self.tell_unknown(&unheard);
-        let set = self.queue.set_options(status.id, changed).await;
-        set.map_err(|_| Fault::failed(format!("Cannot change option for GID#{gid}")))?;
-        let taken = given.into_iter().filter(|(key, _)| LIVE.contains(&key.as_str()));
-        self.state().changed.entry(status.id).or_default().extend(taken);
+        let changed = self.queue.change_job(status.id, change).await;
+        changed.map_err(|error| match error.kind() {
+            Kind::Usage => Fault::failed(error.to_string()),
+            _ => Fault::failed(format!("Cannot change option for GID#{gid}")),
+        })?;
         Ok("OK".into())
     }
 
     async fn get_option(&self, mut params: Params) -> Outcome {
         let (status, _) = self.status(&mut params).await.map_err(|(fault, _)| fault)?;
-        let mut all = self.state().global.clone();
-        let given = status.job.tags.get(options::TAG).and_then(|text| serde_json::from_str(text).ok());
-        all.extend(given.unwrap_or_else(Map::new));
-        if let Some(changed) = self.state().changed.get(&status.id) {
-            all.extend(changed.clone());
-        }
+        let mut all = options::without_secrets(&self.state().global);
+        all.extend(options::kept(&status.job));
         all.entry("dir").or_insert_with(|| self.root.to_string_lossy().into());
         Ok(Value::Object(texts(all)))
     }
@@ -607,14 +598,14 @@ impl Service {
         ] {
             all.insert(key.to_owned(), value.into());
         }
-        all.extend(self.state().global.clone());
+        all.extend(options::without_secrets(&self.state().global));
         Value::Object(texts(all))
     }
 
     async fn change_global(&self, mut params: Params) -> Outcome {
         let given = params.options()?;
         refuse_dangerous(&given)?;
-        if let Some(option) = OF_ONE.iter().find(|option| given.contains_key(**option)) {
+        if let Some(option) = given.keys().find(|option| is_of_one(option)) {
             return Err(Fault::failed(format!("The option {option} belongs to one job.")));
         }
         // Everything is checked before anything is changed.
@@ -640,48 +631,11 @@ impl Service {
             state.defaults.clone()
         };
         self.queue.set_defaults(defaults).await;
-        let unknown: Vec<_> = given
-            .keys()
-            .filter(|key| !OF_EACH.contains(&key.as_str()) && !GLOBAL.contains(&key.as_str()))
-            .cloned()
-            .collect();
+        let unknown = options::unknown_of_all(&given);
         self.tell_unknown(&unknown);
         Ok("OK".into())
     }
 }
-
-/// Options of a job that was added already which have an effect.
-const LIVE: [&str; 7] = [
-    "allow-overwrite",
-    "auto-file-renaming",
-    "max-connection-per-server",
-    "max-download-limit",
-    "min-split-size",
-    "remote-time",
-    "split",
-];
-
-/// Options that can be those of one job only.
-const OF_ONE: [&str; 3] = ["checksum", "gid", "out"];
-
-/// Global options with an effect of their own, and those that each new job takes over.
-const GLOBAL: [&str; 2] = ["max-overall-download-limit", "max-concurrent-downloads"];
-const OF_EACH: [&str; 14] = [
-    "allow-overwrite",
-    "auto-file-renaming",
-    "dir",
-    "header",
-    "http-passwd",
-    "http-user",
-    "max-connection-per-server",
-    "max-download-limit",
-    "min-split-size",
-    "pause",
-    "referer",
-    "remote-time",
-    "split",
-    "user-agent",
-];
 
 /// Version of aria2 whose interface this is; clients compare it.
 const VERSION: &str = "1.37.0";

@@ -1,8 +1,10 @@
 //! aria2's options as a job, and what is made of those that haul does not know.
 
 use super::answer::Fault;
-use crate::{IfExists, Job, JobOptions, Login};
+use crate::{IfExists, Job, JobChange, JobOptions, Login};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 /// Key of the tag that keeps the options of a job as they were given.
@@ -28,29 +30,93 @@ const DANGEROUS: [&str; 16] = [
     "load-cookies",
 ];
 
+/// An option with an effect.
+struct Known {
+    name: &'static str,
+    reach: Reach,
+    /// True if it changes a job that was added already.
+    is_live: bool,
+}
+
+/// Jobs that an option is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// The one job that it is given for.
+    One,
+    /// A job, or each new job if it is given for all.
+    Each,
+    /// The daemon.
+    All,
+    /// None: haul always does so.
+    Always,
+}
+
+const fn known(name: &'static str, reach: Reach) -> Known {
+    Known { name, reach, is_live: false }
+}
+
+const fn live(name: &'static str) -> Known {
+    Known { name, reach: Reach::Each, is_live: true }
+}
+
 /// Options with an effect.
-const KNOWN: [&str; 20] = [
-    "allow-overwrite",
-    "auto-file-renaming",
-    "checksum",
-    "continue",
-    "dir",
-    "file-allocation",
-    "gid",
-    "header",
-    "http-passwd",
-    "http-user",
-    "max-connection-per-server",
-    "max-download-limit",
-    "min-split-size",
-    "out",
-    "pause",
-    "position",
-    "referer",
-    "remote-time",
-    "split",
-    "user-agent",
+const KNOWN: [Known; 25] = [
+    live("all-proxy"),
+    live("all-proxy-passwd"),
+    live("all-proxy-user"),
+    live("allow-overwrite"),
+    live("auto-file-renaming"),
+    known("checksum", Reach::One),
+    known("continue", Reach::Always),
+    known("dir", Reach::Each),
+    known("file-allocation", Reach::Always),
+    known("gid", Reach::One),
+    live("header"),
+    known("http-passwd", Reach::Each),
+    known("http-user", Reach::Each),
+    live("max-connection-per-server"),
+    known("max-concurrent-downloads", Reach::All),
+    live("max-download-limit"),
+    known("max-overall-download-limit", Reach::All),
+    live("min-split-size"),
+    known("out", Reach::One),
+    known("pause", Reach::Each),
+    known("position", Reach::One),
+    live("referer"),
+    live("remote-time"),
+    live("split"),
+    live("user-agent"),
 ];
+
+fn find(option: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.name == option)
+}
+
+/// Returns true if an option for all jobs is taken over by each new one.
+pub(super) fn is_of_each(option: &str) -> bool {
+    find(option).is_some_and(|known| known.reach == Reach::Each)
+}
+
+/// Returns true if an option can be that of one job only.
+pub(super) fn is_of_one(option: &str) -> bool {
+    find(option).is_some_and(|known| known.reach == Reach::One)
+}
+
+/// Returns true if an option changes a job that was added already.
+pub(super) fn is_live(option: &str) -> bool {
+    find(option).is_some_and(|known| known.is_live)
+}
+
+/// Options of a new job without an effect.
+fn unknown_of_job(given: &Map<String, Value>) -> Vec<String> {
+    let has_effect = |key: &str| find(key).is_some_and(|known| known.reach != Reach::All);
+    given.keys().filter(|key| !has_effect(key)).cloned().collect()
+}
+
+/// Options for all jobs without an effect.
+pub(super) fn unknown_of_all(given: &Map<String, Value>) -> Vec<String> {
+    given.keys().filter(|key| find(key).is_none()).cloned().collect()
+}
 
 /// A job and what else its options say.
 #[derive(Debug)]
@@ -81,14 +147,15 @@ pub(super) fn asked(uris: &[String], given: &Map<String, Value>, root: &Path) ->
         job.mirrors = mirrors.to_vec();
     }
     place(&mut job, given, root)?;
-    headers(&mut job, given)?;
+    let lines = header_lines(given)?.into_iter().chain(own_lines(given)?).collect::<Vec<_>>();
+    job.add_headers(&lines).map_err(|error| Fault::failed(error.to_string()))?;
     if let Some(user) = text(given, "http-user")? {
         let password = text(given, "http-passwd")?.unwrap_or_default();
         job.login = Some(Login { user, password });
     }
     let kept = Value::Object(without_secrets(given)).to_string();
     job.tags.insert(TAG.to_owned(), kept);
-    let unknown = given.keys().filter(|key| !KNOWN.contains(&key.as_str())).cloned().collect();
+    let unknown = unknown_of_job(given);
     Ok(Asked { job, paused: flag(given, "pause")?.unwrap_or(false), gid: text(given, "gid")?, unknown })
 }
 
@@ -101,13 +168,103 @@ pub(super) fn refuse_dangerous(given: &Map<String, Value>) -> Result<(), Fault> 
     }
 }
 
-fn without_secrets(given: &Map<String, Value>) -> Map<String, Value> {
+/// Change of a job by options that are given once it was added, and those without an effect then.
+///
+/// # Errors
+/// A fault that names the option.
+pub(super) fn change(job: &Job, given: &Map<String, Value>) -> Result<(JobChange, Vec<String>), Fault> {
+    refuse_dangerous(given)?;
+    if ["dir", "out"].iter().any(|option| given.contains_key(*option)) {
+        return Err(Fault::failed(
+            "dir and out of a job stay as they were given; remove it and add it anew.",
+        ));
+    }
+    let before = kept(job);
+    let mut after = before.clone();
+    if given.contains_key("all-proxy") {
+        // The name and password were those of the proxy before.
+        PROXY.iter().for_each(|option| drop(after.remove(*option)));
+    }
+    after.extend(
+        given.iter().filter(|(key, _)| is_live(key)).map(|(key, value)| (key.clone(), value.clone())),
+    );
+    let mut options = job_options(given)?;
+    if PROXY.iter().any(|option| given.contains_key(*option)) {
+        options.proxy = proxy(&after)?;
+    }
+    let headers = match HEADERS.iter().any(|option| given.contains_key(*option)) {
+        true => Some(changed_headers(job, given, &before, &after)?),
+        false => None,
+    };
+    let tags = [(TAG.to_owned(), Value::Object(without_secrets(&after)).to_string())].into();
+    let unheard = given.keys().filter(|key| !is_live(key)).cloned().collect();
+    Ok((JobChange { options, headers, tags }, unheard))
+}
+
+/// Options of a job as they were given, without secrets.
+pub(super) fn kept(job: &Job) -> Map<String, Value> {
+    job.tags.get(TAG).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// Options that become headers, and those that become a proxy.
+const HEADERS: [&str; 3] = ["header", "referer", "user-agent"];
+const PROXY: [&str; 3] = ["all-proxy", "all-proxy-passwd", "all-proxy-user"];
+
+/// Headers of the job with the options `after` a change, where it had `before`. Those that the options of the job do not show, since they
+/// are secrets, stay unless others are given.
+fn changed_headers(
+    job: &Job,
+    given: &Map<String, Value>,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) -> Result<BTreeMap<String, Vec<String>>, Fault> {
+    let mut plain = Job::new(job.url.as_str());
+    let old = own_lines(before)?;
+    let lines: Vec<_> = if given.contains_key("header") {
+        header_lines(given)?
+    } else {
+        job.headers.values().flatten().filter(|line| !old.contains(line)).cloned().collect()
+    };
+    let lines: Vec<_> = lines.into_iter().chain(own_lines(after)?).collect();
+    plain.add_headers(&lines).map_err(|error| Fault::failed(error.to_string()))?;
+    Ok(plain.headers)
+}
+
+/// Options that may be shown.
+pub(super) fn without_secrets(given: &Map<String, Value>) -> Map<String, Value> {
     const SECRETS: [&str; 3] = ["header", "http-passwd", "all-proxy-passwd"];
+    let shown = |key: &String, value: &Value| match value.as_str() {
+        Some(proxy) if key == "all-proxy" => without_login(proxy).into(),
+        _ => value.clone(),
+    };
     given
         .iter()
         .filter(|(key, _)| !SECRETS.contains(&key.as_str()))
-        .map(|(k, v)| (k.clone(), v.clone()))
+        .map(|(key, value)| (key.clone(), shown(key, value)))
         .collect()
+}
+
+/// URL of a proxy without its user name and password.
+fn without_login(proxy: &str) -> String {
+    let (scheme, rest) = proxy.split_once("://").map_or(("", proxy), |(scheme, rest)| (scheme, rest));
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    if scheme.is_empty() { host.to_owned() } else { format!("{scheme}://{host}") }
+}
+
+/// The proxy that options name, with the user name and password beside it.
+fn proxy(given: &Map<String, Value>) -> Result<Option<String>, Fault> {
+    let Some(proxy) = text(given, "all-proxy")? else {
+        return Ok(None);
+    };
+    let user = text(given, "all-proxy-user")?.filter(|user| !user.is_empty());
+    let (Some(user), false) = (user, proxy.trim().is_empty()) else {
+        return Ok(Some(proxy));
+    };
+    let password = text(given, "all-proxy-passwd")?.unwrap_or_default();
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let plain = without_login(&proxy);
+    let (scheme, host) = plain.split_once("://").unwrap_or(("http", &plain));
+    Ok(Some(format!("{scheme}://{}:{}@{host}", encoded(&user), encoded(&password))))
 }
 
 /// Options of a job that may change while it runs.
@@ -118,6 +275,7 @@ pub(super) fn job_options(given: &Map<String, Value>) -> Result<JobOptions, Faul
     options.limit_rate = size(given, "max-download-limit")?;
     options.min_split = size(given, "min-split-size")?.filter(|bytes| *bytes > 0);
     options.remote_time = flag(given, "remote-time")?;
+    options.proxy = proxy(given)?;
     options.if_exists = match (flag(given, "allow-overwrite")?, flag(given, "auto-file-renaming")?) {
         (Some(true), _) => Some(IfExists::Overwrite),
         (_, Some(true)) => Some(IfExists::Rename),
@@ -166,7 +324,8 @@ pub(super) fn refuse_links_out(root: &Path, path: &Path) -> Result<(), Fault> {
     }
 }
 
-fn headers(job: &mut Job, given: &Map<String, Value>) -> Result<(), Fault> {
+/// Lines of the option `header`.
+fn header_lines(given: &Map<String, Value>) -> Result<Vec<String>, Fault> {
     let mut lines = Vec::new();
     match given.get("header") {
         None => {}
@@ -179,13 +338,19 @@ fn headers(job: &mut Job, given: &Map<String, Value>) -> Result<(), Fault> {
         Some(Value::String(text)) => lines.extend(text.lines().map(str::to_owned)),
         Some(_) => return Err(wrong("header")),
     }
+    lines.retain(|line| !line.trim().is_empty());
+    Ok(lines)
+}
+
+/// Lines of the options that are headers of their own.
+fn own_lines(given: &Map<String, Value>) -> Result<Vec<String>, Fault> {
+    let mut lines = Vec::new();
     for (option, name) in [("referer", "Referer"), ("user-agent", "User-Agent")] {
         if let Some(value) = text(given, option)?.filter(|value| !value.is_empty()) {
             lines.push(format!("{name}: {value}"));
         }
     }
-    lines.retain(|line| !line.trim().is_empty());
-    job.add_headers(&lines).map_err(|error| Fault::failed(error.to_string()))
+    Ok(lines)
 }
 
 fn wrong(option: &str) -> Fault {
@@ -255,6 +420,78 @@ mod tests {
         assert!(paused && gid.as_deref() == Some("0123456789abcdef"));
         assert_eq!(unknown, ["seed-ratio"]);
         assert!(!job.tags[TAG].contains("pw"));
+    }
+
+    #[test]
+    fn each_option_is_in_the_table_once_and_in_order() {
+        let places = [Reach::One, Reach::Each, Reach::All, Reach::Always];
+        for reach in places {
+            let names: Vec<_> =
+                KNOWN.iter().filter(|known| known.reach == reach).map(|known| known.name).collect();
+            assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "{names:?}");
+        }
+        let named = ["checksum", "gid", "out", "position"];
+        assert!(KNOWN.iter().filter(|known| is_of_one(known.name)).map(|known| known.name).eq(named));
+        assert!(KNOWN.iter().all(|known| !known.is_live || is_of_each(known.name)));
+        assert!(KNOWN.iter().all(|known| !DANGEROUS.contains(&known.name)));
+    }
+
+    #[test]
+    fn a_proxy_gets_the_name_and_password_beside_it_and_shows_neither() {
+        for (given, proxy, shown) in [
+            (json!({ "all-proxy": "http://p:1" }), "http://p:1", "http://p:1"),
+            (json!({ "all-proxy": "http://u:s@p:1" }), "http://u:s@p:1", "http://p:1"),
+            (json!({ "all-proxy": "u:s@p:1" }), "u:s@p:1", "p:1"),
+            (
+                json!({ "all-proxy": "socks5://p:1", "all-proxy-user": "u@v", "all-proxy-passwd": "s/s" }),
+                "socks5://u%40v:s%2Fs@p:1",
+                "socks5://p:1",
+            ),
+            (json!({ "all-proxy": "p:1", "all-proxy-user": "u" }), "http://u:@p:1", "p:1"),
+            (json!({ "all-proxy": "", "all-proxy-user": "u" }), "", ""),
+        ] {
+            let Asked { job, unknown, .. } = taken(&given).unwrap();
+            assert_eq!((job.options.proxy.as_deref(), unknown.len()), (Some(proxy), 0), "{given}");
+            assert_eq!(kept(&job)["all-proxy"], shown);
+            assert!(!job.tags[TAG].contains("s/s"));
+        }
+        assert_eq!(taken(&json!({ "all-proxy-user": "u" })).unwrap().job.options.proxy, None);
+    }
+
+    #[test]
+    fn a_change_replaces_what_it_names_and_leaves_the_rest() {
+        let given =
+            json!({ "header": ["A: b"], "referer": "r", "user-agent": "u", "split": "4", "dir": "d" });
+        let job = taken(&given).unwrap().job;
+        let headers = |given: Value| {
+            let (change, unheard) = change(&job, &options(&given)).unwrap();
+            assert!(unheard.is_empty());
+            change.headers.map(|headers| headers["http://h:80"].clone())
+        };
+        assert_eq!(headers(json!({ "user-agent": "v" })).unwrap(), ["A: b", "Referer: r", "User-Agent: v"]);
+        assert_eq!(headers(json!({ "header": "C: d\nE: f" })).unwrap()[..2], ["C: d", "E: f"]);
+        assert_eq!(headers(json!({ "header": [] })).unwrap(), ["Referer: r", "User-Agent: u"]);
+        assert_eq!(headers(json!({ "referer": "" })).unwrap(), ["A: b", "User-Agent: u"]);
+        assert_eq!(headers(json!({ "split": "2" })), None);
+        let (changed, unheard) =
+            change(&job, &options(&json!({ "split": "2", "all-proxy": "http://p:1", "gid": "x" }))).unwrap();
+        assert_eq!((changed.options.connections, unheard), (Some(2), vec!["gid".to_owned()]));
+        assert_eq!(changed.options.proxy.as_deref(), Some("http://p:1"));
+        let through = json!({ "all-proxy": "http://p:1", "all-proxy-user": "u", "all-proxy-passwd": "s" });
+        let job = taken(&through).unwrap().job;
+        let proxy = |given: Value| change(&job, &options(&given)).unwrap().0.options.proxy;
+        assert_eq!(proxy(json!({ "all-proxy": "http://q:1" })).as_deref(), Some("http://q:1"));
+        assert_eq!(proxy(json!({ "all-proxy-passwd": "t" })).as_deref(), Some("http://u:t@p:1"));
+        let kept: Value = serde_json::from_str(&changed.tags[TAG]).unwrap();
+        assert_eq!([&kept["split"], &kept["dir"], &kept["gid"]], [&json!("2"), &json!("d"), &Value::Null]);
+        for wrong in [
+            json!({ "dir": "e" }),
+            json!({ "out": "e" }),
+            json!({ "conf-path": "e" }),
+            json!({ "header": 5 }),
+        ] {
+            assert!(change(&job, &options(&wrong)).is_err(), "{wrong}");
+        }
     }
 
     #[test]

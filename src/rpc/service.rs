@@ -65,8 +65,6 @@ pub(super) struct State {
     pub(super) names: HashMap<JobId, String>,
     /// Path of a running job's file, as the disk has it.
     pub(super) paths: HashMap<JobId, PathBuf>,
-    /// Options that were changed since the job was added.
-    pub(super) changed: HashMap<JobId, Map<String, Value>>,
     /// Removed jobs, as they were last, the oldest first.
     pub(super) removed: VecDeque<(JobId, Value)>,
     /// Options for all jobs, as clients gave them.
@@ -86,7 +84,6 @@ impl Service {
             gids: HashMap::new(),
             names: HashMap::new(),
             paths: HashMap::new(),
-            changed: HashMap::new(),
             removed: VecDeque::new(),
             global,
             defaults,
@@ -217,7 +214,6 @@ impl Service {
     pub(super) fn forget(&self, id: JobId) {
         let mut state = self.state();
         state.paths.remove(&id);
-        state.changed.remove(&id);
         if !state.removed.iter().any(|(removed, _)| *removed == id)
             && let Some(gid) = state.names.remove(&id)
         {

@@ -4,7 +4,7 @@ use super::connect::{Dialing, lacks_descriptors};
 use super::connection::Connection;
 use super::failure::Party;
 use super::forwarded::Forwarded;
-use super::hop::Hop;
+use super::hop::{Hop, OwnProxy};
 use super::multiplex::{self, Multiplexed, Multiplexes, Shared};
 use super::part::Part;
 use super::peer::Peer;
@@ -89,6 +89,8 @@ pub(crate) struct Requester {
     pub(crate) many: Arc<AtomicBool>,
     /// The part of the resource that counts as all of it.
     pub(crate) part: Option<Part>,
+    /// Proxy of its own; `None` for that of all requests.
+    pub(crate) proxy: Option<OwnProxy>,
     /// Notified of each pause that a redirect asks for, as it begins.
     pub(crate) paused: Arc<watch::Sender<Option<Pause>>>,
 }
@@ -271,9 +273,9 @@ impl Exchange {
     }
 
     /// Peer for `address`, with the decision if it may see the client certificate.
-    fn peer(&self, address: &Address, secrets: &Secrets) -> Peer {
+    fn peer(&self, address: &Address, secrets: &Secrets, proxy: Option<&OwnProxy>) -> Peer {
         let knows_us = self.settings.identity.is_some() && secrets.may_name_us_to(address);
-        Peer { origin: address.origin(), knows_us }
+        Peer { origin: address.origin(), knows_us, proxy: proxy.cloned() }
     }
 
     /// Sends one request on one connection, and waits for the response headers. If an address fails after the connect,
@@ -281,12 +283,12 @@ impl Exchange {
     async fn ask(
         self: &Arc<Self>,
         address: &Address,
-        secrets: &Secrets,
+        (secrets, proxy): (&Secrets, Option<&OwnProxy>),
         wish: Wish<'_>,
         many: bool,
         reached: impl Fn(),
     ) -> Result<Reply, Failure> {
-        let peer = self.peer(address, secrets);
+        let peer = self.peer(address, secrets, proxy);
         let login = secrets.login_for(address);
         // A challenge belongs to a connection of its own.
         let many = many
@@ -362,7 +364,7 @@ impl Exchange {
     /// A part of the peer's HTTP/2 connection, which is opened if there is none; `None` if the server has no HTTP/2, or if a
     /// proxy or a client certificate stands between. A failure is left to the connection that is made in its place.
     async fn multiplexed(&self, address: &Address, peer: &Peer) -> Option<Connection> {
-        if !address.is_https() || peer.knows_us || self.proxies.hop(&peer.origin).ok()?.is_some() {
+        if !address.is_https() || peer.knows_us || self.proxies.hop_to(peer).ok()?.is_some() {
             return None;
         }
         let mut place = self.multiplexes.place(peer).await?;
@@ -535,7 +537,7 @@ impl Exchange {
         let make_room = || self.make_room();
         let dialing =
             Dialing { dialer: &self.settings.dialer, strikes: &self.strikes, turn, make_room: &make_room };
-        let hop = self.proxies.hop(origin).map_err(Failure::Fatal)?;
+        let hop = self.proxies.hop_to(peer).map_err(Failure::Fatal)?;
         let stream = match hop {
             None => dialing.connect(&origin.host, origin.port).await?,
             Some(hop) => hop.connect(&dialing).await?,
@@ -734,7 +736,13 @@ impl Requester {
     /// Opens connections to the server of `address` in advance, until `count` are idle or on their way. They count as
     /// coming at once; dropping a future gives its connection up.
     pub(crate) fn warm(&self, address: &Address, count: usize) -> Vec<impl Future<Output = ()> + use<>> {
-        self.exchange.warm(&self.exchange.peer(address, &self.secrets), address, count)
+        let peer = self.exchange.peer(address, &self.secrets, self.proxy.as_ref());
+        self.exchange.warm(&peer, address, count)
+    }
+
+    /// What the user gave for these requests.
+    fn as_given(&self) -> (&Secrets, Option<&OwnProxy>) {
+        (&self.secrets, self.proxy.as_ref())
     }
 
     /// Returns true if requests share an HTTP/2 connection, if there can be one.
@@ -779,7 +787,7 @@ impl Requester {
     pub(crate) async fn inquire(&self, address: &Address) -> Result<(StatusCode, HeaderMap), Failure> {
         let wish = Wish { method: &Method::HEAD, range: None, if_range: None, set: &[], document: None };
         let Reply { status, mut headers, mut body, .. } =
-            self.exchange.ask(address, &self.secrets, wish, self.shares(), || {}).await?;
+            self.exchange.ask(address, self.as_given(), wish, self.shares(), || {}).await?;
         if let Some(part) = self.part {
             part.described(&mut headers);
         }
@@ -853,7 +861,8 @@ impl Requester {
             let reached = || {
                 self.reached.send_replace(Some(address.clone()));
             };
-            let mut reply = self.exchange.ask(&address, &self.secrets, wish, self.shares(), reached).await?;
+            let mut reply =
+                self.exchange.ask(&address, self.as_given(), wish, self.shares(), reached).await?;
             if !matches!(reply.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 if let Some(digest) = linked {
                     reply.headers.insert(LINKED_DIGEST, digest);

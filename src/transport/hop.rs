@@ -7,10 +7,11 @@ use crate::plan::Address;
 use base64::Engine as _;
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
+use std::sync::Arc;
 use url::Url;
 
 /// A proxy on the way to a server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Hop {
     pub(super) speaks: Speaks,
     /// In the form it has in a URL.
@@ -19,7 +20,7 @@ pub(super) struct Hop {
     pub(super) login: Option<Login>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Speaks {
     Http,
     Https,
@@ -28,6 +29,10 @@ pub(super) enum Speaks {
         lookup: bool,
     },
 }
+
+/// Proxy of one request, in place of that of all; `None` within for a direct way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct OwnProxy(pub(super) Option<Arc<Hop>>);
 
 impl Hop {
     /// Parses a proxy; an error says why it cannot be used, and contains nothing of the text.

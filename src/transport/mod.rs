@@ -37,6 +37,7 @@ pub(crate) use crate::error::Failure;
 pub use address_family::AddressFamily;
 pub(crate) use connect::Dialer;
 pub(crate) use exchange::{Body, Exchange, Pause, Reply, Requester};
+pub(crate) use hop::OwnProxy;
 pub use host_settings::HostSettings;
 pub use interface::Interface;
 pub(crate) use part::Part;

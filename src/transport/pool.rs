@@ -187,7 +187,7 @@ mod tests {
 
     fn peer(number: usize) -> Peer {
         let origin = Origin { https: false, host: format!("host{number}"), port: 80 };
-        Peer { origin, knows_us: false }
+        Peer { origin, knows_us: false, proxy: None }
     }
 
     fn idle(pool: &Pool) -> usize {

@@ -1,13 +1,15 @@
 //! Selection of the proxy for a server.
 
-use super::hop::Hop;
+use super::hop::{Hop, OwnProxy};
 use super::host_settings::HostSettings;
 use super::no_proxy::NoProxy;
+use super::peer::Peer;
 use crate::error::{Error, Remedy};
 use crate::formats::redaction;
 use crate::plan::Origin;
 use std::ffi::OsString;
 use std::fmt;
+use std::sync::Arc;
 
 /// Proxy to use. The `Debug` output has no password in it.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -34,6 +36,27 @@ impl fmt::Debug for Proxy {
             Self::Through(_) => f.write_str("Through(***)"),
         }
     }
+}
+
+impl Proxy {
+    /// The proxy of one request; `None` for the environment, which is the client's matter.
+    ///
+    /// # Errors
+    /// `Usage` for an unusable proxy.
+    pub(crate) fn of_request(&self) -> Result<Option<OwnProxy>, Error> {
+        match self {
+            Self::Environment => Ok(None),
+            Self::Direct => Ok(Some(OwnProxy(None))),
+            Self::Through(text) => Ok(Some(OwnProxy(Some(Arc::new(given(text)?))))),
+        }
+    }
+}
+
+/// Parses a proxy that the caller gave.
+fn given(text: &str) -> Result<Hop, Error> {
+    Hop::parse(text).map_err(|why| {
+        Error::usage(format!("the proxy cannot be used: {why}")).with_remedy(Remedy::ProxySyntax)
+    })
 }
 
 /// Rule that selects the proxy for a server. It holds parsed proxies, not texts: one that was accepted is usable.
@@ -89,9 +112,7 @@ impl Proxies {
         let rule = match proxy {
             Proxy::Direct => Rule::Direct,
             Proxy::Environment => Rule::Environment(Environment::read(std::env::var_os)),
-            Proxy::Through(text) => Rule::One(Hop::parse(text).map_err(|why| {
-                Error::usage(format!("the proxy cannot be used: {why}")).with_remedy(Remedy::ProxySyntax)
-            })?),
+            Proxy::Through(text) => Rule::One(given(text)?),
         };
         match NoProxy::parse(except) {
             (except, None) => Ok(Self { rule, except, of_hosts }),
@@ -102,11 +123,21 @@ impl Proxies {
         }
     }
 
-    /// The proxy for a server, if there is one.
+    /// The proxy on the way to a peer, if there is one. Of a request with a proxy of its own only servers that are to be reached
+    /// directly are excepted.
     ///
     /// # Errors
     /// `Usage` if the environment names an unusable one.
-    pub(super) fn hop(&self, origin: &Origin) -> Result<Option<&Hop>, Error> {
+    pub(super) fn hop_to<'a>(&'a self, peer: &'a Peer) -> Result<Option<&'a Hop>, Error> {
+        match &peer.proxy {
+            None => self.hop(&peer.origin),
+            Some(_) if self.except.has(&peer.origin) => Ok(None),
+            Some(OwnProxy(hop)) => Ok(hop.as_deref()),
+        }
+    }
+
+    /// The proxy for a server, if there is one.
+    fn hop(&self, origin: &Origin) -> Result<Option<&Hop>, Error> {
         if let Some((_, hop)) = self.of_hosts.iter().find(|(host, _)| host.applies_to(&origin.host)) {
             return Ok(hop.as_ref());
         }
@@ -191,6 +222,23 @@ mod tests {
         assert!(to("http://local/").is_none() && to("https://a.local/").is_none());
         assert!(to("http://10.1.2.3/").is_none() && to("http://11.1.2.3/").is_some());
         assert_eq!(to("https://host/").unwrap().host(), "proxy");
+    }
+
+    #[test]
+    fn a_request_may_have_a_proxy_of_its_own_and_excepted_servers_stay_so() {
+        let proxies = through("http://proxy:3128", "local").unwrap();
+        let own = |proxy: &Proxy| proxy.of_request().unwrap();
+        let to = |server, proxy: Option<OwnProxy>| {
+            let peer = Peer { origin: origin(server), knows_us: false, proxy };
+            proxies.hop_to(&peer).unwrap().map(|hop| hop.host().to_owned())
+        };
+        let other = own(&Proxy::Through("socks5h://other:1".to_owned()));
+        assert_eq!(to("http://host/", None).as_deref(), Some("proxy"));
+        assert_eq!(to("http://host/", own(&Proxy::Environment)).as_deref(), Some("proxy"));
+        assert_eq!(to("http://host/", other.clone()).as_deref(), Some("other"));
+        assert_eq!(to("http://local/", other), None);
+        assert_eq!(to("http://host/", own(&Proxy::Direct)), None);
+        assert_eq!(Proxy::Through("nonsense".to_owned()).of_request().unwrap_err().kind(), Kind::Usage);
     }
 
     // T062

@@ -61,7 +61,7 @@ pub(crate) struct Secrets {
 }
 
 /// User name and password, which are never shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Login {
     pub(super) user: String,
     pub(super) password: String,

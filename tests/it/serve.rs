@@ -1,6 +1,7 @@
 //! `haul serve` and `haul ctl`: a daemon that aria2's clients drive, and what attacks it.
 
 use crate::support::haul::names_in;
+use crate::support::proxy::Proxy;
 use crate::support::*;
 use serde_json::{Value, json};
 use std::fs;
@@ -291,6 +292,103 @@ fn a_running_job_is_paused_limited_moved_and_removed() {
     daemon.running.signal("TERM");
     let outcome = daemon.running.wait();
     outcome.assert_ok();
+}
+
+#[test]
+fn headers_of_a_job_that_is_not_running_change_and_what_has_come_of_it_is_kept() {
+    let gate = Gate::after(2 * MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let given = json!({ "header": ["X-A: old"], "user-agent": "old", "split": "1" });
+    let begun = daemon.add(&server.url("/begun"), &given);
+    gate.wait_for_waiting(1);
+    let mut socket = Socket::open(daemon.port);
+    while fs::metadata(sandbox.path("root/begun.haul")).map_or(0, |found| found.len()) < 200 {
+        socket.next_note();
+    }
+    daemon.call("aria2.pause", &json!([begun])).unwrap();
+    daemon.until(&begun, "paused");
+    let waits = daemon
+        .add(&server.url("/waits"), &json!({ "header": ["X-A: old"], "user-agent": "old", "pause": "true" }));
+    server.recover();
+    server.forget();
+    for gid in [&begun, &waits] {
+        let change = |options: Value| daemon.call("aria2.changeOption", &json!([gid, options]));
+        assert_eq!(change(json!({ "user-agent": "new" })), Ok(json!("OK")));
+        assert_eq!(change(json!({ "header": ["X-B: new"] })), Ok(json!("OK")));
+        assert!(change(json!({ "header": ["no header"] })).is_err());
+        daemon.until(gid, "paused");
+        let options = daemon.call("aria2.getOption", &json!([gid])).unwrap();
+        assert_eq!([&options["user-agent"], &options["header"]], [&json!("new"), &Value::Null]);
+        daemon.call("aria2.unpause", &json!([gid])).unwrap();
+        daemon.until(gid, "complete");
+    }
+    for request in server.requests() {
+        assert_eq!(
+            [request.header("user-agent"), request.header("x-b"), request.header("x-a")],
+            [Some("new"), Some("new"), None],
+            "{}",
+            request.target
+        );
+    }
+    let of_begun = server.gets().iter().filter(|get| get.target == "/begun").map(|get| get.body).sum::<u64>();
+    assert!(of_begun < PAYLOAD.len - MIB, "{of_begun} bytes came once more");
+    PAYLOAD.assert_file_is(&sandbox.path("root/begun"));
+    PAYLOAD.assert_file_is(&sandbox.path("root/waits"));
+}
+
+#[test]
+fn other_headers_make_a_running_job_ask_anew_for_the_rest() {
+    let gate = Gate::after(2 * MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let gid = daemon.add(&server.url("/f"), &json!({ "header": ["X-A: old"], "split": "1" }));
+    gate.wait_for_waiting(1);
+    server.recover();
+    daemon.call("aria2.changeOption", &json!([gid, { "header": ["X-A: new"] }])).unwrap();
+    server.wait_until("it is asked for with the new header", |log| {
+        log.gets().any(|get| get.header("x-a") == Some("new"))
+    });
+    gate.open();
+    daemon.until(&gid, "complete");
+    PAYLOAD.assert_file_is(&sandbox.path("root/f"));
+}
+
+#[test]
+fn a_job_goes_through_a_proxy_of_its_own() {
+    let server = Server::serve(PAYLOAD).start();
+    let (sandbox, proxy) = (Sandbox::new(), Proxy::http(Some("Basic bWU6czNjcmV0")));
+    let daemon = Daemon::start(&sandbox);
+    let url = |name: &str| server.url(&format!("/{name}"));
+    let through = json!({
+        "all-proxy": format!("http://127.0.0.1:{}", proxy.port()),
+        "all-proxy-user": "me", "all-proxy-passwd": "s3cret",
+    });
+    let (own, direct) = (daemon.add(&url("own"), &through), daemon.add(&url("direct"), &json!({})));
+    daemon.until(&own, "complete");
+    daemon.until(&direct, "complete");
+    let targets = |heads: &[String]| heads.iter().map(|head| head.contains("/own ")).collect::<Vec<_>>();
+    let heads = proxy.heads();
+    assert!(!heads.is_empty() && targets(&heads).iter().all(|is_own| *is_own), "{heads:?}");
+    let options = daemon.call("aria2.getOption", &json!([own])).unwrap();
+    assert!(!options.to_string().contains("s3cret"), "{options}");
+    // One that waits is given another way.
+    let mut waiting = through.clone();
+    waiting["pause"] = "true".into();
+    let waits = daemon.add(&url("waits"), &waiting);
+    daemon.call("aria2.changeOption", &json!([waits, { "all-proxy": "" }])).unwrap();
+    daemon.call("aria2.unpause", &json!([waits])).unwrap();
+    daemon.until(&waits, "complete");
+    assert_eq!(proxy.heads().len(), heads.len());
+    let refused = daemon.call("aria2.addUri", &json!([[url("x")], { "all-proxy": "ftp://u:s3cret@h:1" }]));
+    let refused = refused.unwrap_err()["message"].to_string();
+    assert!(refused.contains("proxy") && !refused.contains("s3cret"), "{refused}");
+    assert!(daemon.call("aria2.changeOption", &json!([waits, { "all-proxy": "nonsense" }])).is_err());
+    for name in ["own", "direct", "waits"] {
+        PAYLOAD.assert_file_is(&sandbox.path("root").join(name));
+    }
 }
 
 #[test]
