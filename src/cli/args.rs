@@ -303,11 +303,15 @@ pub(super) struct Digests {
     /// blake3, sha1, md5; may be repeated
     #[arg(long, value_name = "SPEC")]
     pub(super) checksum: Vec<String>,
+    /// Digests separated by blanks, as another program names them (Portage's DIGESTS); those of unknown functions are left out, and
+    /// an empty text is none
+    #[arg(long, value_name = "SPECS")]
+    pub(super) digests: Option<String>,
     /// A file or URL that lists digests as sha256sum does: the one beside the file's name counts
     #[arg(long, value_name = "FILE|URL")]
     pub(super) checksum_file: Option<String>,
     /// Look for a list of digests beside the file on its server, such as NAME.sha256 or SHA256SUMS; fail if none names it
-    #[arg(long, conflicts_with_all = ["sha256", "checksum", "checksum_file"])]
+    #[arg(long, conflicts_with_all = ["sha256", "checksum", "digests", "checksum_file"])]
     pub(super) find_checksum: bool,
     /// Verify a signature of minisign, which must be of KEY: a public key (RW…), or a file with one. With --checksum-file or
     /// --find-checksum it is that of the list, LIST.minisig, else that of the file, URL.minisig

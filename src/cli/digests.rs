@@ -5,16 +5,38 @@ use super::document::Document;
 use crate::error::Error;
 use crate::formats::digest_list::{DigestList, Stated};
 use crate::formats::escape;
-use crate::{Algorithm, Digest, Request, Signer};
+use crate::{Algorithm, Digest, ParseDigestError, Request, Signer};
 
-/// Digests of `--sha256` and `--checksum`, in order.
+/// Digests of `--sha256`, `--checksum` and `--digests`, in order.
 pub(super) fn given(flags: &Digests) -> Result<Vec<Digest>, Error> {
-    let mut digests = Vec::new();
+    let mut digests = several(flags.digests.as_deref().unwrap_or_default())?;
     if let Some(hex) = &flags.sha256 {
         digests.push(Digest::from_hex(Algorithm::Sha256, hex.trim())?);
     }
     for spec in &flags.checksum {
         digests.push(spec.parse()?);
+    }
+    Ok(digests)
+}
+
+/// Returns true if flags state a digest.
+pub(super) fn are_given(flags: &Digests) -> bool {
+    let several = flags.digests.as_ref().is_some_and(|specs| !specs.trim().is_empty());
+    flags.sha256.is_some() || !flags.checksum.is_empty() || several
+}
+
+/// Digests of `--digests`, of the functions that are computed here.
+fn several(specs: &str) -> Result<Vec<Digest>, Error> {
+    let mut digests = Vec::new();
+    for spec in specs.split_whitespace() {
+        match spec.parse() {
+            Ok(digest) => digests.push(digest),
+            Err(ParseDigestError::UnknownAlgorithm { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if digests.is_empty() && !specs.trim().is_empty() {
+        return Err(Error::usage("--digests states no digest that haul can compute"));
     }
     Ok(digests)
 }
@@ -184,6 +206,23 @@ mod tests {
     fn algorithms(text: &str, shown: &str) -> Vec<String> {
         let digests = listed(text, shown).of(&path("x")).unwrap();
         digests.iter().map(|digest| digest.algorithm().to_string()).collect()
+    }
+
+    #[test]
+    fn of_several_digests_those_that_can_be_computed_count() {
+        let of = |specs: &str| given(&Digests { digests: Some(specs.to_owned()), ..Digests::default() });
+        let (md5, long) = (format!("md5:{}", "0".repeat(32)), "0".repeat(128));
+        let algorithms = |specs: &str| -> Vec<_> {
+            of(specs).unwrap().iter().map(|digest| digest.algorithm().to_string()).collect()
+        };
+        let specs = format!(" blake2b:{long} sha512:{long}\trmd160:{} {md5}", "0".repeat(40));
+        assert_eq!(algorithms(&specs), ["blake2b", "sha512", "md5"]);
+        assert!(algorithms("").is_empty() && algorithms(" ").is_empty());
+        assert!(of("rmd160:00").is_err() && of(&format!("{md5} sha512:00")).is_err());
+        for (specs, are) in [("", false), (" ", false), (&md5[..], true)] {
+            let flags = Digests { digests: Some(specs.to_owned()), ..Digests::default() };
+            assert_eq!(are_given(&flags), are, "{specs:?}");
+        }
     }
 
     #[test]

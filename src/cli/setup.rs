@@ -375,8 +375,7 @@ impl Setup {
 
     /// Returns true if digests are given by flags.
     pub(super) fn has_digests(&self) -> bool {
-        let flags = &self.options.digests;
-        flags.sha256.is_some() || !flags.checksum.is_empty()
+        digests::are_given(&self.options.digests)
     }
 
     /// Returns true if there is a digest that can be that of one file only.

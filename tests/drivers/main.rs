@@ -1,5 +1,5 @@
 //! Programs that drive a downloader, with haul in its place and without a patch on their side: aria2p, an npm client of aria2, yt-dlp,
-//! apt, pacman, makepkg and git-lfs.
+//! apt, pacman, makepkg and git-lfs; of apt-fast and Portage the command alone.
 //!
 //! A program that is not installed makes its tests pass and say on stderr that they did not run; with `HAUL_REQUIRE_CLIENTS=1` they
 //! fail instead. `HAUL_CLIENTS` names the directory with the packages from PyPI (`python`) and npm (`node_modules`).
@@ -16,9 +16,11 @@
 mod support;
 
 mod apt;
+mod apt_fast;
 mod languages;
 mod lfs;
 mod pacman;
+mod portage;
 mod rpc;
 mod ytdlp;
 

@@ -1,6 +1,7 @@
 //! `haul serve`: the daemon.
 
 use super::super::args::{Options, ServeOptions};
+use super::super::digests::are_given;
 use super::super::runtime::runtime;
 use super::super::setup::Setup;
 use super::super::signals::{self, Signals};
@@ -105,11 +106,10 @@ fn global_options(options: &Options) -> Vec<(&'static str, String)> {
 /// Refuses flags that are about the files of one run: clients say what a job is.
 fn refuse_others(options: &Options) -> Result<(), Error> {
     let digests = &options.digests;
-    let of_files =
-        digests.sha256.is_some() || !digests.checksum.is_empty() || digests.checksum_file.is_some();
+    let of_files = are_given(digests) || digests.checksum_file.is_some();
     let flags = [
         ("-o", options.output.is_some()),
-        ("--sha256, --checksum and --checksum-file", of_files || digests.find_checksum),
+        ("--sha256, --checksum, --digests and --checksum-file", of_files || digests.find_checksum),
         ("--minisign", digests.minisign.is_some()),
         ("--mirror", !options.mirror.is_empty()),
         ("--range", options.range.is_some()),

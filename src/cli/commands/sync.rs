@@ -1,6 +1,7 @@
 //! `haul sync`: brings a directory to what its lock says.
 
 use super::super::args::{Options, SyncOptions};
+use super::super::digests::are_given;
 use super::super::lock_file::{Entry, Lock, changed};
 use super::super::resume_hint::ResumeHint;
 use super::super::setup::{By, Setup, Wanted};
@@ -32,8 +33,7 @@ pub(in super::super) fn run(
     }
     refuse_others(&options, "haul sync")?;
     let digests = &options.digests;
-    let states_any =
-        digests.sha256.is_some() || !digests.checksum.is_empty() || digests.checksum_file.is_some();
+    let states_any = are_given(digests) || digests.checksum_file.is_some();
     if states_any || digests.find_checksum || digests.minisign.is_some() {
         return Err(Error::usage(
             "haul sync takes the digests of the lock; other proofs make no sense with it",
