@@ -12,8 +12,8 @@ pub(crate) const USAGE: &str = "\
 cargo bench --bench peers -- [OPTIONS]
 
   --rounds N   interleaved rounds of each race (default 5)
-  --row NAME   only this row (may be given more than once): raw, verified, tls, kill, small, capped, paced,
-               durable, growth; and, where root can make network namespaces, over an emulated line: long-fat,
+  --row NAME   only this row (may be given more than once): raw, verified, tls, kill, watched, small, capped,
+               paced, durable, growth; and, where root can make network namespaces, over an emulated line: long-fat,
                small-window, lossy, capped-flows, capped-start, shared-line, guarded, uneven, short, deep-queue,
                mobile, far, background, small-far, as-aria2c
   --line MBIT/MS/LOSS/EACH/QUEUE  open an emulated line and a server at its end, and keep them to be tried by hand
@@ -30,6 +30,7 @@ pub(crate) enum RowName {
     Verified,
     Tls,
     Kill,
+    Watched,
     Small,
     Capped,
     Paced,
@@ -59,6 +60,7 @@ impl RowName {
         ("verified", Self::Verified),
         ("tls", Self::Tls),
         ("kill", Self::Kill),
+        ("watched", Self::Watched),
         ("small", Self::Small),
         ("capped", Self::Capped),
         ("paced", Self::Paced),
@@ -93,7 +95,7 @@ impl RowName {
 
     /// Returns true if it downloads the large payload over loopback.
     pub(crate) const fn is_large(self) -> bool {
-        matches!(self, Self::Raw | Self::Verified | Self::Tls | Self::Kill)
+        matches!(self, Self::Raw | Self::Verified | Self::Tls | Self::Kill | Self::Watched)
     }
 
     /// Returns true if it needs an emulated line.
@@ -126,7 +128,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Size of the payload of the raw, verified and kill rows.
+    /// Size of the payload of the rows over loopback with one large file.
     pub(crate) const fn payload_size(&self) -> u64 {
         if self.quick { 128 << 20 } else { 1 << 30 }
     }

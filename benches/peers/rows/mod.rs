@@ -26,6 +26,7 @@ mod small_window;
 mod tls;
 mod uneven;
 mod verified;
+mod watched;
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -94,6 +95,7 @@ pub(crate) fn run(
                 RowName::Verified => rows.push(verified::run(&track, &root, &large)?)?,
                 RowName::Kill => rows.push(kill::run(&track, &root, &large)?)?,
                 RowName::Tls => rows.push(tls::run(&track, &root, &large)?)?,
+                RowName::Watched => rows.push(watched::run(&track, &root, &large)?)?,
                 _ => {}
             }
         }
