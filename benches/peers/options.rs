@@ -55,7 +55,7 @@ pub(crate) enum RowName {
 
 impl RowName {
     /// Each row with its name on the command line.
-    const NAMES: [(&str, Self); 24] = [
+    const NAMES: [(&str, Self); 25] = [
         ("raw", Self::Raw),
         ("verified", Self::Verified),
         ("tls", Self::Tls),

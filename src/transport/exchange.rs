@@ -802,7 +802,7 @@ impl Requester {
     pub(crate) async fn post(&self, document: &Document<'_>) -> Result<Reply, Failure> {
         let document = Some(document);
         let wish = Wish { method: &Method::POST, range: None, if_range: None, set: &[], document };
-        self.exchange.ask(&self.route.original(), &self.secrets, wish, false, || {}).await
+        self.exchange.ask(&self.route.original(), self.as_given(), wish, false, || {}).await
     }
 
     async fn fetch(&self, wish: Wish<'_>) -> Result<Reply, Failure> {

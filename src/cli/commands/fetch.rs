@@ -99,8 +99,10 @@ fn streamed(mut setup: Setup, given: Vec<Wanted>, hint: &ResumeHint) -> Result<E
         return Err(Error::usage("--stream is for a list, and there is none"));
     };
     if setup.looks_beside() {
-        return Err(Error::usage("proofs beside files are looked for before anything is fetched, and --stream waits for nothing")
-            .with_hint("give the digests in the lines, or a list of them with --checksum-file"));
+        return Err(Error::usage(
+            "proofs beside files are looked for before anything is fetched, and --stream waits for nothing",
+        )
+        .with_hint("give the digests in the lines, or a list of them with --checksum-file"));
     }
     let Checked { count, repeated, names } = check_all(&given, &[], &setup)?;
     // There may be any number of lines.
