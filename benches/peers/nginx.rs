@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::listening::{free_port, wait_until_listening};
+use crate::listening::{Writes, free_port, wait_until_listening};
 use crate::tools::clean;
 use crate::wan::{Wan, certificate};
 use crate::workshop::Workshop;
@@ -46,9 +46,10 @@ impl Nginx {
             .replace("@TLS_PORT@", &tls_port.to_string())
             .replace("@FIXTURES@", FIXTURES);
         configure(&configuration, &dir, root)?;
+        let writes = Writes::in_directory(&dir)?;
         let child = control(program, &dir, &[]).spawn()?;
         let mut nginx = Self { program: program.to_owned(), dir, host: "127.0.0.1", port, tls_port, child };
-        wait_until_listening(&mut nginx.child, port).map_err(|error| nginx.complaint(&error))?;
+        wait_until_listening(&mut nginx.child, port, &writes).map_err(|error| nginx.complaint(&error))?;
         Ok(nginx)
     }
 

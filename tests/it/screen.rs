@@ -1,7 +1,5 @@
 //! Output for a person: on a terminal, in a pipe, in colours.
 
-use std::time::Duration;
-
 use crate::support::*;
 
 const PAYLOAD: Payload = Payload::mib(181, 8);
@@ -185,92 +183,44 @@ fn verbose_tells_redirects_addresses_and_heads_and_no_secrets() {
     assert!(!haul(&[]).stderr.contains("* "), "nothing of it is said unless it is asked for");
 }
 
+/// Line of shell that runs haul with the terminal of the window and nothing else of the user's.
+fn haul_line(arguments: &str) -> String {
+    let haul = env!("CARGO_BIN_EXE_haul");
+    format!("env -i TERM=\"$TERM\" HOME=. LC_ALL=C.UTF-8 {haul} --no-config {arguments}")
+}
+
 #[test]
 fn a_window_that_becomes_narrower_keeps_no_stale_rows() {
-    let tmux = |args: &[&str]| std::process::Command::new("tmux").args(args).output();
-    if !tmux(&["-V"]).is_ok_and(|output| output.status.success()) {
-        return crate::support::left_out("tmux is not installed");
-    }
     let gate = Gate::after(4 * MIB);
     let server = Server::serve(PAYLOAD).gate(&gate).start();
     let sandbox = Sandbox::new();
-    let socket = sandbox.root().join("tmux");
-    let socket = socket.to_str().unwrap();
     let urls = format!("{} {}", server.url("/one.bin"), server.url("/two.bin"));
-    let run = format!(
-        "cd {} && env -i TERM=\"$TERM\" HOME=. LC_ALL=C.UTF-8 {} --no-config --first-byte-timeout 60 -x 2 {urls}",
-        sandbox.work().display(),
-        env!("CARGO_BIN_EXE_haul")
-    );
-    let started =
-        tmux(&["-S", socket, "-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "24", &run]);
-    assert!(started.unwrap().status.success());
-    let screen = || {
-        let captured = tmux(&["-S", socket, "capture-pane", "-p"]).unwrap();
-        String::from_utf8_lossy(&captured.stdout).into_owned()
-    };
-    wait_until("both files are shown", || screen().contains("of 2 files") && screen().contains("2x"));
-    for columns in ["90", "60", "40"] {
-        tmux(&["-S", socket, "resize-window", "-x", columns, "-y", "24"]).unwrap();
-        let once = |shown: &str| {
-            ["one.bin", "two.bin", "of 2 files"].iter().all(|one| shown.matches(one).count() == 1)
-        };
-        let width: usize = columns.parse().unwrap();
-        let is_narrow = |shown: &str| shown.lines().all(|line| line.chars().count() < width);
-        let mut shown = String::new();
-        let mut holds = || {
-            shown = screen();
-            once(&shown) && is_narrow(&shown)
-        };
-        let deadline = std::time::Instant::now() + Duration::from_secs(5);
-        while !holds() && std::time::Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        assert!(once(&shown) && is_narrow(&shown), "at {columns} columns:\n{shown}");
-    }
-    tmux(&["-S", socket, "kill-server"]).unwrap();
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(std::time::Instant::now() < deadline, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(50));
+    let line = haul_line(&format!("--first-byte-timeout 60 -x 2 {urls}"));
+    let Some(window) = Window::run(&sandbox, (120, 24), &line) else { return };
+    window
+        .wait_until("both files are shown", |screen| screen.contains("of 2 files") && screen.contains("2x"));
+    for columns in [90_usize, 60, 40] {
+        window.tmux(&["resize-window", "-x", &columns.to_string(), "-y", "24"]);
+        window.wait_until(&format!("the rows fit into {columns} columns, each of them once"), |screen| {
+            let once = |text: &str| screen.matches(text).count() == 1;
+            let fits = |line: &str| line.chars().count() < columns;
+            ["one.bin", "two.bin", "of 2 files"].into_iter().all(once) && screen.lines().all(fits)
+        });
     }
 }
 
 #[test]
 fn ctrl_c_leaves_no_stale_row_in_a_window_that_the_last_row_fills() {
-    let tmux = |args: &[&str]| std::process::Command::new("tmux").args(args).output();
-    if !tmux(&["-V"]).is_ok_and(|output| output.status.success()) {
-        return crate::support::left_out("tmux is not installed");
-    }
     let server = limiting();
-    for columns in ["38", "39", "40", "41", "42"] {
+    for columns in [38, 39, 40, 41, 42] {
         let sandbox = Sandbox::new();
-        let socket = sandbox.root().join("tmux");
-        let socket = socket.to_str().unwrap();
-        let run = format!(
-            "cd {} && stty echoctl && env -i TERM=\"$TERM\" HOME=. LC_ALL=C.UTF-8 {} --no-config {}; sleep 60",
-            sandbox.work().display(),
-            env!("CARGO_BIN_EXE_haul"),
-            server.url("/file.bin")
-        );
-        // The shell has to outlive Ctrl-C.
-        let run = format!("trap : INT; {run}");
-        let started =
-            tmux(&["-S", socket, "-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", "20", &run]);
-        assert!(started.unwrap().status.success());
-        let screen = || {
-            let captured = tmux(&["-S", socket, "capture-pane", "-p"]).unwrap();
-            String::from_utf8_lossy(&captured.stdout).into_owned()
-        };
-        wait_until("it says why it waits", || screen().contains("failed, next"));
-        tmux(&["-S", socket, "send-keys", "C-c"]).unwrap();
-        wait_until("it has ended", || screen().contains("cancelled"));
-        let left = screen();
-        tmux(&["-S", socket, "kill-server"]).unwrap();
+        // The shell has to outlive Ctrl-C, and to keep its window.
+        let line = haul_line(&server.url("/file.bin"));
+        let line = format!("trap : INT; stty echoctl && {line}; cat");
+        let Some(window) = Window::run(&sandbox, (columns, 20), &line) else { return };
+        window.wait_until("it says why it waits", |screen| screen.contains("failed, next"));
+        window.tmux(&["send-keys", "C-c"]);
+        let left = window.wait_until("it has ended", |screen| screen.contains("cancelled"));
         assert!(!left.contains("asking"), "at {columns} columns:\n{left}");
     }
 }

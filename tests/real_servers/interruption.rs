@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::relay::Relay;
+
 /// Starts haul, waits until it reports at least this many durable bytes, and kills it.
 pub(crate) fn kill_when_durable(command: &mut Command, durable: u64) {
     let mut child = start(command);
@@ -24,16 +26,12 @@ pub(crate) fn kill_when_durable(command: &mut Command, durable: u64) {
     assert!(reached, "haul never reported {durable} durable bytes; the last it said: {last}");
 }
 
-/// Starts haul, waits until the relay holds the download, and kills it.
-pub(crate) fn kill_when_held(command: &mut Command, held: impl Fn() -> bool) {
+/// Starts haul, waits until the relay has let this many bytes through, and kills it.
+pub(crate) fn kill_when_held(command: &mut Command, relay: &Relay, bytes: u64) {
     let child = start(command);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    // The relay holds the download for good, so polling misses nothing.
-    while !held() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let held = relay.wait_for(bytes, Duration::from_secs(60));
     kill(child);
-    assert!(held(), "the download never came half-way");
+    assert!(held, "the download never came half-way");
 }
 
 fn start(command: &mut Command) -> Child {

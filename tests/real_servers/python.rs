@@ -39,7 +39,7 @@ fn after_kill_nine_a_server_without_ranges_still_gives_the_published_file() {
     let half = payload.len() as u64 / 2;
     let relay = Relay::start(server.port(), half);
     let url = format!("http://127.0.0.1:{}/{NAME}", relay.port());
-    kill_when_held(&mut haul(&url, &site.target()), || relay.passed() >= half);
+    kill_when_held(&mut haul(&url, &site.target()), &relay, half);
     relay.open();
     run(&mut haul(&url, &site.target())).assert_code(0);
     site.assert_saved(&payload);

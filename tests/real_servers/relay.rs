@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 const BUFFER: usize = 64 << 10;
 
@@ -39,6 +40,13 @@ impl Relay {
             passage.allowance = u64::MAX;
             passage.passed = 0;
         });
+    }
+
+    /// Waits until this many bytes of responses were let through; false if that takes longer than `patience`.
+    pub(crate) fn wait_for(&self, bytes: u64, patience: Duration) -> bool {
+        let (lock, few) = (self.gate.lock(), |passage: &mut Passage| passage.passed < bytes);
+        let waited = self.gate.changed.wait_timeout_while(lock, patience, few);
+        !waited.expect("no holder of the lock panics").1.timed_out()
     }
 
     /// Bytes of responses let through, heads and TLS records included.
@@ -100,6 +108,7 @@ impl Gate {
         let now = usize::try_from(passage.allowance).map_or(wanted, |allowed| allowed.min(wanted));
         passage.allowance -= now as u64;
         passage.passed += now as u64;
+        self.changed.notify_all();
         Some(now)
     }
 }

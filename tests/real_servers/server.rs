@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::listening::{free_port, wait_until_listening};
+use crate::listening::{Writes, free_port, wait_until_listening};
 use crate::site::{NAME, Site};
 
 /// The servers. Each runs as one foreground process, so that killing it leaves nothing behind.
@@ -61,7 +61,8 @@ impl Kind {
             }
             Self::Lighttpd => command.arg("-D").arg("-f").arg(configuration),
             Self::Python => {
-                command.args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"]);
+                // Unbuffered, so that it says at once that it serves.
+                command.args(["-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory"]);
                 command.arg(site.root()).arg(port.to_string())
             }
         };
@@ -94,6 +95,7 @@ impl Server {
         let (port, dir) = (free_port(), site.server_dir());
         fs::write(dir.join("configuration"), configuration(kind, site, port))?;
         let said = File::create(dir.join("stderr"))?;
+        let writes = Writes::in_directory(&dir)?;
         let child = kind
             .command(program, site, port)
             .stdin(Stdio::null())
@@ -101,7 +103,7 @@ impl Server {
             .stderr(said)
             .spawn()?;
         let mut server = Self { kind, child, port, dir };
-        wait_until_listening(&mut server.child, port)?;
+        wait_until_listening(&mut server.child, port, &writes)?;
         Ok(server)
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod proxy;
 pub(crate) mod runtime;
 pub(crate) mod server;
 pub(crate) mod tls;
+pub(crate) mod window;
 
 pub(crate) use haul::{Haul, Outcome, Running, Sandbox};
 pub(crate) use minisign::Minisign;
@@ -19,6 +20,7 @@ pub(crate) use payload::Payload;
 pub(crate) use runtime::on_a_runtime;
 pub(crate) use server::{Answer, Body, Ending, Exchange, Gate, Modified, Reply, Request, Resource, Server};
 pub(crate) use tls::Authority;
+pub(crate) use window::Window;
 
 /// Returns true if the long runs are asked for, too.
 pub(crate) fn exhaustive() -> bool {
