@@ -1,15 +1,38 @@
 //! The last rows of the terminal, which are redrawn, and the lines printed above them.
 
+use super::colour::{self, Tone};
 use crate::sys::terminal;
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use unicode_width::UnicodeWidthStr as _;
 
-/// A row as plain text and with its colours.
+/// A row, of which the middle may have a colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    pub(super) seen: String,
-    pub(super) painted: String,
+    before: String,
+    toned: String,
+    tone: Tone,
+    after: String,
+}
+
+impl Row {
+    pub(super) fn new(before: String, toned: String, tone: Tone, after: String) -> Self {
+        Self { before, toned, tone, after }
+    }
+
+    /// The row as plain text.
+    pub(super) fn seen(&self) -> String {
+        format!("{}{}{}", self.before, self.toned, self.after)
+    }
+
+    /// The row as it is written to a terminal.
+    pub(super) fn painted(&self, in_colours: bool) -> String {
+        let toned = match in_colours && !self.toned.is_empty() {
+            true => colour::painted(self.tone, &self.toned),
+            false => self.toned.clone(),
+        };
+        format!("{}{toned}{}", self.before, self.after)
+    }
 }
 
 /// Rows that this process has drawn.
@@ -87,14 +110,14 @@ fn joined(rows: &[Row]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let rows: Vec<_> = rows.iter().map(|row| row.painted.as_str()).collect();
+    let rows: Vec<_> = rows.iter().map(|row| row.painted(colour::are_shown())).collect();
     format!("\x1b[?7l{}\x1b[?7h", rows.join("\n"))
 }
 
 impl Canvas {
     /// Returns the escape sequences that erase the rows from a screen that is now this many columns wide.
     fn erasure(&self, columns: usize) -> String {
-        let widths: Vec<_> = self.rows.iter().map(|row| row.seen.width()).collect();
+        let widths: Vec<_> = self.rows.iter().map(|row| row.seen().width()).collect();
         erasure(&widths, if wraps_again() { columns } else { self.columns })
     }
 }

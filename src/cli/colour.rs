@@ -2,6 +2,7 @@
 
 use super::args::When;
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,21 +20,29 @@ static SHOWN: AtomicBool = AtomicBool::new(false);
 /// Decides if colours are shown: always, never, or if the standard error is a terminal and nothing forbids it
 /// (<https://no-color.org>).
 pub(super) fn decide(when: When) {
-    let forbidden = || {
-        std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
-    };
-    let shown = match when {
+    let variable = |name| std::env::var_os(name);
+    let shown = shows(when, std::io::stderr().is_terminal(), variable("NO_COLOR"), variable("TERM"));
+    SHOWN.store(shown, Ordering::Relaxed);
+}
+
+/// Decides from the facts.
+fn shows(when: When, on_terminal: bool, no_color: Option<OsString>, term: Option<OsString>) -> bool {
+    let forbidden = no_color.is_some_and(|set| !set.is_empty()) || term.is_some_and(|term| term == "dumb");
+    match when {
         When::Always => true,
         When::Never => false,
-        When::Auto => std::io::stderr().is_terminal() && !forbidden(),
-    };
-    SHOWN.store(shown, Ordering::Relaxed);
+        When::Auto => on_terminal && !forbidden,
+    }
+}
+
+/// Returns true if colours are shown.
+pub(super) fn are_shown() -> bool {
+    SHOWN.load(Ordering::Relaxed)
 }
 
 /// The text in the colour of its tone.
 pub(super) fn paint(tone: Tone, text: &str) -> Cow<'_, str> {
-    match SHOWN.load(Ordering::Relaxed) && !text.is_empty() {
+    match are_shown() && !text.is_empty() {
         true => Cow::Owned(painted(tone, text)),
         false => Cow::Borrowed(text),
     }
@@ -42,14 +51,13 @@ pub(super) fn paint(tone: Tone, text: &str) -> Cow<'_, str> {
 /// Colours the first words of a line by their meaning.
 pub(super) fn line(text: &str) -> Cow<'_, str> {
     match head(text) {
-        Some((tone, length)) if SHOWN.load(Ordering::Relaxed) => {
-            Cow::Owned(painted(tone, &text[..length]) + &text[length..])
-        }
+        Some((tone, length)) if are_shown() => Cow::Owned(painted(tone, &text[..length]) + &text[length..]),
         _ => Cow::Borrowed(text),
     }
 }
 
-fn painted(tone: Tone, text: &str) -> String {
+/// The text with the codes of its tone, whether colours are shown or not.
+pub(super) fn painted(tone: Tone, text: &str) -> String {
     let code = match tone {
         Tone::Good => "32",
         Tone::Bad => "1;31",
@@ -74,6 +82,23 @@ fn head(text: &str) -> Option<(Tone, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_are_shown_on_a_terminal_that_has_them_unless_a_flag_or_the_user_says_otherwise() {
+        let set = |value: &str| Some(OsString::from(value));
+        for (when, on_terminal, no_color, term, shown) in [
+            (When::Auto, true, None, set("xterm"), true),
+            (When::Auto, true, set(""), None, true),
+            (When::Auto, false, None, set("xterm"), false),
+            (When::Auto, true, set("1"), set("xterm"), false),
+            (When::Auto, true, None, set("dumb"), false),
+            (When::Always, false, set("1"), set("dumb"), true),
+            (When::Never, true, None, set("xterm"), false),
+        ] {
+            let decided = shows(when, on_terminal, no_color.clone(), term.clone());
+            assert_eq!(decided, shown, "{when:?} {on_terminal} {no_color:?} {term:?}");
+        }
+    }
 
     #[test]
     fn a_line_has_the_colour_of_what_it_says() {

@@ -11,6 +11,7 @@ mod beside;
 mod bounded;
 mod canvas;
 mod colour;
+mod columns;
 mod commands;
 mod config;
 mod digests;
@@ -42,6 +43,8 @@ mod secrets;
 mod setup;
 mod signals;
 mod signatures;
+#[cfg(test)]
+mod snapshot;
 mod spool;
 mod stamps;
 mod unsaved;

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::manifest::{self, Hold, Journal, Run};
 use crate::plan::{ByteRange, Moment};
 use crate::threads;
-use crate::verify::{Algorithm, Digest, Follower, Frontier};
+use crate::verify::{Algorithm, Digest, Follower, Frontier, Hashed};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,6 +95,11 @@ impl FileWork {
 
     pub(crate) fn hashed(&self) -> Option<u64> {
         self.following.as_ref().map(|(frontier, _)| frontier.hashed())
+    }
+
+    /// Counter of the bytes hashed, if there is a hash.
+    pub(crate) fn hash(&self) -> Option<Hashed> {
+        self.following.as_ref().map(|(frontier, _)| frontier.counter())
     }
 
     /// Digests of the complete file.

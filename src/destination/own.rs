@@ -7,7 +7,7 @@ use crate::error::{Error, Kind};
 use crate::plan::representation::Representation;
 use crate::storage::Storage;
 use crate::threads;
-use crate::verify::{Algorithm, Digest, Follower, Frontier};
+use crate::verify::{Algorithm, Digest, Follower, Frontier, Hashed};
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -215,6 +215,11 @@ impl OwnWork {
 
     pub(super) fn hashed(&self) -> Option<u64> {
         self.following.as_ref().map(|(frontier, _)| frontier.hashed())
+    }
+
+    /// Counter of the bytes hashed, if there is a hash.
+    pub(crate) fn hash(&self) -> Option<Hashed> {
+        self.following.as_ref().map(|(frontier, _)| frontier.counter())
     }
 
     pub(crate) fn destination(&self) -> Arc<dyn OwnDestination> {

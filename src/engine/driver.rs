@@ -18,6 +18,7 @@ use crate::destination::{Destination, FileSpec, Look, Made, SmallFiles};
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::advice::Advice;
 use crate::plan::pace::Pace;
+use crate::plan::slowness::Facts;
 use crate::plan::transfer::{Announcement, Ask, AttemptId, Command, End, Transfer};
 use crate::plan::{Address, Moment};
 use crate::transport::{Pause, Yielder};
@@ -458,10 +459,26 @@ impl Driver {
         let limited = self.is_limited();
         self.transfer.handle_limited(limited);
         let full = self.wants.yielder.as_ref().is_some_and(|yielder| yielder.is_full());
-        let held_back = self.disk.is_busy(writing, now) || limited || full;
-        self.transfer.handle_look(held_back, now);
+        let writes = self.disk.is_busy(writing, self.shared.writers.load(Ordering::Relaxed) > 0, now);
+        self.transfer.handle_look(writes || limited || full, now);
+        // The writes of a pipe wait for its reader.
+        publisher.reasons.look(&self.facts(writes && drained.is_none(), now), now);
         let phase = if self.transfer.has_begun() { Phase::Transferring } else { Phase::Starting };
         self.show(publisher, phase, false);
+    }
+
+    /// Facts that may hold the rate down.
+    fn facts(&self, disk: bool, now: Moment) -> Facts {
+        let limits = &self.shared.limits;
+        Facts {
+            limit: limits.rate().filter(|_| limits.is_binding()),
+            yields: self.wants.yielder.as_ref().is_some_and(|yielder| yielder.is_aside()),
+            reader: self.transfer.waits_for_reader(),
+            disk,
+            unhashed: None,
+            refused: self.transfer.refused_lately(now),
+            silent: self.transfer.silent_one(now),
+        }
     }
 
     /// True while something other than the server holds the rate down: a limit of the caller's, or others on the line.
@@ -474,9 +491,9 @@ impl Driver {
         let durable = self.destination.durable();
         let verified = self.destination.hashed();
         let received = self.shared.received.load(Ordering::Relaxed);
-        let limited = self.is_limited();
         let reached = self.reached.borrow().is_some();
-        let counters = Counters { received, durable: &durable, verified, limited, reached, phase };
+        let host_of = |source| self.shared.requesters.of(source).route.target().authority();
+        let counters = Counters { received, durable: &durable, verified, host_of: &host_of, reached, phase };
         publisher.show(publisher.clock.now(), &self.transfer, &counters, force);
     }
 }

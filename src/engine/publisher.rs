@@ -4,6 +4,7 @@ use super::event::{Event, Notice};
 use super::progress::{ConnectionView, Phase, Progress, Slowness};
 use crate::clock::Clock;
 use crate::plan::meter::{Meter, eta};
+use crate::plan::slowness::{Facts, Reasons};
 use crate::plan::transfer::Transfer;
 use crate::plan::{ByteRange, Moment, RangeSet};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 /// Period over which the displayed rate is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 /// Minimum time between snapshots.
-const FRAME: Duration = Duration::from_millis(100);
+pub(crate) const FRAME: Duration = Duration::from_millis(100);
 /// Maximum number of ranges in a snapshot.
 const RANGES: usize = 64;
 
@@ -22,6 +23,7 @@ pub(crate) struct Publisher {
     progress: watch::Sender<Progress>,
     events: mpsc::Sender<Event>,
     meter: Meter,
+    pub(crate) reasons: Reasons,
     last_frame: Option<Moment>,
     pub(crate) resumed: u64,
     pub(crate) retries: u32,
@@ -35,7 +37,8 @@ pub(crate) struct Counters<'a> {
     pub(crate) received: u64,
     pub(crate) durable: &'a RangeSet,
     pub(crate) verified: Option<u64>,
-    pub(crate) limited: bool,
+    /// Host of a source.
+    pub(crate) host_of: &'a dyn Fn(usize) -> String,
     pub(crate) reached: bool,
     pub(crate) phase: Phase,
 }
@@ -47,6 +50,7 @@ impl Publisher {
             progress,
             events,
             meter: Meter::new(RATE_WINDOW),
+            reasons: Reasons::default(),
             last_frame: None,
             resumed: 0,
             retries: 0,
@@ -117,16 +121,29 @@ impl Publisher {
                 })
                 .collect(),
             ranges: coarse(written),
-            slowed_by: slowness(transfer, counters),
+            slowed_by: self.slowed_by(counters),
         });
     }
-}
 
-fn slowness(transfer: &Transfer, counters: &Counters<'_>) -> Option<Slowness> {
-    if counters.limited {
-        return Some(Slowness::Limit);
+    /// Reason for a limited rate. A download that waits for its server to begin with, or rests, has no rate.
+    fn slowed_by(&self, counters: &Counters<'_>) -> Option<Slowness> {
+        let has_rate = matches!(counters.phase, Phase::Transferring | Phase::Verifying);
+        let reason = self.reasons.told().filter(|_| has_rate)?;
+        Some(Slowness::of(reason, counters.host_of))
     }
-    transfer.is_held_back().then_some(Slowness::Server)
+
+    /// Shows what the end of a file waits for, with the bytes that the hash has seen.
+    pub(crate) fn show_end(&mut self, facts: &Facts, verified: Option<u64>) {
+        let now = self.clock.now();
+        self.reasons.look(facts, now);
+        // No server takes part in the end.
+        let slowed_by = self.reasons.told().map(|reason| Slowness::of(reason, |_| String::new()));
+        self.progress.send_modify(|progress| {
+            progress.elapsed = now;
+            progress.verified = verified.or(progress.verified);
+            progress.slowed_by = slowed_by;
+        });
+    }
 }
 
 /// Reduces to at most `RANGES` ranges: the smallest gaps are closed first.

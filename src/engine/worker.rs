@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) received: AtomicU64,
     /// Nanoseconds spent in writing, by all workers together.
     pub(crate) writing: AtomicU64,
+    /// Number of workers that are writing at this moment.
+    pub(crate) writers: AtomicU64,
     pub(crate) limits: Limits,
     /// True until it is known what proves the file.
     pub(crate) wants_proof: AtomicBool,
@@ -197,7 +199,9 @@ async fn write(
             Claim::Write(length) => {
                 let piece = bytes.split_to(length);
                 let clock = Clock::start();
+                shared.writers.fetch_add(1, Ordering::Relaxed);
                 let written = permit.sink.write(*offset, piece.clone()).await;
+                shared.writers.fetch_sub(1, Ordering::Relaxed);
                 shared.writing.fetch_add(clock.now().as_nanos() as u64, Ordering::Relaxed);
                 if let Err(error) = written {
                     if error.kind() == std::io::ErrorKind::BrokenPipe {

@@ -19,6 +19,7 @@ pub(crate) mod representation;
 pub(crate) mod retry;
 pub(crate) mod seed;
 pub(crate) mod segment;
+pub(crate) mod slowness;
 mod source;
 pub(crate) mod testimony;
 pub(crate) mod transfer;

@@ -206,6 +206,11 @@ impl Sources {
         *serves = Some((serving.max(1), now + pause, pause));
     }
 
+    /// True while the source counts as one that serves no more connections.
+    pub(crate) fn is_full(&self, source: usize, now: Moment) -> bool {
+        self.all[source].serves.is_some_and(|(_, until, _)| now < until)
+    }
+
     /// Number of failures in a row.
     pub(crate) fn failures(&self, source: usize) -> u32 {
         self.all[source].failures

@@ -13,6 +13,7 @@ use super::pulse::{Pacing, Pulse};
 use super::representation::Representation;
 use super::retry::{Decision, FailureClass, Retry, RetryPolicy};
 use super::segment::{self, Situation, Victim};
+use super::slowness;
 use super::source::Sources;
 use super::verdict::{Asked, Refusal, Verdict, judge};
 use super::{ByteRange, Moment, RangeSet};
@@ -28,6 +29,7 @@ mod hedge;
 mod inquiring;
 mod mirrors;
 mod refusing;
+mod slow;
 mod stealing;
 mod trying;
 
@@ -387,6 +389,8 @@ pub(crate) struct Transfer {
     /// True if responses under different validators were joined, for the digest to verify.
     mixed: bool,
     less: Less,
+    /// Latest refusal that kept connections back.
+    refusal: Option<slow::Refusal>,
     inquiry: inquiring::Inquiry,
     restarted: bool,
     announcements: VecDeque<Announcement>,
@@ -465,6 +469,7 @@ impl Transfer {
             ranges_refused: false,
             mixed: false,
             less: Less::default(),
+            refusal: None,
             inquiry: inquiring::Inquiry::default(),
             restarted: false,
             announcements: VecDeque::new(),
@@ -535,11 +540,6 @@ impl Transfer {
     /// True if the server, and not a proxy, has refused access or reported that there is no such file.
     pub(crate) fn was_denied(&self) -> bool {
         self.denied
-    }
-
-    /// True while a refusal by the server lowers the number of connections.
-    pub(crate) fn is_held_back(&self) -> bool {
-        self.concurrency.is_lowered()
     }
 
     /// Number of connections that the server serves at once, to be passed on to the other files after a refusal.

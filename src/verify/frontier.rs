@@ -21,6 +21,17 @@ pub(crate) struct Frontier {
     shared: Arc<Shared>,
 }
 
+/// Counter of the bytes that a hasher has seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Hashed(Arc<Shared>);
+
+impl Hashed {
+    /// Number of bytes hashed.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.hashed.load(Ordering::Relaxed)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     front: Mutex<Front>,
@@ -69,6 +80,11 @@ impl Frontier {
     /// Number of bytes hashed.
     pub(crate) fn hashed(&self) -> u64 {
         self.shared.hashed.load(Ordering::Relaxed)
+    }
+
+    /// Counter of the bytes hashed, which outlives the frontier.
+    pub(crate) fn counter(&self) -> Hashed {
+        Hashed(self.shared.clone())
     }
 
     fn change(&self, change: impl FnOnce(&mut Front)) {

@@ -8,7 +8,7 @@ mod published;
 
 pub(crate) use digest::Hasher;
 pub use digest::{Algorithm, Digest, Encoding, ParseDigestError};
-pub(crate) use frontier::{Follower, Frontier, hash_file};
+pub(crate) use frontier::{Follower, Frontier, Hashed, hash_file};
 pub use minisign::{MinisignKey, MinisignSignature, Signer};
 pub(crate) use pieces::Pieces;
 pub(crate) use published::{Published, published};

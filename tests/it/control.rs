@@ -158,7 +158,8 @@ fn limits_of_the_file_its_host_and_all_files_count_at_once_and_are_lifted_at_onc
             limit(slow);
             gate.open();
             // At this rate the file would take minutes.
-            until(&download, |progress| progress.slowed_by == Some(::haul::Slowness::Limit)).await;
+            until(&download, |progress| matches!(progress.slowed_by, Some(::haul::Slowness::Limit { .. })))
+                .await;
             assert!(download.progress().borrow().written < PAYLOAD.len);
             limit(None);
             download.join().await.unwrap();

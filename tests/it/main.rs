@@ -71,6 +71,7 @@ mod serve;
 mod server_checks;
 mod signals;
 mod slow;
+mod slowness;
 mod small;
 mod stdout;
 mod support;

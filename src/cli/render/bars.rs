@@ -1,6 +1,6 @@
 //! Bars on a terminal: two rows for each running file, and one for the totals.
 
-use super::view::Paper;
+use super::view::{self, File, Paper, Scene};
 use super::{FileView, Render, Summary, Totals, line, waiting};
 use crate::cli::colour::{Tone, paint};
 use crate::cli::{canvas, output};
@@ -8,12 +8,6 @@ use crate::error::Error;
 use crate::{Event, Phase, Report};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// Files shown at once if the window has room; the others are only counted.
-const FILES: usize = 8;
-
-/// Most rows that a file takes.
-const ROWS: usize = 3;
 
 pub(super) struct Bars {
     ascii: bool,
@@ -24,32 +18,23 @@ impl Bars {
     pub(super) fn new(ascii: bool) -> Self {
         Self { ascii, totals: Totals::default() }
     }
+}
 
-    fn rows(&self, files: &BTreeMap<usize, FileView>, elapsed: Duration) -> Vec<canvas::Row> {
-        let (columns, lines) = canvas::window();
-        let paper = Paper { width: width_in(columns), ascii: self.ascii };
-        let (mut rows, several) = (Vec::new(), self.totals.count > 1);
-        let most = FILES.min(lines.saturating_sub(1 + usize::from(several)) / ROWS).max(1);
-        let is_busy =
-            |file: &&FileView| !matches!(file.progress.borrow().phase, Phase::Queued | Phase::Ended);
-        for file in files.values().filter(is_busy).take(most) {
-            let progress = file.progress.borrow().clone();
-            rows.push(paper.headline(&file.name, &progress));
-            match waiting::words(file, &progress, elapsed) {
-                Some(words) => rows.extend(paper.waiting(&words)),
-                None => rows.extend(paper.map(&progress)),
-            }
-        }
-        if several {
-            rows.push(paper.overall(&self.totals));
-        }
-        rows
-    }
+/// The files that are under way, as they are now.
+fn scene<'a>(files: &'a BTreeMap<usize, FileView>, totals: &'a Totals, elapsed: Duration) -> Scene<'a> {
+    let is_busy = |file: &&FileView| !matches!(file.progress.borrow().phase, Phase::Queued | Phase::Ended);
+    let file = |file: &'a FileView| {
+        let progress = file.progress.borrow().clone();
+        File { name: &file.name, waits: waiting::words(file, &progress, elapsed), progress }
+    };
+    // A screen shows no more of them.
+    let files = files.values().filter(is_busy).take(view::FILES).map(file).collect();
+    Scene { files, totals }
 }
 
 /// Usable width of a row. From the last column a terminal would wrap, and so would the `^C` that it echoes behind the
 /// last row on Ctrl-C: a row would then be left behind.
-fn width_in(columns: usize) -> usize {
+pub(super) fn width_in(columns: usize) -> usize {
     const ECHO: usize = "^C".len();
     columns.saturating_sub(ECHO + 1).max(1)
 }
@@ -68,7 +53,9 @@ impl Render for Bars {
     }
 
     fn tick(&mut self, files: &BTreeMap<usize, FileView>, elapsed: Duration) {
-        canvas::draw(self.rows(files, elapsed));
+        let (columns, lines) = canvas::window();
+        let paper = Paper { width: width_in(columns), ascii: self.ascii };
+        canvas::draw(paper.scene(&scene(files, &self.totals, elapsed), lines));
     }
 
     fn done(&mut self, _: usize, file: &FileView, report: &Report) {

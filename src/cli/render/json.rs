@@ -4,7 +4,7 @@ use super::{FileView, Render, Summary};
 use crate::cli::{exit, output, remedy};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
-use crate::{Event, Notice, Phase, Progress, Proof, ProvedBy, Remedy, Report};
+use crate::{Event, Notice, Phase, Progress, Proof, ProvedBy, Remedy, Report, Slowness};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -147,6 +147,27 @@ fn progress_object(progress: &Progress) -> Value {
         "eta": progress.eta.map(|eta| eta.as_secs_f64()),
         "connections": progress.connections.len(),
         "stalled": progress.connections.iter().filter(|connection| connection.stalled).count(),
+        "slowed_by": progress.slowed_by.as_ref().map(slowness_object),
+    })
+}
+
+/// Reason for a limited rate. Facts that it does not have are null.
+fn slowness_object(slowness: &Slowness) -> Value {
+    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+    let (mut rate, mut behind, mut host, mut status, mut wait, mut quiet) =
+        (None, None, None, None, None, None);
+    match slowness {
+        Slowness::Limit { rate: bytes } => rate = Some(*bytes),
+        Slowness::Hash { behind: bytes } => behind = Some(*bytes),
+        Slowness::Server { host: name, status: number, wait: pause } => {
+            (host, status, wait) = (Some(name), *number, *pause);
+        }
+        Slowness::Silent { host: name, quiet: time } => (host, quiet) = (Some(name), Some(*time)),
+        Slowness::Yielding | Slowness::Reader | Slowness::Disk => {}
+    }
+    json!({
+        "reason": slowness.name(), "rate": rate, "behind": behind, "host": host, "status": status,
+        "wait": seconds(wait), "quiet": seconds(quiet),
     })
 }
 

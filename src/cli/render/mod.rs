@@ -4,6 +4,9 @@ mod bars;
 mod json;
 mod line;
 mod plain;
+mod slowness;
+#[cfg(test)]
+mod tests;
 mod view;
 mod waiting;
 

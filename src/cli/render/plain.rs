@@ -1,11 +1,11 @@
 //! Plain lines, for logs: one at the start, one every half minute, one at the end.
 
-use super::{FileView, Render, Summary, line, waiting};
+use super::{FileView, Render, Summary, line, slowness, waiting};
 use crate::cli::colour::{Tone, paint};
 use crate::cli::output;
 use crate::error::Error;
 use crate::formats::size::{format_bytes, format_duration};
-use crate::{Event, Phase, Report};
+use crate::{Event, Phase, Progress, Report, Slowness};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -53,6 +53,28 @@ impl Plain {
     }
 }
 
+/// How far a file is, and why it waits or is slow.
+pub(super) fn progress_line(name: &str, progress: &Progress, waits: Option<&str>) -> String {
+    let written = format_bytes(progress.written);
+    if let Some(words) = waits {
+        return format!("{name}: {written}, {words}");
+    }
+    let of = progress.size.map_or(String::new(), |size| format!(" of {}", format_bytes(size)));
+    let rate = progress.rate.map_or(String::new(), |rate| format!(", {}/s", format_bytes(rate as u64)));
+    let eta = progress.eta.map_or(String::new(), |eta| format!(", {} left", format_duration(eta)));
+    let slow = progress.slowed_by.as_ref().and_then(slow).map_or(String::new(), |slow| format!(", {slow}"));
+    format!("{name}: {written}{of}{rate}{eta}{slow}")
+}
+
+/// Reason for a limited rate, in words for a line of its own.
+fn slow(slowness: &Slowness) -> Option<String> {
+    let words = slowness::words(slowness).into_iter().next()?;
+    Some(match slowness {
+        Slowness::Silent { .. } => format!("a connection is {words}"),
+        _ => words,
+    })
+}
+
 impl Render for Plain {
     fn started(&mut self, _: usize, file: &FileView, event: &Event) {
         if !self.silent
@@ -73,15 +95,8 @@ impl Render for Plain {
             if progress.phase == Phase::Queued {
                 continue;
             }
-            if let Some(words) = waiting::words(file, &progress, elapsed) {
-                self.tell(&format!("{}: {}, {words}", file.name, format_bytes(progress.written)));
-                continue;
-            }
-            let of = progress.size.map_or(String::new(), |size| format!(" of {}", format_bytes(size)));
-            let rate =
-                progress.rate.map_or(String::new(), |rate| format!(", {}/s", format_bytes(rate as u64)));
-            let eta = progress.eta.map_or(String::new(), |eta| format!(", {} left", format_duration(eta)));
-            self.tell(&format!("{}: {}{of}{rate}{eta}", file.name, format_bytes(progress.written)));
+            let waits = waiting::words(file, &progress, elapsed);
+            self.tell(&progress_line(&file.name, &progress, waits.as_deref()));
         }
     }
 

@@ -65,10 +65,16 @@ pub(super) fn words(file: &FileView, progress: &Progress, now: Duration) -> Opti
             _ => format!("{state} {}{answer} for {}", file.host, format_duration(quiet)),
         });
     }
-    let held = progress.slowed_by == Some(Slowness::Limit);
+    let held = progress.slowed_by.as_ref().is_some_and(is_our_own);
     let all_stalled = progress.connections.iter().all(|connection| connection.stalled);
     (quiet >= SILENCE && all_stalled && !held)
         .then(|| format!("stalled: no bytes from {} for {}", file.host, format_duration(quiet)))
+}
+
+/// Returns true if this machine, and no server, is the reason that nothing comes.
+fn is_our_own(slowness: &Slowness) -> bool {
+    use Slowness::{Disk, Limit, Reader, Yielding};
+    matches!(slowness, Limit { .. } | Yielding | Reader | Disk)
 }
 
 /// Time until the next attempt, for a line that stays on the screen.
@@ -148,8 +154,17 @@ mod tests {
         assert_eq!(words(&file, &progress(Phase::Transferring, 101), at(5)), None);
         let said = words(&file, &progress(Phase::Transferring, 101), at(16)).unwrap();
         assert_eq!(said, "stalled: no bytes from h for 0:12");
-        let limited = Progress { slowed_by: Some(Slowness::Limit), ..progress(Phase::Transferring, 101) };
-        assert_eq!(words(&file, &limited, at(16)), None);
+        let host = || "h".to_owned();
+        for (slowness, is_told) in [
+            (Slowness::Limit { rate: 1 }, false),
+            (Slowness::Yielding, false),
+            (Slowness::Reader, false),
+            (Slowness::Disk, false),
+            (Slowness::Server { host: host(), status: Some(429), wait: None }, true),
+        ] {
+            let slow = Progress { slowed_by: Some(slowness), ..progress(Phase::Transferring, 101) };
+            assert_eq!(words(&file, &slow, at(16)).is_some(), is_told, "{slow:?}");
+        }
         assert_eq!(words(&file, &progress(Phase::Verifying, 101), at(16)), None);
     }
 }

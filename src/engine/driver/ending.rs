@@ -8,14 +8,16 @@ use crate::destination::{
 };
 use crate::engine::event::Notice;
 use crate::engine::progress::Phase;
-use crate::engine::publisher::Publisher;
+use crate::engine::publisher::{FRAME, Publisher};
 use crate::engine::report::{Proof, ProvedBy, Report};
 use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{Hold, Record};
 use crate::plan::ByteRange;
+use crate::plan::slowness::{Facts, Reasons};
 use crate::storage::{Lacks, Publication, Target, publish};
-use crate::verify::{Digest, Published};
+use crate::verify::{Digest, Hashed, Published};
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::watch;
@@ -25,6 +27,8 @@ impl Driver {
     pub(super) async fn finish(&mut self, publisher: &mut Publisher) -> Result<Option<Report>, Error> {
         self.settle(publisher).await;
         self.look_around(publisher);
+        // What held the transfer back does not hold back its end.
+        publisher.reasons = Reasons::default();
         if !self.destination.is_small() {
             self.show(publisher, Phase::Verifying, true);
         }
@@ -40,7 +44,9 @@ impl Driver {
                 return Err(Error::defect("a file that is complete was never opened"));
             }
             Destination::Own(mut work) => {
-                let hashed = unless_cancelled(self.cancelled.clone(), work.digests(length)).await;
+                let unhashed = behind(work.hash(), length);
+                let hashing = unless_cancelled(self.cancelled.clone(), work.digests(length));
+                let hashed = shown(publisher, unhashed, hashing).await;
                 let own = work.destination();
                 self.destination = Destination::Own(work);
                 digests = hashed?;
@@ -48,7 +54,9 @@ impl Driver {
                 publish_own(own, length, digests.clone()).await?;
             }
             Destination::Pipe(mut work) => {
-                let drained = unless_cancelled(self.cancelled.clone(), work.finish()).await;
+                let reading = || (Facts { reader: true, ..Facts::default() }, None);
+                let draining = unless_cancelled(self.cancelled.clone(), work.finish());
+                let drained = shown(publisher, reading, draining).await;
                 let (own, left) = (work.destination(), work.drained());
                 self.destination = Destination::Pipe(work);
                 digests = drained?;
@@ -153,7 +161,8 @@ impl Driver {
         if !damaged.is_empty() && !self.mended {
             return self.mend(work, damaged, publisher).await;
         }
-        work.checkpoint.flush(publisher.clock.now()).await?;
+        let (now, syncing) = (publisher.clock.now(), || (Facts { disk: true, ..Facts::default() }, None));
+        shown(publisher, syncing, work.checkpoint.flush(now)).await?;
         // Written bytes are only presumed to be there; durable ones are proven. Nothing is published on a presumption.
         if !work.checkpoint.durable().covers(ByteRange::new(0, length)) {
             return Err(Error::defect("not everything that counts as written is durable"));
@@ -166,7 +175,9 @@ impl Driver {
             return Err(changed_beneath(work));
         }
         let since = publisher.clock.now();
-        let actual = unless_cancelled(cancelled.clone(), work.digests(length)).await?;
+        let unhashed = behind(work.hash(), length);
+        let hashing = unless_cancelled(cancelled.clone(), work.digests(length));
+        let actual = shown(publisher, unhashed, hashing).await?;
         self.verifying += publisher.clock.now().saturating_sub(since);
         if actual.is_empty() && has_holes(work, length).await? {
             // Every byte was written, so another process has cut the file, or the file system compresses: the checksums
@@ -371,6 +382,35 @@ async fn closed(mut work: PipeWork) -> Option<Arc<dyn OwnDestination>> {
     // The error of the download counts.
     let _ = work.finish().await;
     Some(own)
+}
+
+/// Waits for a step of the end, and shows meanwhile what it waits for.
+async fn shown<T>(
+    publisher: &mut Publisher,
+    facts: impl Fn() -> (Facts, Option<u64>),
+    step: impl Future<Output = T>,
+) -> T {
+    let mut step = std::pin::pin!(step);
+    let mut frames = tokio::time::interval(FRAME);
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut step => return ended,
+            _ = frames.tick() => {
+                let (facts, verified) = facts();
+                publisher.show_end(&facts, verified);
+            }
+        }
+    }
+}
+
+/// Facts while only the hash is missing, of a file of `length` bytes, and the bytes that it has seen.
+fn behind(hash: Option<Hashed>, length: u64) -> impl Fn() -> (Facts, Option<u64>) {
+    move || {
+        let hashed = hash.as_ref().map(Hashed::bytes);
+        let unhashed = hashed.and_then(|hashed| NonZeroU64::new(length.saturating_sub(hashed)));
+        (Facts { unhashed, ..Facts::default() }, hashed)
+    }
 }
 
 /// Waits for an operation that may take long, but only until the caller cancels.

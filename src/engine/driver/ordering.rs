@@ -7,6 +7,7 @@ use crate::engine::progress::Phase;
 use crate::engine::publisher::Publisher;
 use crate::engine::slots::JobSlot;
 use crate::plan::Address;
+use crate::plan::slowness::Reasons;
 use crate::plan::transfer::Refused;
 
 impl Driver {
@@ -110,6 +111,7 @@ impl Driver {
             return self.transfer.fail(error);
         }
         self.slot = None;
+        publisher.reasons = Reasons::default();
         self.show(publisher, Phase::Paused, true);
     }
 

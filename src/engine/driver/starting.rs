@@ -361,6 +361,7 @@ impl Driver {
             questions: sender,
             received: AtomicU64::new(0),
             writing: AtomicU64::new(0),
+            writers: AtomicU64::new(0),
             limits: wants.limits.clone(),
             wants_proof: AtomicBool::new(wants.is_unproven()),
             path,

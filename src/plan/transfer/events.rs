@@ -36,7 +36,11 @@ impl Transfer {
         if second && !is_as_asked(&verdict, ask.wanted) {
             // The first attempt goes on. The refusal is judged when there is no other way to ask.
             let asked_to_wait = match verdict {
-                Verdict::Refused(Refusal::Busy { retry_after, .. }) => retry_after.unwrap_or_default(),
+                Verdict::Refused(Refusal::Busy { status, retry_after }) => {
+                    let wait = retry_after.unwrap_or_default();
+                    self.kept_back(ask.source, Some(status), wait, now);
+                    wait
+                }
                 _ => Duration::ZERO,
             };
             if !helps {

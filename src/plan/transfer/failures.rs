@@ -40,6 +40,7 @@ impl Transfer {
             {
                 let limit = self.limit_without(id);
                 self.concurrency.refused_here(limit, now, Duration::ZERO);
+                self.kept_back(ask.source, None, Duration::ZERO, now);
                 self.told_again(refused_for_good(odd).to_string(), None, Duration::ZERO);
             }
             Refusal::RangeRefused(why)
@@ -94,6 +95,7 @@ impl Transfer {
         let wait = retry_after.unwrap_or_default();
         let cause = trouble_of(status);
         let lead = self.sources.lead();
+        self.kept_back(lead, Some(status), wait, now);
         if self.begun && self.others_carry_on(lead, now) {
             return match serving {
                 0 => self.helper_stumbled(lead, cause, Some(status), wait, now),
@@ -124,6 +126,7 @@ impl Transfer {
     ) {
         self.concurrency.refused(self.limit_without(id), now, wait);
         self.retry.pause(wait, now);
+        self.kept_back(self.sources.lead(), status, wait, now);
         self.told_again(cause, status, wait);
     }
 
@@ -135,6 +138,7 @@ impl Transfer {
     /// Handles a refusal while other files are served but nothing of this one: it waits for its turn, and that is no
     /// failure.
     fn waits_for_slot(&mut self, cause: String, status: Option<u16>, wait: Duration, now: Moment) {
+        self.kept_back(self.sources.lead(), status, wait, now);
         let wait = wait.max(FIRST_TURN);
         self.concurrency.waits_for_slot();
         self.retry.pause(wait, now);

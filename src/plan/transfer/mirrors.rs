@@ -71,6 +71,9 @@ impl Transfer {
         // A server that responds has failed by itself.
         let counts = status.is_some() || self.known.is_none() || self.others_carry_on(source, now);
         let led = self.sources.lead();
+        if status.is_some() {
+            self.kept_back(source, status, wait, now);
+        }
         if wait > self.policy.retry.longest_pause() {
             self.without_source(source, &waits_too_long(&cause, wait));
         } else if self.sources.stumbled(source, wait, counts, now) {
@@ -103,6 +106,7 @@ impl Transfer {
         now: Moment,
     ) {
         self.sources.refused_one_more(source, serving, wait, now);
+        self.kept_back(source, status, wait, now);
         self.announcements.push_back(Announcement::Retry { cause, status, wait, attempt: 0 });
     }
 

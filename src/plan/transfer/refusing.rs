@@ -76,6 +76,7 @@ impl Transfer {
         }
         self.less.longest = Some((ask.wanted.len() / 4).max(SHORTEST));
         self.concurrency.refused_here(1, now, Duration::ZERO);
+        self.kept_back(ask.source, status, Duration::ZERO, now);
         let failure = Error::new(Kind::Http, cause.clone());
         self.class(id, FailureClass::Unusable, cause, status, failure, now);
     }

@@ -9,6 +9,7 @@ mod last_piece;
 mod one_fault;
 mod several;
 mod simulation;
+mod slow;
 
 use simulation::{Fault, Outcome, Ranges, Server, Simulation, Source, Validator};
 
