@@ -55,9 +55,9 @@ pub mod cli;
 
 pub use engine::{
     AddressFamily, Client, ClientSettings, ConnectionView, Connections, Constraints, Content, Control,
-    Download, Event, Forecast, HostSettings, IfExists, Interface, Jobs, Notice, Output, OwnDestination,
-    Phase, Posted, Preview, Progress, Proof, ProvedBy, Proxy, PublicKeyPin, Report, Request, Resolve,
-    Slowness, Step, Trace, Writer,
+    Download, Event, Forecast, HostSettings, IfExists, Interface, Jobs, MirrorPreview, NameSource, Notice,
+    Output, OwnDestination, Phase, Posted, Preview, Progress, Proof, ProvedBy, Proxy, PublicKeyPin,
+    Redirected, Remembered, Report, Request, Resolve, Slowness, Step, Trace, Writer,
 };
 pub use engine::{audit, digests_of, discard, verify_file, verify_signature, wrong_pieces};
 pub use error::{Error, Kind, Remedy};

@@ -63,7 +63,7 @@ pub(super) enum Command {
     /// Ask the server about a URL without fetching it
     #[command(after_help = examples::examples_text("info"))]
     Info {
-        #[arg(value_name = "URL", required = true, value_parser = url())]
+        #[arg(value_name = "URL", required_unless_present = "metalink", value_parser = url())]
         urls: Vec<String>,
         #[command(flatten)]
         options: Box<Options>,

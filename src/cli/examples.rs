@@ -34,7 +34,11 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
     match command {
         "haul" => EXAMPLES,
         "info" => &[
-            ("haul info https://example.org/disk.img", "size, ranges, version, type"),
+            (
+                "haul info https://example.org/disk.img",
+                "length, ranges, validator, proofs, redirects, protocol, what an earlier run left",
+            ),
+            ("haul info --metalink disk.img.meta4", "the same of each file of a document, and its mirrors"),
             ("haul info --json https://example.org/disk.img", "the same for a script"),
         ],
         "status" => &[

@@ -3,6 +3,7 @@
 use super::{canvas, colour, failure};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
+use crate::sys::terminal;
 use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
 
@@ -42,6 +43,11 @@ pub(super) fn print(text: &[u8]) -> Result<(), Error> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(unwritable(&error)),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Columns of the terminal that results are shown on; `None` if they go elsewhere.
+pub(super) fn columns() -> Option<usize> {
+    terminal::output_columns().map(usize::from).filter(|columns| *columns > 0)
 }
 
 /// Error for a standard output that cannot be written to.

@@ -8,9 +8,10 @@ use super::forecast::Forecast;
 use super::hosts::Hosts;
 use super::limit::Limit;
 use super::memory::Memory;
+use super::mirror_preview;
 use super::post::{Posted, post};
-use super::preview::Preview;
-use super::probe::survey_by_get;
+use super::preview::{Preview, Remembered};
+use super::probe::{Survey, survey_by_get, survey_in_depth};
 use super::progress::Progress;
 use super::publisher::Publisher;
 use super::request::Request;
@@ -185,32 +186,34 @@ impl Client {
     /// Those of a download that fails at its first response.
     pub async fn preview(&self, request: &Request) -> Result<Preview, Error> {
         let requesters = self.context.requesters(request)?;
-        let found = survey_by_get(&requesters[0]).await.map_err(|error| error.with_url(&request.address))?;
+        let found = Box::pin(survey_by_get(&requesters[0])).await;
+        Ok(self.previewed(request, found.map_err(|error| error.with_url(&request.address))?))
+    }
+
+    /// As [`Self::preview`], with more questions: ranges are tried in the middle too, HTTP/2 is looked for, mirrors are asked, and
+    /// the memory of the host is read.
+    ///
+    /// # Errors
+    /// As [`Self::preview`].
+    pub async fn preview_in_depth(&self, request: &Request) -> Result<Preview, Error> {
+        let requesters = self.context.requesters(request)?;
+        self.context.hosts.load().await;
+        let remembered = Remembered::of(&self.context.hosts.of(request.address.origin()).facts());
+        let surveying = Box::pin(survey_in_depth(&requesters[0]));
+        let mirrors = async { Ok(mirror_preview::ask(&requesters, request).await) };
+        let (found, mirrors) =
+            tokio::try_join!(surveying, mirrors).map_err(|error| error.with_url(&request.address))?;
+        Ok(Preview { mirrors, remembered, ..self.previewed(request, found) })
+    }
+
+    fn previewed(&self, request: &Request, found: Survey) -> Preview {
         let target = request.target(found.suggested_name()).ok().flatten();
         let path = target.as_ref().map(Target::path);
         let left = path.as_deref().and_then(|path| inspect(path).ok());
         let rate = [request.limit_rate, self.context.limit.rate()].into_iter().flatten().min();
         let allowance = request.allowance(self.context.settings.most_connections.unwrap_or(usize::MAX), rate);
         let forecast = Forecast::of(request, &found, target.as_ref(), left.as_ref(), allowance);
-        let kept = left.map_or(0, |left| left.durable);
-        let validators = &found.representation.validators;
-        Ok(Preview {
-            url: request.address.to_string(),
-            suggested_name: found.suggested_name().map(|name| name.to_string()),
-            size: found.representation.complete_length,
-            ranges: found.ranges,
-            head_size: found.head_size,
-            head: found.head.clone(),
-            strong_validator: validators.strong().map(str::to_owned),
-            etag: validators.etag.as_ref().map(|etag| etag.as_str().to_owned()),
-            last_modified: validators.last_modified.clone(),
-            published: found.published.iter().map(|one| (one.digest.clone(), one.field)).collect(),
-            media_type: found.representation.media_type.clone(),
-            final_url: found.final_url,
-            path,
-            kept,
-            forecast,
-        })
+        Preview::of(request, found, path, left, forecast)
     }
 }
 

@@ -177,6 +177,11 @@ impl Host {
         }
     }
 
+    /// What earlier files learned of it.
+    pub(crate) fn facts(&self) -> HostFacts {
+        self.lock().facts
+    }
+
     /// Level that an earlier file from the host ended at.
     pub(crate) fn level(&self) -> Option<Level> {
         let HostFacts { connections, rate, settled, .. } = self.lock().facts;

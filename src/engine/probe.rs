@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::formats::content_disposition;
 use crate::formats::file_name::ForeignName;
+use crate::plan::ByteRange;
 use crate::plan::advice::Advice;
 use crate::plan::answer::{Answer, Field};
 use crate::plan::byte_range::ContentRange;
@@ -11,15 +12,25 @@ use crate::plan::concurrency::Allowance;
 use crate::plan::representation::Representation;
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
-use crate::transport::{Failure, Reply, Requester};
+use crate::transport::{Failure, Redirect, Reply, Requester};
 use crate::verify::{Published, published};
+use http::{HeaderMap, StatusCode, Version, header};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// Result of a survey.
 pub(crate) struct Survey {
     pub(crate) final_url: String,
+    pub(crate) redirects: Vec<Redirect>,
+    pub(crate) version: Version,
+    /// Version of TLS, if the response came over it.
+    pub(crate) tls: Option<&'static str>,
+    /// True if the server offers HTTP/2; `None` if that was not found out.
+    pub(crate) http2: Option<bool>,
     pub(crate) representation: Representation,
     pub(crate) ranges: Option<bool>,
+    /// Promise of ranges in `Accept-Ranges`, which decides nothing.
+    pub(crate) ranges_promised: Option<bool>,
     pub(crate) head: Option<String>,
     pub(crate) head_size: Option<u64>,
     pub(crate) content_disposition: Option<Vec<u8>>,
@@ -28,12 +39,12 @@ pub(crate) struct Survey {
 
 /// Timeout for HEAD, which is advice, before a GET is tried.
 const HEAD_PATIENCE: Duration = Duration::from_secs(3);
-/// Timeout for HEAD once GET has answered; it adds to the display and decides nothing.
+/// Timeout for each further question once GET has answered; it adds to the display and decides nothing.
 const BESIDE: Duration = Duration::from_secs(1);
 
 /// Asks with HEAD and, if that is refused or silent, with a GET for one byte.
 pub(crate) async fn survey(requester: &Requester) -> Result<Survey, Error> {
-    match tokio::time::timeout(HEAD_PATIENCE, requester.head()).await {
+    match timeout(HEAD_PATIENCE, requester.head()).await {
         Ok(Ok(reply)) if reply.status.is_success() => Ok(read(&reply)),
         Ok(Err(Failure::Fatal(error))) => Err(error),
         _ => probe(requester).await,
@@ -43,18 +54,38 @@ pub(crate) async fn survey(requester: &Requester) -> Result<Survey, Error> {
 /// Asks with a GET for one byte, whose length counts, and then with HEAD.
 pub(crate) async fn survey_by_get(requester: &Requester) -> Result<Survey, Error> {
     let mut found = probe(requester).await?;
-    if let Ok(Ok((status, headers))) =
-        tokio::time::timeout(BESIDE, requester.inquire(&requester.route.target())).await
-    {
-        let advice = Advice::of(&Answer::read(status, &headers, Clock::date()));
-        found.head_size = advice.length();
-        found.head = Some(advice.in_words());
+    found.add_advice(timeout(BESIDE, requester.inquire(&requester.route.target())).await.ok());
+    Ok(found)
+}
+
+/// As [`survey_by_get`], and asks for a byte in the middle, and whether there is HTTP/2.
+pub(crate) async fn survey_in_depth(requester: &Requester) -> Result<Survey, Error> {
+    let (mut found, reply) = probed(requester).await?;
+    if found.ranges == Some(true) && reply.status == StatusCode::PARTIAL_CONTENT {
+        // Its one byte is read, so that the next request has the connection.
+        reply.body.finish().await;
+    } else {
+        drop(reply);
     }
+    let target = requester.route.target();
+    let asking = async {
+        let ranges = timeout(BESIDE, honours_ranges(requester, &found)).await.ok().flatten();
+        (ranges, timeout(BESIDE, requester.inquire(&target)).await)
+    };
+    let ((ranges, head), http2) = tokio::join!(asking, timeout(BESIDE, requester.offers_http2(&target)));
+    found.ranges = ranges.or(found.ranges);
+    found.http2 = http2.ok().flatten();
+    found.add_advice(head.ok());
     Ok(found)
 }
 
 /// Asks with a GET for one byte.
 pub(crate) async fn probe(requester: &Requester) -> Result<Survey, Error> {
+    probed(requester).await.map(|(found, _)| found)
+}
+
+/// As [`probe`], with the response whose body has not been read.
+async fn probed(requester: &Requester) -> Result<(Survey, Reply), Error> {
     let (reply, answer) = ask(requester, Some("bytes=0-0")).await?;
     let mut found = read(&reply);
     match (reply.status.as_u16(), &answer.content_range) {
@@ -72,16 +103,34 @@ pub(crate) async fn probe(requester: &Requester) -> Result<Survey, Error> {
         (401 | 407 | 511, _) => return Err(refusal(&answer)),
         _ => return whole(requester).await,
     }
-    Ok(found)
+    Ok((found, reply))
+}
+
+/// Asks for a byte in the middle: a range that begins at 0 proves nothing, since there are servers that send the first bytes for
+/// any range. `None` if nothing is found out.
+async fn honours_ranges(requester: &Requester, found: &Survey) -> Option<bool> {
+    let length = found.representation.complete_length.filter(|length| *length > 1)?;
+    found.ranges.filter(|served| *served)?;
+    let wanted = ByteRange::new(length / 2, length / 2 + 1);
+    let (reply, answer) = ask(requester, wanted.to_header().as_deref()).await.ok()?;
+    let honours = match (reply.status.as_u16(), &answer.content_range) {
+        (206, Field::Given(ContentRange::Satisfied { range, .. })) => Some(range.start() == wanted.start()),
+        (200 | 206, _) => Some(false),
+        _ => None,
+    };
+    if honours == Some(true) {
+        reply.body.finish().await;
+    }
+    honours
 }
 
 /// Repeats the GET without a range, which may be all that was refused. The body is not read.
-async fn whole(requester: &Requester) -> Result<Survey, Error> {
+async fn whole(requester: &Requester) -> Result<(Survey, Reply), Error> {
     let (reply, answer) = ask(requester, None).await?;
-    if reply.status != http::StatusCode::OK {
+    if reply.status != StatusCode::OK {
         return Err(refusal(&answer));
     }
-    Ok(Survey { ranges: Some(false), ..read(&reply) })
+    Ok((Survey { ranges: Some(false), ..read(&reply) }, reply))
 }
 
 async fn ask(requester: &Requester, range: Option<&str>) -> Result<(Reply, Answer), Error> {
@@ -115,12 +164,17 @@ fn read(reply: &Reply) -> Survey {
     let answer = Answer::read(reply.status, &reply.headers, Clock::date());
     Survey {
         final_url: reply.address.to_string(),
+        redirects: reply.redirects.clone(),
+        version: reply.version,
+        tls: reply.tls,
+        http2: None,
         representation: Representation {
             complete_length: answer.content_length,
             validators: answer.validators,
             media_type: answer.media_type,
         },
         ranges: None,
+        ranges_promised: promised(&reply.headers),
         head: None,
         head_size: None,
         content_disposition: answer.content_disposition,
@@ -128,7 +182,22 @@ fn read(reply: &Reply) -> Survey {
     }
 }
 
+/// Promise of ranges (RFC 9110 §14.3).
+fn promised(headers: &HeaderMap) -> Option<bool> {
+    let value = headers.get(header::ACCEPT_RANGES)?.to_str().ok()?;
+    Some(value.split(',').any(|unit| unit.trim().eq_ignore_ascii_case("bytes")))
+}
+
 impl Survey {
+    /// Adds what HEAD said, if it said something in time.
+    fn add_advice(&mut self, head: Option<Result<(StatusCode, HeaderMap), Failure>>) {
+        if let Some(Ok((status, headers))) = head {
+            let advice = Advice::of(&Answer::read(status, &headers, Clock::date()));
+            self.head_size = advice.length();
+            self.head = Some(advice.in_words());
+        }
+    }
+
     /// The server's name for the file, made safe.
     pub(crate) fn suggested_name(&self) -> Option<ForeignName> {
         content_disposition::file_name(self.content_disposition.as_deref()?)

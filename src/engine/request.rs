@@ -36,6 +36,33 @@ pub enum Output {
     Stream(Writer),
 }
 
+/// Source of the name that a file is saved under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameSource {
+    /// The request itself.
+    Request,
+    /// A list or a document.
+    List,
+    /// The server.
+    Server,
+    /// The last part of the URL.
+    Url,
+}
+
+impl NameSource {
+    /// Name of the source in JSON events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::List => "list",
+            Self::Server => "server",
+            Self::Url => "url",
+        }
+    }
+}
+
 /// Writer of the caller's own. Its lock is never waited for: it makes a request one that threads may share.
 pub struct Writer(Mutex<Box<dyn Write + Send>>);
 
@@ -569,6 +596,17 @@ impl Request {
     /// Returns true if the server is to provide the file name.
     pub(crate) fn asks_for_its_name(&self) -> bool {
         matches!(self.output, Output::Named) && self.named.is_none() && self.content_disposition
+    }
+
+    /// Source of the name that it is saved under; `None` for a stream.
+    pub(crate) fn name_source(&self, suggested: Option<&ForeignName>) -> Option<NameSource> {
+        match &self.output {
+            Output::Stream(_) | Output::Own(_) => None,
+            Output::File(_) => Some(NameSource::Request),
+            Output::Named if self.named.is_some() => Some(NameSource::List),
+            Output::Named if self.asks_for_its_name() && suggested.is_some() => Some(NameSource::Server),
+            Output::Named => Some(NameSource::Url),
+        }
     }
 
     /// Target of the download; `None` for a stream. `suggested` is the server's name for the file.

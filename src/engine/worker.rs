@@ -117,7 +117,7 @@ async fn open(
     ask: &Ask,
 ) -> Result<Option<(Body, Permit, Option<u64>)>, Failure> {
     let range = if ask.ranged { ask.wanted.to_header() } else { None };
-    let Reply { status, headers, body, address } =
+    let Reply { status, headers, body, address, .. } =
         shared.requesters.of(ask.source).get(range.as_deref(), ask.if_range.as_deref()).await?;
     let mut answer = Answer::read(status, &headers, Clock::date());
     answer.without_if_range = address.is_signed();

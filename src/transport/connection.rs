@@ -36,6 +36,8 @@ pub(super) struct Connection {
     pub(super) forwarded: Option<Forwarded>,
     /// Address of the peer: the server, or the proxy before it.
     pub(super) at: SocketAddr,
+    /// Version of TLS to the server, if there is TLS.
+    pub(super) tls: Option<&'static str>,
 }
 
 enum Way {
@@ -60,7 +62,7 @@ impl Connection {
         at: SocketAddr,
         read_size: Option<usize>,
     ) -> Result<Self, Failure> {
-        let budget = socket.budget.clone();
+        let (budget, tls) = (socket.budget.clone(), socket.stream.tls());
         let size = if socket.is_plain() { READ_BYTES } else { TLS_READ_BYTES };
         let (sender, machine) = http1::Builder::new()
             .max_buf_size(read_size.map_or(size, |most| most.min(size)))
@@ -70,13 +72,13 @@ impl Connection {
             .map_err(|error| Failure::from_hyper(&error))?;
         let machine = Machine { inner: Box::pin(machine), closed: false, fault: None };
         let way = Way::Own(Box::new(Own { sender, machine, budget, spent: false }));
-        Ok(Self { way, prompt: None, forwarded, at })
+        Ok(Self { way, prompt: None, forwarded, at, tls })
     }
 
     /// A part of a connection that others use too.
     pub(super) fn on(shared: Arc<Multiplexed>) -> Self {
-        let at = shared.at;
-        Self { way: Way::Shared(shared), prompt: None, forwarded: None, at }
+        let (at, tls) = (shared.at, shared.tls);
+        Self { way: Way::Shared(shared), prompt: None, forwarded: None, at, tls }
     }
 
     /// The connection that others use too, if it is a part of one: then it is not kept for later requests.

@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Remedy};
 use crate::plan::answer::{asked_to_wait, is_rate_limited};
 use crate::plan::{Address, AddressError, bare_host};
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use std::future::Future;
@@ -108,7 +108,19 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     /// URL of this response.
     pub(crate) address: Address,
+    pub(crate) version: Version,
+    /// Version of TLS that it came over.
+    pub(crate) tls: Option<&'static str>,
+    /// Redirects that led to it, in order.
+    pub(crate) redirects: Vec<Redirect>,
     pub(crate) body: Body,
+}
+
+/// A redirect that was followed.
+#[derive(Clone, Debug)]
+pub(crate) struct Redirect {
+    pub(crate) status: u16,
+    pub(crate) to: Address,
 }
 
 /// Body of a response, and the connection it comes on.
@@ -188,6 +200,23 @@ impl Body {
             // An idle connection would be of no use to requests that share one.
             None if self.many && self.exchange.multiplexes.serve(&self.peer) => {}
             None => self.exchange.pool.put(self.peer, self.connection),
+        }
+    }
+
+    /// Reads to the end of a body of a few bytes, so that the next request has its connection.
+    pub(crate) async fn finish(mut self) {
+        let reading = async {
+            let mut left = LARGEST_REFUSAL;
+            while let Ok(Some(bytes)) = self.next().await {
+                match left.checked_sub(bytes.len()) {
+                    Some(less) => left = less,
+                    None => return false,
+                }
+            }
+            true
+        };
+        if matches!(tokio::time::timeout(LONGEST_REFUSAL, reading).await, Ok(true)) {
+            self.recycle();
         }
     }
 
@@ -364,7 +393,7 @@ impl Exchange {
     /// A part of the peer's HTTP/2 connection, which is opened if there is none; `None` if the server has no HTTP/2, or if a
     /// proxy or a client certificate stands between. A failure is left to the connection that is made in its place.
     async fn multiplexed(&self, address: &Address, peer: &Peer) -> Option<Connection> {
-        if !address.is_https() || peer.knows_us || self.proxies.hop_to(peer).ok()?.is_some() {
+        if !self.may_multiplex(address, peer) {
             return None;
         }
         let mut place = self.multiplexes.place(peer).await?;
@@ -397,6 +426,12 @@ impl Exchange {
                 None
             }
         }
+    }
+
+    /// Returns true if nothing stands in the way of an HTTP/2 connection on this side: neither a proxy nor a client certificate.
+    fn may_multiplex(&self, address: &Address, peer: &Peer) -> bool {
+        let is_direct = || self.proxies.hop_to(peer).is_ok_and(|hop| hop.is_none());
+        address.is_https() && !peer.knows_us && is_direct()
     }
 
     async fn open_multiplexed(&self, peer: &Peer) -> Result<Option<Multiplexed>, Failure> {
@@ -488,6 +523,9 @@ impl Exchange {
             status: parts.status,
             headers: parts.headers,
             address: address.clone(),
+            version: parts.version,
+            tls: connection.tls,
+            redirects: Vec::new(),
             body: Body { connection, incoming, peer: peer.clone(), exchange: self.clone(), taken: 0, many },
         })
     }
@@ -701,13 +739,9 @@ fn keyless(host: &str) -> Error {
 
 /// Protocol of a connection, in words.
 fn spoken(stream: &Stream) -> String {
-    let Stream::Tls(stream) = stream else {
-        return "HTTP/1.1".to_owned();
-    };
-    match stream.get_ref().1.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_3) => "HTTP/1.1 over TLS 1.3".to_owned(),
-        Some(rustls::ProtocolVersion::TLSv1_2) => "HTTP/1.1 over TLS 1.2".to_owned(),
-        _ => "HTTP/1.1 over TLS".to_owned(),
+    match stream.tls() {
+        Some(tls) => format!("HTTP/1.1 over {tls}"),
+        None => "HTTP/1.1".to_owned(),
     }
 }
 
@@ -748,6 +782,16 @@ impl Requester {
     /// Returns true if requests share an HTTP/2 connection, if there can be one.
     fn shares(&self) -> bool {
         self.many.load(Ordering::Relaxed)
+    }
+
+    /// Returns true if the server of `address` offers HTTP/2; `None` if that is not found out.
+    pub(crate) async fn offers_http2(&self, address: &Address) -> Option<bool> {
+        let peer = self.exchange.peer(address, &self.secrets);
+        if !self.exchange.may_multiplex(address, &peer) || self.exchange.is_loose(&peer.origin.host) {
+            return None;
+        }
+        let opened = Box::pin(self.exchange.open_multiplexed(&peer)).await;
+        opened.ok().map(|opened| opened.is_some())
     }
 
     /// Remedy for a server that cannot be reached in the end.
@@ -854,7 +898,7 @@ impl Requester {
 
     async fn follow(&self, mut address: Address, wish: Wish<'_>) -> Result<Reply, Failure> {
         let mut seen = vec![(address.clone(), self.route.jar().changes())];
-        let mut linked = None;
+        let (mut linked, mut redirects) = (None, Vec::new());
         loop {
             let set = self.route.jar().pairs(&address, date::now());
             let wish = Wish { set: &set, ..wish };
@@ -867,6 +911,7 @@ impl Requester {
                 if let Some(digest) = linked {
                     reply.headers.insert(LINKED_DIGEST, digest);
                 }
+                reply.redirects = redirects;
                 return Ok(reply);
             }
             // Fields of a hub about the file that it leads to.
@@ -885,6 +930,7 @@ impl Requester {
             }
             self.exchange.tell(|| trace::redirected(reply.status, &address, &next.0));
             self.pause(wish.method, &reply).await?;
+            redirects.push(Redirect { status: reply.status.as_u16(), to: next.0.clone() });
             address = next.0.clone();
             seen.push(next);
         }

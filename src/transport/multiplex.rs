@@ -40,6 +40,8 @@ const HEAD_BYTES: u32 = 64 << 10;
 pub(super) struct Multiplexed {
     sender: http2::SendRequest<Full<Bytes>>,
     pub(super) at: SocketAddr,
+    /// Version of TLS.
+    pub(super) tls: Option<&'static str>,
     /// Set once a request on it broke: those under way may end, and later ones have another connection.
     spent: AtomicBool,
     /// Owns the task that moves the bytes: dropping it ends the task.
@@ -64,6 +66,7 @@ impl Multiplexed {
     /// Opens a connection on a socket whose peer has chosen HTTP/2.
     pub(super) async fn open(socket: Socket, at: SocketAddr) -> Result<Self, Failure> {
         socket.budget.for_body();
+        let tls = socket.stream.tls();
         let tasks: Arc<Mutex<JoinSet<()>>> = Arc::default();
         let (sender, machine) = http2::Builder::new(Tasks(Arc::downgrade(&tasks)))
             .initial_stream_window_size(STREAM_WINDOW)
@@ -77,7 +80,7 @@ impl Multiplexed {
             let _ = machine.await;
         };
         tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(moving);
-        Ok(Self { sender, at, spent: AtomicBool::new(false), _tasks: tasks })
+        Ok(Self { sender, at, tls, spent: AtomicBool::new(false), _tasks: tasks })
     }
 
     /// Returns true if requests may be sent on it.

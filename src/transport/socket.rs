@@ -3,6 +3,7 @@
 use super::failure::SpeaksTls;
 use super::yielder::{Flow, Yielder};
 use hyper::rt::ReadBufCursor;
+use rustls::ProtocolVersion;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -122,6 +123,18 @@ impl Line {
 }
 
 impl Stream {
+    /// Version of TLS to the server; `None` without TLS.
+    pub(super) fn tls(&self) -> Option<&'static str> {
+        let Self::Tls(stream) = self else {
+            return None;
+        };
+        Some(match stream.get_ref().1.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            _ => "TLS",
+        })
+    }
+
     fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(line) => line.tcp(),

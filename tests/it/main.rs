@@ -38,6 +38,7 @@ mod heads;
 mod hedge;
 mod host_rules;
 mod identity;
+mod info;
 mod json;
 mod limit;
 mod lists;

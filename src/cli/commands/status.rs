@@ -109,12 +109,12 @@ fn command(inspection: &Inspection) -> Option<String> {
 }
 
 /// Age of the manifest; `None` if the clock was set back.
-fn age(inspection: &Inspection) -> Option<Duration> {
+pub(super) fn age(inspection: &Inspection) -> Option<Duration> {
     inspection.modified.and_then(|modified| modified.elapsed().ok())
 }
 
 /// A duration in rough units.
-fn rough(time: Duration) -> String {
+pub(super) fn rough(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7200 => format!("{} min", seconds / 60),
