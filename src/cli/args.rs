@@ -171,7 +171,13 @@ pub(super) enum Command {
     Ctl(Ctl),
     /// Print a completion script
     #[command(after_help = examples::examples_text("completions"))]
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        #[arg(required_unless_present = "hosts")]
+        shell: Option<clap_complete::Shell>,
+        /// Print the hosts that the configuration has tables for, as the scripts ask for them
+        #[arg(long, conflicts_with = "shell")]
+        hosts: bool,
+    },
     /// Print a page of the manual, or write all of them
     #[command(after_help = examples::examples_text("man"))]
     Man {

@@ -111,7 +111,7 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
         "rm" => &[("haul rm disk.img", "remove disk.img.part and disk.img.haul; a finished file stays")],
         "completions" => &[(
             "haul completions bash > ~/.local/share/bash-completion/completions/haul",
-            "complete haul's flags in bash",
+            "complete flags, policies and the hosts of the configuration in bash",
         )],
         "man" => &[
             ("haul man | man -l -", "read the page of the program"),

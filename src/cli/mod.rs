@@ -13,6 +13,7 @@ mod canvas;
 mod colour;
 mod columns;
 mod commands;
+mod completion;
 mod config;
 mod digests;
 mod document;
@@ -160,7 +161,7 @@ fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
         Some(Command::LinkAria2c { dir }) => commands::link::run(&dir),
         Some(Command::Ctl(ctl)) => commands::ctl::run(&ctl),
         Some(Command::Rm { files }) => commands::rm::run(&files),
-        Some(Command::Completions { shell }) => commands::generate::completions(shell),
+        Some(Command::Completions { shell, .. }) => commands::generate::completions(shell),
         Some(Command::Man { page, dir }) => commands::generate::man(page.as_deref(), dir.as_deref()),
     };
     outcome.unwrap_or_else(|error| fail(&error, telling.in_json(), &hint))

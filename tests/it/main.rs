@@ -19,6 +19,7 @@ mod bounds;
 mod catalogue;
 
 mod commands;
+mod completions;
 mod control;
 mod cookies;
 mod crash;

@@ -1,18 +1,22 @@
 //! `haul completions SHELL` and `haul man`
 
-use super::super::args::Cli;
-use super::super::{manual, output};
+use super::super::args::Options;
+use super::super::{completion, config, manual, output};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 use std::path::Path;
 use std::process::ExitCode;
 
-pub(in super::super) fn completions(shell: Shell) -> Result<ExitCode, Error> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "haul", &mut script);
-    output::print(&script)?;
+/// Prints the script for a shell, or the hosts of the configuration.
+pub(in super::super) fn completions(shell: Option<Shell>) -> Result<ExitCode, Error> {
+    if let Some(shell) = shell {
+        output::print(completion::script(shell).as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for rule in config::fill(Options::default())?.hosts {
+        output::print_line(escape::for_terminal(&rule.pattern))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
