@@ -786,7 +786,7 @@ impl Requester {
 
     /// Returns true if the server of `address` offers HTTP/2; `None` if that is not found out.
     pub(crate) async fn offers_http2(&self, address: &Address) -> Option<bool> {
-        let peer = self.exchange.peer(address, &self.secrets);
+        let peer = self.exchange.peer(address, &self.secrets, self.proxy.as_ref());
         if !self.exchange.may_multiplex(address, &peer) || self.exchange.is_loose(&peer.origin.host) {
             return None;
         }
