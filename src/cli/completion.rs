@@ -25,7 +25,7 @@ fn offer(argument: &str) -> Option<Offer> {
         "on_done" | "on_error" | "refresh_cmd" => Offer::Kind(ValueHint::CommandString),
         "urls" | "mirror" | "allow_origin" => Offer::Kind(ValueHint::Url),
         "noproxy" | "resolve" | "allow_host" => Offer::Kind(ValueHint::Hostname),
-        "range" | "sha256" | "jobs" | "min_split_size" | "limit_rate" | "max_size" | "retry"
+        "range" | "sha256" | "digests" | "jobs" | "min_split_size" | "limit_rate" | "max_size" | "retry"
         | "retry_max_time" | "connect_timeout" | "first_byte_timeout" | "stall_timeout" | "max_redirs"
         | "header" | "user_agent" | "user" | "interface" | "listen" | "out" | "rate" | "job"
         | "arguments" => Offer::Kind(ValueHint::Other),
