@@ -44,8 +44,10 @@ fn offered(sandbox: &Sandbox, words: &[&str], line: &str) -> Vec<String> {
         words.len(),
         line.len() + "haul ".len()
     );
+    // The script is longer than an argument may be.
+    let file = sandbox.write("completion.sh", run);
     let mut bash = Command::new("bash");
-    bash.args(["--noprofile", "--norc", "-c", &run]).env_clear().env("HOME", sandbox.home());
+    bash.args(["--noprofile", "--norc"]).arg(file).env_clear().env("HOME", sandbox.home());
     let outcome = bash.env("PATH", "/usr/bin:/bin").current_dir(sandbox.work()).output().unwrap();
     assert!(outcome.status.success(), "{}", String::from_utf8_lossy(&outcome.stderr));
     let said = String::from_utf8(outcome.stdout).unwrap();
