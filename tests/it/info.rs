@@ -127,8 +127,8 @@ fn a_remembered_host_has_a_likely_speed() {
     sandbox.haul().arg("--json").arg(server.url("/file.bin")).run().assert_ok();
     let after = plan(&sandbox, &[], &server.url("/again.bin"));
     let remembered = &after["remembered"];
-    assert!(remembered["connections"].as_u64().is_some_and(|count| count > 2), "{after}");
-    assert!(remembered["rate"].as_u64().is_some_and(|rate| rate > 2 * MIB), "{after}");
+    assert!(remembered["connections"].as_u64().is_some_and(|count| count > 1), "{after}");
+    assert!(remembered["rate"].as_u64().is_some_and(|rate| rate > MIB), "{after}");
     told(&sandbox, &[], &server.url("/again.bin")).assert_says("likely speed").assert_says("for all of it");
     let without = plan(&sandbox, &["--no-memory"], &server.url("/again.bin"));
     assert!(without["remembered"].is_null(), "{without}");
