@@ -216,11 +216,12 @@ fn ctrl_c_leaves_no_stale_row_in_a_window_that_the_last_row_fills() {
         let sandbox = Sandbox::new();
         // The shell has to outlive Ctrl-C, and to keep its window.
         let line = haul_line(&server.url("/file.bin"));
-        let line = format!("trap : INT; stty echoctl && {line}; cat");
+        let line = format!("trap : INT; stty echoctl && {line}; echo over; cat");
         let Some(window) = Window::run(&sandbox, (columns, 20), &line) else { return };
         window.wait_until("it says why it waits", |screen| screen.contains("failed, next"));
         window.tmux(&["send-keys", "C-c"]);
-        let left = window.wait_until("it has ended", |screen| screen.contains("cancelled"));
+        let left = window.wait_until("it has ended", |screen| screen.lines().any(|line| line == "over"));
+        assert!(left.contains("cancelled"), "at {columns} columns:\n{left}");
         assert!(!left.contains("asking"), "at {columns} columns:\n{left}");
     }
 }
