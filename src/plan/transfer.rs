@@ -327,8 +327,7 @@ struct Less {
     refusals: u32,
     /// True once the rest was requested in one response, as a last resort before the transfer fails.
     last_resort: bool,
-    /// Limit on the length of a range, in bytes.
-    longest: Option<u64>,
+    lengths: Option<refusing::Lengths>,
 }
 
 /// See the module.

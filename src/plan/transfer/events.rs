@@ -443,6 +443,10 @@ impl Transfer {
             let overall = (attempt.position - attempt.ask.wanted.start()) as f64 / took.as_secs_f64();
             self.warm.push(attempt.meter.recent(LATELY).unwrap_or(overall));
         }
+        if matches!(end, End::Complete) && rest.is_empty() && attempt.shortened.is_none() {
+            let length = attempt.ask.wanted.len();
+            self.less.lengths = self.less.lengths.and_then(|lengths| lengths.served(length));
+        }
         match end {
             End::Failed(Failure::Fatal(error)) if matches!(error.kind(), Kind::Disk | Kind::Other) => {
                 self.fail(error);

@@ -13,6 +13,56 @@ const CHEAP: u64 = 64 << 20;
 /// Minimum length of a range that is shortened because of a refusal.
 const SHORTEST: u64 = 256 << 10;
 
+/// Ranges served at the full limit before one without a limit is tried, after a first refusal.
+const PATIENCE: u32 = 4;
+
+/// Lengths of ranges that a server takes, in bytes. A refusal may have had another reason, so the limit is raised while ranges are
+/// served, and lifted now and then, more rarely after each refusal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lengths {
+    longest: u64,
+    /// Longest that was served, and shortest that was refused.
+    served: u64,
+    refused: u64,
+    /// Ranges served since the last refusal.
+    count: u32,
+    patience: u32,
+}
+
+impl Lengths {
+    /// Takes in a refusal.
+    fn refused(known: Option<Self>, length: u64) -> Self {
+        let shorter = (length / 4).max(SHORTEST);
+        let first = Self { longest: shorter, served: 0, refused: length, count: 0, patience: PATIENCE };
+        let Some(known) = known else {
+            return first;
+        };
+        let refused = known.refused.min(length);
+        let served = if known.served < refused { known.served } else { 0 };
+        let longest = if served > 0 { served } else { shorter };
+        Self { longest, served, refused, count: 0, patience: known.patience.saturating_mul(2) }
+    }
+
+    /// Takes in a range that was served; returns `None` if the refusals had nothing to do with the length.
+    pub(super) fn served(self, length: u64) -> Option<Self> {
+        if length >= self.refused {
+            return None;
+        }
+        let (served, count) = (self.served.max(length), self.count + 1);
+        let longest = match self.longest.saturating_mul(2) {
+            longer if longer < self.refused => longer,
+            _ if count >= self.patience => u64::MAX,
+            _ => self.longest,
+        };
+        Some(Self { longest, served, count, ..self })
+    }
+
+    /// Limit on the next range.
+    pub(super) fn longest(self) -> u64 {
+        self.longest
+    }
+}
+
 impl Transfer {
     /// True if the first ranged request is to be repeated without a range before its refusal counts: some servers and
     /// firewalls reject the field and not the file.
@@ -74,7 +124,7 @@ impl Transfer {
         if self.less.refusals > SHORTER.min(self.policy.retry.attempts) {
             return self.stream(&cause);
         }
-        self.less.longest = Some((ask.wanted.len() / 4).max(SHORTEST));
+        self.less.lengths = Some(Lengths::refused(self.less.lengths, ask.wanted.len()));
         self.concurrency.refused_here(1, now, Duration::ZERO);
         self.kept_back(ask.source, status, Duration::ZERO, now);
         let failure = Error::new(Kind::Http, cause.clone());
@@ -142,4 +192,55 @@ pub(super) fn refuses_the_rest(status: u16) -> Error {
     Error::new(kind, format!("the server has served a part of the file and refuses the rest ({status})"))
         .with_status(status)
         .with_remedy(Remedy::FreshLink)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// Requests for `total` bytes in ranges of `usual` bytes, to a server that refuses the requests of these numbers, and all that are
+    /// longer than `most`: the number of refusals, and of ranges served.
+    fn requested(total: u64, usual: u64, most: u64, refuses: &[u32]) -> (u32, u32) {
+        let (mut lengths, mut at, mut refused, mut served) = (None::<Lengths>, 0, 0, 0);
+        while at < total {
+            let length = lengths.map_or(usual, |lengths| lengths.longest().min(usual)).min(total - at);
+            if length > most || refuses.contains(&(refused + served)) {
+                lengths = Some(Lengths::refused(lengths, length));
+                refused += 1;
+            } else {
+                lengths = lengths.and_then(|lengths| lengths.served(length));
+                (at, served) = (at + length, served + 1);
+            }
+        }
+        (refused, served)
+    }
+
+    #[test]
+    fn a_refusal_that_passes_costs_a_few_short_ranges_and_not_all_that_follow() {
+        let (refused, served) = requested(1 << 30, 8 * MIB, u64::MAX, &[3]);
+        assert_eq!(refused, 1);
+        assert!(served <= 128 + 4, "{served} ranges");
+    }
+
+    #[test]
+    fn a_server_that_takes_no_long_ranges_is_asked_for_one_more_and_more_rarely() {
+        for most in [300 << 10, MIB, 3 * MIB] {
+            let (refused, served) = requested(10 << 30, 16 * MIB, most, &[]);
+            assert!(refused <= 16, "{most}: {refused} refusals");
+            let fewest = u32::try_from((10_u64 << 30) / most).unwrap();
+            assert!((fewest..=2 * fewest + 8).contains(&served), "{most}: {served} ranges, {fewest} at best");
+        }
+    }
+
+    #[test]
+    fn no_limit_is_shorter_than_a_request_is_worth() {
+        let mut lengths = None;
+        for length in [16 * MIB, 4 * MIB, MIB, SHORTEST, SHORTEST] {
+            let now = Lengths::refused(lengths, length);
+            assert!(now.longest() >= SHORTEST && now.longest() <= length);
+            lengths = Some(now);
+        }
+    }
 }

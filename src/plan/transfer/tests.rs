@@ -116,7 +116,7 @@ fn most_requests(simulation: &Simulation) -> u64 {
         Ranges::Short(most) => asked / most,
         _ => 0,
     };
-    short + asked / policy.min_split + (policy.connections.most() + 2 * events) as u64 + 6
+    short + asked / policy.min_split + (policy.connections.most() + 2 * events) as u64 + 3
 }
 
 // ---- random schedules -------------------------------------------------------------------------------
