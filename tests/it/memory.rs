@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const PAYLOAD: Payload = Payload::mib(311, 24);
+const PAYLOAD: Payload = Payload::mib(311, 64);
 
 fn haul(sandbox: &Sandbox, server: &Server, name: &str) -> Haul {
     sandbox.haul().arg("--json").args(["-o", name]).env("HOME", sandbox.home()).arg(server.url("/file.bin"))
