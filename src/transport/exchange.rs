@@ -774,7 +774,7 @@ impl Requester {
         self.exchange.warm(&peer, address, count)
     }
 
-    /// What the user gave for these requests.
+    /// Secrets and proxy that the user gave for these requests.
     fn as_given(&self) -> (&Secrets, Option<&OwnProxy>) {
         (&self.secrets, self.proxy.as_ref())
     }
@@ -804,12 +804,10 @@ impl Requester {
     /// Cancel-safe in that dropping the future closes the connection it was using, or resets its stream over HTTP/2.
     pub(crate) async fn get(&self, range: Option<&str>, if_range: Option<&str>) -> Result<Reply, Failure> {
         let Some(part) = self.part else {
-            return self
-                .fetch(Wish { method: &Method::GET, range, if_range, set: &[], document: None })
-                .await;
+            return self.fetch(Wish { range, if_range, ..Wish::new(&Method::GET) }).await;
         };
         let moved = part.requested(range);
-        let wish = Wish { method: &Method::GET, range: Some(&moved), if_range, set: &[], document: None };
+        let wish = Wish { range: Some(&moved), if_range, ..Wish::new(&Method::GET) };
         let mut reply = self.fetch(wish).await?;
         part.received(range.is_none(), &mut reply.status, &mut reply.headers)?;
         Ok(reply)
@@ -817,9 +815,7 @@ impl Requester {
 
     /// Asks for the headers that a GET would get, without the body. Advice, never the truth (RFC 9110 §9.3.2).
     pub(crate) async fn head(&self) -> Result<Reply, Failure> {
-        let mut reply = self
-            .fetch(Wish { method: &Method::HEAD, range: None, if_range: None, set: &[], document: None })
-            .await?;
+        let mut reply = self.fetch(Wish::new(&Method::HEAD)).await?;
         if let Some(part) = self.part {
             part.described(&mut reply.headers);
         }
@@ -829,7 +825,7 @@ impl Requester {
     /// Asks one URL with HEAD. Follows no redirect, and leaves the route unchanged; the connection may serve the next
     /// request.
     pub(crate) async fn inquire(&self, address: &Address) -> Result<(StatusCode, HeaderMap), Failure> {
-        let wish = Wish { method: &Method::HEAD, range: None, if_range: None, set: &[], document: None };
+        let wish = Wish::new(&Method::HEAD);
         let Reply { status, mut headers, mut body, .. } =
             self.exchange.ask(address, self.as_given(), wish, self.shares(), || {}).await?;
         if let Some(part) = self.part {
@@ -844,8 +840,7 @@ impl Requester {
     /// Sends a document with POST and waits for the headers of the response, whatever its status. Follows no redirect. If a
     /// connection breaks, it may be sent twice.
     pub(crate) async fn post(&self, document: &Document<'_>) -> Result<Reply, Failure> {
-        let document = Some(document);
-        let wish = Wish { method: &Method::POST, range: None, if_range: None, set: &[], document };
+        let wish = Wish { document: Some(document), ..Wish::new(&Method::POST) };
         self.exchange.ask(&self.route.original(), self.as_given(), wish, false, || {}).await
     }
 
