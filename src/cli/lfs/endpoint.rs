@@ -2,7 +2,7 @@
 
 use super::git::{self, Credential, value};
 use crate::error::{Error, Kind};
-use crate::{Client, ClientSettings, HostSettings, Job, Posted, Proxy};
+use crate::{Client, ClientSettings, HostSettings, Job, Login, Posted, Proxy};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -18,6 +18,9 @@ pub(super) struct Place {
     pub(super) href: String,
     #[serde(default)]
     pub(super) header: BTreeMap<String, String>,
+    /// Login of git for it.
+    #[serde(skip)]
+    pub(super) login: Option<Login>,
 }
 
 /// The server of a remote.
@@ -149,12 +152,7 @@ impl Endpoint {
                     place.header.insert(name.trim().to_owned(), value.trim().to_owned());
                 }
             }
-            if let Some(Credential { login, .. }) = &self.credential {
-                use base64::Engine as _;
-                let pair = format!("{}:{}", login.user, login.password);
-                let pair = base64::engine::general_purpose::STANDARD.encode(pair);
-                place.header.insert("Authorization".to_owned(), format!("Basic {pair}"));
-            }
+            place.login = self.credential.as_ref().map(|credential| credential.login.clone());
         }
         place
     }

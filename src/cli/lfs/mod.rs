@@ -55,7 +55,9 @@ pub(super) fn run() -> Result<ExitCode, Error> {
         match message {
             Message::Init { operation, remote } => {
                 let begun = Agent::begin(&operation, &remote);
-                tell(&begun.as_ref().map_or_else(refusal, |_| json!({})));
+                tell(
+                    &begun.as_ref().map_or_else(|error| json!({ "error": described(error) }), |_| json!({})),
+                );
                 agent = begun.ok();
             }
             Message::Download { oid, size, action } => {
@@ -133,9 +135,10 @@ impl Agent {
 
 /// Job for an object, whose id is its digest.
 fn job(place: Place, oid: &str, size: u64, file: &Path) -> Result<Job, Error> {
-    let Place { href, header } = place;
+    let Place { href, header, login } = place;
     let mut job = Job::new(href);
     job.add_headers(&header.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>())?;
+    job.login = login;
     job.digests = vec![format!("sha256:{oid}")];
     job.size = Some(size);
     job.output = Some(file.to_owned());
@@ -180,12 +183,13 @@ async fn watched(
 fn completion(oid: &str, fetched: Result<PathBuf, Error>) -> Value {
     match fetched {
         Ok(file) => json!({ "event": "complete", "oid": oid, "path": file }),
-        Err(error) => json!({ "event": "complete", "oid": oid, "error": refusal(&error)["error"] }),
+        Err(error) => json!({ "event": "complete", "oid": oid, "error": described(&error) }),
     }
 }
 
-fn refusal(error: &Error) -> Value {
-    json!({ "error": { "code": error.status().unwrap_or(u16::from(exit::code(error.kind()))), "message": error.to_string() } })
+fn described(error: &Error) -> Value {
+    let code = error.status().unwrap_or_else(|| u16::from(exit::code(error.kind())));
+    json!({ "code": code, "message": error.to_string() })
 }
 
 /// Writes a message. git-lfs that reads none any more ends this process.
@@ -212,8 +216,11 @@ mod tests {
 
     #[test]
     fn an_object_is_saved_under_its_id_and_has_it_as_its_digest() {
-        let place =
-            Place { href: "https://h/f".to_owned(), header: [("A".to_owned(), "b".to_owned())].into() };
+        let place = Place {
+            href: "https://h/f".to_owned(),
+            header: [("A".to_owned(), "b".to_owned())].into(),
+            login: None,
+        };
         let job = job(place, OID, 7, Path::new("/d/f")).unwrap();
         assert_eq!((job.size, job.digests), (Some(7), vec![format!("sha256:{OID}")]));
         assert_eq!(job.headers.into_values().flatten().collect::<Vec<_>>(), ["A: b"]);
