@@ -26,7 +26,7 @@ impl Book {
     /// Writes a manifest anew, as a compaction does: a temporary file, synced and renamed.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Errors of the file system.
     pub fn create(path: &Path, length: u64, claims: &Claims) -> io::Result<Self> {
         let record = FileRecord {
             url: "http://host/file".to_owned(),
@@ -44,7 +44,7 @@ impl Book {
     /// Reads the manifest and takes it over.
     ///
     /// # Errors
-    /// What the file system says, or that it is no manifest.
+    /// Errors of the file system, and one for a file that is no manifest.
     pub fn open(path: &Path) -> io::Result<Self> {
         let raw = Raw::read(path).map_err(|why| io::Error::other(format!("{why:?}")))?;
         Journal::create(path.to_owned(), raw.file, raw.runs).map(Self)
@@ -53,7 +53,7 @@ impl Book {
     /// Appends the claims of one checkpoint, synced.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Errors of the file system.
     pub fn append(&mut self, claims: &Claims) -> io::Result<()> {
         self.0.append(&[], &claims.0)
     }

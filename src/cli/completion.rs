@@ -6,7 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, Command, CommandFactory as _, ValueHint};
 use clap_complete::Shell;
 
-/// What a script offers for a value.
+/// Offer of a script for a value.
 enum Offer {
     Words(&'static [&'static str]),
     Kind(ValueHint),

@@ -177,7 +177,7 @@ impl Host {
         }
     }
 
-    /// What earlier files learned of it.
+    /// Knowledge of it from earlier files.
     pub(crate) fn facts(&self) -> HostFacts {
         self.lock().facts
     }

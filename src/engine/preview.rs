@@ -54,18 +54,18 @@ pub struct Preview {
     pub name_source: Option<NameSource>,
     /// Bytes that an earlier run left there.
     pub kept: u64,
-    /// What an earlier run left there.
+    /// State that an earlier run left there.
     pub left: Option<Inspection>,
     /// Other sources that the request names, if they were asked for.
     pub mirrors: Vec<MirrorPreview>,
-    /// What earlier downloads learned of the host, if they did.
+    /// Knowledge of the host from earlier downloads, if there is any.
     pub remembered: Option<Remembered>,
     /// Expected course of a download started now.
     pub forecast: Forecast,
 }
 
 impl Preview {
-    /// What was found out for a request, and what an earlier run `left` at its path. Mirrors and memory are not part of it.
+    /// Preview of a request from its survey, and from the state that an earlier run `left` at its path; without mirrors and memory.
     pub(crate) fn of(
         request: &Request,
         found: Survey,
@@ -120,7 +120,7 @@ impl Redirected {
     }
 }
 
-/// What earlier downloads learned of a host. All of it is advice.
+/// Knowledge of a host from earlier downloads. All of it is advice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Remembered {

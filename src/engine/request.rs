@@ -73,7 +73,7 @@ impl Writer {
     }
 
     pub(crate) fn into_box(self) -> Box<dyn Write + Send> {
-        // Nobody writes while it is here.
+        // It is not written to while it is here.
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }

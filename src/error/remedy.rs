@@ -62,7 +62,7 @@ remedies! {
     LaterOrDigest "later_or_digest" "try again later; with a digest the bytes decide, and not what HEAD says"
     LaterOrRestart "later_or_restart" "try again later, or start over with what the server says now"
 
-    // What is on disk.
+    // Bytes on disk.
     StartOver "start_over" "start over"
     NewVersion "new_version" "start over, which fetches the new version from the beginning"
     DiscardOrRename "discard_or_rename" "discard it and start over, or save under another name"

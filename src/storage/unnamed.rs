@@ -57,7 +57,7 @@ impl Unnamed {
                 Err(Error::new(Kind::Exists, format!("{} appeared meanwhile", target.path().display()))
                     .with_remedy(Remedy::MoveAwayOrOverwrite))
             }
-            // Where names are given in another way only, or links are refused.
+            // Names are given in another way only there, or links are refused.
             Err(
                 Errno::NOENT | Errno::XDEV | Errno::OPNOTSUPP | Errno::PERM | Errno::INVAL | Errno::NOSYS,
             ) => Ok(false),

@@ -47,7 +47,7 @@ fn apt_fast_downloads_its_packages_from_several_mirrors_if_their_digests_are_kno
     }
     // Without a digest nothing shows that both mirrors have the same package.
     assert!(other.requests().iter().all(|request| request.path() == "/pool/a.deb"), "{}", other.describe());
-    // What is there already is not fetched again.
+    // A package that is there already is not fetched again.
     one.forget();
     let (code, said) = download(&sandbox, &list);
     assert_eq!(code, Some(0), "{said}");

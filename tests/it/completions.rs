@@ -29,7 +29,7 @@ fn the_hosts_of_the_configuration_are_printed_for_scripts() {
     sandbox.haul().args(["completions", "--hosts", "bash"]).run().assert_failed(2);
 }
 
-/// What bash offers at the end of a line, whose words are separated as readline does it.
+/// Words that bash offers at the end of a line, which is separated as readline does it.
 fn offered(sandbox: &Sandbox, words: &[&str], line: &str) -> Vec<String> {
     let haul = env!("CARGO_BIN_EXE_haul");
     let script = sandbox.haul().args(["completions", "bash"]).run();

@@ -9,7 +9,7 @@ use crate::support::*;
 const PAYLOAD: Payload = Payload::mib(271, 8);
 const FOUR: &[&str] = &["-x", "4", "-k", "1M"];
 
-/// What is told to a program.
+/// The event for a program.
 #[track_caller]
 fn plan(sandbox: &Sandbox, flags: &[&str], url: &str) -> Value {
     let outcome = sandbox.haul().args(["info", "--json"]).args(flags).arg(url).run();
@@ -17,7 +17,7 @@ fn plan(sandbox: &Sandbox, flags: &[&str], url: &str) -> Value {
     outcome.event("plan")
 }
 
-/// What is told to a person.
+/// The lines for a person.
 #[track_caller]
 fn told(sandbox: &Sandbox, flags: &[&str], url: &str) -> Outcome {
     let outcome = sandbox.haul().arg("info").args(flags).arg(url).run();

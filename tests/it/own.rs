@@ -10,7 +10,7 @@ use ::haul::{
 
 const PAYLOAD: Payload = Payload::mib(92, 12);
 
-/// What is called, in order.
+/// Calls in order.
 #[derive(Clone, Debug, PartialEq)]
 enum Call {
     Begin(Option<u64>),

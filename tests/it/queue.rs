@@ -170,7 +170,7 @@ fn options_of_a_running_job_change_at_once_and_those_of_a_waiting_one_when_it_st
         let error = failed.error.unwrap();
         assert_eq!((error.kind(), error.is_transient()), (Kind::Unsafe, false));
         sandbox.assert_ok_file(&PAYLOAD, "file");
-        // What failed can be queued again, with other options.
+        // A failed job can be queued again, with other options.
         let mut options = ::haul::JobOptions::default();
         options.max_size = Some(0);
         queue.set_options(waits, options).await.unwrap();

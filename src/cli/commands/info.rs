@@ -179,7 +179,7 @@ fn protocol(preview: &Preview) -> String {
     format!("{}{tls}{http2}", preview.http)
 }
 
-/// What a mirror says, compared with the length of the file.
+/// Answer of a mirror, compared with the length of the file.
 fn mirrored(mirror: &MirrorPreview, size: Option<u64>) -> String {
     let said = match (&mirror.problem, mirror.size) {
         (Some(problem), _) => problem.clone(),

@@ -53,7 +53,7 @@ impl Plain {
     }
 }
 
-/// How far a file is, and why it waits or is slow.
+/// Progress of a file, and the reason that it waits or is slow.
 pub(super) fn progress_line(name: &str, progress: &Progress, waits: Option<&str>) -> String {
     let written = format_bytes(progress.written);
     if let Some(words) = waits {

@@ -1,4 +1,4 @@
-//! What is under way as rows of a given width. Pure.
+//! Downloads under way as rows of a given width. Pure.
 
 use super::{Totals, slowness};
 use crate::cli::canvas::Row;
@@ -235,7 +235,7 @@ fn facts(progress: &Progress) -> Vec<String> {
     vec![format!("{percent}{written}{rate}{left}"), format!("{percent}{rate}{left}"), least + &left]
 }
 
-/// How far the check of a complete file is.
+/// Progress of the check of a complete file.
 fn verifying(progress: &Progress, written: &str) -> String {
     match (progress.verified, progress.size) {
         (Some(verified), Some(size)) => format!("verifying {}%", percent(verified, size)),

@@ -27,7 +27,7 @@ impl Driver {
     pub(super) async fn finish(&mut self, publisher: &mut Publisher) -> Result<Option<Report>, Error> {
         self.settle(publisher).await;
         self.look_around(publisher);
-        // What held the transfer back does not hold back its end.
+        // Reasons that held the transfer back do not hold back its end.
         publisher.reasons = Reasons::default();
         if !self.destination.is_small() {
             self.show(publisher, Phase::Verifying, true);

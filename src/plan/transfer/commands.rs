@@ -145,7 +145,7 @@ impl Transfer {
                 true => gap,
                 false => segment::next(gap, &self.situation(unassigned, limit.max(expected))),
             };
-            let longest = self.less.lengths.map_or(u64::MAX, |lengths| lengths.longest());
+            let longest = self.less.lengths.map_or(u64::MAX, super::refusing::Lengths::longest);
             let wanted =
                 ByteRange::new(wanted.start(), wanted.end().min(wanted.start().saturating_add(longest)));
             return Some(self.start(source, wanted, true, now));
