@@ -186,16 +186,7 @@ async fn fetched(requester: &Requester, range: ByteRange, known: &Representation
 fn read(source: &Path, range: ByteRange) -> Result<Vec<u8>, Error> {
     let failed = |error: std::io::Error| Error::disk("cannot read", source, &error);
     let file = ReadOnly::open(source).map_err(failed)?;
-    let mut bytes = vec![0; usize::try_from(range.len()).unwrap_or(usize::MAX)];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read_at(range.start() + filled as u64, &mut bytes[filled..]).map_err(failed)? {
-            0 => break,
-            read => filled += read,
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
+    file.bytes_of(range.start()..range.end()).map_err(failed)
 }
 
 /// Copies the ranges into a part file, and claims them in a manifest once they are durable.

@@ -2,11 +2,9 @@
 
 use super::run::Run;
 use crate::plan::ByteRange;
-use crate::storage::Storage;
+use crate::storage::{READ, Storage};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-const READ: usize = 256 << 10;
 
 /// Claimed ranges whose bytes do not match their checksum; blocking. Stops early, with the result so far, once `stop`
 /// is set.
@@ -26,15 +24,9 @@ pub(crate) fn audit(storage: &dyn Storage, runs: &[Run], stop: &AtomicBool) -> i
 
 /// CRC-32C of a range; `None` if the file ends before it does.
 fn checksum(storage: &dyn Storage, range: ByteRange, buffer: &mut [u8]) -> io::Result<Option<u32>> {
-    let (mut position, mut crc) = (range.start(), 0);
-    while position < range.end() {
-        let length = buffer.len().min(usize::try_from(range.end() - position).unwrap_or(usize::MAX));
-        let read = storage.read_at(position, &mut buffer[..length])?;
-        if read == 0 {
-            return Ok(None);
-        }
-        crc = crc32c::crc32c_append(crc, &buffer[..read]);
-        position += read as u64;
-    }
-    Ok(Some(crc))
+    let mut crc = 0;
+    let read = storage.read_range(range.start()..range.end(), buffer, &mut |bytes| {
+        crc = crc32c::crc32c_append(crc, bytes);
+    })?;
+    Ok((read == range.len()).then_some(crc))
 }

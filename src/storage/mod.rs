@@ -37,6 +37,10 @@ pub(crate) use unnamed::Unnamed;
 use crate::sys;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
+
+/// Bytes read back at once: few enough to stay in a core's cache between reading and using them.
+pub(crate) const READ: usize = 256 << 10;
 
 /// A file as the engine sees it. Tests implement it with a disk that crashes.
 pub(crate) trait Storage: Send + Sync {
@@ -48,6 +52,36 @@ pub(crate) trait Storage: Send + Sync {
 
     /// Reads up to `buffer.len()` bytes from `offset`; returns 0 only at the end.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Reads a range by way of `buffer`, and hands its bytes to `take` in order. Returns their number, which is smaller than that of the
+    /// range if the file ends before it does.
+    fn read_range(
+        &self,
+        range: Range<u64>,
+        buffer: &mut [u8],
+        take: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<u64> {
+        let mut position = range.start;
+        while position < range.end {
+            let room = buffer.len().min(usize::try_from(range.end - position).unwrap_or(usize::MAX));
+            let read = self.read_at(position, &mut buffer[..room])?;
+            if read == 0 {
+                break;
+            }
+            take(&buffer[..read]);
+            position += read as u64;
+        }
+        Ok(position.saturating_sub(range.start))
+    }
+
+    /// Bytes of a range that fits into memory; fewer if the file ends before it does.
+    fn bytes_of(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let mut bytes = Vec::with_capacity(length);
+        let mut buffer = vec![0; length.min(READ)];
+        self.read_range(range, &mut buffer, &mut |read| bytes.extend_from_slice(read))?;
+        Ok(bytes)
+    }
 
     /// Advises that these bytes are on disk and will not be read again, so the page cache may drop them.
     fn forget(&self, _offset: u64, _length: u64) {}
@@ -72,5 +106,30 @@ impl Storage for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_read_to_its_end_or_to_that_of_the_file() {
+        let storage = Memory::new(100);
+        let bytes: Vec<u8> = (0..100).collect();
+        storage.write_at(0, &bytes).unwrap();
+        for (start, end, there) in
+            [(0, 100, 0..100), (7, 50, 7..50), (90, 120, 90..100), (100, 101, 100..100)]
+        {
+            for buffer in [1, 7, 200] {
+                let mut read = Vec::new();
+                let count = storage
+                    .read_range(start..end, &mut vec![0; buffer], &mut |bytes| read.extend_from_slice(bytes))
+                    .unwrap();
+                assert_eq!((count, &read[..]), (there.len() as u64, &bytes[there.clone()]), "{start}..{end}");
+            }
+            assert_eq!(storage.bytes_of(start..end).unwrap(), bytes[there]);
+        }
+        assert!(storage.bytes_of(5..5).unwrap().is_empty());
     }
 }

@@ -1,14 +1,12 @@
 //! Hashing behind the contiguous front, so that the digest is ready soon after the last byte.
 
 use super::digest::{Algorithm, Digest, Hasher};
-use crate::storage::Storage;
+use crate::storage::{READ, Storage};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Bytes read back at once: few enough to stay in a core's cache between reading and hashing.
-const READ: usize = 256 << 10;
 /// Poll interval of the front for a hasher without a thread of its own.
 const TURN: Duration = Duration::from_millis(5);
 /// Bytes dropped from the page cache at once.

@@ -324,16 +324,11 @@ async fn differing(work: &FileWork, runs: Vec<Run>) -> Result<Vec<ByteRange>, Er
     .await
 }
 
+/// Bytes of a range that is known to be there.
 fn bytes_of(part: &dyn Storage, range: ByteRange) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(range.len()).unwrap_or(0)];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match part.read_at(range.start() + filled as u64, &mut bytes[filled..])? {
-            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-            read => filled += read,
-        }
-    }
-    Ok(bytes)
+    let bytes = part.bytes_of(range.start()..range.end())?;
+    let is_whole = bytes.len() as u64 == range.len();
+    if is_whole { Ok(bytes) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// The range, extended to whole pieces.
