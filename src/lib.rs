@@ -57,7 +57,7 @@ pub use engine::{
     AddressFamily, Client, ClientSettings, ConnectionView, Connections, Constraints, Content, Control,
     Download, Event, Forecast, HostSettings, IfExists, Interface, Jobs, MirrorPreview, NameSource, Notice,
     Output, OwnDestination, Phase, Posted, Preview, Progress, Proof, ProvedBy, Proxy, PublicKeyPin,
-    Redirected, Remembered, Report, Request, Resolve, Slowness, Step, Trace, Writer,
+    Redirected, Remembered, Report, Request, Resolve, Slowness, Step, Trace, Transport, Writer,
 };
 pub use engine::{audit, digests_of, discard, verify_file, verify_signature, wrong_pieces};
 pub use error::{Error, Kind, Remedy};

@@ -5,7 +5,7 @@ use super::document::Document;
 use crate::error::Error;
 use crate::formats::digest_list::{DigestList, Stated};
 use crate::formats::escape;
-use crate::{Algorithm, Digest, ParseDigestError, Request, Signer};
+use crate::{Algorithm, Digest, ParseDigestError, Request, Signer, Transport};
 
 /// Digests of `--sha256`, `--checksum` and `--digests`, in order.
 pub(super) fn given(flags: &Digests) -> Result<Vec<Digest>, Error> {
@@ -45,6 +45,8 @@ fn several(specs: &str) -> Result<Vec<Digest>, Error> {
 pub(super) struct Listed {
     list: DigestList,
     shown: String,
+    /// Way that it came.
+    over: Transport,
     hint: Hint,
     /// Signer of the list, if that was verified.
     signer: Option<Signer>,
@@ -86,7 +88,8 @@ impl Listed {
                 .refused("it states no digest at all")
                 .with_hint("a list has lines like those of sha256sum, or like 'SHA256 (name) = HEX'"));
         }
-        Ok(Self { list, shown, hint: Hint::of(document.name()), signer: None })
+        let over = Transport::of(document.home.as_ref());
+        Ok(Self { list, shown, over, hint: Hint::of(document.name()), signer: None })
     }
 
     /// Names the signer of the list, which was verified.
@@ -101,7 +104,7 @@ impl Listed {
             Some(signer) => {
                 digests.fold(request, |request, digest| request.digest_of_signed(digest, shown, signer))
             }
-            None => digests.fold(request, |request, digest| request.digest_of(digest, shown)),
+            None => digests.fold(request, |request, digest| request.digest_of(digest, shown, self.over)),
         }
     }
 

@@ -6,7 +6,7 @@ use super::spool::Spool;
 use crate::error::{Error, Kind};
 use crate::formats::{escape, redaction};
 use crate::sys::process;
-use crate::{Address, Job, JobList, Listed};
+use crate::{Address, Job, JobList, Listed, Transport};
 use std::fs::File;
 use std::io::{self, BufRead};
 use std::path::Path;
@@ -90,7 +90,8 @@ impl List {
         let wanted = wanted(file.job.clone(), by, setup);
         let mut wanted = wanted.map_err(|error| at_line(&self.shown, file.line, &error))?;
         if !setup.has_digest_of_one() {
-            wanted.request = stated_by(&self.shown, &file.job.digests, &[], wanted.request)?;
+            let stated = (self.shown.as_str(), Transport::of(home));
+            wanted.request = stated_by(stated, &file.job.digests, &[], wanted.request)?;
         }
         let changed_name = file.changed_name.clone();
         Ok((Place { line: file.line, position: at, changed_name, left_out: Vec::new() }, wanted))

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::formats::escape;
 use crate::{
     Address, AddressFamily, Client, ClientSettings, Connections, Defaults, Digest, Invalid, Job, Jobs,
-    MinisignKey, NamedBy, Proxy, Remedy, Request, Signer,
+    MinisignKey, NamedBy, Proxy, Remedy, Request, Signer, Transport,
 };
 use clap::CommandFactory as _;
 use percent_encoding::percent_decode_str;
@@ -450,15 +450,15 @@ fn unicode() -> bool {
     })
 }
 
-/// Names the document that states these digests, but for those that were `given` in another way.
+/// Names the document that states these digests, and the way that it came, but for those that were `given` in another way.
 pub(super) fn stated_by(
-    document: &str,
+    (document, over): (&str, Transport),
     digests: &[String],
     given: &[String],
     request: Request,
 ) -> Result<Request, Error> {
     let digests = others(digests, given)?;
-    Ok(digests.into_iter().fold(request, |request, digest| request.digest_of(digest, document)))
+    Ok(digests.into_iter().fold(request, |request, digest| request.digest_of(digest, document, over)))
 }
 
 /// The digests, but for those that were `given` in another way.

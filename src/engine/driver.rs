@@ -116,8 +116,7 @@ impl Wants {
     fn stated_proof(&self, digest: &Digest) -> Proof {
         let by = self.proved_by.iter().find(|(stated, _)| stated == digest);
         let by = by.map_or(ProvedBy::Request, |(_, by)| by.clone());
-        let unprotected = matches!(&by, ProvedBy::Document(name) if name.starts_with("http:"));
-        let is_weak = unprotected || !digest.algorithm().is_collision_resistant();
+        let is_weak = by.is_unprotected() || !digest.algorithm().is_collision_resistant();
         Proof { digest: digest.clone(), by, is_weak }
     }
 

@@ -43,7 +43,7 @@ pub use mirror_preview::MirrorPreview;
 pub use post::Posted;
 pub use preview::{Preview, Redirected, Remembered};
 pub use progress::{ConnectionView, Phase, Progress, Slowness};
-pub use report::{Proof, ProvedBy, Report};
+pub use report::{Proof, ProvedBy, Report, Transport};
 pub use request::{NameSource, Output, Request, Writer};
 pub use settings::{ClientSettings, Connections, Jobs};
 pub(crate) use slots::{JobSlot, SlotWait, granted};

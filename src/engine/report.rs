@@ -1,5 +1,6 @@
 //! Report of a finished download.
 
+use crate::plan::Address;
 use crate::verify::{Digest, Signer};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,8 +13,14 @@ pub enum ProvedBy {
     Request,
     /// The server of the file, in this field of a response.
     Server(&'static str),
-    /// A document, such as a list of digests; its name or URL, redacted.
-    Document(String),
+    /// A document, such as a list of digests.
+    #[non_exhaustive]
+    Document {
+        /// Its name or URL, redacted.
+        name: String,
+        /// Way that it came.
+        over: Transport,
+    },
     /// A document whose signature was verified.
     SignedDocument {
         /// Name or URL of the document, redacted.
@@ -28,6 +35,42 @@ pub enum ProvedBy {
         /// Signer of the file.
         signer: Signer,
     },
+}
+
+impl ProvedBy {
+    /// A document that came over this way.
+    pub fn document(name: impl Into<String>, over: Transport) -> Self {
+        Self::Document { name: name.into(), over }
+    }
+
+    /// True if anybody on the way can have changed what it states.
+    pub(crate) fn is_unprotected(&self) -> bool {
+        matches!(self, Self::Document { over: Transport::Http, .. })
+    }
+}
+
+/// Way that a document came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// From a file of the user's, or from the standard input.
+    Local,
+    /// Over https.
+    Https,
+    /// Over http, where anybody on the way can change it.
+    Http,
+}
+
+impl Transport {
+    /// Way of a document that was fetched from this address, or from none.
+    #[must_use]
+    pub fn of(home: Option<&Address>) -> Self {
+        match home {
+            None => Self::Local,
+            Some(home) if home.is_https() => Self::Https,
+            Some(_) => Self::Http,
+        }
+    }
 }
 
 /// A digest that the file was found to have.

@@ -1,6 +1,6 @@
 //! Request for one file.
 
-use super::report::ProvedBy;
+use super::report::{ProvedBy, Transport};
 use super::settings::Connections;
 use crate::destination::{IfExists, NamedBy, OwnDestination};
 use crate::error::{Error, Kind, Remedy};
@@ -258,11 +258,11 @@ impl Request {
         self
     }
 
-    /// As [`Self::digest`], for a digest that a document states; the report names it.
+    /// As [`Self::digest`], for a digest that a document states, which came over this way; the report names it.
     #[must_use]
-    pub fn digest_of(self, digest: Digest, document: impl Into<String>) -> Self {
+    pub fn digest_of(self, digest: Digest, document: impl Into<String>, over: Transport) -> Self {
         let mut request = self.digest(digest.clone());
-        request.proved_by.push((digest, ProvedBy::Document(document.into())));
+        request.proved_by.push((digest, ProvedBy::document(document, over)));
         request
     }
 

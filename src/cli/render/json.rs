@@ -125,7 +125,7 @@ fn summary_object(summary: &Summary) -> Value {
 fn proof_object(proof: &Proof) -> Value {
     let (by, name, signer) = match &proof.by {
         ProvedBy::Server(field) => ("server", Some(*field), None),
-        ProvedBy::Document(name) => ("document", Some(&name[..]), None),
+        ProvedBy::Document { name, .. } => ("document", Some(&name[..]), None),
         ProvedBy::SignedDocument { document, signer } => ("document", Some(&document[..]), Some(signer)),
         ProvedBy::Signature { document, signer } => ("signature", Some(&document[..]), Some(signer)),
         _ => ("request", None, None),

@@ -61,7 +61,7 @@ fn verified(report: &Report) -> String {
         let weak = if proof.is_weak { " (weak)" } else { "" };
         match &proof.by {
             ProvedBy::Server(field) => format!(", verified by {algorithm} from {field}{weak}"),
-            ProvedBy::Document(name) => {
+            ProvedBy::Document { name, .. } => {
                 format!(", verified by {algorithm} from {}{weak}", escape::shown(name))
             }
             ProvedBy::SignedDocument { document, signer } => format!(
