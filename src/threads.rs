@@ -2,6 +2,7 @@
 //! thread, which then does everything.
 
 use std::future::Future;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -19,6 +20,11 @@ pub(crate) fn let_one_do() {
 /// Returns true if the thread that runs the tasks does everything.
 pub(crate) fn one_does() -> bool {
     ONE_DOES.load(Ordering::Relaxed)
+}
+
+/// Number of threads that compute at once without taking turns.
+pub(crate) fn processors() -> usize {
+    if one_does() { 1 } else { std::thread::available_parallelism().map_or(1, NonZero::get) }
 }
 
 /// Runs work that blocks for a while and then ends, on a thread that may block.

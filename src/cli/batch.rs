@@ -36,7 +36,7 @@ const GATHER: Duration = Duration::from_millis(2);
 /// Event or end of one download.
 enum Message {
     Event(usize, Event),
-    Ended(usize, Result<Report, Error>),
+    Ended(usize, Box<Result<Report, Error>>),
 }
 
 /// Runs the downloads, as described in the module.
@@ -281,10 +281,10 @@ impl<'a, I: Iterator<Item = Result<Wanted, Error>>> Batch<'a, I> {
                     incoming.ended(id);
                 }
                 let line = self.lines.remove(&id);
-                if let (Err(_), Some(line)) = (&outcome, line) {
+                if let (Err(_), Some(line)) = (&*outcome, line) {
                     self.not_saved(&line);
                 }
-                match outcome {
+                match *outcome {
                     Ok(report) => {
                         self.hooks.done(&report);
                         self.ok += 1;
@@ -418,7 +418,7 @@ async fn watch(id: usize, mut download: Download, messages: mpsc::Sender<Message
                     while let Ok(event) = events.try_recv() {
                         let _ = messages.send(Message::Event(id, event)).await;
                     }
-                    let _ = messages.send(Message::Ended(id, outcome)).await;
+                    let _ = messages.send(Message::Ended(id, Box::new(outcome))).await;
                     return;
                 }
             }

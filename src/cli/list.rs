@@ -89,10 +89,11 @@ impl List {
         let by = By::Document(home);
         let wanted = wanted(file.job.clone(), by, setup);
         let mut wanted = wanted.map_err(|error| at_line(&self.shown, file.line, &error))?;
+        let over = Transport::of(home);
         if !setup.has_digest_of_one() {
-            let stated = (self.shown.as_str(), Transport::of(home));
-            wanted.request = stated_by(stated, &file.job.digests, &[], wanted.request)?;
+            wanted.request = stated_by((&self.shown, over), &file.job.digests, &[], wanted.request)?;
         }
+        wanted.request = wanted.request.pieces_stated_by(&self.shown, over);
         let changed_name = file.changed_name.clone();
         Ok((Place { line: file.line, position: at, changed_name, left_out: Vec::new() }, wanted))
     }
@@ -234,7 +235,7 @@ fn wanted(mut job: Job, by: By<'_>, setup: &Setup) -> Result<Wanted, Error> {
     if matches!(by, By::Document(_)) || setup.options.as_aria2 {
         let mut described = job.clone();
         setup.add_listed_digests(&mut described)?;
-        if setup.streams() || (described.digests.is_empty() && !setup.has_digest_of_one()) {
+        if setup.streams() || !(described.is_proven() || setup.has_digest_of_one()) {
             job.mirrors.clear();
         }
     }

@@ -10,7 +10,7 @@ use crate::plan::representation::Representation;
 use crate::storage::{
     self, Opened, Placed, Present, Seal, Storage as _, Target, Unnamed, has_no_side_files, owner,
 };
-use crate::verify::{Digest, hash_file};
+use crate::verify::{Digest, Pieces, hash_file};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -134,6 +134,9 @@ fn compare(target: Target, present: &Present, spec: &FileSpec) -> Result<TargetS
     if let Some(size) = spec.size.filter(|size| *size != present.len()) {
         return Err(exists(&target, &format!(" with {} bytes, and {size} are wanted", present.len())));
     }
+    if let Some(pieces) = &spec.pieces {
+        return compare_pieces(target, present, pieces);
+    }
     if !spec.is_proven() {
         return match Seal::read(&target.path()) {
             Ok(seal) if spec.address.matches_seal(&seal.url) => Ok(TargetState::Sealed { target, seal }),
@@ -150,12 +153,34 @@ fn compare(target: Target, present: &Present, spec: &FileSpec) -> Result<TargetS
         let why = if has_digests { " and is not what was signed" } else { " and has another digest" };
         return Err(exists(&target, why));
     }
-    // It is proven now; it stays so as long as no other user may change the file.
-    if !owner::is_ours(&file.file().metadata().map_err(failed)?, target.directory()) {
+    satisfied(target, &file, present.len(), actual)
+}
+
+/// Compares the file with the digests of its pieces, which prove it.
+fn compare_pieces(target: Target, present: &Present, pieces: &Pieces) -> Result<TargetState, Error> {
+    let path = target.path();
+    let failed = |error: std::io::Error| Error::disk("cannot read", &path, &error);
+    let file = storage::ReadOnly::open_itself(&path).map_err(failed)?;
+    if !pieces.fit(present.len()) || !pieces.wrong(&file, present.len()).map_err(failed)?.is_empty() {
+        return Err(exists(&target, " and has other pieces"));
+    }
+    satisfied(target, &file, present.len(), Vec::new())
+}
+
+/// The file is the requested one, and stays so as long as no other user may change it.
+fn satisfied(
+    target: Target,
+    file: &storage::ReadOnly,
+    size: u64,
+    digests: Vec<Digest>,
+) -> Result<TargetState, Error> {
+    let metadata = file.file().metadata();
+    let metadata = metadata.map_err(|error| Error::disk("cannot read", &target.path(), &error))?;
+    if !owner::is_ours(&metadata, target.directory()) {
         return Err(exists(&target, " with the right digest, and is another user's, who may change it"));
     }
     clean_up(&target)?;
-    Ok(TargetState::Satisfied { size: present.len(), target, digests: actual })
+    Ok(TargetState::Satisfied { size, target, digests })
 }
 
 /// Removes a manifest without a part file, as a crash right after publishing leaves it: it says nothing that the
@@ -304,6 +329,7 @@ fn build(
         address: &spec.address,
         digests: &spec.digests,
         signature: spec.signature.as_deref(),
+        has_pieces: spec.pieces.is_some(),
         part: partial_file.part.identity()?,
         part_length: partial_file.part.len().map_err(|error| Error::disk("cannot look at", &path, &error))?,
         proven: provenance != Provenance::Recorded,

@@ -3,7 +3,7 @@
 use super::provenance::NamedBy;
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::Address;
-use crate::verify::{Algorithm, Digest, MinisignSignature, Published};
+use crate::verify::{Algorithm, Digest, MinisignSignature, Pieces, Published};
 use std::sync::Arc;
 
 /// Action if the target exists already.
@@ -45,6 +45,8 @@ pub(crate) struct FileSpec {
     pub(crate) signature: Option<Arc<MinisignSignature>>,
     /// Digests that the server states, all of one algorithm. They count if nothing else proves the file.
     pub(crate) published: Vec<Published>,
+    /// Digests of pieces that prove the file, if neither a digest nor a signature of the whole is given.
+    pub(crate) pieces: Option<Arc<Pieces>>,
     pub(crate) size: Option<u64>,
     pub(crate) if_exists: IfExists,
     pub(crate) restart: bool,
@@ -52,9 +54,10 @@ pub(crate) struct FileSpec {
 }
 
 impl FileSpec {
-    /// Returns true if the request gives a digest or a signature: the bytes decide then, wherever they come from.
+    /// Returns true if the request gives a digest, a signature or strong digests of all pieces: the bytes decide then, wherever they come
+    /// from.
     pub(crate) fn is_proven(&self) -> bool {
-        !self.digests.is_empty() || self.signature.is_some()
+        !self.digests.is_empty() || self.signature.is_some() || self.pieces.is_some()
     }
 
     /// Hash functions of the digests given and of the signature, or else that of the digests that the server states.

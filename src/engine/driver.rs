@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::limit::Limits;
 use super::progress::Phase;
 use super::publisher::{Counters, Publisher};
-use super::report::{Proof, ProvedBy, Report};
+use super::report::{PieceProof, Proof, ProvedBy, Report};
 use super::settings::Connections;
 use super::slots::{JobSlot, SlotWait, Slots, granted};
 use super::worker;
@@ -35,6 +35,7 @@ mod ending;
 mod inquiring;
 mod making;
 mod ordering;
+mod pieces;
 mod starting;
 #[cfg(test)]
 mod tests;
@@ -49,7 +50,7 @@ const PIPE_WINDOW: u64 = 32 << 20;
 
 enum Prepared {
     /// There is nothing to do.
-    Satisfied(Report),
+    Satisfied(Box<Report>),
     Ready(Box<Driver>),
 }
 
@@ -77,6 +78,8 @@ struct Wants {
     proved_by: Vec<(Digest, ProvedBy)>,
     /// Digests of the pieces of the file.
     pieces: Option<Arc<Pieces>>,
+    /// Source of the digests of pieces.
+    pieces_by: ProvedBy,
     /// True for a part of a file, of which the server states no digest.
     is_part: bool,
     /// In bytes.
@@ -101,7 +104,45 @@ impl Wants {
         }
     }
 
-    /// True if neither a digest nor a signature is given, and a digest that the server states is of use.
+    /// # Errors
+    /// `Checksum` for a file of another length than that of the pieces that are to prove it, if it has no other source.
+    fn refuse_other_pieces(&self, length: Option<u64>) -> Result<(), Error> {
+        match (&self.spec.pieces, length) {
+            (Some(pieces), Some(length)) if self.sources.len() == 1 && !pieces.fit(length) => {
+                Err(self.of_other_pieces(pieces, length))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Error for a file of `length` bytes that these pieces are not those of.
+    fn of_other_pieces(&self, pieces: &Pieces, length: u64) -> Error {
+        let (count, each, by) = (pieces.count(), pieces.length(), self.source_of_pieces());
+        let cause = format!(
+            "checksum mismatch: {by} states the digests of {count} pieces of {each} bytes, and the file has {length} bytes"
+        );
+        Error::new(Kind::Checksum, cause).with_remedy(Remedy::OtherFile)
+    }
+
+    fn source_of_pieces(&self) -> &str {
+        match &self.pieces_by {
+            ProvedBy::Document { name, .. } => name,
+            _ => "the request",
+        }
+    }
+
+    /// Proof by pieces, if it is they that prove the file.
+    fn piece_proof(&self) -> Option<PieceProof> {
+        let pieces = self.spec.pieces.as_ref()?;
+        Some(PieceProof {
+            count: pieces.count(),
+            algorithm: pieces.strong()?,
+            by: self.pieces_by.clone(),
+            is_weak: self.pieces_by.is_unprotected(),
+        })
+    }
+
+    /// True if nothing is given that proves the file, and a digest that the server states is of use.
     fn is_unproven(&self) -> bool {
         !self.spec.is_proven() && !self.is_part
     }

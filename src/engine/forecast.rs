@@ -117,7 +117,7 @@ fn over_existing(request: &Request, found: &Survey, target: &Target) -> Result<S
         IfExists::Skip => Ok(format!("{NOTHING}: {shown} exists and is left as it is")),
         IfExists::Overwrite => Ok(format!("{shown} is replaced, once the new file is complete")),
         IfExists::Error | IfExists::Rename => Err(exists(target, "")),
-        IfExists::Auto if !request.digests.is_empty() => {
+        IfExists::Auto if !request.digests.is_empty() || request.proving_pieces().is_some() => {
             Ok(format!("{NOTHING}: {shown} is held against the digest, and stays; with another one it fails"))
         }
         IfExists::Auto if request.is_proven() => Ok(format!(

@@ -5,7 +5,8 @@ use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{self, Raw, named};
 use crate::plan::ByteRange;
 use crate::storage::{self, ReadOnly, Storage as _, Target};
-use crate::verify::{Algorithm, Digest, MinisignSignature, Signer, hash_file};
+use crate::verify::{Algorithm, Digest, MinisignSignature, Signer, hash_file, hash_pieces};
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -45,7 +46,7 @@ pub fn wrong_pieces(path: &Path, request: &Request) -> Result<Option<Vec<ByteRan
     if !pieces.fit(length) {
         return Ok(None);
     }
-    let wrong = pieces.wrong(&file, length, &AtomicBool::new(false)).map_err(failed)?;
+    let wrong = pieces.wrong(&file, length).map_err(failed)?;
     Ok(Some(wrong.into_iter().map(|piece| ByteRange::new(piece.start, piece.end)).collect()))
 }
 
@@ -79,6 +80,30 @@ pub fn verify_signature(path: &Path, signature: &MinisignSignature) -> Result<Si
     let digest = digests.first().ok_or_else(|| Error::defect("a digest was not computed"))?;
     let named = |error: Error| error.retold(format!("{}: {error}", path.display()));
     signature.verify_digest(digest).map_err(named)
+}
+
+/// A file as a publisher describes it: its size, its digest, and those of its pieces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FilePieces {
+    /// Number of bytes.
+    pub size: u64,
+    /// Digest of the whole.
+    pub digest: Digest,
+    /// Digests of the pieces, in order.
+    pub pieces: Vec<Digest>,
+}
+
+/// Reads a file once, and returns its digest and those of its pieces of `length` bytes, the last of which may be shorter. Blocks while it
+/// reads.
+///
+/// # Errors
+/// `Disk` if the file cannot be read.
+pub fn pieces_of(path: &Path, algorithm: Algorithm, length: NonZeroU64) -> Result<FilePieces, Error> {
+    let failed = |error: std::io::Error| Error::disk("cannot read", path, &error);
+    let file = ReadOnly::open(path).map_err(failed)?;
+    let (size, digest, pieces) = hash_pieces(&file, algorithm, length).map_err(failed)?;
+    Ok(FilePieces { size, digest, pieces })
 }
 
 /// The digests without repetitions, so that the file is hashed once for each algorithm.

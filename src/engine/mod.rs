@@ -38,12 +38,14 @@ pub(crate) use credentials::check_secrets;
 pub use download::Download;
 pub use event::{Event, Notice};
 pub use forecast::Forecast;
-pub use maintenance::{audit, digests_of, discard, verify_file, verify_signature, wrong_pieces};
+pub use maintenance::{
+    FilePieces, audit, digests_of, discard, pieces_of, verify_file, verify_signature, wrong_pieces,
+};
 pub use mirror_preview::MirrorPreview;
 pub use post::Posted;
 pub use preview::{Preview, Redirected, Remembered};
 pub use progress::{ConnectionView, Phase, Progress, Slowness};
-pub use report::{Proof, ProvedBy, Report, Transport};
+pub use report::{PieceProof, Proof, ProvedBy, Report, Transport};
 pub use request::{NameSource, Output, Request, Writer};
 pub use settings::{ClientSettings, Connections, Jobs};
 pub(crate) use slots::{JobSlot, SlotWait, granted};

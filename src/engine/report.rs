@@ -1,7 +1,7 @@
 //! Report of a finished download.
 
 use crate::plan::Address;
-use crate::verify::{Digest, Signer};
+use crate::verify::{Algorithm, Digest, Signer};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -86,6 +86,20 @@ pub struct Proof {
     pub is_weak: bool,
 }
 
+/// Digests of all pieces of the file, which prove it where no digest of the whole is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PieceProof {
+    /// Number of pieces.
+    pub count: usize,
+    /// Algorithm of their digests.
+    pub algorithm: Algorithm,
+    /// Their publisher.
+    pub by: ProvedBy,
+    /// True if the digests came over http, where anybody on the way can change them.
+    pub is_weak: bool,
+}
+
 /// A download that succeeded.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -115,6 +129,8 @@ pub struct Report {
     pub digests: Vec<Digest>,
     /// The same digests with their publishers; empty if nobody has published one.
     pub proofs: Vec<Proof>,
+    /// The digests of pieces that proved the file, if none of the whole was given.
+    pub pieces: Option<PieceProof>,
     /// Maximum number of connections in use at once.
     pub connections: usize,
     /// Number of retries.

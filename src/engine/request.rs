@@ -134,6 +134,8 @@ pub struct Request {
     pub(crate) signature: Option<Arc<MinisignSignature>>,
     /// Digests of pieces, which show where the file is wrong.
     pub(crate) pieces: Option<Arc<Pieces>>,
+    /// Source of the digests of pieces.
+    pub(crate) pieces_by: ProvedBy,
     /// The first two that contradict one another.
     contradiction: Option<(Digest, Digest)>,
     pub(crate) size: Option<u64>,
@@ -185,6 +187,7 @@ impl Request {
             proved_by: Vec::new(),
             signature: None,
             pieces: None,
+            pieces_by: ProvedBy::Request,
             contradiction: None,
             size: None,
             span: None,
@@ -298,10 +301,11 @@ impl Request {
         Ok(self)
     }
 
-    /// Returns true if a digest or a signature is given, which proves the bytes wherever they come from.
+    /// Returns true if a digest, a signature or, for a file on disk, strong digests of all [pieces](Self::pieces) are given, which prove the
+    /// bytes wherever they come from.
     #[must_use]
     pub fn is_proven(&self) -> bool {
-        !self.digests.is_empty() || self.signature.is_some()
+        !self.digests.is_empty() || self.signature.is_some() || self.proving_pieces().is_some()
     }
 
     /// Hash functions of the digests and of the signature.
@@ -311,7 +315,7 @@ impl Request {
 
     /// States digests of the pieces of the file, each of `length` bytes, in order. If the file has not the [digest](Self::digest) that it must
     /// have, they show which pieces are wrong: a source that gave one is left out, and only these pieces are fetched again. Without a
-    /// digest of the whole they have no effect.
+    /// digest or a signature of the whole they prove a file on disk if each of them is collision resistant, and have no effect otherwise.
     ///
     /// ```
     /// # fn main() -> Result<(), haul::Error> {
@@ -326,6 +330,19 @@ impl Request {
     pub fn pieces(mut self, length: NonZeroU64, digests: Vec<Digest>) -> Self {
         self.pieces = Some(Arc::new(Pieces::new(length, digests)));
         self
+    }
+
+    /// Names the document that states the digests of the [pieces](Self::pieces), which came over this way.
+    #[must_use]
+    pub fn pieces_stated_by(mut self, document: impl Into<String>, over: Transport) -> Self {
+        self.pieces_by = ProvedBy::document(document, over);
+        self
+    }
+
+    /// The pieces, if they prove the file because neither a digest nor a signature of the whole does.
+    pub(crate) fn proving_pieces(&self) -> Option<&Arc<Pieces>> {
+        let alone = self.digests.is_empty() && self.signature.is_none() && !self.output.is_no_file();
+        self.pieces.as_ref().filter(|pieces| alone && pieces.strong().is_some())
     }
 
     /// Refuses two different digests of one algorithm, which are never both right.
@@ -540,7 +557,7 @@ impl Request {
 
     /// Adds a source that is said to hold the same bytes. Ranges are fetched from all of them; one that does not agree,
     /// or keeps failing, is dropped with an event. Nothing but a digest or a signature shows that two servers hold the same bytes, so
-    /// [`Self::digest`] or [`Self::signature`] must be given as well, and the bytes must go into a file. A user name and password in the URL
+    /// [`Self::digest`], [`Self::signature`] or strong digests of all [pieces](Self::pieces) must be given as well, and the bytes must go into a file. A user name and password in the URL
     /// are for this mirror; the credentials and headers of the request are for the origin of its own URL.
     ///
     /// # Errors
@@ -556,7 +573,7 @@ impl Request {
         let given = |address: &Address| self.sources().any(|source| source == address);
         if let Ok((address, None)) = parse(url)
             && crate::plan::is_whole_record(url)
-            && !self.digests.is_empty()
+            && self.is_proven()
             && self.recorded_mirrors.len() < RECORDED_MIRRORS
             && !given(&address)
         {
@@ -570,16 +587,16 @@ impl Request {
         if self.mirrors.is_empty() {
             return Ok(());
         }
+        if self.output.is_no_file() {
+            return Err(Error::usage(
+                "mirrors and a pipe do not go together: what a wrong mirror gave could not be taken back",
+            ));
+        }
         if !self.is_proven() {
             return Err(Error::usage(
                 "mirrors need a digest: nothing else shows that two servers hold the same file",
             )
             .with_remedy(Remedy::PublishedDigest));
-        }
-        if self.output.is_no_file() {
-            return Err(Error::usage(
-                "mirrors and a pipe do not go together: what a wrong mirror gave could not be taken back",
-            ));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use crate::engine::{IfExists, Request};
 use crate::error::Error;
+use crate::verify::Algorithm;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,7 +50,7 @@ pub struct Job {
     /// Digests that the file must have, such as `sha256:HEX`; one of each algorithm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<String>,
-    /// Digests of the pieces of the file, which show where it is wrong if it has not the digest.
+    /// Digests of the pieces of the file, which show where it is wrong if it has not the digest, and prove it if none is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pieces: Option<Box<PieceDigests>>,
     /// Size of the file in bytes, if it is known.
@@ -104,6 +105,26 @@ impl Job {
         Self { url: url.into(), ..Self::default() }
     }
 
+    /// True if it states digests that prove the file: one of the whole, or strong ones of all its pieces.
+    ///
+    /// ```
+    /// let mut job = haul::Job::new("https://example.org/disk.img");
+    /// job.pieces = Some(Box::new(haul::PieceDigests {
+    ///     length: 1 << 20,
+    ///     algorithm: "sha-256".to_owned(),
+    ///     digests: vec!["0".repeat(64)],
+    /// }));
+    /// assert!(job.is_proven());
+    /// ```
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        let strong = |pieces: &PieceDigests| {
+            let algorithm = pieces.algorithm.parse::<Algorithm>();
+            !pieces.digests.is_empty() && algorithm.is_ok_and(Algorithm::is_collision_resistant)
+        };
+        !self.digests.is_empty() || self.pieces.as_deref().is_some_and(strong)
+    }
+
     /// Adds headers for the origin of the URL, as lines of `Name: value`.
     ///
     /// # Errors
@@ -136,7 +157,7 @@ impl fmt::Debug for Job {
     }
 }
 
-/// Digests of the pieces of a file (RFC 5854 §4.1.3).
+/// Digests of the pieces of a file (RFC 5854 §4.1.3). Strong ones prove it where no digest of the whole is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PieceDigests {

@@ -6,9 +6,10 @@ use crate::error::{Error, Remedy};
 use crate::formats::file_name::ForeignName;
 use crate::formats::span::{self, Span};
 use crate::plan::{Address, Origin};
-use crate::verify::{Algorithm, Digest};
+use crate::verify::{Digest, Pieces};
 use std::fmt;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 /// Reason why a job cannot be carried out: the field at fault, and what is wrong with it.
 #[derive(Debug)]
@@ -132,11 +133,9 @@ fn proxy(text: &str) -> Proxy {
 
 fn with_pieces(request: Request, pieces: &PieceDigests) -> Result<Request, Error> {
     let PieceDigests { length, algorithm, digests } = pieces;
-    let length = NonZeroU64::new(*length).ok_or_else(|| Error::usage("a piece has at least one byte"))?;
-    let algorithm: Algorithm = algorithm.parse()?;
-    let digests: Result<Vec<_>, _> = digests.iter().map(|hex| Digest::from_hex(algorithm, hex)).collect();
-    let digests = digests.map_err(|error| Error::usage(format!("a digest of the pieces: {error}")))?;
-    Ok(request.pieces(length, digests))
+    let mut request = request;
+    request.pieces = Some(Arc::new(Pieces::parse(*length, algorithm, digests)?));
+    Ok(request)
 }
 
 fn with_name(mut request: Request, job: &Job) -> Result<Request, Invalid> {

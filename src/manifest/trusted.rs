@@ -13,6 +13,8 @@ pub(crate) struct Expectation<'a> {
     pub(crate) address: &'a Address,
     pub(crate) digests: &'a [Digest],
     pub(crate) signature: Option<&'a MinisignSignature>,
+    /// True if digests of pieces prove the file in the place of one of the whole.
+    pub(crate) has_pieces: bool,
     pub(crate) part: Identity,
     pub(crate) part_length: u64,
     /// True if the part file was read and found to hold all claims, whichever file it is.
@@ -20,8 +22,12 @@ pub(crate) struct Expectation<'a> {
 }
 
 impl Expectation<'_> {
-    /// Returns true if a digest or a signature proves the bytes.
+    /// Returns true if a digest, a signature or pieces prove the bytes.
     fn is_proven(&self) -> bool {
+        self.is_proven_as_whole() || self.has_pieces
+    }
+
+    fn is_proven_as_whole(&self) -> bool {
         !self.digests.is_empty() || self.signature.is_some()
     }
 }
@@ -108,7 +114,9 @@ fn agrees(actual: &[String], expected: &Expectation<'_>) -> bool {
         let mut digests = actual.iter().filter_map(|text| text.parse::<Digest>().ok());
         digests.any(|digest| signature.verify_digest(&digest).is_ok())
     };
-    expected.is_proven() && expected.digests.iter().all(has) && expected.signature.is_none_or(is_signed)
+    expected.is_proven_as_whole()
+        && expected.digests.iter().all(has)
+        && expected.signature.is_none_or(is_signed)
 }
 
 #[cfg(test)]
@@ -164,7 +172,9 @@ mod tests {
         let address = Address::parse(url).unwrap().0;
         let digests: Vec<Digest> = digests.iter().map(|digest| digest.parse().unwrap()).collect();
         let (address, digests) = (&address, &digests[..]);
-        let expected = Expectation { address, digests, signature, part: PART, part_length, proven: false };
+        let (has_pieces, part) = (false, PART);
+        let expected =
+            Expectation { address, digests, signature, has_pieces, part, part_length, proven: false };
         Trusted::check(raw, &expected)
     }
 

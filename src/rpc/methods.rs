@@ -284,10 +284,12 @@ impl Service {
         let mut gids = Vec::new();
         for file in files {
             let mut asked = asked(std::slice::from_ref(&file.job.url), &given, &self.root)?;
-            let Job { name, digests, mirrors, size, named_by, .. } = file.job;
+            let is_proven = file.job.is_proven();
+            let Job { name, digests, pieces, mirrors, size, named_by, .. } = file.job;
             asked.gid = None;
-            asked.job.mirrors = if digests.is_empty() { Vec::new() } else { mirrors };
-            (asked.job.name, asked.job.digests, asked.job.size) = (name, digests, size);
+            asked.job.mirrors = if is_proven { mirrors } else { Vec::new() };
+            (asked.job.name, asked.job.digests, asked.job.pieces) = (name, digests, pieces);
+            asked.job.size = size;
             asked.job.named_by = named_by;
             let id = self.add(asked, position).await?;
             position = position.map(|index| index + 1);

@@ -10,7 +10,7 @@ pub(crate) use digest::Hasher;
 pub use digest::{Algorithm, Digest, Encoding, ParseDigestError};
 pub(crate) use frontier::{Follower, Frontier, Hashed, hash_file};
 pub use minisign::{MinisignKey, MinisignSignature, Signer};
-pub(crate) use pieces::Pieces;
+pub(crate) use pieces::{Pieces, Turns, hash_pieces};
 pub(crate) use published::{Published, published};
 
 impl From<ParseDigestError> for crate::error::Error {

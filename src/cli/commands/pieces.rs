@@ -1,12 +1,10 @@
 //! `haul pieces FILE`: a Metalink document of one's own file (RFC 5854), to be published beside it.
 
 use super::super::output;
-use crate::Request;
 use crate::error::Error;
-use sha2::{Digest as _, Sha256};
+use crate::{Algorithm, FilePieces, Request};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read as _;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,8 +12,6 @@ use std::process::ExitCode;
 const PIECES: u64 = 1024;
 /// Smallest piece, in bytes.
 const SMALLEST: u64 = 1 << 20;
-/// Bytes read at once.
-const READ: usize = 256 << 10;
 
 pub(in super::super) fn run(file: &Path, urls: &[String]) -> Result<ExitCode, Error> {
     for url in urls {
@@ -25,30 +21,11 @@ pub(in super::super) fn run(file: &Path, urls: &[String]) -> Result<ExitCode, Er
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a file that the user names")]
 fn document(path: &Path, urls: &[String]) -> Result<String, Error> {
-    let failed = |error: std::io::Error| Error::disk("cannot read", path, &error);
-    let mut file = File::open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
-    let piece = size.div_ceil(PIECES).next_power_of_two().max(SMALLEST);
-    let (mut whole, mut part, mut in_part) = (Sha256::new(), Sha256::new(), 0_u64);
-    let (mut hashes, mut read) = (Vec::new(), 0);
-    let mut buffer = vec![0; READ];
-    loop {
-        let room = usize::try_from(piece - in_part).unwrap_or(READ).min(READ);
-        let taken = file.read(&mut buffer[..room]).map_err(failed)?;
-        whole.update(&buffer[..taken]);
-        part.update(&buffer[..taken]);
-        (in_part, read) = (in_part + taken as u64, read + taken as u64);
-        if in_part == piece || (taken == 0 && in_part > 0) {
-            hashes.push(hex(&std::mem::take(&mut part).finalize()));
-            in_part = 0;
-        }
-        if taken == 0 {
-            break;
-        }
-    }
-    if read != size {
+    let metadata = std::fs::metadata(path).map_err(|error| Error::disk("cannot read", path, &error))?;
+    let length = piece_length(metadata.len());
+    let FilePieces { size, digest, pieces, .. } = crate::pieces_of(path, Algorithm::Sha256, length)?;
+    if size != metadata.len() {
         return Err(Error::usage(format!("{} changed while it was read", path.display())));
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -57,10 +34,10 @@ fn document(path: &Path, urls: &[String]) -> Result<String, Error> {
     );
     // Writing to a string cannot fail.
     let _ = writeln!(text, "  <file name=\"{}\">\n    <size>{size}</size>", escaped(&name));
-    let _ = writeln!(text, "    <hash type=\"sha-256\">{}</hash>", hex(&whole.finalize()));
-    let _ = writeln!(text, "    <pieces length=\"{piece}\" type=\"sha-256\">");
-    for hash in &hashes {
-        let _ = writeln!(text, "      <hash>{hash}</hash>");
+    let _ = writeln!(text, "    <hash type=\"sha-256\">{}</hash>", digest.to_hex());
+    let _ = writeln!(text, "    <pieces length=\"{length}\" type=\"sha-256\">");
+    for piece in &pieces {
+        let _ = writeln!(text, "      <hash>{}</hash>", piece.to_hex());
     }
     text.push_str("    </pieces>\n");
     for (rank, url) in urls.iter().enumerate() {
@@ -70,11 +47,10 @@ fn document(path: &Path, urls: &[String]) -> Result<String, Error> {
     Ok(text)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// Length of the pieces of a file of `size` bytes.
+fn piece_length(size: u64) -> NonZeroU64 {
+    let length = size.div_ceil(PIECES).next_power_of_two().max(SMALLEST);
+    NonZeroU64::new(length).unwrap_or(NonZeroU64::MIN)
 }
 
 /// Text for XML, in an attribute too.
@@ -85,6 +61,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Write as _;
 
     #[test]

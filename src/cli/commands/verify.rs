@@ -179,8 +179,8 @@ fn mend_complete(
             ))
             .with_hint("fetch it again: haul --metalink FILE --if-exists overwrite")
         };
-        if request.digests().is_empty() {
-            return Err(Error::usage(format!("{} states no digest of {shown}", list.shown())));
+        if !request.is_proven() {
+            return Err(Error::usage(format!("{} states no digest of {shown} that proves it", list.shown())));
         }
         let wrong = crate::wrong_pieces(file, &request)?.ok_or_else(no_pieces)?;
         if wrong.is_empty() {

@@ -4,7 +4,7 @@ use super::{FileView, Render, Summary};
 use crate::cli::{exit, output, remedy};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
-use crate::{Event, Notice, Phase, Progress, Proof, ProvedBy, Remedy, Report, Slowness};
+use crate::{Event, Notice, Phase, PieceProof, Progress, Proof, ProvedBy, Remedy, Report, Slowness};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -137,6 +137,15 @@ fn proof_object(proof: &Proof) -> Value {
     })
 }
 
+fn pieces_object(proof: &PieceProof) -> Value {
+    let (by, name) = match &proof.by {
+        ProvedBy::Document { name, .. } => ("document", Some(name)),
+        _ => ("request", None),
+    };
+    let algorithm = proof.algorithm.to_string();
+    json!({ "count": proof.count, "algorithm": algorithm, "by": by, "name": name, "weak": proof.is_weak })
+}
+
 fn progress_object(progress: &Progress) -> Value {
     json!({
         "received": progress.received,
@@ -234,6 +243,7 @@ impl Render for Json {
             "verifying": report.verifying.as_secs_f64(),
             "digests": digests,
             "proofs": report.proofs.iter().map(proof_object).collect::<Vec<_>>(),
+            "pieces": report.pieces.as_ref().map(pieces_object),
             "sources": report.sources,
             "connections": report.connections,
             "retries": report.retries,

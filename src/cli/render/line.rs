@@ -4,7 +4,7 @@ use super::Summary;
 use crate::cli::signatures;
 use crate::formats::escape;
 use crate::formats::size::{format_bytes, format_duration};
-use crate::{Event, Proof, ProvedBy, Report};
+use crate::{Event, PieceProof, Proof, ProvedBy, Report};
 use std::path::Path;
 
 /// Describes a file when its download begins.
@@ -53,6 +53,9 @@ pub(super) fn done(name: &str, report: &Report) -> String {
 
 /// Proofs of the file and their publishers.
 fn verified(report: &Report) -> String {
+    if let Some(proof) = &report.pieces {
+        return by_pieces(proof);
+    }
     if report.proofs.is_empty() {
         return if report.already_there { String::new() } else { ", no published digest".to_owned() };
     }
@@ -74,6 +77,16 @@ fn verified(report: &Report) -> String {
         }
     };
     report.proofs.iter().map(one).collect()
+}
+
+fn by_pieces(proof: &PieceProof) -> String {
+    let PieceProof { count, by, is_weak, .. } = proof;
+    let plural = if *count == 1 { "" } else { "s" };
+    let of = match by {
+        ProvedBy::Document { name, .. } => format!(" of {}", escape::shown(name)),
+        _ => String::new(),
+    };
+    format!(", verified by {count} piece{plural}{of}{}", if *is_weak { " (weak)" } else { "" })
 }
 
 /// Totals of the run; `None` if it had only one file.

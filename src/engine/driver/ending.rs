@@ -1,5 +1,6 @@
 //! End of a download, good or bad: verify and publish, or keep the received bytes.
 
+use super::pieces::whole_claims;
 use super::{Driver, cancellation, until_cancelled};
 use crate::clock::Clock;
 use crate::destination::{
@@ -21,6 +22,13 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::watch;
+
+/// Result of the comparison of a complete file with what proves it.
+enum Finding {
+    Right,
+    /// It is another file; with the ranges of the wrong pieces, if they are known already.
+    Wrong(Error, Option<Vec<ByteRange>>),
+}
 
 impl Driver {
     /// Everything is written. `None` if damage was found that is being fetched again.
@@ -120,6 +128,7 @@ impl Driver {
             elapsed: publisher.clock.now(),
             verifying: self.verifying,
             proofs: self.proofs(&digests),
+            pieces: self.wants.piece_proof(),
             digests,
             connections: publisher.connections(),
             retries: publisher.retries,
@@ -178,7 +187,6 @@ impl Driver {
         let unhashed = behind(work.hash(), length);
         let hashing = unless_cancelled(cancelled.clone(), work.digests(length));
         let actual = shown(publisher, unhashed, hashing).await?;
-        self.verifying += publisher.clock.now().saturating_sub(since);
         if actual.is_empty() && has_holes(work, length).await? {
             // Every byte was written, so another process has cut the file, or the file system compresses: the checksums
             // decide.
@@ -191,18 +199,27 @@ impl Driver {
             }
             return self.mend(work, damaged, publisher).await;
         }
-        let Err(mismatch) = self.wants.spec.check(&actual) else {
-            self.name_refuted(work, publisher).await?;
-            return Ok(Some(actual));
+        let finding = self.examined(work, length, &actual).await;
+        self.verifying += publisher.clock.now().saturating_sub(since);
+        let (mismatch, wrong) = match finding? {
+            Finding::Right => {
+                self.name_refuted(work, publisher).await?;
+                return Ok(Some(actual));
+            }
+            Finding::Wrong(mismatch, wrong) => (mismatch, wrong),
         };
-        let mismatch = mismatch.with_remedy(Remedy::CompareDigest);
         if !self.mended {
             let damaged = unless_cancelled(cancelled, work.audit_all()).await?;
             if !damaged.is_empty() {
                 return self.mend(work, damaged, publisher).await;
             }
         }
-        if self.replace_pieces(work, length, publisher).await?
+        let wrong = match wrong {
+            Some(wrong) => wrong,
+            None if self.may_replace_pieces() => self.wrong_pieces(work, length).await?,
+            None => Vec::new(),
+        };
+        if self.replace_pieces(work, &wrong, publisher).await?
             || self.try_others(work, length, publisher).await?
         {
             return Ok(None);
@@ -210,9 +227,40 @@ impl Driver {
         if self.transfer.handle_mixture() {
             return Ok(None);
         }
-        let actual = actual.iter().map(ToString::to_string).collect();
-        work.checkpoint.record(Record::Rejected(actual)).await?;
+        self.reject(work, &actual, &wrong).await?;
         Err(mismatch)
+    }
+
+    /// Holds a complete file against what proves it.
+    async fn examined(&mut self, work: &FileWork, length: u64, actual: &[Digest]) -> Result<Finding, Error> {
+        if let Err(mismatch) = self.wants.spec.check(actual) {
+            return Ok(Finding::Wrong(mismatch.with_remedy(Remedy::CompareDigest), None));
+        }
+        let Some(pieces) = self.wants.spec.pieces.clone() else {
+            return Ok(Finding::Right);
+        };
+        if !pieces.fit(length) {
+            return Ok(Finding::Wrong(self.wants.of_other_pieces(&pieces, length), Some(Vec::new())));
+        }
+        let wrong = self.wrong_pieces(work, length).await?;
+        Ok(match wrong.is_empty() {
+            true => Finding::Right,
+            false => Finding::Wrong(self.of_wrong_pieces(&wrong), Some(wrong)),
+        })
+    }
+
+    /// Records that the complete file is another one. Where only some pieces are wrong, the others stay claimed.
+    async fn reject(
+        &mut self,
+        work: &mut FileWork,
+        actual: &[Digest],
+        wrong: &[ByteRange],
+    ) -> Result<(), Error> {
+        if self.wants.spec.pieces.is_some() {
+            return work.checkpoint.withdraw(whole_claims(work, wrong)).await;
+        }
+        let actual = actual.iter().map(ToString::to_string).collect();
+        work.checkpoint.record(Record::Rejected(actual)).await
     }
 
     /// Queues damaged ranges to be fetched again, once.
@@ -347,8 +395,12 @@ impl Driver {
     /// Adds the number of bytes kept, and whether the next run may build upon them: the same command may only if it
     /// does not meet the same refusal.
     fn told_what_stays(&self, error: Error, kept: u64) -> Error {
-        let refused = matches!(error.kind(), Kind::Checksum | Kind::Exists | Kind::Changed | Kind::Unsafe)
-            || self.is_expired(&error);
+        let refused = match error.kind() {
+            // The wrong pieces are fetched again.
+            Kind::Checksum => self.wants.spec.pieces.is_none(),
+            Kind::Exists | Kind::Changed | Kind::Unsafe => true,
+            _ => self.is_expired(&error),
+        };
         let joinable = self.transfer.joinable();
         let error = error.with_kept(kept, joinable && !refused);
         if kept == 0 || joinable || refused {

@@ -43,7 +43,10 @@ impl Driver {
             Ruling::Reject => return drop(reply.send(None)),
             Ruling::Take { offset, until } => (offset, until),
             Ruling::Begin { offset, until, representation } => {
-                if let Err(error) = self.wants.refuse_too_large(representation.complete_length) {
+                let length = representation.complete_length;
+                let refused =
+                    self.wants.refuse_too_large(length).and_then(|()| self.wants.refuse_other_pieces(length));
+                if let Err(error) = refused {
                     self.transfer.fail(error);
                     return drop(reply.send(None));
                 }
@@ -107,12 +110,12 @@ impl Driver {
         }
     }
 
-    /// Keeps a small file in memory until it is complete. Returns false if it is not small, has several sources, or has
-    /// a part file already.
+    /// Keeps a small file in memory until it is complete. Returns false if it is not small, has several sources, is proven by its pieces,
+    /// or has a part file already.
     fn keep_small(&mut self, representation: &Representation, publisher: &mut Publisher) -> bool {
         let length = representation.complete_length.filter(|length| *length <= SMALL);
-        // If another source may have to replace one that gave wrong bytes, there must be a file to repair.
-        let alone = self.wants.sources.len() == 1;
+        // If wrong bytes may have to be replaced, there must be a file to repair.
+        let alone = self.wants.sources.len() == 1 && self.wants.spec.pieces.is_none();
         let Some(length) = length.filter(|_| alone) else {
             return false;
         };

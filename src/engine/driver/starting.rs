@@ -76,7 +76,7 @@ async fn take_turn(
         prepared = prepare(context, request, publisher) => prepared?,
     };
     match prepared {
-        Prepared::Satisfied(report) => Ok(report),
+        Prepared::Satisfied(report) => Ok(*report),
         Prepared::Ready(mut driver) => {
             driver.slot = Some(slot);
             driver.drive(publisher, cancelled, orders).await
@@ -112,6 +112,7 @@ async fn prepare(
         false => None,
     };
     let target = request.target(suggested)?;
+    let proving = request.proving_pieces().cloned();
     let Request { address, digests, if_exists, restart, create_directory, output, .. } = request;
     let Request { named_by, size, may_restart, signature, .. } = request;
     let spec = FileSpec {
@@ -121,6 +122,7 @@ async fn prepare(
         digests,
         signature,
         published: Vec::new(),
+        pieces: proving,
         size,
         if_exists,
         restart,
@@ -148,6 +150,7 @@ async fn prepare(
         slots: context.slots.clone(),
         proved_by: request.proved_by,
         pieces: request.pieces,
+        pieces_by: request.pieces_by,
         is_part: request.span.is_some(),
     };
     let Some(target) = target else {
@@ -199,10 +202,12 @@ async fn prepare(
         TargetState::Skipped { target, size } => {
             let text = format!("{} exists and is left as it is", target.path().display());
             publisher.notice(Notice::AlreadyComplete, text);
-            return Ok(Prepared::Satisfied(nothing_to_do(publisher, &wants, &target, size, vec![])));
+            let report = nothing_to_do(publisher, &wants, &target, size, vec![]);
+            return Ok(Prepared::Satisfied(Box::new(report)));
         }
         TargetState::Satisfied { target, size, digests } => {
-            return Ok(Prepared::Satisfied(satisfied(publisher, &wants, &target, size, digests)));
+            let report = satisfied(publisher, &wants, &target, size, digests);
+            return Ok(Prepared::Satisfied(Box::new(report)));
         }
         TargetState::Sealed { target, seal } => {
             let now = Box::pin(survey(&requesters[0])).await?.representation;
@@ -218,7 +223,8 @@ async fn prepare(
                 ));
             }
             inspect::clean_up(&target)?;
-            return Ok(Prepared::Satisfied(satisfied(publisher, &wants, &target, seal.size, vec![])));
+            let report = satisfied(publisher, &wants, &target, seal.size, vec![]);
+            return Ok(Prepared::Satisfied(Box::new(report)));
         }
     };
     let spec = wants.spec.clone();
@@ -232,6 +238,7 @@ async fn prepare(
     };
     if let Existing::Built { trusted, .. } = &existing {
         wants.refuse_too_large(trusted.representation.complete_length)?;
+        wants.refuse_other_pieces(trusted.representation.complete_length)?;
     }
     Ok(Prepared::Ready(Box::new(Driver::into_file(requesters, policy, wants, existing, publisher))))
 }
@@ -269,7 +276,7 @@ fn satisfied(
     let path = target.path();
     let beside = if target.part_path().exists() { "; an unfinished download lies beside it" } else { "" };
     publisher.notice(Notice::AlreadyComplete, format!("{} is complete already{beside}", path.display()));
-    nothing_to_do(publisher, wants, target, size, digests)
+    Report { pieces: wants.piece_proof(), ..nothing_to_do(publisher, wants, target, size, digests) }
 }
 
 fn nothing_to_do(
@@ -292,6 +299,7 @@ fn nothing_to_do(
         elapsed: publisher.clock.now(),
         verifying: Duration::ZERO,
         proofs: wants.given_proofs(&digests),
+        pieces: None,
         digests,
         connections: 0,
         retries: 0,
@@ -318,7 +326,7 @@ fn policy(context: &Context, request: &Request) -> Policy {
         digest_expected: request.is_proven(),
         length_expected: request.size,
         packing: packing(request),
-        in_order: window.is_some() || request.is_proven(),
+        in_order: window.is_some() || !request.algorithms().is_empty(),
         window,
         // Bytes that have left through a pipe cannot be taken back.
         may_restart: request.may_restart && !matches!(request.output, Output::Stream(_)),
@@ -445,7 +453,7 @@ impl Driver {
                 publisher.resumed = have.len();
                 let transfer = Transfer::resume(policy, representation.clone(), have);
                 let path = partial_file.part.path().to_owned();
-                // A digest or a signature proves the whole file; without one, the claims of an earlier run are read back.
+                // A digest or a signature proves the whole file, and so do its pieces; else the claims of an earlier run are read back.
                 let audit = !wants.spec.is_proven();
                 let (algorithms, inline, now) =
                     (wants.spec.algorithms(), wants.inline, publisher.clock.now());

@@ -32,7 +32,7 @@ const STASH: u64 = 32 << 20;
 #[derive(Default)]
 pub(super) struct Search {
     /// Number of times that wrong pieces were fetched again.
-    replaced: usize,
+    pub(super) replaced: usize,
     disputed: Vec<Disputed>,
     /// Index of the first entry of the present trial.
     present: usize,
@@ -77,58 +77,6 @@ impl Driver {
                 Ok(true)
             }
         }
-    }
-
-    /// The file does not have the expected digest. Fetches the pieces that have another digest than stated again, from sources that gave
-    /// none of them; returns false if there are none, or if they were fetched again from each source already.
-    pub(super) async fn replace_pieces(
-        &mut self,
-        work: &mut FileWork,
-        length: u64,
-        publisher: &mut Publisher,
-    ) -> Result<bool, Error> {
-        let Some(pieces) =
-            self.wants.pieces.clone().filter(|_| self.search.replaced < self.wants.sources.len())
-        else {
-            return Ok(false);
-        };
-        self.search.replaced += 1;
-        let (part, path) = (work.place.part.clone(), work.place.part.path().to_owned());
-        let stop = Arc::new(AtomicBool::new(false));
-        let reading = {
-            let stop = stop.clone();
-            blocking(move || {
-                let wrong = pieces.wrong(part.as_ref(), length, &stop);
-                wrong.map_err(|error| Error::disk("cannot read back", &path, &error))
-            })
-        };
-        let wrong = unless_cancelled(self.cancelled.clone(), reading).await;
-        stop.store(true, Ordering::Relaxed);
-        let wrong: Vec<_> = wrong?.into_iter().map(|piece| ByteRange::new(piece.start, piece.end)).collect();
-        if wrong.is_empty() {
-            return Ok(false);
-        }
-        let Some(liars) = self.transfer.handle_wrong(&wrong) else {
-            return Ok(false);
-        };
-        for source in liars {
-            let url = self.wants.sources.get(source).cloned().unwrap_or_default();
-            let cause = "it gave bytes that the digest of their piece shows to be wrong".to_owned();
-            publisher.tell(Event::Source { url, cause });
-        }
-        let wrong: RangeSet = wrong.into_iter().collect();
-        let again = claimed(work, &wrong);
-        let (plural, bytes) = (
-            if wrong.iter().count() == 1 { "" } else { "s" },
-            again.iter().map(|run| run.range.len()).sum::<u64>(),
-        );
-        let text = format!(
-            "the digests of pieces show wrong bytes in {} place{plural}: {bytes} bytes are fetched again",
-            wrong.iter().count()
-        );
-        publisher.notice(Notice::Repairing, text);
-        self.queue_again(work, again.iter().map(|run| run.range).collect()).await?;
-        Ok(true)
     }
 
     /// The digest matches. Reports the sources whose bytes had to be replaced by others.
@@ -231,7 +179,7 @@ impl Driver {
     }
 
     /// Withdraws ranges, which are whole claims, and queues them.
-    async fn queue_again(&mut self, work: &mut FileWork, ranges: RangeSet) -> Result<(), Error> {
+    pub(super) async fn queue_again(&mut self, work: &mut FileWork, ranges: RangeSet) -> Result<(), Error> {
         let ranges: Vec<_> = ranges.iter().collect();
         self.transfer.handle_disputed(&ranges);
         work.checkpoint.withdraw(ranges).await?;
@@ -241,7 +189,7 @@ impl Driver {
 }
 
 /// Claims that have bytes in these ranges.
-fn claimed(work: &FileWork, ranges: &RangeSet) -> Vec<Run> {
+pub(super) fn claimed(work: &FileWork, ranges: &RangeSet) -> Vec<Run> {
     let overlaps = |run: &Run| ranges.iter().any(|range| !range.intersection(run.range).is_empty());
     work.checkpoint.claims().into_iter().filter(overlaps).collect()
 }
