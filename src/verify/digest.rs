@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use crc::{CRC_32_ISO_HDLC, CRC_64_NVME, Crc, Table};
 use sha2::Digest as _;
 
 /// A hash function that haul can compute and compare.
@@ -33,19 +34,26 @@ pub enum Algorithm {
     Blake2b,
     /// BLAKE3 with 32 bytes of output, as printed by `b3sum`.
     Blake3,
+    /// CRC-32C (Castagnoli), in the order of the network. Finds damage, not forgery; only servers state it.
+    Crc32c,
+    /// CRC-32, as in gzip, in the order of the network. Finds damage, not forgery; only servers state it.
+    Crc32,
+    /// CRC-64/NVME, in the order of the network. Finds damage, not forgery; only servers state it.
+    Crc64Nvme,
 }
 
 impl Algorithm {
-    /// Every algorithm, in the order error messages name them.
+    /// Every algorithm that a user may name, in the order error messages name them. A checksum that is made for damage is no proof to ask
+    /// for.
     const ALL: [Self; 6] = [Self::Sha256, Self::Sha512, Self::Blake2b, Self::Blake3, Self::Sha1, Self::Md5];
 
     /// Returns true if no way is known to make two files with the same digest.
     ///
     /// A digest that is not collision resistant still finds accidental damage, but it says nothing about a
-    /// file whose author had a reason to prepare a second one (RFC 6151 for MD5, RFC 6194 for SHA-1).
+    /// file whose author had a reason to prepare a second one (RFC 6151 for MD5, RFC 6194 for SHA-1; anybody can for a CRC).
     #[must_use]
     pub fn is_collision_resistant(self) -> bool {
-        !matches!(self, Self::Sha1 | Self::Md5)
+        matches!(self, Self::Sha256 | Self::Sha512 | Self::Blake2b | Self::Blake3)
     }
 
     /// Length of a digest in bytes.
@@ -56,6 +64,8 @@ impl Algorithm {
             Self::Sha256 | Self::Blake3 => 32,
             Self::Sha1 => 20,
             Self::Md5 => 16,
+            Self::Crc64Nvme => 8,
+            Self::Crc32c | Self::Crc32 => 4,
         }
     }
 
@@ -67,6 +77,9 @@ impl Algorithm {
             Self::Md5 => "md5",
             Self::Blake2b => "blake2b",
             Self::Blake3 => "blake3",
+            Self::Crc32c => "crc32c",
+            Self::Crc32 => "crc32",
+            Self::Crc64Nvme => "crc64nvme",
         }
     }
 }
@@ -341,8 +354,11 @@ fn excerpt(name: &str) -> String {
     name.chars().take(32).collect()
 }
 
+static CRC_32: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
+static CRC_64: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_NVME);
+
 /// Computes a digest incrementally.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Hasher {
     Sha256(sha2::Sha256),
     Sha512(sha2::Sha512),
@@ -351,6 +367,9 @@ pub(crate) enum Hasher {
     Blake2b(blake2::Blake2b512),
     /// Boxed because its state is ten times that of the others.
     Blake3(Box<blake3::Hasher>),
+    Crc32c(u32),
+    Crc32(crc::Digest<'static, u32, Table<16>>),
+    Crc64Nvme(crc::Digest<'static, u64, Table<16>>),
 }
 
 impl Hasher {
@@ -363,6 +382,9 @@ impl Hasher {
             Algorithm::Md5 => Self::Md5(md5::Md5::new()),
             Algorithm::Blake2b => Self::Blake2b(blake2::Blake2b512::new()),
             Algorithm::Blake3 => Self::Blake3(Box::default()),
+            Algorithm::Crc32c => Self::Crc32c(0),
+            Algorithm::Crc32 => Self::Crc32(CRC_32.digest()),
+            Algorithm::Crc64Nvme => Self::Crc64Nvme(CRC_64.digest()),
         }
     }
 
@@ -377,6 +399,9 @@ impl Hasher {
             Self::Blake3(state) => {
                 state.update(bytes);
             }
+            Self::Crc32c(state) => *state = crc32c::crc32c_append(*state, bytes),
+            Self::Crc32(state) => state.update(bytes),
+            Self::Crc64Nvme(state) => state.update(bytes),
         }
     }
 
@@ -390,6 +415,9 @@ impl Hasher {
             Self::Md5(state) => state.finalize().as_slice().into(),
             Self::Blake2b(state) => state.finalize().as_slice().into(),
             Self::Blake3(state) => state.finalize().as_slice().into(),
+            Self::Crc32c(state) => state.to_be_bytes().into(),
+            Self::Crc32(state) => state.finalize().to_be_bytes().into(),
+            Self::Crc64Nvme(state) => state.finalize().to_be_bytes().into(),
         };
         Digest { algorithm, bytes }
     }
@@ -403,6 +431,9 @@ impl Hasher {
             Self::Md5(_) => Algorithm::Md5,
             Self::Blake2b(_) => Algorithm::Blake2b,
             Self::Blake3(_) => Algorithm::Blake3,
+            Self::Crc32c(_) => Algorithm::Crc32c,
+            Self::Crc32(_) => Algorithm::Crc32,
+            Self::Crc64Nvme(_) => Algorithm::Crc64Nvme,
         }
     }
 }
@@ -449,6 +480,21 @@ mod tests {
             assert_eq!(digest_of(algorithm, &[b"a", b"", b"bc"]).to_hex(), hex);
             assert_eq!(hex.len(), algorithm.output_len() * 2);
             assert_eq!(Hasher::new(algorithm).algorithm(), algorithm);
+        }
+    }
+
+    #[test]
+    fn each_checksum_gives_the_check_value_of_its_catalogue() {
+        for (algorithm, hex) in [
+            (Algorithm::Crc32c, "e3069283"),
+            (Algorithm::Crc32, "cbf43926"),
+            (Algorithm::Crc64Nvme, "ae8b14860a799888"),
+        ] {
+            let digest = digest_of(algorithm, &[b"1234", b"", b"56789"]);
+            assert_eq!((digest.to_hex(), digest.algorithm()), (hex.to_owned(), algorithm));
+            assert_eq!(hex.len(), algorithm.output_len() * 2);
+            assert!(!algorithm.is_collision_resistant() && !Algorithm::ALL.contains(&algorithm));
+            assert!(digest.to_string().parse::<Digest>().is_err(), "no user asks for {algorithm}");
         }
     }
 

@@ -18,7 +18,7 @@ enum Form {
     Dictionary,
     /// `SHA-256=BASE64, …` (RFC 3230 §4.3.2); hexadecimal digits are seen as well.
     Instance,
-    /// `md5=BASE64`, in one field or several.
+    /// `md5=BASE64` or `crc32c=BASE64`, in one field or several.
     Named,
     /// `sha256:HEX`.
     Prefixed,
@@ -44,22 +44,28 @@ const OF_THE_WHOLE: [(&str, Form); 11] = [
 ];
 
 /// Fields that state a digest of what this response carries.
-const OF_THE_CONTENT: [(&str, Form); 5] = [
+const OF_THE_CONTENT: [(&str, Form); 8] = [
     ("Content-Digest", Form::Dictionary),
     ("X-Amz-Checksum-SHA256", Form::Base64(Algorithm::Sha256)),
     ("X-Amz-Checksum-SHA512", Form::Base64(Algorithm::Sha512)),
     ("X-Amz-Checksum-SHA1", Form::Base64(Algorithm::Sha1)),
+    ("X-Amz-Checksum-CRC64NVME", Form::Base64(Algorithm::Crc64Nvme)),
+    ("X-Amz-Checksum-CRC32C", Form::Base64(Algorithm::Crc32c)),
+    ("X-Amz-Checksum-CRC32", Form::Base64(Algorithm::Crc32)),
     ("Content-MD5", Form::Base64(Algorithm::Md5)),
 ];
 
 /// Algorithms in order of preference: the strong ones first, the fastest first among them.
-const PREFERRED: [Algorithm; 6] = [
+const PREFERRED: [Algorithm; 9] = [
     Algorithm::Sha256,
     Algorithm::Sha512,
     Algorithm::Blake3,
     Algorithm::Blake2b,
     Algorithm::Sha1,
     Algorithm::Md5,
+    Algorithm::Crc64Nvme,
+    Algorithm::Crc32c,
+    Algorithm::Crc32,
 ];
 
 /// Digests of the whole file that a response states, those of the best algorithm among them; several if fields repeat it. What is
@@ -136,6 +142,7 @@ fn listed(value: &str, inner: impl Fn(&str) -> Option<String>) -> Vec<Digest> {
         // SHA stands for SHA-1 in both registries.
         let algorithm = match name.trim().to_ascii_lowercase().as_str() {
             "sha" => Algorithm::Sha1,
+            "crc32c" => Algorithm::Crc32c,
             name => name.parse().ok()?,
         };
         let text = inner(text)?;
@@ -181,6 +188,12 @@ mod tests {
             ("docker-content-digest", &docker, "Docker-Content-Digest sha256"),
             ("x-checksum-sha256", SHA256_HEX, "X-Checksum-SHA256 sha256"),
             ("x-goog-hash", &format!("crc32c=AAAAAA==,{goog}"), "X-Goog-Hash md5"),
+            ("x-goog-hash", "crc32c=AAAAAA==", "X-Goog-Hash crc32c"),
+            ("repr-digest", "crc32c=:4waSgw==:", "Repr-Digest crc32c"),
+            ("digest", "crc32c=e3069283", "Digest crc32c"),
+            ("x-amz-checksum-crc32c", "4waSgw==", "X-Amz-Checksum-CRC32C crc32c"),
+            ("x-amz-checksum-crc32", "y/Q5Jg==", "X-Amz-Checksum-CRC32 crc32"),
+            ("x-amz-checksum-crc64nvme", "rosUhgp5mIg=", "X-Amz-Checksum-CRC64NVME crc64nvme"),
             ("x-amz-checksum-sha256", SHA256, "X-Amz-Checksum-SHA256 sha256"),
             ("content-md5", MD5, "Content-MD5 md5"),
             ("x-ms-blob-content-md5", MD5, "X-MS-Blob-Content-MD5 md5"),
@@ -199,6 +212,11 @@ mod tests {
             (206, &[("content-digest", &format!("sha-256=:{SHA256}:"))]),
             (200, &[("x-amz-checksum-sha256", SHA256), ("x-amz-checksum-type", "COMPOSITE")]),
             (200, &[("x-amz-checksum-sha256", &format!("{SHA256}-12"))]),
+            (200, &[("x-amz-checksum-crc32c", "4waSgw==-3")]),
+            (200, &[("x-amz-checksum-crc32", "y/Q5Jg=="), ("x-amz-checksum-type", "COMPOSITE")]),
+            (206, &[("x-amz-checksum-crc64nvme", "rosUhgp5mIg=")]),
+            (200, &[("x-goog-hash", "crc32c=AAAAAA==,md5=x"), ("x-goog-stored-content-encoding", "gzip")]),
+            (200, &[("x-goog-hash", "crc32=AAAAAA==")]),
             (200, &[("x-goog-hash", &goog), ("x-goog-stored-content-encoding", "gzip")]),
             (404, &[("content-md5", MD5)]),
             (200, &[("x-linked-etag", "\"5e-61f\""), ("etag", "\"x\"")]),
@@ -219,5 +237,12 @@ mod tests {
             ("x-checksum-sha256", SHA256_HEX),
         ];
         assert_eq!(found(200, &lines), ["Repr-Digest sha256", "X-Checksum-SHA256 sha256"]);
+        let weak = [
+            ("x-goog-hash", "crc32c=AAAAAA=="),
+            ("x-amz-checksum-crc64nvme", "rosUhgp5mIg="),
+            ("content-md5", MD5),
+        ];
+        assert_eq!(found(200, &weak), ["Content-MD5 md5"]);
+        assert_eq!(found(200, &weak[..2]), ["X-Amz-Checksum-CRC64NVME crc64nvme"]);
     }
 }

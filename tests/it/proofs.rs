@@ -9,7 +9,7 @@ const PAYLOAD: Payload = Payload::mib(321, 4);
 const SMALL: Payload = Payload::new(322, 9000);
 const OTHER: Payload = Payload::new(323, 9000);
 
-fn base64_of(payload: Payload) -> String {
+pub(crate) fn base64_of(payload: Payload) -> String {
     let hex = payload.sha256_hex();
     let bytes: Vec<u8> =
         (0..32).map(|index| u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).unwrap()).collect();
@@ -195,4 +195,56 @@ fn where_no_list_names_the_file_nothing_is_fetched() {
     outcome.assert_failed(12).assert_says("file.bin.sha256").assert_says("SHA256SUMS");
     sandbox.assert_empty();
     assert!(server.requests().iter().all(|request| request.path() != "/d/file.bin"));
+}
+
+#[test]
+fn a_checksum_against_damage_is_checked_and_named_as_weak() {
+    let big_endian = |payload: Payload| STANDARD.encode(crc32c::crc32c(&payload.all()).to_be_bytes());
+    for (payload, flags) in [(PAYLOAD, ["-x", "4"]), (SMALL, ["-x", "4"]), (PAYLOAD, ["-x", "1"])] {
+        for (stated, code) in [(payload, 0), (Payload::new(324, payload.len), 12)] {
+            // What the store is asked for in one answer is stated by this field as well.
+            let amazon = if flags[1] == "1" { "X-Amz-Checksum-CRC32C" } else { "X-Unknown" };
+            let google = if flags[1] == "1" { "X-Unknown" } else { "X-Goog-Hash" };
+            let resource = Resource::of(payload)
+                .header(google, &format!("crc32c={}", big_endian(stated)))
+                .header(amazon, &big_endian(stated));
+            let server = Server::serve(resource).start();
+            let sandbox = Sandbox::new();
+            let outcome = sandbox.haul().arg("--json").args(flags).arg(server.url("/file.bin")).run();
+            assert_eq!(outcome.code, Some(code), "{outcome}");
+            let field = if flags[1] == "1" { amazon } else { google };
+            if code == 12 {
+                outcome.assert_says(field);
+                sandbox.assert_absent("file.bin");
+                continue;
+            }
+            sandbox.assert_ok_file(&payload, "file.bin");
+            let proof = &outcome.done_event()["proofs"][0];
+            assert_eq!((&proof["name"], &proof["weak"]), (&field.into(), &true.into()), "{outcome}");
+            assert!(proof["digest"].as_str().unwrap().starts_with("crc32c:"), "{outcome}");
+        }
+    }
+}
+
+#[test]
+fn a_checksum_against_damage_counts_only_where_nothing_better_is_stated() {
+    let wrong_crc = STANDARD.encode([1, 2, 3, 4]);
+    let md5 = STANDARD.encode([7; 16]);
+    let resource = Resource::of(SMALL)
+        .header("X-Goog-Hash", &format!("crc32c={wrong_crc}"))
+        .header("Repr-Digest", &format!("sha-256=:{}:", base64_of(SMALL)));
+    let server = Server::serve(resource).start();
+    Sandbox::new().haul().arg(server.url("/file.bin")).run().assert_ok();
+    server.replace(Resource::of(SMALL).header("X-Goog-Hash", &format!("crc32c={wrong_crc},md5={md5}")));
+    let outcome = Sandbox::new().haul().arg(server.url("/file.bin")).run();
+    outcome.assert_failed(12).assert_says("the server states md5:");
+    // Of an upload in parts the checksum is one of checksums.
+    for composite in ["AQIDBA==-3", "AQIDBA=="] {
+        let fields = Resource::of(SMALL)
+            .header("X-Amz-Checksum-CRC32C", composite)
+            .header("X-Amz-Checksum-Type", "COMPOSITE");
+        server.replace(fields);
+        let outcome = Sandbox::new().haul().args(["-x", "1"]).arg(server.url("/file.bin")).run();
+        outcome.assert_ok().assert_says("no published digest");
+    }
 }
