@@ -6,10 +6,11 @@ use crate::formats::cookie_file::{Cookies, Wanted};
 use crate::formats::digest_list::DigestList;
 use crate::formats::file_name::ForeignName;
 use crate::formats::netrc::Netrc;
-use crate::formats::{content_disposition, escape, input_list, metalink, retry_after};
+use crate::formats::{content_disposition, escape, input_list, link_field, metalink, retry_after};
 use crate::manifest::Raw;
 use crate::plan::answer::Answer;
 use crate::plan::byte_range::ContentRange;
+use crate::plan::named_sources::{MOST_NAMED, Trust, candidates, choose};
 use crate::plan::packing::Packing;
 use crate::plan::representation::{EntityTag, Representation, Validators};
 use crate::plan::verdict::{Asked, Verdict, judge};
@@ -22,7 +23,7 @@ use std::time::{Duration, SystemTime};
 pub type Target = fn(&[u8]);
 
 /// All targets, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("content_range", content_range),
     ("content_disposition", disposition),
     ("digest", digest),
@@ -36,6 +37,7 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("cookie_file", cookie_file),
     ("url_name", url_name),
     ("redirect", redirect),
+    ("link_field", link_field),
     ("verdict", verdict),
 ];
 
@@ -124,22 +126,19 @@ pub fn manifest(bytes: &[u8]) {
 /// Input lists: their names are harmless.
 pub fn list(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    input_list::entries(&text).flatten().for_each(|entry| assert_stays_below(&entry));
-}
-
-fn assert_stays_below(entry: &input_list::Entry) {
-    entry.output.iter().chain(&entry.directory).for_each(assert_all_harmless);
+    for entry in input_list::entries(&text).flatten() {
+        entry.output.iter().chain(&entry.directory).for_each(assert_all_harmless);
+    }
 }
 
 /// Metalink documents: their names are harmless, and there is nothing to fetch from but http and https.
 pub fn metalink(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    for entry in metalink::parse(&text).into_iter().flatten() {
-        for url in entry.mirrors.iter().chain([&entry.url]) {
+    for file in metalink::parse(&text).into_iter().flatten() {
+        for url in &file.urls {
             assert!(url.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("http")), "{url:?}");
         }
-        assert!(entry.headers.is_empty() && entry.output.is_some());
-        assert_stays_below(&entry);
+        assert_all_harmless(&file.name);
     }
 }
 
@@ -200,6 +199,25 @@ pub fn redirect(bytes: &[u8]) {
         assert!(shown.starts_with("http://") || shown.starts_with("https://"), "{shown}");
         assert!(!next.authority().contains('@') && !next.host().is_empty(), "{shown}");
         assert!(next.request_target().bytes().all(|byte| byte.is_ascii_graphic()), "{shown}");
+    }
+}
+
+/// `Link` fields: a target stands in the field, and only a few https URLs without a user name are asked on the server's word.
+pub fn link_field(bytes: &[u8]) {
+    let (base, _) = Address::parse("https://host/dir/file?query").unwrap_or_else(|_| unreachable!());
+    let links = link_field::parse(bytes);
+    for link in &links {
+        assert!(link.target.is_empty() || bytes.windows(link.target.len()).any(|part| part == link.target));
+        assert!(link.parameter("anchor").is_none() && !link.relations.iter().any(|one| one.contains(' ')));
+    }
+    let choice = choose(candidates(&links), &base, Trust::Server, std::slice::from_ref(&base), MOST_NAMED);
+    assert!(choice.taken.len() <= MOST_NAMED && choice.refused.len() <= MOST_NAMED);
+    for (place, mirror) in choice.taken.iter().enumerate() {
+        assert!(
+            mirror.is_https() && !mirror.authority().contains('@') && !mirror.host().is_empty(),
+            "{mirror}"
+        );
+        assert!(*mirror != base && !choice.taken[..place].contains(mirror), "{mirror}");
     }
 }
 
@@ -313,7 +331,7 @@ mod tests {
     }
 
     /// Texts that have a meaning in some of the formats.
-    const WORDS: [&str; 28] = [
+    const WORDS: [&str; 32] = [
         "*",
         "/",
         "-",
@@ -342,6 +360,10 @@ mod tests {
         "://",
         "#",
         "?",
+        "<",
+        ">",
+        ",",
+        "rel=duplicate",
     ];
 
     /// One to three changes: a bit flipped, a byte replaced, bytes removed or doubled, a word put in, or the tail of
@@ -423,6 +445,7 @@ mod tests {
         no_cookie_goes_to_a_host_that_is_not_named: "cookie_file",
         any_url_gives_a_harmless_name: "url_name",
         no_redirect_leads_to_another_scheme: "redirect",
+        no_link_leads_to_another_scheme: "link_field",
         any_answer_that_is_taken_is_what_was_asked_for: "verdict",
     }
 

@@ -176,6 +176,8 @@ fn settings(fields: &[(String, String)], https: bool) -> Result<ClientSettings, 
     if let Some(retries) = item("acquire::retries").and_then(|text| text.parse().ok()) {
         settings.retries = retries;
     }
+    // apt decides which servers are asked.
+    settings.find_mirrors = false;
     settings.user_agent = item("acquire::http::user-agent").unwrap_or(&settings.user_agent).to_owned();
     Ok(settings)
 }

@@ -386,6 +386,10 @@ pub(super) struct Options {
     #[arg(long, value_name = "URL", value_parser = url(), help_heading = "Transfer")]
     pub(super) mirror: Vec<String>,
 
+    /// Do not ask the mirrors that the server names in its answer; they are asked only where a digest makes that safe
+    #[arg(long, help_heading = "Transfer")]
+    pub(super) no_find_mirrors: bool,
+
     /// Connections for each file: a number, or auto [default: auto]
     #[arg(short = 'x', long, value_name = "N", value_parser = connections, env = "HAUL_CONNECTIONS", help_heading = "Transfer")]
     pub(super) connections: Option<crate::Connections>,

@@ -79,6 +79,7 @@ fn fill_from(path: &Path, text: &str, mut options: Options) -> Result<Options, E
     options.netrc_if_there = config.flag("netrc")?;
     options.remote_time |= config.flag("remote-time")?;
     options.background |= config.flag("background")?;
+    options.no_find_mirrors |= config.flag("no-find-mirrors")?;
     options.no_memory |= config.flag("no-memory")?;
     take(&mut options.progress, config.one_of("progress")?);
     take(&mut options.color, config.one_of("color")?);
@@ -135,6 +136,7 @@ pub(super) fn values(options: &Options) -> Vec<(&'static str, Option<String>)> {
         ("interface", options.interface.as_ref().map(|interface| format!("{interface:?}"))),
         ("remote-time", flag(options.remote_time)),
         ("background", flag(options.background)),
+        ("no-find-mirrors", flag(options.no_find_mirrors)),
         ("no-memory", flag(options.no_memory)),
         ("progress", name(options.progress.and_then(|value| value.to_possible_value()))),
         ("color", name(options.color.and_then(|value| value.to_possible_value()))),

@@ -164,6 +164,7 @@ impl Setup {
         settings.connect_timeout = options.connect_timeout.unwrap_or(settings.connect_timeout);
         settings.first_byte_timeout = options.first_byte_timeout.unwrap_or(settings.first_byte_timeout);
         settings.stall_timeout = options.stall_timeout.unwrap_or(settings.stall_timeout);
+        settings.find_mirrors = !options.no_find_mirrors;
         settings.max_redirects = options.max_redirs.unwrap_or(settings.max_redirects);
         settings.allow_downgrade = options.allow_downgrade;
         settings.ca_file.clone_from(&options.cacert);

@@ -299,6 +299,7 @@ mod tests {
                 digests,
                 signature: None,
                 published: Vec::new(),
+                mirrored: false,
                 pieces: None,
                 size: None,
                 if_exists: IfExists::Auto,

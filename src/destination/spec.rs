@@ -3,7 +3,7 @@
 use super::provenance::NamedBy;
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::Address;
-use crate::verify::{Algorithm, Digest, MinisignSignature, Pieces, Published};
+use crate::verify::{Algorithm, Digest, MinisignSignature, Pieces, Published, RECORDED};
 use std::sync::Arc;
 
 /// Action if the target exists already.
@@ -45,6 +45,8 @@ pub(crate) struct FileSpec {
     pub(crate) signature: Option<Arc<MinisignSignature>>,
     /// Digests that the server states, all of one algorithm. They count if nothing else proves the file.
     pub(crate) published: Vec<Published>,
+    /// True once sources are asked that only the published digest proves: then the manifest records it.
+    pub(crate) mirrored: bool,
     /// Digests of pieces that prove the file, if neither a digest nor a signature of the whole is given.
     pub(crate) pieces: Option<Arc<Pieces>>,
     pub(crate) size: Option<u64>,
@@ -58,6 +60,25 @@ impl FileSpec {
     /// from.
     pub(crate) fn is_proven(&self) -> bool {
         !self.digests.is_empty() || self.signature.is_some() || self.pieces.is_some()
+    }
+
+    /// True if something proves bytes from any source.
+    pub(crate) fn may_have_mirrors(&self) -> bool {
+        self.is_proven() || self.mirrored
+    }
+
+    /// Digests for the manifest, which the next run has to expect.
+    pub(crate) fn recorded(&self) -> Vec<String> {
+        let digests = if self.mirrored { self.expected() } else { self.digests.clone() };
+        digests.iter().map(ToString::to_string).collect()
+    }
+
+    /// Digests of the whole file that are known: those given, or else the first of those that the server states.
+    pub(crate) fn expected(&self) -> Vec<Digest> {
+        match self.published.first() {
+            Some(published) if self.digests.is_empty() => vec![published.digest.clone()],
+            _ => self.digests.clone(),
+        }
     }
 
     /// Hash functions of the digests given and of the signature, or else that of the digests that the server states.
@@ -99,9 +120,12 @@ impl FileSpec {
             Some((wrong, actual))
         });
         wrong.map_or(Ok(()), |(Published { digest, field }, actual)| {
-            let cause =
-                format!("checksum mismatch: the server states {digest} ({field}), and the file has {actual}");
-            Err(Error::new(Kind::Checksum, cause).with_remedy(Remedy::OwnDigest))
+            let (by, remedy) = match *field {
+                RECORDED => (format!("an earlier run has recorded {digest}"), Remedy::StartOver),
+                field => (format!("the server states {digest} ({field})"), Remedy::OwnDigest),
+            };
+            let cause = format!("checksum mismatch: {by}, and the file has {actual}");
+            Err(Error::new(Kind::Checksum, cause).with_remedy(remedy))
         })
     }
 }

@@ -94,6 +94,7 @@ fn spec_of(request: &Request) -> FileSpec {
         digests: request.digests().to_vec(),
         signature: request.signature.clone(),
         published: Vec::new(),
+        mirrored: false,
         pieces: request.proving_pieces().cloned(),
         size: request.size,
         if_exists: request.if_exists,

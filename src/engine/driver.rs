@@ -34,6 +34,7 @@ use tokio::task::{JoinError, JoinSet};
 mod ending;
 mod inquiring;
 mod making;
+mod mirrors;
 mod ordering;
 mod pieces;
 mod starting;
@@ -82,6 +83,8 @@ struct Wants {
     pieces_by: ProvedBy,
     /// True for a part of a file, of which the server states no digest.
     is_part: bool,
+    /// Ask the sources that the server names.
+    find_mirrors: bool,
     /// In bytes.
     max_size: Option<u64>,
 }
@@ -188,6 +191,8 @@ struct Driver {
     spares: JoinSet<()>,
     /// HEAD request in flight.
     inquiry: JoinSet<Option<Advice>>,
+    /// Sources and documents that the server names.
+    named: mirrors::Named,
     /// When HEAD was last asked.
     inquired_at: Option<Clock>,
     /// When the first connection was established; taken by the first response on it.
@@ -260,6 +265,7 @@ impl Driver {
                 Some(ended) = self.attempts.join_next() => self.ended(ended, publisher),
                 Some(_) = self.spares.join_next() => {}
                 Some(said) = self.inquiry.join_next() => self.advised(said, publisher),
+                Some(fetched) = self.named.fetched() => self.describe(fetched, publisher),
                 Ok(()) = self.reached.changed() => self.prepare_more(self.clock.now()),
                 Ok(()) = self.paused.changed() => self.tell_pause(publisher),
                 turned = next_turn(&mut self.destination) => self.turned(turned, publisher),
@@ -381,8 +387,9 @@ impl Driver {
     async fn discard(&mut self, why: String, lost: u64, publisher: &mut Publisher) -> Result<(), Error> {
         self.settle(publisher).await;
         let text = format!("starting over: {why}");
-        self.wants.spec.published.clear();
-        self.shared.wants_proof.store(self.wants.is_unproven(), Ordering::Relaxed);
+        if !std::mem::take(&mut self.search.of_same_version) {
+            self.forget_statement();
+        }
         self.destination.clear(why).await?;
         publisher.resumed = 0;
         if lost > 0 {

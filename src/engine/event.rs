@@ -38,6 +38,20 @@ pub enum Event {
         /// The reason.
         cause: String,
     },
+    /// A source that the server of the file names, or a document of it, is asked as well.
+    SourceAdded {
+        /// Its URL, redacted.
+        url: String,
+        /// The one that named it.
+        cause: String,
+    },
+    /// A source that the server of the file names, or a document of it, is not asked.
+    SourceRefused {
+        /// Its URL, redacted.
+        url: String,
+        /// The reason.
+        cause: String,
+    },
     /// A message that a person should read.
     Notice(Notice, String),
 }
@@ -68,6 +82,10 @@ pub enum Notice {
     Renamed,
     /// A command to the running download is not carried out; the text gives the reason.
     Refused,
+    /// Mirrors that the server names are not used; the text gives the reason.
+    Mirrors,
+    /// Content of a document that the server names for the file, or the reason why it is not used.
+    Document,
 }
 
 impl Notice {
@@ -86,6 +104,8 @@ impl Notice {
             Self::WebPage => "web_page",
             Self::Renamed => "renamed",
             Self::Refused => "refused",
+            Self::Mirrors => "mirrors",
+            Self::Document => "document",
         }
     }
 }

@@ -6,6 +6,7 @@ mod client;
 mod context;
 mod control;
 mod credentials;
+mod description;
 mod disk_use;
 mod download;
 mod driver;
@@ -26,6 +27,7 @@ mod report;
 mod request;
 mod settings;
 mod slots;
+mod stated;
 mod worker;
 
 pub use crate::destination::{Constraints, Content, IfExists, OwnDestination};
@@ -35,6 +37,8 @@ pub use crate::transport::{
 pub use client::Client;
 pub use control::Control;
 pub(crate) use credentials::check_secrets;
+#[cfg(feature = "cli")]
+pub(crate) use description::strongest;
 pub use download::Download;
 pub use event::{Event, Notice};
 pub use forecast::Forecast;

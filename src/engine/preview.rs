@@ -58,6 +58,8 @@ pub struct Preview {
     pub left: Option<Inspection>,
     /// Other sources that the request names, if they were asked for.
     pub mirrors: Vec<MirrorPreview>,
+    /// Mirrors that the server names (RFC 6249), redacted, in the order in which they would be asked.
+    pub named_mirrors: Vec<String>,
     /// Knowledge of the host from earlier downloads, if there is any.
     pub remembered: Option<Remembered>,
     /// Expected course of a download started now.
@@ -90,7 +92,8 @@ impl Preview {
             strong_validator: validators.strong().map(str::to_owned),
             etag: validators.etag.map(|etag| etag.as_str().to_owned()),
             last_modified: validators.last_modified,
-            published: found.published.into_iter().map(|one| (one.digest, one.field)).collect(),
+            named_mirrors: found.stated.mirrors().iter().map(ToString::to_string).collect(),
+            published: found.stated.published.into_iter().map(|one| (one.digest, one.field)).collect(),
             media_type: found.representation.media_type,
             name_source: request.name_source(suggested.as_ref()),
             suggested_name: suggested.map(|name| name.to_string()),

@@ -1,5 +1,6 @@
 //! Survey of a file on the server, without downloading it.
 
+use super::stated::Stated;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::formats::content_disposition;
@@ -13,7 +14,6 @@ use crate::plan::representation::Representation;
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
 use crate::transport::{Failure, Redirect, Reply, Requester};
-use crate::verify::{Published, published};
 use http::{HeaderMap, StatusCode, Version, header};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -34,7 +34,7 @@ pub(crate) struct Survey {
     pub(crate) head: Option<String>,
     pub(crate) head_size: Option<u64>,
     pub(crate) content_disposition: Option<Vec<u8>>,
-    pub(crate) published: Vec<Published>,
+    pub(crate) stated: Stated,
 }
 
 /// Timeout for HEAD, which is advice, before a GET is tried.
@@ -178,7 +178,7 @@ fn read(reply: &Reply) -> Survey {
         head: None,
         head_size: None,
         content_disposition: answer.content_disposition,
-        published: published(reply.status, &reply.headers),
+        stated: Stated::read(reply),
     }
 }
 

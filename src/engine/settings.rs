@@ -89,6 +89,10 @@ pub struct ClientSettings {
     pub patience: Duration,
     /// The longest `Retry-After` that is obeyed. Default 300 s.
     pub retry_after_cap: Duration,
+    /// Ask the mirrors, and the Metalink document, that a server names for its file (RFC 6249), where a digest makes that safe: one of the
+    /// request, or one by SHA-256 or better that the server of the URL itself states over https with its links. They get no secrets of
+    /// other origins. Default true.
+    pub find_mirrors: bool,
     /// Follow redirects from https to http. Credentials never follow.
     pub allow_downgrade: bool,
     /// A PEM file with certificates to trust in addition to the platform's.
@@ -150,6 +154,7 @@ impl Default for ClientSettings {
             retry_max_time: None,
             patience: Duration::from_secs(300),
             retry_after_cap: Duration::from_secs(300),
+            find_mirrors: true,
             allow_downgrade: false,
             ca_file: None,
             certificate_file: None,

@@ -2,6 +2,7 @@
 
 use super::lane::{Claim, Lane};
 use super::limit::Limits;
+use super::stated::Stated;
 use crate::clock::Clock;
 use crate::destination::Sink;
 use crate::error::{Error, Failure};
@@ -9,7 +10,6 @@ use crate::plan::ByteRange;
 use crate::plan::answer::Answer;
 use crate::plan::transfer::{Ask, AttemptId, End};
 use crate::transport::{Body, Reply, Requester};
-use crate::verify::{Published, published};
 use bytes::Bytes;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,8 +32,8 @@ pub(crate) struct Shared {
     /// Number of workers that are writing at this moment.
     pub(crate) writers: AtomicU64,
     pub(crate) limits: Limits,
-    /// True until it is known what proves the file.
-    pub(crate) wants_proof: AtomicBool,
+    /// True until it is known what the server states of the file.
+    pub(crate) wants_statement: AtomicBool,
     /// For the text of a disk error.
     pub(crate) path: PathBuf,
 }
@@ -76,8 +76,8 @@ impl Shared {
 pub(crate) struct Question {
     pub(crate) id: AttemptId,
     pub(crate) answer: Answer,
-    /// Digests that the response states of the whole file.
-    pub(crate) published: Vec<Published>,
+    /// Statements of the response about the file, if they are wanted.
+    pub(crate) stated: Option<Box<Stated>>,
     pub(crate) reply: oneshot::Sender<Option<Permit>>,
 }
 
@@ -117,15 +117,15 @@ async fn open(
     ask: &Ask,
 ) -> Result<Option<(Body, Permit, Option<u64>)>, Failure> {
     let range = if ask.ranged { ask.wanted.to_header() } else { None };
-    let Reply { status, headers, body, address, .. } =
-        shared.requesters.of(ask.source).get(range.as_deref(), ask.if_range.as_deref()).await?;
+    let reply = shared.requesters.of(ask.source).get(range.as_deref(), ask.if_range.as_deref()).await?;
+    let asks = ask.source == 0 && shared.wants_statement.load(Ordering::Relaxed);
+    let stated = asks.then(|| Box::new(Stated::read(&reply)));
+    let Reply { status, headers, body, address, .. } = reply;
     let mut answer = Answer::read(status, &headers, Clock::date());
     answer.without_if_range = address.is_signed();
     let body_length = answer.content_length;
-    let asks = ask.source == 0 && shared.wants_proof.load(Ordering::Relaxed);
-    let published = if asks { published(status, &headers) } else { Vec::new() };
     let (reply, ruling) = oneshot::channel();
-    if shared.questions.send(Box::new(Question { id, answer, published, reply })).await.is_err() {
+    if shared.questions.send(Box::new(Question { id, answer, stated, reply })).await.is_err() {
         return Ok(None);
     }
     Ok(ruling.await.ok().flatten().map(|permit| {

@@ -37,21 +37,8 @@ pub(crate) struct Entry {
     pub(crate) headers: Vec<String>,
     /// Size in bytes.
     pub(crate) size: Option<u64>,
-    /// Digests of pieces, by one hash function each.
-    pub(crate) pieces: Vec<StatedPieces>,
     /// Ignored options, with their lines.
     pub(crate) left_out: Vec<(usize, String)>,
-}
-
-/// Digests of the pieces of a file as a document states them, unchecked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StatedPieces {
-    /// Length of a piece in bytes.
-    pub(crate) length: u64,
-    /// Name of the hash function.
-    pub(crate) function: String,
-    /// Hexadecimal digits, in the order of the pieces.
-    pub(crate) digests: Vec<String>,
 }
 
 /// Parses a list one file at a time, and keeps nothing of those before. After an error it goes on with the next file.

@@ -4,7 +4,6 @@
 //! one pass, in time and memory bounded by its length; a DTD is refused.
 
 use super::file_name::ForeignName;
-use super::input_list::{Entry, StatedPieces};
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
@@ -12,14 +11,42 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-/// Sources of a file used besides the best one: more of them would not make it faster.
-const MOST_MIRRORS: usize = 16;
+/// Sources of a file that are used: more of them would not make it faster.
+const MOST_SOURCES: usize = 17;
 
-/// Parses a document into its files, the best source of each one first.
+/// One file of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Described {
+    /// Line number, counted from 1.
+    pub(crate) line: usize,
+    /// File name, or a path below a directory.
+    pub(crate) name: ForeignName,
+    /// Size in bytes.
+    pub(crate) size: Option<u64>,
+    /// Sources by http and https, the best first.
+    pub(crate) urls: Vec<String>,
+    /// Digests, as `function:hex`.
+    pub(crate) digests: Vec<String>,
+    /// Digests of pieces, by one hash function each.
+    pub(crate) pieces: Vec<StatedPieces>,
+}
+
+/// Digests of the pieces of a file as a document states them, unchecked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StatedPieces {
+    /// Length of a piece in bytes.
+    pub(crate) length: u64,
+    /// Name of the hash function.
+    pub(crate) function: String,
+    /// Hexadecimal digits, in the order of the pieces.
+    pub(crate) digests: Vec<String>,
+}
+
+/// Parses a document into its files.
 ///
 /// # Errors
-/// A message, if it is no Metalink document, or if a file has no name or no usable source.
-pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, String> {
+/// A message, if it is no Metalink document, or if a file has no name.
+pub(crate) fn parse(text: &str) -> Result<Vec<Described>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader::from_str(text);
     let mut reading = Reading::default();
@@ -221,31 +248,23 @@ impl Draft {
         Self { line, output, urls: Vec::new(), hashes: Vec::new(), pieces: Vec::new(), size: String::new() }
     }
 
-    fn finish(mut self) -> Result<Entry, String> {
+    fn finish(mut self) -> Result<Described, String> {
         self.urls.retain(|source| !source.other && is_spoken(&source.url));
         self.urls.sort_by_key(|source| source.rank);
         let mut seen = HashSet::new();
-        let mut urls = self.urls.into_iter().map(|source| source.url).filter(|url| seen.insert(url.clone()));
+        let urls = self.urls.into_iter().map(|source| source.url).filter(|url| seen.insert(url.clone()));
         let size = match self.size.as_str() {
             "" => None,
             text => Some(text.parse().map_err(|_| format!("line {}: {text:?} is no size", self.line))?),
         };
-        let url = urls.next();
-        let url =
-            url.ok_or_else(|| format!("line {}: {} has no http or https source", self.line, self.output))?;
-        Ok(Entry {
+        let digest = |(function, hex): (String, String)| format!("{}:{hex}", function.trim());
+        Ok(Described {
             line: self.line,
-            url,
-            mirrors: urls.take(MOST_MIRRORS).collect(),
-            output: Some(self.output),
+            name: self.output,
             size,
-            checksums: self
-                .hashes
-                .into_iter()
-                .map(|(function, hex)| format!("{}:{hex}", function.trim()))
-                .collect(),
+            urls: urls.take(MOST_SOURCES).collect(),
+            digests: self.hashes.into_iter().map(digest).collect(),
             pieces: self.pieces,
-            ..Entry::default()
         })
     }
 }
@@ -281,17 +300,17 @@ mod tests {
     fn a_file_has_its_sources_in_order_and_its_digests() {
         let files = parse(FOUR).unwrap();
         let [a, b] = &files[..] else { panic!("{files:?}") };
-        assert_eq!((a.line, a.url.as_str()), (3, "http://one.example/a.iso?x=1&y=2"));
-        assert_eq!(a.mirrors, ["https://two.example/a.iso", "HTTPS://four.example/a.iso"]);
-        assert_eq!(a.checksums, ["sha-256:f0ad929cd259957e160ea442eb80986b5f", "md5:00"]);
+        let urls =
+            ["http://one.example/a.iso?x=1&y=2", "https://two.example/a.iso", "HTTPS://four.example/a.iso"];
+        assert_eq!((a.line, &a.urls[..]), (3, &urls.map(str::to_owned)[..]));
+        assert_eq!(a.digests, ["sha-256:f0ad929cd259957e160ea442eb80986b5f", "md5:00"]);
         assert_eq!((a.size, b.size), (Some(14_471_447), None));
         let [pieces] = &a.pieces[..] else { panic!("{a:?}") };
         assert_eq!((pieces.length, pieces.function.as_str()), (1 << 20, "sha-256"));
         assert_eq!((&pieces.digests[..], b.pieces.len()), (&["ff".to_owned()][..], 0));
-        let name = |entry: &Entry| entry.output.as_ref().unwrap().to_string();
-        assert_eq!((name(a), name(b)), ("a.iso".to_owned(), "sub/b.iso".to_owned()));
-        assert_eq!((b.line, b.url.as_str()), (15, "https://one.example/b"));
-        assert!(b.mirrors.is_empty() && b.checksums.is_empty());
+        assert_eq!((a.name.to_string(), b.name.to_string()), ("a.iso".to_owned(), "sub/b.iso".to_owned()));
+        assert_eq!((b.line, &b.urls[..]), (15, &["https://one.example/b".to_owned()][..]));
+        assert!(b.digests.is_empty());
     }
 
     #[test]
@@ -302,9 +321,8 @@ mod tests {
             <url type="bittorrent">http://t/x.torrent</url></resources>
             </file></files></metalink>"#;
         let files = parse(text).unwrap();
-        assert_eq!(files[0].url, "http://fast/x");
-        assert_eq!(files[0].mirrors, ["http://slow/x"]);
-        assert_eq!(files[0].checksums, ["sha1:aa"]);
+        assert_eq!(files[0].urls, ["http://fast/x", "http://slow/x"]);
+        assert_eq!(files[0].digests, ["sha1:aa"]);
     }
 
     // RFC 5854 §4.1.2.1
@@ -321,7 +339,6 @@ mod tests {
         for wrong in [
             "<file name=\"..\"/>",
             "<file/>",
-            "<file name=\"x\"></file>",
             "<file name=\"x\"><size>y</size><url>http:x</url></file>",
             "<file name=\"x\"><url>&unknown;</url></file>",
             "</file>",
@@ -353,14 +370,14 @@ mod tests {
         let file = r#"<metalink><file name="x"><url>&passwd;</url></file></metalink>"#;
         assert!(parse(file).unwrap_err().contains("XML"));
         let other = r#"<metalink><file name="x"><url>ftp://h/x</url></file></metalink>"#;
-        assert!(parse(other).unwrap_err().contains("source"));
+        assert!(parse(other).unwrap()[0].urls.is_empty());
     }
 
     #[test]
     fn of_many_sources_a_few_are_taken() {
         let urls: String = (0..1000).map(|number| format!("<url>http://h{number}/x</url>")).collect();
         let files = parse(&format!("<metalink><file name=\"x\">{urls}</file></metalink>")).unwrap();
-        assert_eq!(files[0].mirrors.len(), MOST_MIRRORS);
+        assert_eq!(files[0].urls.len(), MOST_SOURCES);
     }
 
     /// Each would take hours in time quadratic in its length.

@@ -18,7 +18,7 @@ pub(crate) mod file_name;
 pub(crate) mod host_book;
 #[cfg(feature = "cli")]
 pub(crate) mod input_list;
-#[cfg(feature = "cli")]
+pub(crate) mod link_field;
 pub(crate) mod metalink;
 pub(crate) mod netrc;
 pub(crate) mod rate_limit;

@@ -1,12 +1,14 @@
 //! Jobs of the files that lists and Metalink documents name.
 
 use super::job::{Job, NamedBy, PieceDigests};
-use crate::engine::Request;
+use crate::engine::{Request, strongest};
 use crate::error::Error;
-use crate::formats::input_list::{self, Entries, Entry, StatedPieces};
-use crate::formats::{escape, metalink};
+use crate::formats::escape;
+use crate::formats::file_name::ForeignName;
+use crate::formats::input_list::{self, Entries};
+use crate::formats::metalink::{self, Described};
 use crate::plan::Address;
-use crate::verify::{Algorithm, Digest, ParseDigestError};
+use crate::verify::{Digest, ParseDigestError};
 use std::io::BufRead;
 
 /// Longest reason given for a document that cannot be used, in characters.
@@ -80,7 +82,10 @@ impl<R: BufRead> Iterator for JobList<R> {
         let entry = self.0.next()?.map_err(|error| Error::usage(error.to_string()));
         Some(entry.and_then(|mut entry| {
             let of_line = |error: Error| error.retold(format!("line {}: {error}", entry.line));
-            let mut listed = proposed(&entry, &entry.url);
+            let mut listed =
+                proposed(entry.line, &entry.url, entry.output.as_ref(), entry.directory.as_ref());
+            listed.position = entry.position;
+            listed.job.size = entry.size;
             listed.job.mirrors.clone_from(&entry.mirrors);
             listed.job.dir.clone_from(&entry.place);
             listed.job.digests.clone_from(&entry.checksums);
@@ -101,49 +106,48 @@ pub fn metalink(text: &str, home: Option<&Address>) -> Result<Vec<Listed>, Error
     files.iter().map(|file| described(file, home)).collect()
 }
 
-fn described(entry: &Entry, home: Option<&Address>) -> Result<Listed, Error> {
+fn described(file: &Described, home: Option<&Address>) -> Result<Listed, Error> {
+    let line = file.line;
     // An entry that is no URL says nothing about the others.
-    let mut sources =
-        std::iter::once(&entry.url).chain(&entry.mirrors).filter(|url| Request::new(url).is_ok());
-    let mut listed = proposed(entry, sources.next().unwrap_or(&entry.url));
+    let mut sources = file.urls.iter().filter(|url| Request::new(url).is_ok());
+    let url = sources.next().or(file.urls.first()).ok_or_else(|| {
+        Error::usage(format!(
+            "line {line}: {} has no http or https source",
+            escape::shown(&file.name.to_string())
+        ))
+    })?;
+    let mut listed = proposed(line, url, Some(&file.name), None);
     let job = &mut listed.job;
+    job.size = file.size;
     job.named_by = NamedBy::Document(home.map(|home| home.origin().to_string()));
     job.mirrors = sources.cloned().collect();
-    for checksum in &entry.checksums {
-        match checksum.parse::<Digest>() {
-            Ok(_) => job.digests.push(checksum.clone()),
+    for digest in &file.digests {
+        match digest.parse::<Digest>() {
+            Ok(_) => job.digests.push(digest.clone()),
             Err(ParseDigestError::UnknownAlgorithm { .. }) => {}
             Err(error) => {
                 let error = Error::from(error);
-                return Err(error.retold(format!("line {}: {error}", entry.line)));
+                return Err(error.retold(format!("line {line}: {error}")));
             }
         }
     }
-    job.pieces = strongest(&entry.pieces).map(Box::new);
+    job.pieces = strongest(&file.pieces).map(|(algorithm, pieces)| {
+        let (length, digests) = (pieces.length, pieces.digests.clone());
+        Box::new(PieceDigests { length, algorithm: algorithm.to_string(), digests })
+    });
     Ok(listed)
 }
 
-/// The digests of pieces by the best of the hash functions that are computed here.
-fn strongest(stated: &[StatedPieces]) -> Option<PieceDigests> {
-    let known = stated.iter().filter_map(|pieces| Some((pieces.function.parse::<Algorithm>().ok()?, pieces)));
-    let usable = known.filter(|(_, pieces)| pieces.length > 0 && !pieces.digests.is_empty());
-    let (algorithm, pieces) = usable.max_by_key(|(algorithm, _)| algorithm.is_collision_resistant())?;
-    let StatedPieces { length, digests, .. } = pieces.clone();
-    Some(PieceDigests { length, algorithm: algorithm.to_string(), digests })
-}
-
-fn proposed(entry: &Entry, url: &str) -> Listed {
+fn proposed(line: usize, url: &str, name: Option<&ForeignName>, below: Option<&ForeignName>) -> Listed {
     let mut job = Job::new(url);
-    job.name = entry.output.as_ref().map(ToString::to_string);
-    job.below = entry.directory.as_ref().map(ToString::to_string);
-    job.size = entry.size;
-    let Entry { line, position, .. } = *entry;
-    Listed { line, job, changed_name: changed_name(entry), position, left_out: Vec::new() }
+    job.name = name.map(ToString::to_string);
+    job.below = below.map(ToString::to_string);
+    Listed { line, job, changed_name: changed_name(name, below), position: 0, left_out: Vec::new() }
 }
 
 /// Name of the file, if the list has another one that cannot be used as it is.
-fn changed_name(entry: &Entry) -> Option<String> {
-    let whole = match (&entry.output, &entry.directory) {
+fn changed_name(name: Option<&ForeignName>, below: Option<&ForeignName>) -> Option<String> {
+    let whole = match (name, below) {
         (Some(name), Some(directory)) => name.clone().within(directory),
         (Some(name), None) | (None, Some(name)) => name.clone(),
         (None, None) => return None,
@@ -207,5 +211,8 @@ mod tests {
         assert_eq!((&job.url[..], job.digests.len()), ("http://a/f", 1));
         assert_eq!(job.mirrors, ["http://c/f"]);
         assert!(metalink("<html/>", None).is_err());
+        let error = metalink("<metalink>\n<file name=\"x\"><url>ftp://b/f</url></file></metalink>", None)
+            .unwrap_err();
+        assert_eq!(error.to_string(), "line 2: x has no http or https source");
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Trusted {
     pub(crate) runs: Vec<Run>,
     /// Number of bytes claimed beyond the end of the part file.
     pub(crate) void: u64,
+    /// Recorded digests that this run has to expect although it gives none: some of the bytes may be a mirror's.
+    pub(crate) inherited: Vec<Digest>,
 }
 
 impl Trusted {
@@ -89,7 +91,16 @@ impl Trusted {
         let within = |end: u64| end <= length.unwrap_or(u64::MAX);
         let claimed: u64 =
             raw.runs.iter().filter(|run| within(run.range.end())).map(|run| run.range.len()).sum();
-        Ok(Self { representation: raw.file.representation, runs, void: claimed - have.len() })
+        let inherits = !expected.is_proven() && !file.mirrors.is_empty();
+        let inherited: Vec<Digest> =
+            file.digests.iter().filter(|_| inherits).filter_map(|text| text.parse().ok()).collect();
+        if inherits && inherited.is_empty() && !have.is_empty() {
+            return Err(Distrust::StartOver(
+                "bytes may be those of a mirror, and what proved them is not given any more".to_owned(),
+            ));
+        }
+        let void = claimed - have.len();
+        Ok(Self { representation: raw.file.representation, runs, void, inherited })
     }
 
     /// Returns true if nothing is missing.
@@ -208,6 +219,23 @@ mod tests {
         assert!(check(weak(), "http://h/f", &[ONE], 100).is_ok());
         let complete = raw("W/\"1\"", &[], &[(0, 100)]);
         assert!(check(complete, "http://h/f", &[], 100).is_ok());
+    }
+
+    #[test]
+    fn where_bytes_may_be_a_mirrors_the_recorded_digest_is_expected_unless_another_proof_is() {
+        let mut raw = raw("\"1\"", &[ONE], &[(0, 10)]);
+        let inherited = |raw: &Raw, digests: &[&str]| {
+            let trusted = check(raw.clone(), "http://h/f", digests, 100).unwrap();
+            trusted.inherited.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(inherited(&raw, &[]).is_empty());
+        raw.file.mirrors.push("http://m/f".to_owned());
+        assert_eq!(inherited(&raw, &[]), [ONE]);
+        assert!(inherited(&raw, &[TWO]).is_empty());
+
+        raw.file.digests.clear();
+        assert!(matches!(check(raw.clone(), "http://h/f", &[], 100), Err(Distrust::StartOver(_))));
+        assert!(check(raw, "http://h/f", &[TWO], 100).is_ok());
     }
 
     // T017

@@ -11,6 +11,7 @@ pub(crate) mod budget;
 pub(crate) mod byte_range;
 pub(crate) mod concurrency;
 pub(crate) mod meter;
+pub(crate) mod named_sources;
 pub(crate) mod pace;
 pub(crate) mod packing;
 pub(crate) mod pulse;

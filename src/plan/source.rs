@@ -328,6 +328,14 @@ impl Sources {
         (source.dropped, source.other_kind, source.failures) = (false, false, 0);
     }
 
+    /// Drops all sources but the first one, which leads.
+    pub(crate) fn keep_first(&mut self) {
+        for (number, source) in self.all.iter_mut().enumerate() {
+            (source.dropped, source.benched) = (number > 0, false);
+        }
+        self.lead = 0;
+    }
+
     /// Marks a range that is fetched again; the sources that gave parts of it are remembered.
     pub(crate) fn disputed(&mut self, range: ByteRange) {
         for (_, source) in self.numbered_mut() {
@@ -445,5 +453,15 @@ mod tests {
         assert_eq!((sources.lead(), sources.pick(Moment::ZERO, false, false, |_| 0)), (1, Some(1)));
         assert_eq!(sources.unproven(&[1], 10).len(), 10);
         assert!(!sources.drop(1));
+    }
+
+    #[test]
+    fn where_nothing_proves_the_others_the_first_one_leads_again_even_if_it_was_dropped() {
+        let mut sources = Sources::new(3);
+        assert!(sources.drop(0) && sources.lead() == 1);
+        sources.keep_first();
+        assert_eq!((sources.lead(), sources.present().collect::<Vec<_>>()), (0, vec![0]));
+        sources.revive(2);
+        assert_eq!(sources.present().collect::<Vec<_>>(), [0, 2]);
     }
 }

@@ -113,6 +113,8 @@ pub(crate) struct Reply {
     pub(crate) tls: Option<&'static str>,
     /// Redirects that led to it, in order.
     pub(crate) redirects: Vec<Redirect>,
+    /// Head of the first of them that has links.
+    pub(crate) redirect_head: Option<Box<RedirectHead>>,
     pub(crate) body: Body,
 }
 
@@ -121,6 +123,29 @@ pub(crate) struct Reply {
 pub(crate) struct Redirect {
     pub(crate) status: u16,
     pub(crate) to: Address,
+}
+
+/// Statements of a redirect about the file that it leads to: its links, and its digests.
+pub(crate) struct RedirectHead {
+    /// URL that redirected.
+    pub(crate) address: Address,
+    pub(crate) headers: HeaderMap,
+}
+
+impl RedirectHead {
+    /// `None` for a redirect without links.
+    fn read(address: &Address, all: &HeaderMap) -> Option<Box<Self>> {
+        if !all.contains_key(header::LINK) {
+            return None;
+        }
+        let mut headers = HeaderMap::new();
+        for field in ["link", "digest", "repr-digest"] {
+            for value in all.get_all(field) {
+                headers.append(field, value.clone());
+            }
+        }
+        Some(Box::new(Self { address: address.clone(), headers }))
+    }
 }
 
 /// Body of a response, and the connection it comes on.
@@ -526,6 +551,7 @@ impl Exchange {
             version: parts.version,
             tls: connection.tls,
             redirects: Vec::new(),
+            redirect_head: None,
             body: Body { connection, incoming, peer: peer.clone(), exchange: self.clone(), taken: 0, many },
         })
     }
@@ -893,7 +919,7 @@ impl Requester {
 
     async fn follow(&self, mut address: Address, wish: Wish<'_>) -> Result<Reply, Failure> {
         let mut seen = vec![(address.clone(), self.route.jar().changes())];
-        let (mut linked, mut redirects) = (None, Vec::new());
+        let (mut linked, mut redirect_head, mut redirects) = (None, None, Vec::new());
         loop {
             let set = self.route.jar().pairs(&address, date::now());
             let wish = Wish { set: &set, ..wish };
@@ -906,11 +932,12 @@ impl Requester {
                 if let Some(digest) = linked {
                     reply.headers.insert(LINKED_DIGEST, digest);
                 }
-                reply.redirects = redirects;
+                (reply.redirects, reply.redirect_head) = (redirects, redirect_head);
                 return Ok(reply);
             }
             // Fields of a hub about the file that it leads to.
             linked = reply.headers.remove(LINKED_DIGEST).or(linked);
+            redirect_head = redirect_head.or_else(|| RedirectHead::read(&address, &reply.headers));
             let changes = {
                 let mut jar = self.route.jar();
                 jar.keep(&address, &reply.headers, date::now());

@@ -55,6 +55,12 @@ const OF_THE_CONTENT: [(&str, Form); 8] = [
     ("Content-MD5", Form::Base64(Algorithm::Md5)),
 ];
 
+/// Fields that a redirect states a digest of the file in that it leads to, if it has links that concern that file (RFC 6249).
+const OF_THE_TARGET: [(&str, Form); 2] = [("Repr-Digest", Form::Dictionary), ("Digest", Form::Instance)];
+
+/// In the place of a field, for a digest that a manifest has recorded.
+pub(crate) const RECORDED: &str = "manifest";
+
 /// Algorithms in order of preference: the strong ones first, the fastest first among them.
 const PREFERRED: [Algorithm; 9] = [
     Algorithm::Sha256,
@@ -78,6 +84,18 @@ pub(crate) fn published(status: StatusCode, headers: &HeaderMap) -> Vec<Publishe
     if status == StatusCode::OK {
         read(headers, &OF_THE_CONTENT, &mut found);
     }
+    of_best_algorithm(found)
+}
+
+/// Digests of the file that a redirect leads to, as far as its head states them.
+pub(crate) fn published_by_redirect(headers: &HeaderMap) -> Vec<Published> {
+    let mut found = Vec::new();
+    read(headers, &OF_THE_TARGET, &mut found);
+    of_best_algorithm(found)
+}
+
+/// Those of the best algorithm among them.
+pub(crate) fn of_best_algorithm(mut found: Vec<Published>) -> Vec<Published> {
     let is_there = |algorithm: &Algorithm| found.iter().any(|one| one.digest.algorithm() == *algorithm);
     let Some(best) = PREFERRED.into_iter().find(is_there) else {
         return Vec::new();
@@ -244,5 +262,15 @@ mod tests {
         ];
         assert_eq!(found(200, &weak), ["Content-MD5 md5"]);
         assert_eq!(found(200, &weak[..2]), ["X-Amz-Checksum-CRC64NVME crc64nvme"]);
+    }
+
+    #[test]
+    fn a_redirect_states_digests_of_its_target_in_the_fields_of_a_metalink_server_alone() {
+        let mut headers = HeaderMap::new();
+        headers.append("digest", format!("md5={MD5},SHA-256={SHA256}").parse().unwrap());
+        headers.append("x-checksum-sha512", "0".repeat(128).parse().unwrap());
+        let found = published_by_redirect(&headers);
+        let [one] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((one.field, one.digest.to_hex()), ("Digest", SHA256_HEX.to_owned()));
     }
 }

@@ -50,6 +50,7 @@ mod memory;
 mod metalink;
 mod minisign;
 mod mirrors;
+mod named_mirrors;
 mod names;
 mod network;
 mod own;

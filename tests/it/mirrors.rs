@@ -21,7 +21,8 @@ fn with_mirrors<'a>(
 /// Returns the dropped sources, with the stated causes.
 fn dropped(outcome: &Outcome) -> Vec<(String, String)> {
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    outcome.events_named("source").iter().map(|event| (text(&event["url"]), text(&event["cause"]))).collect()
+    let events = outcome.events_named("source").into_iter().filter(|event| event["state"] == "dropped");
+    events.map(|event| (text(&event["url"]), text(&event["cause"]))).collect()
 }
 
 #[test]

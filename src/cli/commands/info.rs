@@ -77,7 +77,7 @@ fn object(preview: &Preview) -> Value {
         "published": preview.published.iter().map(proof).collect::<Vec<_>>(), "media_type": preview.media_type,
         "mirrors": preview.mirrors.iter().map(mirror).collect::<Vec<_>>(),
         "suggested_name": preview.suggested_name, "path": preview.path.as_ref().map(|path| path.to_string_lossy()),
-        "name_from": preview.name_source.map(NameSource::name), "kept": preview.kept,
+        "named_mirrors": preview.named_mirrors, "name_from": preview.name_source.map(NameSource::name), "kept": preview.kept,
         "left": preview.left.as_ref().map(left_object), "remembered": preview.remembered.map(remembered_object),
         "head_size": preview.head_size, "head": preview.head,
         "connections": preview.forecast.connections, "shortest_range": preview.forecast.shortest_range,
@@ -111,6 +111,7 @@ fn described(preview: &Preview, age: Option<Duration>, dry_run: bool) -> Vec<(&'
     facts.extend(given.into_iter().filter_map(|(label, value)| Some((label, value.clone()?))));
     facts.push(("protocol", protocol(preview)));
     facts.extend(preview.mirrors.iter().map(|mirror| ("mirror", mirrored(mirror, preview.size))));
+    facts.extend(preview.named_mirrors.iter().map(|url| ("mirror", format!("{url}: named by the server"))));
     facts.extend(names(preview));
     if let Some(left) = &preview.left {
         facts.push(("left", left_by_a_run(left, age)));
@@ -353,6 +354,7 @@ mod tests {
                     ..mirror("https://ninth.example/disk.img")
                 },
             ],
+            named_mirrors: vec!["https://named.example/disk.img".into()],
             remembered: Some(Remembered { connections: Some(8), rate: Some(36 << 20), serves: Some(12) }),
             forecast: Forecast {
                 connections: 8,
@@ -384,6 +386,7 @@ mod tests {
             kept: 0,
             left: None,
             mirrors: Vec::new(),
+            named_mirrors: Vec::new(),
             remembered: None,
             ..preview()
         }
@@ -429,6 +432,7 @@ mod tests {
         assert_eq!(object["left"]["modified"], 1_700_000_000);
         assert_eq!(object["remembered"]["rate"], 36 << 20);
         assert_eq!(object["mirrors"][1]["size"], 17);
+        assert_eq!(object["named_mirrors"][0], "https://named.example/disk.img");
         assert!(self::object(&bare())["left"].is_null());
     }
 }

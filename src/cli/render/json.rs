@@ -207,9 +207,13 @@ impl Render for Json {
     }
 
     fn source(&mut self, id: usize, event: &Event) {
-        if let Event::Source { url, cause } = event {
-            self.emit(json!({ "url": url, "state": "dropped", "cause": clipped(cause) }), "source", Some(id));
-        }
+        let (url, state, cause) = match event {
+            Event::Source { url, cause } => (url, "dropped", cause),
+            Event::SourceAdded { url, cause } => (url, "added", cause),
+            Event::SourceRefused { url, cause } => (url, "refused", cause),
+            _ => return,
+        };
+        self.emit(json!({ "url": url, "state": state, "cause": clipped(cause) }), "source", Some(id));
     }
 
     fn tick(&mut self, files: &BTreeMap<usize, FileView>, elapsed: Duration) {

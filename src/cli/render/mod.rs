@@ -178,11 +178,26 @@ impl Reporter {
                 self.render
                     .say(&format!("haul: warning: {}: {url} is not used any more: {cause}", file.name));
             }
+            Event::SourceAdded { url, cause } => {
+                self.render.source(id, event);
+                if self.screen.verbose > 0 {
+                    let (url, cause) = (escape::shown(url), escape::shown(cause));
+                    self.render.say(&format!("haul: note: {}: {url} is asked as well: {cause}", file.name));
+                }
+            }
+            Event::SourceRefused { url, cause } => {
+                self.render.source(id, event);
+                if self.screen.verbose > 0 {
+                    let (url, cause) = (escape::shown(url), escape::shown(cause));
+                    self.render.say(&format!("haul: note: {}: {url} is not asked: {cause}", file.name));
+                }
+            }
             // Shown only with -v.
             Event::Notice(Notice::Head, _) if self.screen.verbose == 0 => {}
             Event::Notice(notice, text) => {
                 self.render.notice(id, *notice, text);
-                let quietly = self.screen.quiet || (*notice == Notice::Stalled && self.screen.verbose == 0);
+                let details = matches!(notice, Notice::Stalled | Notice::Mirrors | Notice::Document);
+                let quietly = self.screen.quiet || (details && self.screen.verbose == 0);
                 if !quietly {
                     let text = escape::shown(text);
                     self.render.say(&format!("haul: note: {}: {text}", file.name));

@@ -10,13 +10,13 @@ use crate::destination::{
 use crate::engine::event::Notice;
 use crate::engine::progress::Phase;
 use crate::engine::publisher::{FRAME, Publisher};
-use crate::engine::report::{Proof, ProvedBy, Report};
+use crate::engine::report::{Proof, ProvedBy, Report, Transport};
 use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{Hold, Record};
 use crate::plan::ByteRange;
 use crate::plan::slowness::{Facts, Reasons};
 use crate::storage::{Lacks, Publication, Target, publish};
-use crate::verify::{Digest, Hashed, Published};
+use crate::verify::{Digest, Hashed, Published, RECORDED};
 use std::future::Future;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -146,7 +146,11 @@ impl Driver {
             let Published { digest, field } = published.clone();
             // Over http both came the same unprotected way.
             let is_weak = !spec.address.is_https() || !digest.algorithm().is_collision_resistant();
-            Proof { digest, by: ProvedBy::Server(field), is_weak }
+            let by = match field {
+                RECORDED => ProvedBy::document("the manifest", Transport::Local),
+                field => ProvedBy::Server(field),
+            };
+            Proof { digest, by, is_weak }
         };
         checked.map(proof).collect()
     }
@@ -201,7 +205,11 @@ impl Driver {
         }
         let finding = self.examined(work, length, &actual).await;
         self.verifying += publisher.clock.now().saturating_sub(since);
-        let (mismatch, wrong) = match finding? {
+        let finding = finding?;
+        if self.named.must_agree() || matches!(finding, Finding::Wrong(..)) {
+            self.await_description(publisher).await?;
+        }
+        let (mismatch, wrong) = match finding {
             Finding::Right => {
                 self.name_refuted(work, publisher).await?;
                 return Ok(Some(actual));

@@ -4,6 +4,7 @@ use super::{Driver, Permitted};
 use crate::destination::{Destination, FileWork, Made, SmallWork};
 use crate::engine::event::Notice;
 use crate::engine::publisher::Publisher;
+use crate::engine::stated::Stated;
 use crate::engine::worker::{Permit, Question};
 use crate::error::{Error, Kind};
 use crate::manifest::piece_size;
@@ -11,7 +12,6 @@ use crate::plan::RangeSet;
 use crate::plan::representation::{Representation, Validators};
 use crate::plan::transfer::Ruling;
 use crate::storage::Allocation;
-use crate::verify::Published;
 use std::sync::atomic::Ordering;
 use tokio::task::JoinError;
 
@@ -21,7 +21,7 @@ const SMALL: u64 = 256 << 10;
 impl Driver {
     /// Rules on a response; the first usable one starts the creation of the file.
     pub(super) fn rule(&mut self, question: Question, publisher: &mut Publisher) {
-        let Question { id, answer, published, reply } = question;
+        let Question { id, answer, stated, reply } = question;
         if self.shared.requesters.first().route.is_renewed() {
             self.transfer.handle_renewed();
         }
@@ -35,13 +35,17 @@ impl Driver {
             self.shared.requesters.first().many.store(false, Ordering::Relaxed);
         }
         let ruling = self.transfer.handle_answer(id, &answer, now);
-        if !matches!(ruling, Ruling::Reject) {
-            self.expect(published);
-        }
-        let (offset, until) = match ruling {
+        let stated = match ruling {
             // The worker may have been abandoned meanwhile, here and below.
             Ruling::Reject => return drop(reply.send(None)),
-            Ruling::Take { offset, until } => (offset, until),
+            _ => self.take_statement(stated),
+        };
+        let (offset, until) = match ruling {
+            Ruling::Reject => return,
+            Ruling::Take { offset, until } => {
+                self.take_named(stated.as_deref(), publisher);
+                (offset, until)
+            }
             Ruling::Begin { offset, until, representation } => {
                 let length = representation.complete_length;
                 let refused =
@@ -56,6 +60,7 @@ impl Driver {
                 } else {
                     self.wants.slots.saw_large();
                     self.attempts.detach();
+                    self.take_named(stated.as_deref(), publisher);
                     self.open(representation, publisher);
                     let soon = self.transfer.soon(self.clock.now());
                     self.warm(soon);
@@ -77,13 +82,21 @@ impl Driver {
         }
     }
 
-    /// Takes the digests that the first usable response states, if nothing else proves the file.
-    fn expect(&mut self, published: Vec<Published>) {
-        let first = self.shared.wants_proof.swap(false, Ordering::Relaxed);
-        if first && !published.is_empty() {
-            self.wants.spec.published = published;
+    /// Takes the statements of the first usable response of the URL, and the digests among them if none is given.
+    fn take_statement(&mut self, stated: Option<Box<Stated>>) -> Option<Box<Stated>> {
+        let stated = stated.filter(|_| self.shared.wants_statement.swap(false, Ordering::Relaxed))?;
+        let published = &stated.published;
+        if self.wants.spec.mirrored {
+            // Bytes of mirrors are on disk, and only this digest proves them.
+            let recorded = self.wants.spec.expected();
+            if let Some(same) = published.iter().find(|one| recorded.contains(&one.digest)) {
+                self.wants.spec.published = vec![same.clone()];
+            }
+        } else if self.wants.is_unproven() && !published.is_empty() {
+            self.wants.spec.published.clone_from(published);
             self.destination.expect(self.wants.spec.algorithms());
         }
+        Some(stated)
     }
 
     /// Warns of a web page in place of the file, which most often is a login or an error page.

@@ -63,8 +63,8 @@ impl Driver {
         self.transfer.allow(allowance, publisher.clock.now());
     }
 
-    fn add_source(&mut self, address: &Address) -> Result<(), &'static str> {
-        if !self.wants.spec.is_proven() {
+    pub(super) fn add_source(&mut self, address: &Address) -> Result<(), &'static str> {
+        if !self.wants.spec.may_have_mirrors() {
             return Err("add mirror: mirrors need a digest, which shows that they hold the same bytes");
         }
         if !self.destination.can_be_repaired() {
@@ -106,6 +106,7 @@ impl Driver {
         }
         self.spares.abort_all();
         self.inquiry.abort_all();
+        self.named.abandon();
         if let Err(error) = self.destination.flush(publisher.clock.now()).await {
             self.at_rest = false;
             return self.transfer.fail(error);

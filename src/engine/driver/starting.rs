@@ -122,6 +122,7 @@ async fn prepare(
         digests,
         signature,
         published: Vec::new(),
+        mirrored: false,
         pieces: proving,
         size,
         if_exists,
@@ -152,6 +153,7 @@ async fn prepare(
         pieces: request.pieces,
         pieces_by: request.pieces_by,
         is_part: request.span.is_some(),
+        find_mirrors: context.settings.find_mirrors,
     };
     let Some(target) = target else {
         let algorithms = &wants.spec.algorithms();
@@ -371,7 +373,7 @@ impl Driver {
             writing: AtomicU64::new(0),
             writers: AtomicU64::new(0),
             limits: wants.limits.clone(),
-            wants_proof: AtomicBool::new(wants.is_unproven()),
+            wants_statement: AtomicBool::new(true),
             path,
         };
         Self {
@@ -383,6 +385,7 @@ impl Driver {
             lanes: BTreeMap::new(),
             spares: JoinSet::new(),
             inquiry: JoinSet::new(),
+            named: super::mirrors::Named::default(),
             inquired_at: None,
             connected_at: None,
             reached,
@@ -419,8 +422,8 @@ impl Driver {
 
     fn into_file(
         requesters: Vec<Requester>,
-        policy: Policy,
-        wants: Wants,
+        mut policy: Policy,
+        mut wants: Wants,
         existing: Existing,
         publisher: &mut Publisher,
     ) -> Self {
@@ -448,13 +451,15 @@ impl Driver {
                     );
                     publisher.notice(Notice::Repairing, text);
                 }
-                let Trusted { representation, .. } = &trusted;
+                let Trusted { representation, inherited, .. } = &trusted;
+                wants.inherit(inherited);
+                policy.digest_expected |= wants.spec.mirrored;
                 let have = trusted.have();
                 publisher.resumed = have.len();
                 let transfer = Transfer::resume(policy, representation.clone(), have);
                 let path = partial_file.part.path().to_owned();
                 // A digest or a signature proves the whole file, and so do its pieces; else the claims of an earlier run are read back.
-                let audit = !wants.spec.is_proven();
+                let audit = !wants.spec.may_have_mirrors();
                 let (algorithms, inline, now) =
                     (wants.spec.algorithms(), wants.inline, publisher.clock.now());
                 let mut driver = Self::new(requesters, path, wants, transfer, publisher.clock);

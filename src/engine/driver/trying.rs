@@ -33,6 +33,8 @@ const STASH: u64 = 32 << 20;
 pub(super) struct Search {
     /// Number of times that wrong pieces were fetched again.
     pub(super) replaced: usize,
+    /// True while everything is about to be fetched again from another source, and not because it changed.
+    pub(super) of_same_version: bool,
     disputed: Vec<Disputed>,
     /// Index of the first entry of the present trial.
     present: usize,
@@ -69,7 +71,7 @@ impl Driver {
             None => Ok(false),
             Some(Trial::Anew) => {
                 let refuted = std::mem::take(&mut self.search.refuted);
-                self.search = Search { refuted, ..Search::default() };
+                self.search = Search { refuted, of_same_version: true, ..Search::default() };
                 Ok(true)
             }
             Some(Trial::Again(ranges)) => {

@@ -291,7 +291,7 @@ fn by_options(name: &str) -> Option<ForeignName> {
 fn by_metalink(name: &str) -> Option<ForeignName> {
     let escaped: String = name.chars().map(|c| format!("&#{};", u32::from(c))).collect();
     let text = format!("<metalink><file name=\"{escaped}\"><url>http://h/x</url></file></metalink>");
-    metalink::parse(&text).ok()?.pop()?.output
+    Some(metalink::parse(&text).ok()?.pop()?.name)
 }
 
 #[cfg(feature = "cli")]

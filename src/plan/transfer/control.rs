@@ -79,6 +79,21 @@ impl Transfer {
         Ok(self.sources.add())
     }
 
+    /// From now on a digest proves the bytes of all sources.
+    pub(crate) fn expect_digest(&mut self) {
+        self.policy.digest_expected = true;
+    }
+
+    /// From now on no digest proves the bytes of other sources than the first one: it goes on with that alone.
+    pub(crate) fn expect_no_digest(&mut self) {
+        self.policy.digest_expected = false;
+        let led = self.sources.lead();
+        self.sources.keep_first();
+        if led != self.sources.lead() {
+            self.lead_anew();
+        }
+    }
+
     /// Asks a source again that was dropped or removed; one that is used already is left as it is.
     ///
     /// # Errors
