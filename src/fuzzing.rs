@@ -8,12 +8,12 @@ use crate::formats::file_name::ForeignName;
 use crate::formats::netrc::Netrc;
 use crate::formats::{content_disposition, escape, input_list, link_field, metalink, retry_after};
 use crate::manifest::Raw;
-use crate::plan::answer::Answer;
 use crate::plan::byte_range::ContentRange;
 use crate::plan::named_sources::{MOST_NAMED, Trust, candidates, choose};
 use crate::plan::packing::Packing;
 use crate::plan::representation::{EntityTag, Representation, Validators};
-use crate::plan::verdict::{Asked, Verdict, judge};
+use crate::plan::response_head::ResponseHead;
+use crate::plan::verdict::{Expectation, Verdict, judge};
 use crate::plan::{Address, ByteRange, RangeSet};
 use crate::verify::Digest;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -240,7 +240,7 @@ pub fn verdict(bytes: &[u8]) {
         },
         media_type: Some("application/octet-stream".to_owned()),
     });
-    let asked = Asked {
+    let asked = Expectation {
         range: (choice & 8 != 0).then(|| ByteRange::new(100, 200)),
         if_range: choice & 16 != 0,
         digest_expected: choice & 32 != 0,
@@ -273,14 +273,14 @@ pub fn verdict(bytes: &[u8]) {
 }
 
 /// Asserts that a stated length is the expected one.
-fn assert_expected(asked: &Asked, seen: &Representation) {
+fn assert_expected(asked: &Expectation, seen: &Representation) {
     let lengths = asked.length_expected.zip(seen.complete_length);
     assert!(lengths.is_none_or(|(expected, stated)| expected == stated), "{lengths:?}");
 }
 
 /// Asserts that nothing is decoded, and a coding is accepted only if it is the file's own, or a digest verifies the
 /// bytes.
-fn assert_bare(asked: &Asked, answer: &Answer) {
+fn assert_bare(asked: &Expectation, answer: &ResponseHead) {
     let own = || answer.media_type.as_deref().and_then(Packing::of_media).is_some();
     assert!(answer.transfer_coding.is_none());
     assert!(answer.coding.is_none() || asked.digest_expected || own());
@@ -288,7 +288,7 @@ fn assert_bare(asked: &Asked, answer: &Answer) {
 
 /// Asserts that nothing accepted contradicts the known representation, except validators if a digest verifies the
 /// bytes.
-fn assert_same(asked: &Asked, known: Option<&Representation>, seen: &Representation) {
+fn assert_same(asked: &Expectation, known: Option<&Representation>, seen: &Representation) {
     let proven = |known: &Representation| {
         asked.digest_expected
             && known.complete_length.is_some()
@@ -300,7 +300,7 @@ fn assert_same(asked: &Asked, known: Option<&Representation>, seen: &Representat
 }
 
 /// Parses a status line and fields, as far as hyper would let them through.
-fn answer(head: &[u8]) -> Option<Answer> {
+fn answer(head: &[u8]) -> Option<ResponseHead> {
     let mut lines = head.split(|byte| *byte == b'\n');
     let status = StatusCode::from_bytes(lines.next()?).ok()?;
     let mut headers = HeaderMap::new();
@@ -310,7 +310,7 @@ fn answer(head: &[u8]) -> Option<Answer> {
         let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?;
         headers.append(name, value);
     }
-    Some(Answer::read(status, &headers, SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)))
+    Some(ResponseHead::read(status, &headers, SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! A whole download in virtual time: the plan decides as it always does, and the bytes are only counted.
 
 use crate::error::{Error, Kind};
-use crate::plan::answer::Answer;
 use crate::plan::concurrency::{Allowance, HIGHEST};
+use crate::plan::response_head::ResponseHead;
 use crate::plan::retry::RetryPolicy;
-use crate::plan::transfer::{AttemptId, Command, End, Policy, Ruling, Transfer};
+use crate::plan::transfer::{AttemptId, Command, End, Permit, Policy, Transfer};
 use crate::plan::{ByteRange, Moment};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::collections::BTreeMap;
@@ -92,17 +92,17 @@ impl Rehearsal {
     fn start(&mut self, id: AttemptId, wanted: ByteRange) {
         self.requests += 1;
         let answer = self.answer(wanted);
-        match self.transfer.handle_answer(id, &answer, self.now) {
-            Ruling::Take { .. } | Ruling::Begin { .. } => {
+        match self.transfer.handle_response(id, &answer, self.now) {
+            Permit::Take { .. } | Permit::Begin { .. } => {
                 self.transfer.handle_flowing(id, self.now);
                 self.lanes.insert(id, self.transfer.lane_of(id));
             }
-            Ruling::Reject => self.transfer.handle_end(id, wanted.start(), End::Abandoned, self.now),
+            Permit::Reject => self.transfer.handle_end(id, wanted.start(), End::Abandoned, self.now),
         }
     }
 
     /// Response of a server that has everything and changes nothing.
-    fn answer(&self, wanted: ByteRange) -> Answer {
+    fn answer(&self, wanted: ByteRange) -> ResponseHead {
         let (first, last, length) = (wanted.start(), wanted.end().min(self.length) - 1, self.length);
         let mut headers = HeaderMap::new();
         headers.insert(header::ETAG, HeaderValue::from_static("\"rehearsed\""));
@@ -111,7 +111,7 @@ impl Rehearsal {
             headers.insert(header::CONTENT_RANGE, range);
         }
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(last + 1 - first));
-        Answer::read(StatusCode::PARTIAL_CONTENT, &headers, SystemTime::UNIX_EPOCH)
+        ResponseHead::read(StatusCode::PARTIAL_CONTENT, &headers, SystemTime::UNIX_EPOCH)
     }
 
     fn shorten(&mut self, id: AttemptId, end: u64) {

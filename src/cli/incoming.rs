@@ -1,7 +1,7 @@
 //! `--stream`: downloads of a list that comes while the run goes on.
 
 use super::list::{self, Place, Remarks};
-use super::names::{Asked, InFlight};
+use super::names::{Entry, InFlight};
 use super::output;
 use super::setup::{Setup, Wanted};
 use crate::error::{Error, Kind};
@@ -89,14 +89,14 @@ impl<'a> Incoming<'a> {
     }
 
     fn allows(&self, place: &Place, wanted: &Wanted) -> Result<bool, Error> {
-        let allowed = Asked::of(wanted).map_or(Ok(true), |asked| self.in_flight.allows(&asked));
+        let allowed = Entry::of(wanted).map_or(Ok(true), |entry| self.in_flight.allows(&entry));
         allowed.map_err(|error| list::at_line(self.shown, place.line, &error))
     }
 
     /// A download has begun.
     pub(super) fn begun(&mut self, id: usize, wanted: &Wanted) {
-        if let Some(asked) = Asked::of(wanted) {
-            self.in_flight.begun(id, asked);
+        if let Some(entry) = Entry::of(wanted) {
+            self.in_flight.begun(id, entry);
         }
     }
 

@@ -95,9 +95,9 @@ fn as_aria2c(args: &[OsString]) -> ExitCode {
     });
     let failed = |code: u8| ExitCode::from(aria2c::exit_code(code));
     match asked {
-        Ok(aria2c::Asked::Version) => printed(&aria2c::version()),
-        Ok(aria2c::Asked::Help) => printed(aria2c::HELP),
-        Ok(aria2c::Asked::Haul { args, notes, secret }) => {
+        Ok(aria2c::Invocation::Version) => printed(&aria2c::version()),
+        Ok(aria2c::Invocation::Help) => printed(aria2c::HELP),
+        Ok(aria2c::Invocation::Haul { args, notes, secret }) => {
             aria2c::tell(&notes);
             let code = as_haul(&args, Some(secret));
             (0..=u8::MAX).find(|number| ExitCode::from(*number) == code).map_or(code, failed)

@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, DefaultHasher, Hash, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 
-/// Name of a download, and what is asked for.
+/// Name of a download, and what is requested there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct Entry {
     path: PathBuf,
     /// Hash of the address and of the request parameters.
     source: u64,
     digests: u64,
 }
 
-impl Asked {
+impl Entry {
     /// `None` for a name that the server will choose.
     pub(super) fn of(wanted: &Wanted) -> Option<Self> {
         let Wanted { job, request, .. } = wanted;
@@ -57,7 +57,7 @@ pub(super) struct Names {
     bases: Positions,
     hasher: RandomState,
     /// Download that was read again last: duplicates often follow each other.
-    last: Option<(u64, Option<Asked>)>,
+    last: Option<(u64, Option<Entry>)>,
 }
 
 impl Names {
@@ -68,25 +68,25 @@ impl Names {
     /// `Usage`, if another download has the name, or needs it for its part file or manifest; those of `again`.
     pub(super) fn take(
         &mut self,
-        asked: &Asked,
+        entry: &Entry,
         position: u64,
-        again: impl Fn(u64) -> Result<Option<Asked>, Error>,
+        again: impl Fn(u64) -> Result<Option<Entry>, Error>,
     ) -> Result<bool, Error> {
-        let name = self.hasher.hash_one(&asked.path);
+        let name = self.hasher.hash_one(&entry.path);
         for before in self.files.at(name) {
             let before = self.read(before, &again)?;
-            if let Some(before) = before.filter(|before| before.path == asked.path) {
-                return asked.beside(before);
+            if let Some(before) = before.filter(|before| before.path == entry.path) {
+                return entry.beside(before);
             }
         }
         self.files.insert(name, position);
         for beside in self.bases.at(name) {
             let beside = self.read(beside, &again)?;
-            if beside.is_some_and(|beside| base(&beside.path).as_deref() == Some(&*asked.path)) {
-                return Err(in_the_way(&asked.path));
+            if beside.is_some_and(|beside| base(&beside.path).as_deref() == Some(&*entry.path)) {
+                return Err(in_the_way(&entry.path));
             }
         }
-        let Some(base) = base(&asked.path) else {
+        let Some(base) = base(&entry.path) else {
             return Ok(true);
         };
         let name = self.hasher.hash_one(&base);
@@ -101,19 +101,19 @@ impl Names {
     }
 
     /// Returns true unless the download at `position` is a duplicate of an earlier one.
-    pub(super) fn has_first(&self, asked: &Asked, position: u64) -> bool {
-        self.files.at(self.hasher.hash_one(&asked.path)).contains(&position)
+    pub(super) fn has_first(&self, entry: &Entry, position: u64) -> bool {
+        self.files.at(self.hasher.hash_one(&entry.path)).contains(&position)
     }
 
     fn read(
         &mut self,
         position: u64,
-        again: impl Fn(u64) -> Result<Option<Asked>, Error>,
-    ) -> Result<Option<&Asked>, Error> {
+        again: impl Fn(u64) -> Result<Option<Entry>, Error>,
+    ) -> Result<Option<&Entry>, Error> {
         if self.last.as_ref().is_none_or(|(known, _)| *known != position) {
             self.last = Some((position, again(position)?));
         }
-        Ok(self.last.as_ref().and_then(|(_, asked)| asked.as_ref()))
+        Ok(self.last.as_ref().and_then(|(_, entry)| entry.as_ref()))
     }
 }
 
@@ -157,31 +157,31 @@ impl Positions {
 /// Names of the downloads that have begun and not ended: of a list that comes while the run goes on nothing else is kept. A file that
 /// is complete is dealt with as any file that exists.
 #[derive(Default)]
-pub(super) struct InFlight(BTreeMap<usize, Asked>);
+pub(super) struct InFlight(BTreeMap<usize, Entry>);
 
 impl InFlight {
     /// Returns false for an exact duplicate of a download that has not ended.
     ///
     /// # Errors
     /// `Usage`, if another download has the name, or needs it for its part file or manifest.
-    pub(super) fn allows(&self, asked: &Asked) -> Result<bool, Error> {
-        let own = base(&asked.path);
+    pub(super) fn allows(&self, entry: &Entry) -> Result<bool, Error> {
+        let own = base(&entry.path);
         for other in self.0.values() {
-            if other.path == asked.path {
-                return asked.beside(other);
+            if other.path == entry.path {
+                return entry.beside(other);
             }
             if own.as_deref() == Some(&*other.path) {
                 return Err(in_the_way(&other.path));
             }
-            if base(&other.path).as_deref() == Some(&*asked.path) {
-                return Err(in_the_way(&asked.path));
+            if base(&other.path).as_deref() == Some(&*entry.path) {
+                return Err(in_the_way(&entry.path));
             }
         }
         Ok(true)
     }
 
-    pub(super) fn begun(&mut self, id: usize, asked: Asked) {
-        self.0.insert(id, asked);
+    pub(super) fn begun(&mut self, id: usize, entry: Entry) {
+        self.0.insert(id, entry);
     }
 
     pub(super) fn ended(&mut self, id: usize) {
@@ -218,14 +218,14 @@ mod tests {
     use super::*;
     use crate::{Defaults, Job};
 
-    fn asked(name: &str, source: u64) -> Asked {
-        Asked { path: name.into(), source, digests: 0 }
+    fn entry(name: &str, source: u64) -> Entry {
+        Entry { path: name.into(), source, digests: 0 }
     }
 
     /// Registers names for different downloads, whose positions are their places.
     fn taken(names: &[&str]) -> Result<(), Error> {
         let (mut registry, mut in_flight) = (Names::default(), InFlight::default());
-        let of = |position: u64| asked(names[position as usize], position);
+        let of = |position: u64| entry(names[position as usize], position);
         for position in 0..names.len() as u64 {
             let of_list = registry.take(&of(position), position, |before| Ok(Some(of(before))));
             let of_stream = in_flight.allows(&of(position));
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn names_of_one_hash_are_told_apart_by_reading_the_downloads_again() {
         let mut names = Names::default();
-        let (a, b) = (asked("/d/a", 1), asked("/d/b", 2));
+        let (a, b) = (entry("/d/a", 1), entry("/d/b", 2));
         // As if both had the hash of the second.
         names.files.insert(names.hasher.hash_one(&b.path), 7);
         let read = |position| Ok(Some(if position == 7 { a.clone() } else { b.clone() }));
@@ -274,7 +274,7 @@ mod tests {
             let mut job = Job::new(url);
             job.digests.extend(digest);
             let request = crate::resolve(&job, &Defaults::default()).unwrap();
-            Asked::of(&Wanted { job, request, line: None }).unwrap()
+            Entry::of(&Wanted { job, request, line: None }).unwrap()
         };
         let first = wanted("http://host/x", None);
         assert!(!wanted("http://HOST:80/x", None).beside(&first).unwrap());
@@ -289,11 +289,11 @@ mod tests {
     #[test]
     fn a_name_is_free_again_once_its_download_has_ended() {
         let mut in_flight = InFlight::default();
-        in_flight.begun(3, asked("/d/x", 1));
-        assert!(!in_flight.allows(&asked("/d/x", 1)).unwrap());
-        assert!(in_flight.allows(&asked("/d/x", 2)).is_err());
+        in_flight.begun(3, entry("/d/x", 1));
+        assert!(!in_flight.allows(&entry("/d/x", 1)).unwrap());
+        assert!(in_flight.allows(&entry("/d/x", 2)).is_err());
         in_flight.ended(3);
-        assert!(in_flight.allows(&asked("/d/x", 2)).unwrap());
+        assert!(in_flight.allows(&entry("/d/x", 2)).unwrap());
     }
 
     #[test]

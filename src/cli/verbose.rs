@@ -24,8 +24,8 @@ fn lines(step: &Step, verbosity: u8) -> Vec<String> {
             vec![format!("* connected to {origin} through the proxy {proxy} at {address}: {protocol}")]
         }
         Step::Redirected { status, from, to } => vec![format!("* redirected ({status}) from {from} to {to}")],
-        Step::Asked(head) if verbosity > 1 => heads('>', head),
-        Step::Answered(head) if verbosity > 1 => heads('<', head),
+        Step::Request(head) if verbosity > 1 => heads('>', head),
+        Step::Response(head) if verbosity > 1 => heads('<', head),
         _ => Vec::new(),
     }
 }
@@ -38,8 +38,8 @@ mod tests {
     fn heads_are_said_only_to_those_who_ask_twice() {
         let redirected = Step::Redirected { status: 302, from: "http://a/".into(), to: "http://b/".into() };
         assert_eq!(lines(&redirected, 1), ["* redirected (302) from http://a/ to http://b/"]);
-        let asked = Step::Asked(vec!["GET / HTTP/1.1".into(), "host: a".into()]);
-        assert!(lines(&asked, 1).is_empty());
-        assert_eq!(lines(&asked, 2), ["> GET / HTTP/1.1", "> host: a"]);
+        let request = Step::Request(vec!["GET / HTTP/1.1".into(), "host: a".into()]);
+        assert!(lines(&request, 1).is_empty());
+        assert_eq!(lines(&request, 2), ["> GET / HTTP/1.1", "> host: a"]);
     }
 }

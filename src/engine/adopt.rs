@@ -7,12 +7,12 @@ use crate::clock::Clock;
 use crate::destination::{FileSpec, PartialFile, blocking};
 use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{Raw, ReadError, Runs, piece_size};
-use crate::plan::answer::{Answer, Field};
 use crate::plan::byte_range::ContentRange;
 use crate::plan::representation::Representation;
+use crate::plan::response_head::{Field, ResponseHead};
 use crate::plan::{Address, ByteRange};
 use crate::storage::{self, Opened, ReadOnly, Storage as _, Target};
-use crate::transport::{Failure, Reply, Requester};
+use crate::transport::{Failure, Requester, Response};
 use std::path::{Path, PathBuf};
 
 /// Bytes that are compared with the server at one place, and places of a range.
@@ -162,8 +162,8 @@ fn zeros(source: &Path, ranges: &[ByteRange]) -> Result<Vec<ByteRange>, Error> {
 async fn fetched(requester: &Requester, range: ByteRange, known: &Representation) -> Result<Vec<u8>, Error> {
     let wanted = range.to_header().unwrap_or_default();
     let reply = requester.get(Some(&wanted), known.validators.strong()).await.map_err(Failure::into_error)?;
-    let Reply { status, headers, mut body, .. } = reply;
-    let answer = Answer::read(status, &headers, Clock::date());
+    let Response { status, headers, mut body, .. } = reply;
+    let answer = ResponseHead::read(status, &headers, Clock::date());
     let stated = ContentRange::Satisfied { range, complete_length: known.complete_length };
     let is_it = status == http::StatusCode::PARTIAL_CONTENT
         && answer.content_range == Field::Given(stated)

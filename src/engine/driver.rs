@@ -12,14 +12,14 @@ use super::report::{PieceProof, Proof, ProvedBy, Report};
 use super::settings::Connections;
 use super::slots::{JobSlot, SlotWait, Slots, granted};
 use super::worker;
-use super::worker::{Permit, Question, Shared};
+use super::worker::{PendingResponse, Shared, WriteTarget};
 use crate::clock::Clock;
 use crate::destination::{Destination, FileSpec, Look, Made, SmallFiles};
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::advice::Advice;
 use crate::plan::pace::Pace;
 use crate::plan::slowness::Facts;
-use crate::plan::transfer::{Announcement, Ask, AttemptId, Command, End, Transfer};
+use crate::plan::transfer::{Announcement, AttemptId, Command, End, SegmentRequest, Transfer};
 use crate::plan::{Address, Moment};
 use crate::transport::{Pause, Yielder};
 use crate::verify::{Digest, Pieces};
@@ -184,7 +184,7 @@ struct Driver {
     wants: Wants,
     transfer: Transfer,
     shared: Arc<Shared>,
-    questions: mpsc::Receiver<Box<Question>>,
+    questions: mpsc::Receiver<Box<PendingResponse>>,
     attempts: Attempts,
     lanes: BTreeMap<AttemptId, Arc<Lane>>,
     /// Connections being opened before they are needed.
@@ -229,7 +229,7 @@ struct Permitted {
     id: AttemptId,
     offset: u64,
     until: u64,
-    reply: oneshot::Sender<Option<Permit>>,
+    reply: oneshot::Sender<Option<WriteTarget>>,
 }
 
 impl Driver {
@@ -353,7 +353,7 @@ impl Driver {
     }
 
     /// Starts a worker on its lane.
-    fn send(&mut self, id: AttemptId, ask: Ask, lane: Lane, publisher: &mut Publisher) {
+    fn send(&mut self, id: AttemptId, ask: SegmentRequest, lane: Lane, publisher: &mut Publisher) {
         let lane = Arc::new(lane);
         self.lanes.insert(id, lane.clone());
         if self.lanes.len() >= self.wants.connections && !self.inquiry.is_empty() {

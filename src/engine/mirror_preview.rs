@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 const ASKED: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Answer of another source about the file.
+/// Response of another source about the file.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MirrorPreview {

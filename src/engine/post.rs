@@ -1,7 +1,7 @@
 //! Small requests with a document, and their small responses.
 
 use crate::error::{Error, Kind};
-use crate::transport::{Document, Failure, Reply, Requester};
+use crate::transport::{Document, Failure, Requester, Response};
 use std::time::Duration;
 
 /// Size limit of a response in bytes.
@@ -26,7 +26,7 @@ pub(super) async fn post(
 ) -> Result<Posted, Error> {
     let document = Document { media_type, bytes: document.into() };
     let reply = requester.post(&document).await.map_err(Failure::into_error)?;
-    let Reply { status, body: mut incoming, .. } = reply;
+    let Response { status, body: mut incoming, .. } = reply;
     let mut body = Vec::new();
     loop {
         let Ok(next) = tokio::time::timeout(stall, incoming.next()).await else {

@@ -7,13 +7,13 @@ use crate::formats::content_disposition;
 use crate::formats::file_name::ForeignName;
 use crate::plan::ByteRange;
 use crate::plan::advice::Advice;
-use crate::plan::answer::{Answer, Field};
 use crate::plan::byte_range::ContentRange;
 use crate::plan::concurrency::Allowance;
 use crate::plan::representation::Representation;
+use crate::plan::response_head::{Field, ResponseHead};
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
-use crate::transport::{Failure, Redirect, Reply, Requester};
+use crate::transport::{Failure, Redirect, Requester, Response};
 use http::{HeaderMap, StatusCode, Version, header};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -85,7 +85,7 @@ pub(crate) async fn probe(requester: &Requester) -> Result<Survey, Error> {
 }
 
 /// As [`probe`], with the response whose body has not been read.
-async fn probed(requester: &Requester) -> Result<(Survey, Reply), Error> {
+async fn probed(requester: &Requester) -> Result<(Survey, Response), Error> {
     let (reply, answer) = ask(requester, Some("bytes=0-0")).await?;
     let mut found = read(&reply);
     match (reply.status.as_u16(), &answer.content_range) {
@@ -125,7 +125,7 @@ async fn honours_ranges(requester: &Requester, found: &Survey) -> Option<bool> {
 }
 
 /// Repeats the GET without a range, which may be all that was refused. The body is not read.
-async fn whole(requester: &Requester) -> Result<(Survey, Reply), Error> {
+async fn whole(requester: &Requester) -> Result<(Survey, Response), Error> {
     let (reply, answer) = ask(requester, None).await?;
     if reply.status != StatusCode::OK {
         return Err(refusal(&answer));
@@ -133,14 +133,14 @@ async fn whole(requester: &Requester) -> Result<(Survey, Reply), Error> {
     Ok((Survey { ranges: Some(false), ..read(&reply) }, reply))
 }
 
-async fn ask(requester: &Requester, range: Option<&str>) -> Result<(Reply, Answer), Error> {
+async fn ask(requester: &Requester, range: Option<&str>) -> Result<(Response, ResponseHead), Error> {
     let reply = requester.get(range, None).await.map_err(Failure::into_error)?;
-    let answer = Answer::read(reply.status, &reply.headers, Clock::date());
+    let answer = ResponseHead::read(reply.status, &reply.headers, Clock::date());
     Ok((reply, answer))
 }
 
 /// The error that a download would end with on this response.
-fn refusal(answer: &Answer) -> Error {
+fn refusal(answer: &ResponseHead) -> Error {
     let policy = Policy {
         connections: Allowance::Fixed(1),
         min_split: 1,
@@ -160,8 +160,8 @@ fn refusal(answer: &Answer) -> Error {
     Transfer::new(policy).refusal_of(answer)
 }
 
-fn read(reply: &Reply) -> Survey {
-    let answer = Answer::read(reply.status, &reply.headers, Clock::date());
+fn read(reply: &Response) -> Survey {
+    let answer = ResponseHead::read(reply.status, &reply.headers, Clock::date());
     Survey {
         final_url: reply.address.to_string(),
         redirects: reply.redirects.clone(),
@@ -192,7 +192,7 @@ impl Survey {
     /// Adds what HEAD said, if it said something in time.
     fn add_advice(&mut self, head: Option<Result<(StatusCode, HeaderMap), Failure>>) {
         if let Some(Ok((status, headers))) = head {
-            let advice = Advice::of(&Answer::read(status, &headers, Clock::date()));
+            let advice = Advice::of(&ResponseHead::read(status, &headers, Clock::date()));
             self.head_size = advice.length();
             self.head = Some(advice.in_words());
         }

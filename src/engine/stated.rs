@@ -3,7 +3,7 @@
 use crate::formats::link_field::{Link, links};
 use crate::plan::Address;
 use crate::plan::named_sources::{MOST_NAMED, Trust, candidates, choose, documents};
-use crate::transport::Reply;
+use crate::transport::Response;
 use crate::verify::{Digest, Published, of_best_algorithm, published, published_by_redirect};
 
 /// Statements in the head of a response, and in that of the redirect that led to it.
@@ -20,7 +20,7 @@ pub(crate) struct Stated {
 
 impl Stated {
     /// Reads a response. Servers of mirrors state all in the redirect to one of them, whose own links are of no use then.
-    pub(crate) fn read(reply: &Reply) -> Self {
+    pub(crate) fn read(reply: &Response) -> Self {
         let digests = |all: &[Published]| all.iter().map(|one| one.digest.clone()).collect();
         let found = published(reply.status, &reply.headers);
         let head = reply.redirect_head.as_deref().map(|head| (head, links(&head.headers)));

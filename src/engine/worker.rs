@@ -7,9 +7,9 @@ use crate::clock::Clock;
 use crate::destination::Sink;
 use crate::error::{Error, Failure};
 use crate::plan::ByteRange;
-use crate::plan::answer::Answer;
-use crate::plan::transfer::{Ask, AttemptId, End};
-use crate::transport::{Body, Reply, Requester};
+use crate::plan::response_head::ResponseHead;
+use crate::plan::transfer::{AttemptId, End, SegmentRequest};
+use crate::transport::{Body, Requester, Response};
 use bytes::Bytes;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,7 +24,7 @@ const SILENT: Duration = Duration::from_secs(2);
 /// State that all workers of a file share.
 pub(crate) struct Shared {
     pub(crate) requesters: Requesters,
-    pub(crate) questions: mpsc::Sender<Box<Question>>,
+    pub(crate) questions: mpsc::Sender<Box<PendingResponse>>,
     /// Payload taken off the network, needed or not, in bytes.
     pub(crate) received: AtomicU64,
     /// Nanoseconds spent in writing, by all workers together.
@@ -73,16 +73,16 @@ impl Shared {
 }
 
 /// A response that waits for the driver's ruling before any byte of its body is taken.
-pub(crate) struct Question {
+pub(crate) struct PendingResponse {
     pub(crate) id: AttemptId,
-    pub(crate) answer: Answer,
+    pub(crate) answer: ResponseHead,
     /// Statements of the response about the file, if they are wanted.
     pub(crate) stated: Option<Box<Stated>>,
-    pub(crate) reply: oneshot::Sender<Option<Permit>>,
+    pub(crate) reply: oneshot::Sender<Option<WriteTarget>>,
 }
 
 /// The ruling that the body may be taken.
-pub(crate) struct Permit {
+pub(crate) struct WriteTarget {
     /// Position of the first byte of the body.
     pub(crate) offset: u64,
     /// End of the body as the response states it; bytes beyond are discarded.
@@ -94,7 +94,7 @@ pub(crate) struct Permit {
 pub(crate) async fn attempt(
     shared: Arc<Shared>,
     id: AttemptId,
-    ask: Ask,
+    ask: SegmentRequest,
     lane: Arc<Lane>,
 ) -> (AttemptId, End) {
     let ended = tokio::select! {
@@ -114,18 +114,18 @@ pub(crate) async fn attempt(
 async fn open(
     shared: &Shared,
     id: AttemptId,
-    ask: &Ask,
-) -> Result<Option<(Body, Permit, Option<u64>)>, Failure> {
+    ask: &SegmentRequest,
+) -> Result<Option<(Body, WriteTarget, Option<u64>)>, Failure> {
     let range = if ask.ranged { ask.wanted.to_header() } else { None };
     let reply = shared.requesters.of(ask.source).get(range.as_deref(), ask.if_range.as_deref()).await?;
     let asks = ask.source == 0 && shared.wants_statement.load(Ordering::Relaxed);
     let stated = asks.then(|| Box::new(Stated::read(&reply)));
-    let Reply { status, headers, body, address, .. } = reply;
-    let mut answer = Answer::read(status, &headers, Clock::date());
+    let Response { status, headers, body, address, .. } = reply;
+    let mut answer = ResponseHead::read(status, &headers, Clock::date());
     answer.without_if_range = address.is_signed();
     let body_length = answer.content_length;
     let (reply, ruling) = oneshot::channel();
-    if shared.questions.send(Box::new(Question { id, answer, stated, reply })).await.is_err() {
+    if shared.questions.send(Box::new(PendingResponse { id, answer, stated, reply })).await.is_err() {
         return Ok(None);
     }
     Ok(ruling.await.ok().flatten().map(|permit| {
@@ -135,7 +135,13 @@ async fn open(
 }
 
 /// Writes the body to its range until the lane or the body ends.
-async fn take(shared: &Shared, lane: &Lane, mut body: Body, permit: Permit, body_end: Option<u64>) -> End {
+async fn take(
+    shared: &Shared,
+    lane: &Lane,
+    mut body: Body,
+    permit: WriteTarget,
+    body_end: Option<u64>,
+) -> End {
     let mut offset = permit.offset;
     let mut abandoned = std::pin::pin!(lane.abandoned());
     loop {
@@ -181,7 +187,7 @@ async fn take(shared: &Shared, lane: &Lane, mut body: Body, permit: Permit, body
 async fn write(
     shared: &Shared,
     lane: &Lane,
-    permit: &Permit,
+    permit: &WriteTarget,
     offset: &mut u64,
     bytes: &mut Bytes,
 ) -> Option<End> {

@@ -32,11 +32,11 @@ pub(super) enum Change {
 }
 
 /// Receiver of the confirmation of a change.
-pub(super) type Reply = oneshot::Sender<Result<Option<JobId>, Error>>;
+pub(super) type Confirmation = oneshot::Sender<Result<Option<JobId>, Error>>;
 
 /// Command to the task of a queue.
 pub(super) enum Command {
-    Change(Change, Reply),
+    Change(Change, Confirmation),
     Look(Box<dyn FnOnce(&mut Runner) + Send>),
     Close,
 }
@@ -47,7 +47,7 @@ pub(super) struct Running {
     cancel: Box<dyn Fn() + Send + Sync>,
     pub(super) progress: watch::Receiver<Progress>,
     /// Those who wait for its files to be closed, once it is removed.
-    removed: Option<Vec<Reply>>,
+    removed: Option<Vec<Confirmation>>,
 }
 
 /// Outcome of a job.
@@ -69,7 +69,7 @@ pub(super) struct Runner {
     /// Records to be written with the next batch.
     unrecorded: Vec<Record>,
     /// Replies to the removals of jobs whose files are closed now.
-    removed: Vec<Reply>,
+    removed: Vec<Confirmation>,
     /// Error of the session, which records nothing any more.
     failed: Option<Error>,
     /// Jobs whose download refused a command.
@@ -166,7 +166,12 @@ impl Runner {
     }
 
     /// Applies a change; its reply is sent at once if it fails, and otherwise once it is recorded.
-    fn apply(&mut self, change: Change, reply: Reply, confirmed: &mut Vec<(Option<JobId>, Reply)>) {
+    fn apply(
+        &mut self,
+        change: Change,
+        reply: Confirmation,
+        confirmed: &mut Vec<(Option<JobId>, Confirmation)>,
+    ) {
         let changed = match &self.failed {
             // Nothing is changed that could not be recorded.
             Some(error) => Err(error.retold(error.to_string())),
@@ -253,7 +258,7 @@ impl Runner {
     }
 
     /// Records what has changed, and confirms it. After an error nothing more is recorded or changed.
-    async fn save(&mut self, confirmed: Vec<(Option<JobId>, Reply)>) {
+    async fn save(&mut self, confirmed: Vec<(Option<JobId>, Confirmation)>) {
         let records = std::mem::take(&mut self.unrecorded);
         if let Err(error) = self.write(records).await {
             self.failed.get_or_insert(error);

@@ -1,8 +1,8 @@
 //! Response to a HEAD. It is only advice, because servers refuse HEAD, or answer it differently from GET (RFC 9110
 //! §9.3.2): it counts only if it contradicts the received file.
 
-use super::answer::Answer;
 use super::representation::Representation;
+use super::response_head::ResponseHead;
 use http::StatusCode;
 
 /// Description of a file by a HEAD response.
@@ -15,7 +15,7 @@ pub(crate) struct Advice {
 }
 
 impl Advice {
-    pub(crate) fn of(answer: &Answer) -> Self {
+    pub(crate) fn of(answer: &ResponseHead) -> Self {
         let said = Representation {
             complete_length: answer.content_length,
             validators: answer.validators.clone(),

@@ -6,7 +6,6 @@
 
 mod address;
 pub(crate) mod advice;
-pub(crate) mod answer;
 pub(crate) mod budget;
 pub(crate) mod byte_range;
 pub(crate) mod concurrency;
@@ -17,6 +16,7 @@ pub(crate) mod packing;
 pub(crate) mod pulse;
 mod range_set;
 pub(crate) mod representation;
+pub(crate) mod response_head;
 pub(crate) mod retry;
 pub(crate) mod seed;
 pub(crate) mod segment;

@@ -1,21 +1,21 @@
 //! Transfer of one file as a state machine: `handle_*` report events to it, `poll_command` returns the next command.
 //!
 //! It owns no bytes, no clock and no tasks. Its driver must carry out each command, report each attempt's response
-//! with [`Transfer::handle_answer`], its progress with [`Transfer::handle_progress`], and its end, exactly once, with
+//! with [`Transfer::handle_response`], its progress with [`Transfer::handle_progress`], and its end, exactly once, with
 //! [`Transfer::handle_end`].
 
-use super::answer::Answer;
 use super::concurrency::{Allowance, Concurrency, HIGHEST, Known, Sample};
 use super::meter::Meter;
 use super::pace::Binding;
 use super::packing::Packing;
 use super::pulse::{Pacing, Pulse};
 use super::representation::Representation;
+use super::response_head::ResponseHead;
 use super::retry::{Decision, FailureClass, Retry, RetryPolicy};
 use super::segment::{self, Situation, Victim};
 use super::slowness;
 use super::source::Sources;
-use super::verdict::{Asked, Refusal, Verdict, judge};
+use super::verdict::{Expectation, Refusal, Verdict, judge};
 use super::{ByteRange, Moment, RangeSet};
 use crate::error::{Cause, Error, Failure, Kind, Remedy};
 use std::collections::{BTreeMap, VecDeque};
@@ -75,7 +75,7 @@ pub(crate) struct AttemptId(u64);
 
 /// Request of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ask {
+pub(crate) struct SegmentRequest {
     /// Number of the source; 0 is the URL of the file.
     pub(crate) source: usize,
     /// Wanted positions; for a request without `Range`, everything from 0.
@@ -92,14 +92,14 @@ pub(crate) enum Command {
     /// Start an attempt.
     Start {
         id: AttemptId,
-        ask: Ask,
+        ask: SegmentRequest,
     },
     /// Start an attempt at the rest of `beside`. Both go on, and each position is written by the first to bring it;
     /// the position of both is that up to which everything is written.
     Hedge {
         id: AttemptId,
         beside: AttemptId,
-        ask: Ask,
+        ask: SegmentRequest,
     },
     /// Let the attempt end at `end`, or at the nearest position after it that its writing has reached; report that
     /// with [`Transfer::handle_shortened`].
@@ -181,9 +181,9 @@ pub(crate) enum Announcement {
     },
 }
 
-/// Ruling on the body of a response.
+/// Permit for the body of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ruling {
+pub(crate) enum Permit {
     /// The first byte of the body belongs at `offset`, and the body ends at `until`, whatever may follow.
     Take { offset: u64, until: u64 },
     /// As `Take`, for the first usable response: the file must be created for `representation` first.
@@ -214,7 +214,7 @@ enum Stage {
 
 #[derive(Debug)]
 struct Attempt {
-    ask: Ask,
+    ask: SegmentRequest,
     started: Moment,
     /// Time at which its response was accepted, then the time from which its body is taken.
     flowing: Option<Moment>,

@@ -4,16 +4,16 @@
 //! later requests).
 
 use super::ByteRange;
-use super::answer::{Answer, Field};
 use super::byte_range::ContentRange;
 use super::packing::Packing;
 use super::representation::Representation;
+use super::response_head::{Field, ResponseHead};
 use http::StatusCode;
 use std::time::Duration;
 
 /// The request, as far as it matters for the verdict.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Expectation {
     /// Requested range; `None` if the request carried no `Range`.
     pub(crate) range: Option<ByteRange>,
     /// True if the request carried `If-Range`.
@@ -76,25 +76,25 @@ pub(crate) enum Refusal {
 }
 
 /// Judges a response against the request and the known representation.
-pub(crate) fn judge(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Verdict {
-    let verdict = match answer.status.as_u16() {
-        200 => whole(asked, known, answer),
-        206 => partial(asked, known, answer),
-        416 => unsatisfiable(asked, known, answer),
+pub(crate) fn judge(expected: &Expectation, known: Option<&Representation>, head: &ResponseHead) -> Verdict {
+    let verdict = match head.status.as_u16() {
+        200 => whole(expected, known, head),
+        206 => partial(expected, known, head),
+        416 => unsatisfiable(expected, known, head),
         status @ (404 | 410) => Err(Refusal::NotFound(status)),
-        403 if answer.rate_limited => Err(busy(answer)),
-        status @ (401 | 403 | 407) => Err(Refusal::Denied { status, wants: answer.wants.clone() }),
+        403 if head.rate_limited => Err(busy(head)),
+        status @ (401 | 403 | 407) => Err(Refusal::Denied { status, wants: head.wants.clone() }),
         511 => Err(Refusal::Impostor("the network asks for a login first (511)".to_owned())),
         // RFC 9110 §15: an unknown status is treated as the first of its class, and a 500 may pass.
-        501 | 505 | 506 | 510 => Err(Refusal::Rejected(in_words(answer.status))),
-        408 | 425 | 429 | 500.. => Err(busy(answer)),
-        _ => Err(Refusal::Rejected(in_words(answer.status))),
+        501 | 505 | 506 | 510 => Err(Refusal::Rejected(in_words(head.status))),
+        408 | 425 | 429 | 500.. => Err(busy(head)),
+        _ => Err(Refusal::Rejected(in_words(head.status))),
     };
     verdict.unwrap_or_else(Verdict::Refused)
 }
 
-fn busy(answer: &Answer) -> Refusal {
-    Refusal::Busy { status: answer.status.as_u16(), retry_after: answer.retry_after }
+fn busy(head: &ResponseHead) -> Refusal {
+    Refusal::Busy { status: head.status.as_u16(), retry_after: head.retry_after }
 }
 
 /// Describes a status that carries no file.
@@ -115,15 +115,19 @@ fn in_words(status: StatusCode) -> String {
 }
 
 /// 206 (RFC 9110 §15.3.7): usable only if it states its range, and the range holds the requested start.
-fn partial(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Result<Verdict, Refusal> {
-    let Some(wanted) = asked.range else {
+fn partial(
+    expected: &Expectation,
+    known: Option<&Representation>,
+    head: &ResponseHead,
+) -> Result<Verdict, Refusal> {
+    let Some(wanted) = expected.range else {
         return Err(Refusal::Unusable("a 206 to a request for everything".to_owned()));
     };
-    refuse_coding(asked, answer)?;
-    if answer.is_multipart() {
+    refuse_coding(expected, head)?;
+    if head.is_multipart() {
         return Err(unusable("a 206 in several parts to a request for one"));
     }
-    let (stated, complete_length) = match &answer.content_range {
+    let (stated, complete_length) = match &head.content_range {
         Field::Given(ContentRange::Satisfied { range, complete_length }) => (*range, *complete_length),
         Field::Given(ContentRange::Unsatisfied { .. }) => {
             return Err(unusable("a 206 whose range is unsatisfied"));
@@ -141,86 +145,98 @@ fn partial(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Re
     if end.is_some_and(|end| stated.end() > end) {
         return Err(unusable("a 206 for a range that goes on beyond the end of the file"));
     }
-    if answer.content_length.is_some_and(|length| length != stated.len()) {
+    if head.content_length.is_some_and(|length| length != stated.len()) {
         return Err(unusable("a 206 whose Content-Length contradicts its Content-Range"));
     }
     let seen = Representation {
         complete_length: end,
-        validators: answer.validators.clone(),
-        media_type: answer.media_type.clone(),
+        validators: head.validators.clone(),
+        media_type: head.media_type.clone(),
     };
-    refuse_another_length(asked, &seen)?;
+    refuse_another_length(expected, &seen)?;
     if let Some(known) = known {
-        refuse_contradiction(asked, known, &seen, complete_length, answer)?;
-        refuse_unproven(asked, known, &seen)?;
+        refuse_contradiction(expected, known, &seen, complete_length, head)?;
+        refuse_unproven(expected, known, &seen)?;
     }
     Ok(Verdict::Partial { stated, representation: seen })
 }
 
 /// Refuses a 206 of an unproven version: without `If-Range` only the response's own validator shows the version.
-fn refuse_unproven(asked: &Asked, known: &Representation, seen: &Representation) -> Result<(), Refusal> {
-    let proven = asked.if_range
-        || asked.digest_expected
+fn refuse_unproven(
+    expected: &Expectation,
+    known: &Representation,
+    seen: &Representation,
+) -> Result<(), Refusal> {
+    let proven = expected.if_range
+        || expected.digest_expected
         || known.validators.strong().is_none()
         || known.validators.strongly_equal(&seen.validators);
     if proven { Ok(()) } else { Err(unusable("a 206 that does not show which version it is of")) }
 }
 
 /// 200: a whole representation.
-fn whole(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Result<Verdict, Refusal> {
-    refuse_coding(asked, answer)?;
-    refuse_part(asked, answer)?;
+fn whole(
+    expected: &Expectation,
+    known: Option<&Representation>,
+    head: &ResponseHead,
+) -> Result<Verdict, Refusal> {
+    refuse_coding(expected, head)?;
+    refuse_part(expected, head)?;
     let seen = Representation {
-        complete_length: answer.content_length,
-        validators: answer.validators.clone(),
-        media_type: answer.media_type.clone(),
+        complete_length: head.content_length,
+        validators: head.validators.clone(),
+        media_type: head.media_type.clone(),
     };
-    refuse_another_length(asked, &seen)?;
+    refuse_another_length(expected, &seen)?;
     let Some(known) = known else {
-        refuse_no_length(asked, &seen)?;
+        refuse_no_length(expected, &seen)?;
         return Ok(Verdict::Whole { representation: seen, same: false });
     };
     let same = known.validators.strongly_equal(&seen.validators);
     if !same
-        && asked.digest_expected
-        && asked.if_range
-        && asked.range.is_some()
+        && expected.digest_expected
+        && expected.if_range
+        && expected.range.is_some()
         && is_as_long(known, seen.complete_length)
     {
         // Another server of the same name: its ranges may be joined, for the digest verifies them.
         return Err(Refusal::IfRangeIgnored);
     }
-    refuse_contradiction(asked, known, &seen, seen.complete_length, answer)?;
+    refuse_contradiction(expected, known, &seen, seen.complete_length, head)?;
     if !same && known.complete_length.is_some() && seen.complete_length.is_none() {
         // Neither its version nor its end can be verified: not worth a byte of the known file.
         return Err(unusable("a 200 that shows neither which version it is of nor how long it is"));
     }
-    if same && asked.if_range && asked.range.is_some() {
+    if same && expected.if_range && expected.range.is_some() {
         return Err(Refusal::IfRangeIgnored);
     }
-    Ok(Verdict::Whole { representation: seen, same: same || asked.digest_expected })
+    Ok(Verdict::Whole { representation: seen, same: same || expected.digest_expected })
 }
 
 /// 416 (RFC 9110 §15.5.17): `*/N` states the length, and nothing else. It never means "complete".
-fn unsatisfiable(asked: &Asked, known: Option<&Representation>, answer: &Answer) -> Result<Verdict, Refusal> {
-    let length = match answer.content_range {
+fn unsatisfiable(
+    expected: &Expectation,
+    known: Option<&Representation>,
+    head: &ResponseHead,
+) -> Result<Verdict, Refusal> {
+    let length = match head.content_range {
         Field::Given(ContentRange::Unsatisfied { complete_length }) => Some(complete_length),
         _ => None,
     };
-    if known.is_some_and(|known| known.complete_length.is_none()) || asked.range.is_none() {
+    if known.is_some_and(|known| known.complete_length.is_none()) || expected.range.is_none() {
         return Err(rejected("the server answered 416 although no range was asked for"));
     }
     match (known.and_then(|known| known.complete_length), length) {
         (None, Some(0)) => {
-            let validators = answer.validators.clone();
+            let validators = head.validators.clone();
             let representation = Representation { complete_length: Some(0), validators, media_type: None };
-            refuse_another_length(asked, &representation)?;
+            refuse_another_length(expected, &representation)?;
             Ok(Verdict::Empty { representation })
         }
         // For another version the response to an If-Range would have been that version (RFC 9110 §13.1.5).
-        (Some(known), Some(now)) if known != now && asked.if_range => Err(Refusal::Contradiction(format!(
-            "it has {known} bytes, and a range within them is refused because it has {now}"
-        ))),
+        (Some(known), Some(now)) if known != now && expected.if_range => Err(Refusal::Contradiction(
+            format!("it has {known} bytes, and a range within them is refused because it has {now}"),
+        )),
         (Some(known), Some(now)) if known != now => {
             Err(Refusal::Changed(format!("it had {known} bytes and has now {now}")))
         }
@@ -231,8 +247,8 @@ fn unsatisfiable(asked: &Asked, known: Option<&Representation>, answer: &Answer)
     }
 }
 
-fn refuse_another_length(asked: &Asked, seen: &Representation) -> Result<(), Refusal> {
-    match (asked.length_expected, seen.complete_length) {
+fn refuse_another_length(expected: &Expectation, seen: &Representation) -> Result<(), Refusal> {
+    match (expected.length_expected, seen.complete_length) {
         (Some(expected), Some(length)) if length != expected => Err(Refusal::OfAnotherLength(format!(
             "the server has a file of {length} bytes, and the one that is wanted has {expected}"
         ))),
@@ -242,8 +258,8 @@ fn refuse_another_length(asked: &Asked, seen: &Representation) -> Result<(), Ref
 
 /// Refuses a response without a length if one is expected: a mismatch would show only after too many bytes, or too
 /// few.
-fn refuse_no_length(asked: &Asked, seen: &Representation) -> Result<(), Refusal> {
-    match (asked.length_expected, seen.complete_length) {
+fn refuse_no_length(expected: &Expectation, seen: &Representation) -> Result<(), Refusal> {
+    match (expected.length_expected, seen.complete_length) {
         (Some(expected), None) => Err(Refusal::OfAnotherLength(format!(
             "the server does not say how long its file is, and the one that is wanted has {expected} bytes"
         ))),
@@ -253,27 +269,27 @@ fn refuse_no_length(asked: &Asked, seen: &Representation) -> Result<(), Refusal>
 
 /// Refuses a content coding (haul never decodes), unless it is the file's own: a file that is published packed is
 /// saved packed, and a digest verifies the bytes whatever they are called. A transfer coding is never the file's own.
-fn refuse_coding(asked: &Asked, answer: &Answer) -> Result<(), Refusal> {
-    if let Some(coding) = &answer.transfer_coding {
+fn refuse_coding(expected: &Expectation, head: &ResponseHead) -> Result<(), Refusal> {
+    if let Some(coding) = &head.transfer_coding {
         return Err(Refusal::Coded(coding.clone()));
     }
-    let Some(coding) = &answer.coding else {
+    let Some(coding) = &head.coding else {
         return Ok(());
     };
-    let by_media = || answer.media_type.as_deref().and_then(Packing::of_media);
+    let by_media = || head.media_type.as_deref().and_then(Packing::of_media);
     let own = Packing::of_coding(coding)
-        .is_some_and(|packing| asked.packing == Some(packing) || by_media() == Some(packing));
-    if own || asked.digest_expected { Ok(()) } else { Err(Refusal::Coded(coding.clone())) }
+        .is_some_and(|packing| expected.packing == Some(packing) || by_media() == Some(packing));
+    if own || expected.digest_expected { Ok(()) } else { Err(Refusal::Coded(coding.clone())) }
 }
 
 /// Refuses a 200 that states a part of the file. A Content-Range has no meaning on a 200 (RFC 9110 §14.4), but a
 /// server that sends one has most likely sent the range: it is evidence against a whole file.
-fn refuse_part(asked: &Asked, answer: &Answer) -> Result<(), Refusal> {
-    let why = match &answer.content_range {
+fn refuse_part(expected: &Expectation, head: &ResponseHead) -> Result<(), Refusal> {
+    let why = match &head.content_range {
         Field::Absent => return Ok(()),
         Field::Given(ContentRange::Satisfied { range, complete_length }) => {
             let everything = range.start() == 0 && *complete_length == Some(range.end());
-            let length = answer.content_length;
+            let length = head.content_length;
             let whole = everything && length.is_none_or(|length| length == range.len());
             if whole || (length.is_some() && length == *complete_length) {
                 return Ok(());
@@ -286,7 +302,7 @@ fn refuse_part(asked: &Asked, answer: &Answer) -> Result<(), Refusal> {
             }
         }
         // An unreadable field says nothing against a response that is whole anyway.
-        _ if asked.range.is_none() => return Ok(()),
+        _ if expected.range.is_none() => return Ok(()),
         _ => "a 200 with a Content-Range".to_owned(),
     };
     Err(Refusal::NotWhole(why))
@@ -298,11 +314,11 @@ fn is_as_long(known: &Representation, stated: Option<u64>) -> bool {
 }
 
 fn refuse_contradiction(
-    asked: &Asked,
+    expected: &Expectation,
     known: &Representation,
     seen: &Representation,
     stated: Option<u64>,
-    answer: &Answer,
+    head: &ResponseHead,
 ) -> Result<(), Refusal> {
     let Some(difference) = known.contradicted_by(seen) else {
         return Ok(());
@@ -311,11 +327,10 @@ fn refuse_contradiction(
         return Err(Refusal::Contradiction(difference));
     }
     let html = |media: Option<&str>| media == Some("text/html");
-    if html(answer.media_type.as_deref()) && known.media_type.is_some() && !html(known.media_type.as_deref())
-    {
+    if html(head.media_type.as_deref()) && known.media_type.is_some() && !html(known.media_type.as_deref()) {
         return Err(Refusal::Impostor("the server answered with a web page instead of the file".to_owned()));
     }
-    let whole = answer.status == StatusCode::OK;
+    let whole = head.status == StatusCode::OK;
     if whole && seen.validators.is_silent() && !known.validators.is_silent() {
         // A new version of a file carries a validator as the old one did; a page in its place does not. A 206 may omit
         // it (RFC 9110 §15.3.7).
@@ -328,7 +343,7 @@ fn refuse_contradiction(
         return Err(Refusal::Changed(difference));
     }
     // A digest verifies the joined ranges, whatever each of several servers calls its version.
-    if asked.digest_expected { Ok(()) } else { Err(Refusal::OtherVersion(difference)) }
+    if expected.digest_expected { Ok(()) } else { Err(Refusal::OtherVersion(difference)) }
 }
 
 fn unusable(why: &str) -> Refusal {
@@ -341,8 +356,8 @@ fn rejected(why: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::tests::answer;
     use super::super::representation::{EntityTag, Validators};
+    use super::super::response_head::tests::head;
     use super::*;
 
     const SIZE: u64 = 1000;
@@ -355,8 +370,8 @@ mod tests {
         }
     }
 
-    fn asked(start: u64, end: u64) -> Asked {
-        Asked {
+    fn expected(start: u64, end: u64) -> Expectation {
+        Expectation {
             range: Some(ByteRange::new(start, end)),
             if_range: true,
             digest_expected: false,
@@ -366,7 +381,7 @@ mod tests {
     }
 
     fn judged(status: u16, lines: &[(&str, &str)]) -> Verdict {
-        judge(&asked(100, 200), Some(&known()), &answer(status, lines))
+        judge(&expected(100, 200), Some(&known()), &head(status, lines))
     }
 
     fn stated(verdict: &Verdict) -> Option<ByteRange> {
@@ -390,7 +405,7 @@ mod tests {
         let newer = [("content-length", "20"), ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT")];
         assert!(matches!(refusal(judged(200, &newer)), Refusal::Changed(_)));
         let nameless = Representation { validators: Validators::default(), ..known() };
-        let judged = judge(&asked(100, 200), Some(&nameless), &answer(200, &page));
+        let judged = judge(&expected(100, 200), Some(&nameless), &head(200, &page));
         assert!(matches!(refusal(judged), Refusal::Changed(_)));
     }
 
@@ -433,16 +448,16 @@ mod tests {
     fn another_tag_or_length_is_a_change() {
         let range = ("content-range", "bytes 100-199/1000");
         for other in ["\"v2\"", "W/\"v1\""] {
-            let answer = answer(206, &[range, ("etag", other)]);
-            let judged = |asked| judge(&asked, Some(&known()), &answer);
-            assert!(matches!(refusal(judged(asked(100, 200))), Refusal::OtherVersion(_)));
+            let head = head(206, &[range, ("etag", other)]);
+            let judged = |expected| judge(&expected, Some(&known()), &head);
+            assert!(matches!(refusal(judged(expected(100, 200))), Refusal::OtherVersion(_)));
             // Several servers, each with its own tag for the same bytes: the digest verifies the joined ranges.
-            let proven = Asked { digest_expected: true, ..asked(100, 200) };
+            let proven = Expectation { digest_expected: true, ..expected(100, 200) };
             assert!(stated(&judged(proven)).is_some());
         }
         // A length that is left open is not shown to be the same.
-        let open = answer(206, &[("content-range", "bytes 100-199/*"), ("etag", "\"v2\"")]);
-        let proven = Asked { digest_expected: true, ..asked(100, 200) };
+        let open = head(206, &[("content-range", "bytes 100-199/*"), ("etag", "\"v2\"")]);
+        let proven = Expectation { digest_expected: true, ..expected(100, 200) };
         assert!(matches!(refusal(judge(&proven, Some(&known()), &open)), Refusal::Changed(_)));
         let longer = ("content-range", "bytes 100-199/1001");
         assert!(matches!(refusal(judged(206, &[longer])), Refusal::Changed(_)));
@@ -455,7 +470,7 @@ mod tests {
 
     #[test]
     fn a_200_that_states_a_part_is_not_the_whole_file() {
-        let plain = Asked { range: None, if_range: false, ..asked(0, 1) };
+        let plain = Expectation { range: None, if_range: false, ..expected(0, 1) };
         for (content_range, length, whole) in [
             ("bytes 0-999/1000", Some("1000"), true),
             ("bytes 0-999/1000", None, true),
@@ -468,14 +483,14 @@ mod tests {
         ] {
             let mut lines = vec![("content-range", content_range)];
             lines.extend(length.map(|length| ("content-length", length)));
-            for asked in [&plain, &asked(0, 100)] {
-                let verdict = judge(asked, None, &answer(200, &lines));
+            for expected in [&plain, &expected(0, 100)] {
+                let verdict = judge(expected, None, &head(200, &lines));
                 let taken = matches!(verdict, Verdict::Whole { .. });
                 let refused = matches!(verdict, Verdict::Refused(Refusal::NotWhole(_)));
                 assert_eq!((taken, refused), (whole, !whole), "{lines:?}: {verdict:?}");
             }
         }
-        let odd = answer(200, &[("content-range", "bytes */1000"), ("content-length", "1000")]);
+        let odd = head(200, &[("content-range", "bytes */1000"), ("content-length", "1000")]);
         assert!(matches!(judge(&plain, None, &odd), Verdict::Whole { .. }));
     }
 
@@ -499,26 +514,31 @@ mod tests {
                 ("content-length", "1000"),
                 ("etag", "\"v1\""),
             ];
-            let asked =
-                Asked { range: None, if_range: false, digest_expected: digest, packing, ..asked(0, 1) };
-            let verdict = judge(&asked, None, &answer(200, &lines));
+            let expected = Expectation {
+                range: None,
+                if_range: false,
+                digest_expected: digest,
+                packing,
+                ..expected(0, 1)
+            };
+            let verdict = judge(&expected, None, &head(200, &lines));
             assert_eq!(matches!(verdict, Verdict::Whole { .. }), taken, "{lines:?}: {verdict:?}");
         }
         let packed =
-            answer(200, &[("transfer-encoding", "gzip, chunked"), ("content-type", "application/gzip")]);
-        let proven = Asked { range: None, packing: gzip, digest_expected: true, ..asked(0, 1) };
+            head(200, &[("transfer-encoding", "gzip, chunked"), ("content-type", "application/gzip")]);
+        let proven = Expectation { range: None, packing: gzip, digest_expected: true, ..expected(0, 1) };
         assert!(matches!(judge(&proven, None, &packed), Verdict::Refused(Refusal::Coded(_))));
     }
 
     #[test]
     fn a_206_may_leave_out_the_validator_only_when_something_else_proves_it() {
-        let answer = answer(206, &[("content-range", "bytes 100-199/1000")]);
-        let mut asked = asked(100, 200);
-        assert!(stated(&judge(&asked, Some(&known()), &answer)).is_some());
-        asked.if_range = false;
-        assert!(matches!(refusal(judge(&asked, Some(&known()), &answer)), Refusal::Unusable(_)));
-        asked.digest_expected = true;
-        assert!(stated(&judge(&asked, Some(&known()), &answer)).is_some());
+        let head = head(206, &[("content-range", "bytes 100-199/1000")]);
+        let mut expected = expected(100, 200);
+        assert!(stated(&judge(&expected, Some(&known()), &head)).is_some());
+        expected.if_range = false;
+        assert!(matches!(refusal(judge(&expected, Some(&known()), &head)), Refusal::Unusable(_)));
+        expected.digest_expected = true;
+        assert!(stated(&judge(&expected, Some(&known()), &head)).is_some());
     }
 
     // T001, T003, T013
@@ -526,13 +546,13 @@ mod tests {
     fn a_200_to_a_range_is_the_whole_thing_from_zero() {
         let lines = [("etag", "\"v1\""), ("content-length", "1000"), ("content-range", "bytes 100-199/1000")];
         assert_eq!(refusal(judged(200, &lines)), Refusal::IfRangeIgnored);
-        let mut again = asked(100, 200);
+        let mut again = expected(100, 200);
         again.if_range = false;
-        let verdict = judge(&again, Some(&known()), &answer(200, &lines));
+        let verdict = judge(&again, Some(&known()), &head(200, &lines));
         assert!(matches!(verdict, Verdict::Whole { same: true, .. }), "{verdict:?}");
-        let verdict = judge(&again, None, &answer(200, &lines));
+        let verdict = judge(&again, None, &head(200, &lines));
         assert!(matches!(verdict, Verdict::Whole { same: false, .. }), "{verdict:?}");
-        let unproven = judge(&again, Some(&known()), &answer(200, &[("content-length", "1000")]));
+        let unproven = judge(&again, Some(&known()), &head(200, &[("content-length", "1000")]));
         assert!(matches!(unproven, Verdict::Whole { same: false, .. }), "{unproven:?}");
     }
 
@@ -541,12 +561,12 @@ mod tests {
     fn a_416_never_means_complete() {
         let shorter = [("content-range", "bytes */993")];
         assert!(matches!(refusal(judged(416, &shorter)), Refusal::Contradiction(_)));
-        let plain = Asked { if_range: false, ..asked(100, 200) };
-        let verdict = judge(&plain, Some(&known()), &answer(416, &shorter));
+        let plain = Expectation { if_range: false, ..expected(100, 200) };
+        let verdict = judge(&plain, Some(&known()), &head(416, &shorter));
         assert!(matches!(refusal(verdict), Refusal::Changed(_)));
         assert!(matches!(refusal(judged(416, &[("content-range", "bytes */1000")])), Refusal::Rejected(_)));
         assert!(matches!(refusal(judged(416, &[])), Refusal::Rejected(_)));
-        let first = |lines: &[_]| judge(&asked(0, 100), None, &answer(416, lines));
+        let first = |lines: &[_]| judge(&expected(0, 100), None, &head(416, lines));
         assert!(matches!(first(&[("content-range", "bytes */0")]), Verdict::Empty { .. }));
         assert!(matches!(refusal(first(&[])), Refusal::RangeRefused(_)));
         assert!(matches!(refusal(first(&[("content-range", "bytes */9")])), Refusal::RangeRefused(_)));
@@ -562,14 +582,14 @@ mod tests {
 
     #[test]
     fn a_416_to_a_request_without_a_range_says_nothing() {
-        let asked = Asked {
+        let expected = Expectation {
             range: None,
             if_range: false,
             digest_expected: false,
             length_expected: None,
             packing: None,
         };
-        let verdict = judge(&asked, None, &answer(416, &[("content-range", "bytes */0")]));
+        let verdict = judge(&expected, None, &head(416, &[("content-range", "bytes */0")]));
         assert!(matches!(refusal(verdict), Refusal::Rejected(_)));
     }
 
@@ -621,14 +641,14 @@ mod tests {
 
     #[test]
     fn a_206_to_a_request_for_everything_is_unusable() {
-        let asked = Asked {
+        let expected = Expectation {
             range: None,
             if_range: false,
             digest_expected: false,
             length_expected: None,
             packing: None,
         };
-        let verdict = judge(&asked, None, &answer(206, &[("content-range", "bytes 0-9/10")]));
+        let verdict = judge(&expected, None, &head(206, &[("content-range", "bytes 0-9/10")]));
         assert!(matches!(refusal(verdict), Refusal::Unusable(_)));
     }
 }

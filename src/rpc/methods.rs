@@ -2,7 +2,7 @@
 
 use super::answer::{Call, Fault};
 use super::options::{
-    self, Asked, asked, flag, is_of_each, is_of_one, number, refuse_dangerous, refuse_links_out, size,
+    self, ParsedJob, asked, flag, is_of_each, is_of_one, number, refuse_dangerous, refuse_links_out, size,
 };
 use super::service::{GID_TAG, Service, is_gid};
 use super::status::{self, Facts};
@@ -298,8 +298,8 @@ impl Service {
         Ok(gids.into())
     }
 
-    async fn add(self: &Arc<Self>, asked: Asked, position: Option<usize>) -> Result<JobId, Fault> {
-        let Asked { job, paused, gid, unknown } = asked;
+    async fn add(self: &Arc<Self>, asked: ParsedJob, position: Option<usize>) -> Result<JobId, Fault> {
+        let ParsedJob { job, paused, gid, unknown } = asked;
         self.tell_unknown(&unknown);
         let gid = gid.map(|gid| gid.to_ascii_lowercase());
         let mut job = job;

@@ -120,7 +120,7 @@ pub(super) fn unknown_of_all(given: &Map<String, Value>) -> Vec<String> {
 
 /// A job and what else its options say.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct ParsedJob {
     pub(super) job: Job,
     pub(super) paused: bool,
     pub(super) gid: Option<String>,
@@ -132,7 +132,7 @@ pub(super) struct Asked {
 ///
 /// # Errors
 /// A fault that names the option.
-pub(super) fn asked(uris: &[String], given: &Map<String, Value>, root: &Path) -> Result<Asked, Fault> {
+pub(super) fn asked(uris: &[String], given: &Map<String, Value>, root: &Path) -> Result<ParsedJob, Fault> {
     let (url, mirrors) = uris.split_first().ok_or_else(|| Fault::failed("No URI to download."))?;
     if url.starts_with("magnet:") {
         return Err(Fault::failed("BitTorrent and magnet links are not supported."));
@@ -156,7 +156,7 @@ pub(super) fn asked(uris: &[String], given: &Map<String, Value>, root: &Path) ->
     let kept = Value::Object(without_secrets(given)).to_string();
     job.tags.insert(TAG.to_owned(), kept);
     let unknown = unknown_of_job(given);
-    Ok(Asked { job, paused: flag(given, "pause")?.unwrap_or(false), gid: text(given, "gid")?, unknown })
+    Ok(ParsedJob { job, paused: flag(given, "pause")?.unwrap_or(false), gid: text(given, "gid")?, unknown })
 }
 
 /// # Errors
@@ -396,7 +396,7 @@ mod tests {
         value.as_object().unwrap().clone()
     }
 
-    fn taken(value: &Value) -> Result<Asked, Fault> {
+    fn taken(value: &Value) -> Result<ParsedJob, Fault> {
         asked(&["http://h/f".to_owned(), "http://g/f".to_owned()], &options(value), Path::new("/root/of"))
     }
 
@@ -410,7 +410,7 @@ mod tests {
             "allow-overwrite": "true", "seed-ratio": "1.0", "continue": "true",
         }))
         .unwrap();
-        let Asked { job, paused, gid, unknown } = asked;
+        let ParsedJob { job, paused, gid, unknown } = asked;
         assert_eq!(job.output.as_deref(), Some(Path::new("/root/of/d/a/b")));
         assert_eq!(job.headers["http://h:80"], ["A: b", "C: d", "Referer: r", "User-Agent: u"]);
         assert_eq!((job.digests, job.mirrors), (vec![digest], vec!["http://g/f".to_owned()]));
@@ -450,7 +450,7 @@ mod tests {
             (json!({ "all-proxy": "p:1", "all-proxy-user": "u" }), "http://u:@p:1", "p:1"),
             (json!({ "all-proxy": "", "all-proxy-user": "u" }), "", ""),
         ] {
-            let Asked { job, unknown, .. } = taken(&given).unwrap();
+            let ParsedJob { job, unknown, .. } = taken(&given).unwrap();
             assert_eq!((job.options.proxy.as_deref(), unknown.len()), (Some(proxy), 0), "{given}");
             assert_eq!(kept(&job)["all-proxy"], shown);
             assert!(!job.tags[TAG].contains("s/s"));

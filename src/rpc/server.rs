@@ -121,14 +121,14 @@ fn admit<S>(
     }));
 }
 
-type Answer = Response<Full<Bytes>>;
+type HttpResponse = Response<Full<Bytes>>;
 
 async fn route(
     service: Arc<Service>,
     request: Request<Body>,
     trusted: bool,
     sockets: &tokio::sync::Mutex<JoinSet<()>>,
-) -> Answer {
+) -> HttpResponse {
     let text = |name: HeaderName| {
         request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     };
@@ -174,7 +174,7 @@ async fn route(
     answer
 }
 
-fn plain(status: StatusCode, kind: &'static str, text: &str) -> Answer {
+fn plain(status: StatusCode, kind: &'static str, text: &str) -> HttpResponse {
     let mut answer = Response::new(Full::from(Bytes::copy_from_slice(text.as_bytes())));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
@@ -184,7 +184,7 @@ fn plain(status: StatusCode, kind: &'static str, text: &str) -> Answer {
     answer
 }
 
-fn page() -> Answer {
+fn page() -> HttpResponse {
     let mut answer = plain(StatusCode::OK, "text/html; charset=utf-8", PAGE);
     let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self' ws: wss:; \
                   img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -202,7 +202,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         || !headers.contains_key(header::ORIGIN)
 }
 
-async fn post(service: &Arc<Service>, request: Request<Body>, trusted: bool) -> Answer {
+async fn post(service: &Arc<Service>, request: Request<Body>, trusted: bool) -> HttpResponse {
     if !is_json(request.headers()) {
         return plain(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -235,7 +235,7 @@ async fn post(service: &Arc<Service>, request: Request<Body>, trusted: bool) -> 
     respond(service, answer::parse(&body), trusted).await
 }
 
-async fn respond(service: &Arc<Service>, incoming: Result<Incoming, Fault>, trusted: bool) -> Answer {
+async fn respond(service: &Arc<Service>, incoming: Result<Incoming, Fault>, trusted: bool) -> HttpResponse {
     let (body, status) = match incoming {
         Ok(incoming) => responses(service, incoming, trusted).await,
         Err(fault) => (answer::response(&Value::Null, Err(fault.clone())), fault.http_status()),
@@ -298,7 +298,7 @@ async fn upgrade(
     mut request: Request<Body>,
     trusted: bool,
     sockets: &tokio::sync::Mutex<JoinSet<()>>,
-) -> Answer {
+) -> HttpResponse {
     let Some(key) =
         request.headers().get(header::SEC_WEBSOCKET_KEY).map(|key| socket::accepted(key.as_bytes()))
     else {

@@ -146,9 +146,9 @@ enum Found {
 const LENGTHS: [usize; 4] = [143, 100, 60, 30];
 
 /// Searches for an accepted name similar to `name`, by asking `says` a few times at most.
-fn acceptable(name: &OsStr, longest: usize, says: impl Fn(&OsStr) -> Answer) -> Found {
+fn acceptable(name: &OsStr, longest: usize, says: impl Fn(&OsStr) -> Acceptance) -> Found {
     let mut answer = says(name);
-    if answer == Answer::Taken {
+    if answer == Acceptance::Taken {
         return Found::AsItIs;
     }
     let mut lengths = LENGTHS.iter().filter(|length| **length < longest);
@@ -156,11 +156,11 @@ fn acceptable(name: &OsStr, longest: usize, says: impl Fn(&OsStr) -> Answer) -> 
     let (mut candidate, mut why) = (name.to_string_lossy().into_owned(), String::new());
     loop {
         let next = match answer {
-            Answer::Taken => return Found::Other(candidate, why),
-            Answer::TooLong => lengths
+            Acceptance::Taken => return Found::Other(candidate, why),
+            Acceptance::TooLong => lengths
                 .next()
                 .map(|length| (fitted(&candidate, *length), too_long_here(longest_target(*length)))),
-            Answer::Refused => alphabets
+            Acceptance::Refused => alphabets
                 .next()
                 .map(|alphabet| (replaced(&candidate, *alphabet), not_allowed(&candidate, *alphabet))),
         };
@@ -176,9 +176,9 @@ fn acceptable(name: &OsStr, longest: usize, says: impl Fn(&OsStr) -> Answer) -> 
 
 const NOT_POSSIBLE: &str = "it is not possible there";
 
-/// Answer of a directory to a name.
+/// Response of a directory to a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+enum Acceptance {
     Taken,
     TooLong,
     Refused,
@@ -186,7 +186,7 @@ enum Answer {
 
 /// Creates a file of this name, with a suffix as long as the longest of haul's own, and removes it again: many file
 /// systems refuse a name only then. Other errors show up later.
-fn try_out(directory: &Path, name: &OsStr) -> Answer {
+fn try_out(directory: &Path, name: &OsStr) -> Acceptance {
     let mut tried = OsString::from(name);
     tried.push(format!(".{:08x}", std::process::id()));
     let path = directory.join(tried);
@@ -194,13 +194,13 @@ fn try_out(directory: &Path, name: &OsStr) -> Answer {
         Ok(_) => {
             // A file that cannot be removed is empty, and useless to others.
             let _ = sys::unlink(&path);
-            Answer::Taken
+            Acceptance::Taken
         }
-        Err(Errno::NAMETOOLONG) => Answer::TooLong,
-        Err(Errno::INVAL | Errno::ILSEQ) => Answer::Refused,
+        Err(Errno::NAMETOOLONG) => Acceptance::TooLong,
+        Err(Errno::INVAL | Errno::ILSEQ) => Acceptance::Refused,
         // CIFS returns this for a name that it refuses.
-        Err(Errno::NOENT) if directory.is_dir() => Answer::Refused,
-        Err(_) => Answer::Taken,
+        Err(Errno::NOENT) if directory.is_dir() => Acceptance::Refused,
+        Err(_) => Acceptance::Taken,
     }
 }
 
@@ -274,10 +274,10 @@ mod tests {
             let says = |name: &OsStr| {
                 let name = name.to_str().unwrap();
                 match () {
-                    () if longest_target(most) < name.len() => Answer::TooLong,
-                    () if name.contains(|c| forbidden.contains(c)) => Answer::Refused,
-                    () if ascii_only && !name.is_ascii() => Answer::Refused,
-                    () => Answer::Taken,
+                    () if longest_target(most) < name.len() => Acceptance::TooLong,
+                    () if name.contains(|c| forbidden.contains(c)) => Acceptance::Refused,
+                    () if ascii_only && !name.is_ascii() => Acceptance::Refused,
+                    () => Acceptance::Taken,
                 }
             };
             for name in ["x.iso", "a:b?.iso", "naïve?.txt", &"n".repeat(246), &"日?".repeat(60)] {
@@ -290,10 +290,10 @@ mod tests {
                     }
                     Found::Nothing(_) => panic!("{name:?} in {forbidden:?}, {ascii_only}, {most}"),
                 };
-                assert_eq!(says(OsStr::new(taken)), Answer::Taken, "{found:?}");
+                assert_eq!(says(OsStr::new(taken)), Acceptance::Taken, "{found:?}");
             }
         }
-        let shut = acceptable(OsStr::new("x"), 255, |_| Answer::Refused);
+        let shut = acceptable(OsStr::new("x"), 255, |_| Acceptance::Refused);
         assert_eq!(shut, Found::Nothing(NOT_POSSIBLE.to_owned()));
     }
 

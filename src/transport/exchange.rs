@@ -10,16 +10,16 @@ use super::part::Part;
 use super::peer::Peer;
 use super::pin::Pinning;
 use super::pool::{Coming, Pool};
-use super::prompt::{Asked, Prompt, Prompted};
+use super::prompt::{Prompt, Prompted, Prompts};
 use super::proxy::Proxies;
-use super::request_head::{Document, Login, Proof, Secrets, Wish};
+use super::request_head::{Document, Login, Proof, RequestFields, Secrets};
 use super::route::{Route, Way};
 use super::socket::{Line, RECORDS, Socket, Stream};
 use super::strikes::{Strikes, Turn};
 use super::trace::{self, Step};
 use super::{Failure, IdentityFiles, Interface, Settings, date, tls, tunnel};
 use crate::error::{Error, Kind, Remedy};
-use crate::plan::answer::{asked_to_wait, is_rate_limited};
+use crate::plan::response_head::{asked_to_wait, is_rate_limited};
 use crate::plan::{Address, AddressError, bare_host};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Version, header};
@@ -103,7 +103,7 @@ pub(crate) struct Pause {
 }
 
 /// A response whose body has not been touched.
-pub(crate) struct Reply {
+pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     /// URL of this response.
@@ -338,10 +338,10 @@ impl Exchange {
         self: &Arc<Self>,
         address: &Address,
         (secrets, proxy): (&Secrets, Option<&OwnProxy>),
-        wish: Wish<'_>,
+        fields: RequestFields<'_>,
         many: bool,
         reached: impl Fn(),
-    ) -> Result<Reply, Failure> {
+    ) -> Result<Response, Failure> {
         let peer = self.peer(address, secrets, proxy);
         let login = secrets.login_for(address);
         // A challenge belongs to a connection of its own.
@@ -355,7 +355,7 @@ impl Exchange {
         if pooled.is_none() {
             pooled = self.pool.take(&peer).await;
         }
-        let mut asked = Asked::default();
+        let mut asked = Prompts::default();
         let (mut turn, mut lost, mut first) = (Turn::Any, 0, None);
         loop {
             let is_pooled = pooled.is_some();
@@ -369,10 +369,10 @@ impl Exchange {
                     let (at, shared) = (Some(connection.at), connection.shared().cloned());
                     asked.hand_to(&mut connection.prompt);
                     let proof = login
-                        .map_or(Proof::AsGiven, |login| self.proof(&mut connection, login, address, wish));
+                        .map_or(Proof::AsGiven, |login| self.proof(&mut connection, login, address, fields));
                     let was_new = connection.prompt.as_ref().is_some_and(Prompt::was_new);
                     let answered =
-                        self.ask_on(connection, address, &peer, secrets, &proof, (wish, many)).await;
+                        self.ask_on(connection, address, &peer, secrets, &proof, (fields, many)).await;
                     let is_shared = shared.is_some();
                     if let (Some(shared), Err(failure)) = (shared, &answered)
                         && !matches!(failure, Failure::Fatal(_))
@@ -496,11 +496,17 @@ impl Exchange {
     }
 
     /// Credentials for a request on this connection.
-    fn proof(&self, connection: &mut Connection, login: &Login, address: &Address, wish: Wish<'_>) -> Proof {
+    fn proof(
+        &self,
+        connection: &mut Connection,
+        login: &Login,
+        address: &Address,
+        fields: RequestFields<'_>,
+    ) -> Proof {
         match &mut connection.prompt {
             Some(prompt) => {
-                let answer = prompt.answer(login, wish.method, &address.request_target());
-                answer.map_or(Proof::Withheld, Proof::Answer)
+                let answer = prompt.answer(login, fields.method, &address.request_target());
+                answer.map_or(Proof::Withheld, Proof::Response)
             }
             None if self.prompted.has(&address.origin()) => Proof::Withheld,
             None => Proof::AsGiven,
@@ -514,10 +520,10 @@ impl Exchange {
         peer: &Peer,
         secrets: &Secrets,
         proof: &Proof,
-        (wish, many): (Wish<'_>, bool),
-    ) -> Result<Reply, Failure> {
+        (fields, many): (RequestFields<'_>, bool),
+    ) -> Result<Response, Failure> {
         let forwarded = connection.forwarded.as_ref();
-        let request = secrets.request(address, forwarded, proof, wish);
+        let request = secrets.request(address, forwarded, proof, fields);
         let mut request = request.map_err(Failure::Fatal)?;
         if connection.is_shared() {
             with_whole_target(&mut request, address)?;
@@ -544,7 +550,7 @@ impl Exchange {
         });
         let (parts, incoming) = answered?.into_parts();
         self.tell(|| trace::answered(address, parts.version, parts.status, &parts.headers));
-        Ok(Reply {
+        Ok(Response {
             status: parts.status,
             headers: parts.headers,
             address: address.clone(),
@@ -775,7 +781,7 @@ fn spoken(stream: &Stream) -> String {
 const LINKED_DIGEST: &str = "x-linked-etag";
 
 /// Returns true if the status of a redirect target says that the target has expired. A rate limit does not mean that.
-fn is_expired(reply: &Reply) -> bool {
+fn is_expired(reply: &Response) -> bool {
     matches!(reply.status.as_u16(), 401 | 403 | 404 | 410) && !is_rate_limited(reply.status, &reply.headers)
 }
 
@@ -828,20 +834,20 @@ impl Requester {
     /// Asks for a range with GET and waits for the headers of the final response.
     ///
     /// Cancel-safe in that dropping the future closes the connection it was using, or resets its stream over HTTP/2.
-    pub(crate) async fn get(&self, range: Option<&str>, if_range: Option<&str>) -> Result<Reply, Failure> {
+    pub(crate) async fn get(&self, range: Option<&str>, if_range: Option<&str>) -> Result<Response, Failure> {
         let Some(part) = self.part else {
-            return self.fetch(Wish { range, if_range, ..Wish::new(&Method::GET) }).await;
+            return self.fetch(RequestFields { range, if_range, ..RequestFields::new(&Method::GET) }).await;
         };
         let moved = part.requested(range);
-        let wish = Wish { range: Some(&moved), if_range, ..Wish::new(&Method::GET) };
-        let mut reply = self.fetch(wish).await?;
+        let fields = RequestFields { range: Some(&moved), if_range, ..RequestFields::new(&Method::GET) };
+        let mut reply = self.fetch(fields).await?;
         part.received(range.is_none(), &mut reply.status, &mut reply.headers)?;
         Ok(reply)
     }
 
     /// Asks for the headers that a GET would get, without the body. Advice, never the truth (RFC 9110 §9.3.2).
-    pub(crate) async fn head(&self) -> Result<Reply, Failure> {
-        let mut reply = self.fetch(Wish::new(&Method::HEAD)).await?;
+    pub(crate) async fn head(&self) -> Result<Response, Failure> {
+        let mut reply = self.fetch(RequestFields::new(&Method::HEAD)).await?;
         if let Some(part) = self.part {
             part.described(&mut reply.headers);
         }
@@ -851,9 +857,9 @@ impl Requester {
     /// Asks one URL with HEAD. Follows no redirect, and leaves the route unchanged; the connection may serve the next
     /// request.
     pub(crate) async fn inquire(&self, address: &Address) -> Result<(StatusCode, HeaderMap), Failure> {
-        let wish = Wish::new(&Method::HEAD);
-        let Reply { status, mut headers, mut body, .. } =
-            self.exchange.ask(address, self.as_given(), wish, self.shares(), || {}).await?;
+        let fields = RequestFields::new(&Method::HEAD);
+        let Response { status, mut headers, mut body, .. } =
+            self.exchange.ask(address, self.as_given(), fields, self.shares(), || {}).await?;
         if let Some(part) = self.part {
             part.described(&mut headers);
         }
@@ -865,17 +871,17 @@ impl Requester {
 
     /// Sends a document with POST and waits for the headers of the response, whatever its status. Follows no redirect. If a
     /// connection breaks, it may be sent twice.
-    pub(crate) async fn post(&self, document: &Document<'_>) -> Result<Reply, Failure> {
-        let wish = Wish { document: Some(document), ..Wish::new(&Method::POST) };
-        self.exchange.ask(&self.route.original(), self.as_given(), wish, false, || {}).await
+    pub(crate) async fn post(&self, document: &Document<'_>) -> Result<Response, Failure> {
+        let fields = RequestFields { document: Some(document), ..RequestFields::new(&Method::POST) };
+        self.exchange.ask(&self.route.original(), self.as_given(), fields, false, || {}).await
     }
 
-    async fn fetch(&self, wish: Wish<'_>) -> Result<Reply, Failure> {
+    async fn fetch(&self, fields: RequestFields<'_>) -> Result<Response, Failure> {
         let (mut went_back, mut renewed) = (false, false);
         loop {
             match self.route.way().await {
                 Way::Known { address, redirected } => {
-                    let answered = self.follow(address.clone(), wish).await;
+                    let answered = self.follow(address.clone(), fields).await;
                     let expired = match &answered {
                         Ok(reply) => is_expired(reply),
                         Err(failure) => {
@@ -899,7 +905,7 @@ impl Requester {
                 }
                 Way::Find(guard) => {
                     let original = self.route.original();
-                    let reply = self.follow(original.clone(), wish).await?;
+                    let reply = self.follow(original.clone(), fields).await?;
                     let refused = is_expired(&reply);
                     if refused
                         && !std::mem::replace(&mut renewed, true)
@@ -917,17 +923,17 @@ impl Requester {
         }
     }
 
-    async fn follow(&self, mut address: Address, wish: Wish<'_>) -> Result<Reply, Failure> {
+    async fn follow(&self, mut address: Address, fields: RequestFields<'_>) -> Result<Response, Failure> {
         let mut seen = vec![(address.clone(), self.route.jar().changes())];
         let (mut linked, mut redirect_head, mut redirects) = (None, None, Vec::new());
         loop {
             let set = self.route.jar().pairs(&address, date::now());
-            let wish = Wish { set: &set, ..wish };
+            let fields = RequestFields { set: &set, ..fields };
             let reached = || {
                 self.reached.send_replace(Some(address.clone()));
             };
             let mut reply =
-                self.exchange.ask(&address, self.as_given(), wish, self.shares(), reached).await?;
+                self.exchange.ask(&address, self.as_given(), fields, self.shares(), reached).await?;
             if !matches!(reply.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 if let Some(digest) = linked {
                     reply.headers.insert(LINKED_DIGEST, digest);
@@ -951,7 +957,7 @@ impl Requester {
                 return Err(refused_redirect(Kind::Http, "the redirects lead round in a circle"));
             }
             self.exchange.tell(|| trace::redirected(reply.status, &address, &next.0));
-            self.pause(wish.method, &reply).await?;
+            self.pause(fields.method, &reply).await?;
             redirects.push(Redirect { status: reply.status.as_u16(), to: next.0.clone() });
             address = next.0.clone();
             seen.push(next);
@@ -960,7 +966,7 @@ impl Requester {
 
     /// Waits if a redirect asks for a pause before it is followed (RFC 9110 §10.2.3). The sum of the pauses of a route
     /// is bounded.
-    async fn pause(&self, method: &Method, reply: &Reply) -> Result<(), Failure> {
+    async fn pause(&self, method: &Method, reply: &Response) -> Result<(), Failure> {
         let headers = &reply.headers;
         let asked = headers.contains_key(header::RETRY_AFTER);
         let asked = asked.then(|| asked_to_wait(headers, date::now())).flatten();

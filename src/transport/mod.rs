@@ -36,7 +36,7 @@ mod yielder;
 pub(crate) use crate::error::Failure;
 pub use address_family::AddressFamily;
 pub(crate) use connect::Dialer;
-pub(crate) use exchange::{Body, Exchange, Pause, Redirect, Reply, Requester};
+pub(crate) use exchange::{Body, Exchange, Pause, Redirect, Requester, Response};
 pub(crate) use hop::OwnProxy;
 pub use host_settings::HostSettings;
 pub use interface::Interface;

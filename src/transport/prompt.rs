@@ -51,12 +51,12 @@ const TIMES: u32 = 4;
 
 /// Challenges received by one request. They outlive the connections that they came on.
 #[derive(Default)]
-pub(super) struct Asked {
+pub(super) struct Prompts {
     last: Option<HeaderMap>,
     times: u32,
 }
 
-impl Asked {
+impl Prompts {
     /// Replaces the challenge of the connection by the last one received.
     pub(super) fn hand_to(&self, prompt: &mut Option<Prompt>) {
         if let Some(asked) = self.last.as_ref().and_then(Prompt::read) {

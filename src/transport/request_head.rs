@@ -74,13 +74,13 @@ pub(super) enum Proof {
     AsGiven,
     /// None yet: the server will send a challenge, and not for these.
     Withheld,
-    /// Answer to a challenge of the server.
-    Answer(HeaderValue),
+    /// Response to a challenge of the server.
+    Response(HeaderValue),
 }
 
 /// Request to be made, and its fields.
 #[derive(Clone, Copy)]
-pub(super) struct Wish<'a> {
+pub(super) struct RequestFields<'a> {
     pub(super) method: &'a Method,
     pub(super) range: Option<&'a str>,
     pub(super) if_range: Option<&'a str>,
@@ -90,7 +90,7 @@ pub(super) struct Wish<'a> {
     pub(super) document: Option<&'a Document<'a>>,
 }
 
-impl<'a> Wish<'a> {
+impl<'a> RequestFields<'a> {
     /// A request for everything, without a body.
     pub(super) const fn new(method: &'a Method) -> Self {
         Self { method, range: None, if_range: None, set: &[], document: None }
@@ -244,14 +244,14 @@ impl Secrets {
         address: &Address,
         forwarded: Option<&Forwarded>,
         proof: &Proof,
-        wish: Wish<'_>,
+        fields: RequestFields<'_>,
     ) -> Result<Request<Full<Bytes>>, Error> {
         let target = match forwarded {
             Some(_) => format!("http://{}{}", address.authority(), address.request_target()),
             None => address.request_target(),
         };
         let mut request = Request::builder()
-            .method(wish.method)
+            .method(fields.method)
             .uri(target)
             .header(header::HOST, address.authority())
             .header(header::USER_AGENT, &self.user_agent);
@@ -274,29 +274,29 @@ impl Secrets {
         let authorization = match proof {
             Proof::AsGiven => self.authorization.as_ref(),
             Proof::Withheld => None,
-            Proof::Answer(answer) => Some(answer),
+            Proof::Response(response) => Some(response),
         };
         if let Some(authorization) = authorization.filter(|_| home) {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        if let Some(cookies) = self.cookies_for(address, wish.set)? {
+        if let Some(cookies) = self.cookies_for(address, fields.set)? {
             request = request.header(header::COOKIE, cookies);
         }
         // Only the first request for a file asks for its digest.
-        if wish.document.is_none() && wish.range.is_none_or(|range| range.starts_with("bytes=0-")) {
+        if fields.document.is_none() && fields.range.is_none_or(|range| range.starts_with("bytes=0-")) {
             request = request.header("Want-Repr-Digest", WANTED_DIGESTS);
         }
-        if let Some(range) = wish.range {
+        if let Some(range) = fields.range {
             request = request.header(header::RANGE, range);
             // The server of a signed URL may refuse the field; the validator of the response is checked instead.
-            if let Some(if_range) = wish.if_range.filter(|_| !address.is_signed()) {
+            if let Some(if_range) = fields.if_range.filter(|_| !address.is_signed()) {
                 request = request.header(header::IF_RANGE, validator(if_range)?);
             }
         }
-        if let Some(document) = wish.document {
+        if let Some(document) = fields.document {
             request = request.header(header::CONTENT_TYPE, document.media_type);
         }
-        let body = wish.document.map(|document| document.bytes.clone()).unwrap_or_default();
+        let body = fields.document.map(|document| document.bytes.clone()).unwrap_or_default();
         request
             .body(Full::new(body))
             .map_err(|_| Error::usage(format!("{address} cannot be written into a request")))
@@ -361,12 +361,17 @@ mod tests {
         Secrets::new(&address("https://host/f"), "haul", Some(&credentials), &headers).unwrap()
     }
 
-    fn wish(set: &[String]) -> Wish<'_> {
-        Wish { range: Some("bytes=0-1"), if_range: Some("\"v1\""), set, ..Wish::new(&Method::GET) }
+    fn fields(set: &[String]) -> RequestFields<'_> {
+        RequestFields {
+            range: Some("bytes=0-1"),
+            if_range: Some("\"v1\""),
+            set,
+            ..RequestFields::new(&Method::GET)
+        }
     }
 
     fn sent(to: &str) -> http::HeaderMap {
-        secrets().request(&address(to), None, &Proof::AsGiven, wish(&[])).unwrap().headers().clone()
+        secrets().request(&address(to), None, &Proof::AsGiven, fields(&[])).unwrap().headers().clone()
     }
 
     // T055, T056
@@ -399,7 +404,7 @@ mod tests {
             let secrets =
                 secrets.with_cookies(&address("https://host/"), Some(Arc::new(Cookies::parse(jar)))).unwrap();
             let set: Vec<_> = set.iter().map(|pair| (*pair).to_owned()).collect();
-            let request = secrets.request(&address(to), None, &Proof::AsGiven, wish(&set)).unwrap();
+            let request = secrets.request(&address(to), None, &Proof::AsGiven, fields(&set)).unwrap();
             request
                 .headers()
                 .get("cookie")

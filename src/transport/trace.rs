@@ -32,9 +32,9 @@ pub enum Step {
         to: String,
     },
     /// A request was sent: its request line, and its fields.
-    Asked(Vec<String>),
+    Request(Vec<String>),
     /// A response was received: its status line, and its fields.
-    Answered(Vec<String>),
+    Response(Vec<String>),
 }
 
 /// Receives each [`Step`]. It is called by the tasks that make them, and must not keep them waiting.
@@ -109,14 +109,14 @@ pub(super) fn asked<B>(address: &Address, request: &Request<B>) -> Step {
         true => text(value),
         false => HIDDEN.to_owned(),
     };
-    Step::Asked(lines(first, request.headers(), value))
+    Step::Request(lines(first, request.headers(), value))
 }
 
 /// Step for the headers of a response from `address`.
 pub(super) fn answered(address: &Address, version: Version, status: StatusCode, headers: &HeaderMap) -> Step {
     let reason = status.canonical_reason().unwrap_or_default();
     let first = format!("{version:?} {} {reason}", status.as_u16());
-    Step::Answered(lines(first.trim_end().to_owned(), headers, |name, value| shown(address, name, value)))
+    Step::Response(lines(first.trim_end().to_owned(), headers, |name, value| shown(address, name, value)))
 }
 
 fn lines(
@@ -167,7 +167,7 @@ mod tests {
             .header("X-Mine", "S3CR")
             .body(())
             .unwrap();
-        let Step::Asked(lines) = asked(&address("http://h/f?token=S3CR&v=1"), &request) else { panic!() };
+        let Step::Request(lines) = asked(&address("http://h/f?token=S3CR&v=1"), &request) else { panic!() };
         let said = lines.join("\n");
         assert!(!said.contains("S3CR"), "{said}");
         assert!(said.starts_with("GET /f?") && said.contains("range: bytes=0-1"), "{said}");
@@ -188,7 +188,7 @@ mod tests {
         for step in steps {
             let lines = match step {
                 Step::Redirected { from, to, .. } => vec![from, to],
-                Step::Asked(lines) | Step::Answered(lines) => lines,
+                Step::Request(lines) | Step::Response(lines) => lines,
                 Step::Connected { .. } => Vec::new(),
             };
             let longest = lines.iter().map(|line| line.chars().count()).max().unwrap();
@@ -215,7 +215,7 @@ mod tests {
         }
         headers.insert("etag", HeaderValue::from_static("\"v1\""));
         let step = answered(&address("http://h/f"), Version::HTTP_11, StatusCode::FOUND, &headers);
-        let Step::Answered(lines) = step else { panic!() };
+        let Step::Response(lines) = step else { panic!() };
         let said = lines.join("\n");
         assert!(!said.contains("S3CR"), "{said}");
         assert!(said.starts_with("HTTP/1.1 302 Found\n") && said.contains("etag: \"v1\""), "{said}");

@@ -20,7 +20,7 @@ const BAD_OPTION: u8 = 28;
 
 /// Request that a command line of aria2c makes.
 #[derive(Debug, PartialEq)]
-pub(super) enum Asked {
+pub(super) enum Invocation {
     Version,
     Help,
     /// The same in haul's words, and notes about what cannot be honoured.
@@ -51,14 +51,14 @@ pub(super) fn called(args: &[OsString]) -> Option<&[OsString]> {
 pub(super) fn asked(
     args: &[OsString],
     read: impl Fn(Option<&str>) -> Result<Option<String>, String>,
-) -> Result<Asked, String> {
+) -> Result<Invocation, String> {
     let notes = Vec::new();
     let mut given = parse(args)?;
     if given.is_on("version") {
-        return Ok(Asked::Version);
+        return Ok(Invocation::Version);
     }
     if given.last("help").is_some() {
-        return Ok(Asked::Help);
+        return Ok(Invocation::Help);
     }
     if !given.is_on("no-conf")
         && let Some(text) = read(given.last("conf-path"))?
@@ -77,7 +77,7 @@ pub(super) fn asked(
     line.translate_all(&given, |_| true)?;
     line.put_together(&given)?;
     line.sources(&given);
-    Ok(Asked::Haul { args: line.args, notes: line.notes, secret: None })
+    Ok(Invocation::Haul { args: line.args, notes: line.notes, secret: None })
 }
 
 /// Takes a Metalink document on disk, named like a URL, as that of `--metalink-file`.
@@ -94,7 +94,7 @@ fn take_metalink_files(given: &mut Given) -> Result<(), String> {
 }
 
 /// `--enable-rpc`: the daemon.
-fn serving(given: &Given, notes: Vec<String>) -> Result<Asked, String> {
+fn serving(given: &Given, notes: Vec<String>) -> Result<Invocation, String> {
     let mut line = Line { args: vec!["haul".into(), "serve".into()], notes };
     line.add("--no-config", None);
     let host = if given.is_on("rpc-listen-all") { "0.0.0.0" } else { "127.0.0.1" };
@@ -130,7 +130,7 @@ fn serving(given: &Given, notes: Vec<String>) -> Result<Asked, String> {
     }
     line.notes.sort();
     line.notes.dedup();
-    Ok(Asked::Haul {
+    Ok(Invocation::Haul {
         args: line.args,
         notes: line.notes,
         secret: given.last("rpc-secret").map(str::to_owned),
@@ -183,7 +183,7 @@ mod tests {
     fn said(args: &[&str]) -> (Vec<String>, Vec<String>) {
         let args: Vec<_> = args.iter().map(OsString::from).collect();
         match asked(&args, |_| Ok(None)).unwrap() {
-            Asked::Haul { args, notes, .. } => {
+            Invocation::Haul { args, notes, .. } => {
                 let args = args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
                 (args, notes)
             }
@@ -293,7 +293,7 @@ mod tests {
         let words = |args: &[&str]| {
             let args: Vec<_> = args.iter().map(OsString::from).collect();
             match asked(&args, read).unwrap() {
-                Asked::Haul { args, .. } => {
+                Invocation::Haul { args, .. } => {
                     args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>()
                 }
                 other => panic!("{other:?}"),
@@ -313,7 +313,7 @@ mod tests {
         let args: Vec<_> = ["--enable-rpc", "--rpc-listen-port=6801", "--rpc-secret=s", "-d", "/d", "-j2"]
             .map(OsString::from)
             .into();
-        let Asked::Haul { args, secret, .. } = asked(&args, |_| Ok(None)).unwrap() else { panic!() };
+        let Invocation::Haul { args, secret, .. } = asked(&args, |_| Ok(None)).unwrap() else { panic!() };
         let line: Vec<_> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
         assert_eq!(line.join(" "), "haul serve --no-config --listen=127.0.0.1:6801 --root=/d --jobs=2");
         assert_eq!(secret.as_deref(), Some("s"));

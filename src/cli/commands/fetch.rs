@@ -5,7 +5,7 @@ use super::super::batch::Batch;
 use super::super::beside::Beside;
 use super::super::incoming::Incoming;
 use super::super::list::{self, List, Remarks};
-use super::super::names::{Asked, Names};
+use super::super::names::{Entry, Names};
 use super::super::resume_hint::ResumeHint;
 use super::super::runtime::runtime;
 use super::super::setup::{Setup, Wanted};
@@ -127,7 +127,7 @@ fn without_duplicates(
 ) -> impl Iterator<Item = Result<Wanted, Error>> {
     let is_first = move |wanted: &Result<(u64, Wanted), Error>| match (wanted, &names) {
         (Ok((position, wanted)), Some(names)) => {
-            Asked::of(wanted).is_none_or(|asked| names.has_first(&asked, *position))
+            Entry::of(wanted).is_none_or(|entry| names.has_first(&entry, *position))
         }
         _ => true,
     };
@@ -201,11 +201,11 @@ fn in_list(number: u64, position: u64) -> u64 {
 /// Counts the requests and the duplicates among them, and reports the first error in any of them.
 fn check_all(given: &[Wanted], lists: &[List], setup: &Setup) -> Result<Checked, Error> {
     let Checked { mut count, mut repeated, mut names } = Checked::default();
-    let again = |position| asked_at(position, given, lists, setup);
+    let again = |position| entry_at(position, given, lists, setup);
     let mut check = |wanted: &Wanted, position: u64| -> Result<(), Error> {
         // A pipe has no names; more than one file for it is refused later.
-        let asked = if setup.streams() { None } else { Asked::of(wanted) };
-        let fresh = asked.map_or(Ok(true), |asked| names.take(&asked, position, again))?;
+        let entry = if setup.streams() { None } else { Entry::of(wanted) };
+        let fresh = entry.map_or(Ok(true), |entry| names.take(&entry, position, again))?;
         *if fresh { &mut count } else { &mut repeated } += 1;
         Ok(())
     };
@@ -224,11 +224,11 @@ fn check_all(given: &[Wanted], lists: &[List], setup: &Setup) -> Result<Checked,
 }
 
 /// Reads again what is asked for at a position.
-fn asked_at(position: u64, given: &[Wanted], lists: &[List], setup: &Setup) -> Result<Option<Asked>, Error> {
+fn entry_at(position: u64, given: &[Wanted], lists: &[List], setup: &Setup) -> Result<Option<Entry>, Error> {
     let (number, place) = ((position >> PLACE) as usize, position & ((1 << PLACE) - 1));
     match number.checked_sub(1).and_then(|at| lists.get(at)) {
-        Some(list) => Ok(Asked::of(&list.again(place, setup)?)),
-        None => Ok(given.get(place as usize).and_then(Asked::of)),
+        Some(list) => Ok(Entry::of(&list.again(place, setup)?)),
+        None => Ok(given.get(place as usize).and_then(Entry::of)),
     }
 }
 

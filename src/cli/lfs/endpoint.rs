@@ -33,7 +33,7 @@ pub(super) struct Endpoint {
     credential: Option<Credential>,
 }
 
-/// Answer of the batch API.
+/// Response of the batch API.
 #[derive(Debug, Deserialize)]
 struct Batch {
     #[serde(default)]

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::engine::event::Notice;
 use crate::engine::publisher::Publisher;
 use crate::plan::advice::Advice;
-use crate::plan::answer::Answer;
+use crate::plan::response_head::ResponseHead;
 use crate::plan::{Address, Moment};
 use std::time::Duration;
 use tokio::task::JoinError;
@@ -49,7 +49,7 @@ impl Driver {
         let requester = self.shared.requesters.of(self.transfer.lead());
         self.inquiry.spawn(async move {
             let (status, headers) = requester.inquire(&address).await.ok()?;
-            Some(Advice::of(&Answer::read(status, &headers, Clock::date())))
+            Some(Advice::of(&ResponseHead::read(status, &headers, Clock::date())))
         });
     }
 

@@ -5,12 +5,12 @@ use crate::destination::{Destination, FileWork, Made, SmallWork};
 use crate::engine::event::Notice;
 use crate::engine::publisher::Publisher;
 use crate::engine::stated::Stated;
-use crate::engine::worker::{Permit, Question};
+use crate::engine::worker::{PendingResponse, WriteTarget};
 use crate::error::{Error, Kind};
 use crate::manifest::piece_size;
 use crate::plan::RangeSet;
 use crate::plan::representation::{Representation, Validators};
-use crate::plan::transfer::Ruling;
+use crate::plan::transfer::Permit;
 use crate::storage::Allocation;
 use std::sync::atomic::Ordering;
 use tokio::task::JoinError;
@@ -20,8 +20,8 @@ const SMALL: u64 = 256 << 10;
 
 impl Driver {
     /// Rules on a response; the first usable one starts the creation of the file.
-    pub(super) fn rule(&mut self, question: Question, publisher: &mut Publisher) {
-        let Question { id, answer, stated, reply } = question;
+    pub(super) fn rule(&mut self, question: PendingResponse, publisher: &mut Publisher) {
+        let PendingResponse { id, answer, stated, reply } = question;
         if self.shared.requesters.first().route.is_renewed() {
             self.transfer.handle_renewed();
         }
@@ -34,19 +34,19 @@ impl Driver {
         if answer.content_length.is_none_or(|length| length > SMALL) {
             self.shared.requesters.first().many.store(false, Ordering::Relaxed);
         }
-        let ruling = self.transfer.handle_answer(id, &answer, now);
-        let stated = match ruling {
+        let permit = self.transfer.handle_response(id, &answer, now);
+        let stated = match permit {
             // The worker may have been abandoned meanwhile, here and below.
-            Ruling::Reject => return drop(reply.send(None)),
+            Permit::Reject => return drop(reply.send(None)),
             _ => self.take_statement(stated),
         };
-        let (offset, until) = match ruling {
-            Ruling::Reject => return,
-            Ruling::Take { offset, until } => {
+        let (offset, until) = match permit {
+            Permit::Reject => return,
+            Permit::Take { offset, until } => {
                 self.take_named(stated.as_deref(), publisher);
                 (offset, until)
             }
-            Ruling::Begin { offset, until, representation } => {
+            Permit::Begin { offset, until, representation } => {
                 let length = representation.complete_length;
                 let refused =
                     self.wants.refuse_too_large(length).and_then(|()| self.wants.refuse_other_pieces(length));
@@ -188,8 +188,11 @@ impl Driver {
         let Permitted { id, offset, until, reply } = permitted;
         self.transfer.handle_flowing(id, self.clock.now());
         let wanted = self.transfer.lane_of(id);
-        let permit =
-            self.destination.sink().filter(|_| !wanted.is_empty()).map(|sink| Permit { offset, until, sink });
+        let permit = self.destination.sink().filter(|_| !wanted.is_empty()).map(|sink| WriteTarget {
+            offset,
+            until,
+            sink,
+        });
         if permit.is_some()
             && let Some(lane) = self.lanes.get(&id)
         {

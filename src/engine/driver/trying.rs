@@ -10,8 +10,8 @@ use crate::engine::publisher::Publisher;
 use crate::engine::worker::Shared;
 use crate::error::Error;
 use crate::manifest::{Run, audit, piece_size};
-use crate::plan::answer::{Answer, Field};
 use crate::plan::byte_range::ContentRange;
+use crate::plan::response_head::{Field, ResponseHead};
 use crate::plan::testimony::Testimony;
 use crate::plan::transfer::{Comparison, Trial};
 use crate::plan::{ByteRange, RangeSet};
@@ -242,7 +242,7 @@ async fn compared(
 /// Bytes that a source gives for a range; `None` unless it is that range of a file of `length` bytes.
 async fn given_by(requester: &Requester, range: ByteRange, length: u64) -> Option<Vec<u8>> {
     let reply = requester.get(range.to_header().as_deref(), None).await.ok()?;
-    let answer = Answer::read(reply.status, &reply.headers, Clock::date());
+    let answer = ResponseHead::read(reply.status, &reply.headers, Clock::date());
     let Field::Given(ContentRange::Satisfied { range: stated, complete_length }) = answer.content_range
     else {
         return None;

@@ -1,8 +1,8 @@
 //! Choice of the next command: the attempt to begin, to shorten, to give up.
 
 use super::{
-    Announcement, Ask, Attempt, AttemptId, ByteRange, Command, Meter, Moment, Pulse, RATE_WINDOW, RangeSet,
-    Situation, Stage, Transfer, segment,
+    Announcement, Attempt, AttemptId, ByteRange, Command, Meter, Moment, Pulse, RATE_WINDOW, RangeSet,
+    SegmentRequest, Situation, Stage, Transfer, segment,
 };
 
 impl Transfer {
@@ -196,13 +196,13 @@ impl Transfer {
         wanted: ByteRange,
         ranged: bool,
         now: Moment,
-    ) -> (AttemptId, Ask) {
+    ) -> (AttemptId, SegmentRequest) {
         // The connection that was used last is the first to be reused.
         self.warm.pop();
         let id = AttemptId(self.next_id);
         self.next_id += 1;
         let if_range = self.sources.if_range(source).filter(|_| ranged && self.known.is_some());
-        let ask = Ask { source, wanted, ranged, if_range };
+        let ask = SegmentRequest { source, wanted, ranged, if_range };
         self.attempts.insert(
             id,
             Attempt {

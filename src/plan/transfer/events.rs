@@ -1,16 +1,16 @@
 //! Events: responses, progress, ends.
 
 use super::{
-    Announcement, Answer, Asked, Attempt, AttemptId, ByteRange, Command, Duration, EARLY, End, Error,
-    Failure, FailureClass, HIGHEST, Kind, LATELY, LITTLE, Moment, PAUSE, PAUSED_ROUND_TRIPS, Refusal,
-    Representation, Ruling, SILENT, Sample, Stage, TRICKLE, Transfer, Verdict, WARM, judge, segment,
+    Announcement, Attempt, AttemptId, ByteRange, Command, Duration, EARLY, End, Error, Expectation, Failure,
+    FailureClass, HIGHEST, Kind, LATELY, LITTLE, Moment, PAUSE, PAUSED_ROUND_TRIPS, Permit, Refusal,
+    Representation, ResponseHead, SILENT, Sample, Stage, TRICKLE, Transfer, Verdict, WARM, judge, segment,
 };
 
 impl Transfer {
     /// Handles the head of an attempt's response.
-    pub(crate) fn handle_answer(&mut self, id: AttemptId, answer: &Answer, now: Moment) -> Ruling {
+    pub(crate) fn handle_response(&mut self, id: AttemptId, head: &ResponseHead, now: Moment) -> Permit {
         let Some(attempt) = self.attempts.get(&id).filter(|attempt| !attempt.abandoned) else {
-            return Ruling::Reject;
+            return Permit::Reject;
         };
         let (ask, second) = (attempt.ask.clone(), attempt.second);
         let latency = now.saturating_sub(attempt.started);
@@ -20,15 +20,15 @@ impl Transfer {
         }
         self.round_trip = Some(self.round_trip.map_or(latency, |shortest| shortest.min(latency)));
         self.sources.took(ask.source, latency);
-        let asked = Asked {
+        let expected = Expectation {
             range: ask.ranged.then_some(ask.wanted),
-            if_range: ask.if_range.is_some() && !answer.without_if_range,
+            if_range: ask.if_range.is_some() && !head.without_if_range,
             digest_expected: self.policy.digest_expected,
             length_expected: self.policy.length_expected,
             packing: self.policy.packing,
         };
         let known = self.sources.known(ask.source, self.known.as_ref());
-        let verdict = judge(&asked, known.as_ref(), answer);
+        let verdict = judge(&expected, known.as_ref(), head);
         if self.known.is_none() && !matches!(verdict, Verdict::Refused(_)) {
             self.leads_from_now_on(ask.source, now);
         }
@@ -47,9 +47,9 @@ impl Transfer {
                 self.retry.pause(asked_to_wait, now);
             }
             self.hedge_failed(id, asked_to_wait, now);
-            return Ruling::Reject;
+            return Permit::Reject;
         }
-        let ruling = match verdict {
+        let permit = match verdict {
             Verdict::Refused(refusal) if helps => self.helper_refused(id, &ask, refusal, now),
             Verdict::Partial { stated, representation } if helps => {
                 self.helped(id, &ask, stated, &representation)
@@ -65,34 +65,34 @@ impl Transfer {
                 self.partial(id, stated, representation, now)
             }
             Verdict::Whole { representation, same } => {
-                let ruling = self.whole(id, representation, same);
-                if ruling != Ruling::Reject {
-                    self.whole_began(answer.shows_its_end);
+                let permit = self.whole(id, representation, same);
+                if permit != Permit::Reject {
+                    self.whole_began(head.shows_its_end);
                 }
-                ruling
+                permit
             }
             Verdict::Empty { representation } => self.empty(id, representation),
             Verdict::Refused(refusal) => {
                 self.refused(id, &ask, refusal, now);
-                Ruling::Reject
+                Permit::Reject
             }
         };
-        if ruling != Ruling::Reject {
+        if permit != Permit::Reject {
             self.less.plain = false;
         }
-        if let Ruling::Begin { representation, .. } = &ruling
+        if let Permit::Begin { representation, .. } = &permit
             && let Some(length) = representation.complete_length
         {
             self.concurrency.confine(length, latency);
         }
         if let Some(attempt) = self.attempts.get_mut(&id)
-            && ruling != Ruling::Reject
+            && permit != Permit::Reject
         {
-            self.making |= matches!(ruling, Ruling::Begin { .. });
+            self.making |= matches!(permit, Permit::Begin { .. });
             attempt.flowing = Some(now);
             (attempt.last_bytes, attempt.last_position) = (now, attempt.position);
         }
-        ruling
+        permit
     }
 
     /// Records that a fresh URL has replaced the one that expired.
@@ -113,16 +113,15 @@ impl Transfer {
     }
 
     /// Error of a transfer whose requests all get this response.
-    pub(crate) fn refusal_of(mut self, answer: &Answer) -> Error {
+    pub(crate) fn refusal_of(mut self, head: &ResponseHead) -> Error {
         let Command::Start { id, .. } = self.start(0, ByteRange::new(0, 1), true, Moment::ZERO) else {
             return Error::new(Kind::Other, "the server refused");
         };
         self.stage = Stage::Ranged;
         // There is no other way to ask.
         self.less.plain_asked = true;
-        let _ = self.handle_answer(id, answer, Moment::ZERO);
-        self.failure
-            .unwrap_or_else(|| Error::new(Kind::Http, format!("the server answered {}", answer.status)))
+        let _ = self.handle_response(id, head, Moment::ZERO);
+        self.failure.unwrap_or_else(|| Error::new(Kind::Http, format!("the server answered {}", head.status)))
     }
 
     fn partial(
@@ -131,12 +130,12 @@ impl Transfer {
         stated: ByteRange,
         representation: Representation,
         now: Moment,
-    ) -> Ruling {
+    ) -> Permit {
         // A range that begins at 0 proves nothing: there are servers that send the first bytes for any range.
         self.range_worked |= stated.start() > 0;
         if self.is_unproven_renewal(&representation) {
             self.changed("what it answers does not show that it is the same version");
-            return Ruling::Reject;
+            return Permit::Reject;
         }
         if self.begun {
             let early = self
@@ -148,13 +147,13 @@ impl Transfer {
                 self.stage = Stage::Stream;
                 self.concurrency.only_one();
                 self.abandon_all();
-                return Ruling::Reject;
+                return Permit::Reject;
             }
-            return Ruling::Take { offset: stated.start(), until: stated.end() };
+            return Permit::Take { offset: stated.start(), until: stated.end() };
         }
         let Some(length) = representation.complete_length else {
             self.ask_for_everything("the server does not say how long the file is");
-            return Ruling::Reject;
+            return Permit::Reject;
         };
         self.learned(&representation);
         let complete = stated.start() == 0 && stated.end() == length;
@@ -162,7 +161,7 @@ impl Transfer {
             self.known = None;
             self.sources.forget();
             self.ask_for_everything("the server gives no strong validator, so ranges must not be joined");
-            return Ruling::Reject;
+            return Permit::Reject;
         }
         self.begun = true;
         if self.joinable() {
@@ -172,7 +171,7 @@ impl Transfer {
             // All of it comes in this one response; that it is a 206 makes no difference.
             self.serve_alone(id, ByteRange::new(0, length));
         }
-        Ruling::Begin { offset: stated.start(), until: stated.end(), representation }
+        Permit::Begin { offset: stated.start(), until: stated.end(), representation }
     }
 
     /// Adopts the representation that the lead states.
@@ -198,7 +197,7 @@ impl Transfer {
         }
     }
 
-    fn whole(&mut self, id: AttemptId, representation: Representation, same: bool) -> Ruling {
+    fn whole(&mut self, id: AttemptId, representation: Representation, same: bool) -> Permit {
         if !same && (!self.written.is_empty() || self.renewed && self.begun) {
             let what = "the server does not show that it still has the same version";
             // One of several servers may omit what the others state.
@@ -209,14 +208,14 @@ impl Transfer {
                 true => self.other_version(what),
                 false => self.changed(what),
             }
-            return Ruling::Reject;
+            return Permit::Reject;
         }
         if !same && self.begun {
             // Nothing is lost, but the recorded representation must be that of the bytes to come.
             self.discard = Some("the server does not show which version it has now".to_owned());
             self.stage = Stage::Stream;
             self.abandon_all();
-            return Ruling::Reject;
+            return Permit::Reject;
         }
         if self.stage != Stage::Stream && self.attempts.get(&id).is_some_and(|attempt| attempt.ask.ranged) {
             // An empty file has no ranges.
@@ -239,9 +238,9 @@ impl Transfer {
             self.serve_alone(id, everything);
         }
         if first {
-            Ruling::Begin { offset: 0, until: u64::MAX, representation }
+            Permit::Begin { offset: 0, until: u64::MAX, representation }
         } else {
-            Ruling::Take { offset: 0, until: u64::MAX }
+            Permit::Take { offset: 0, until: u64::MAX }
         }
     }
 
@@ -265,10 +264,10 @@ impl Transfer {
         }
     }
 
-    fn empty(&mut self, id: AttemptId, representation: Representation) -> Ruling {
+    fn empty(&mut self, id: AttemptId, representation: Representation) -> Permit {
         if !self.written.is_empty() {
             self.changed("it has no bytes any more");
-            return Ruling::Reject;
+            return Permit::Reject;
         }
         if let Some(attempt) = self.attempts.get_mut(&id) {
             // The body of a 416 never holds a byte of the file.
@@ -276,9 +275,9 @@ impl Transfer {
         }
         self.learned(&representation);
         if std::mem::replace(&mut self.begun, true) {
-            return Ruling::Reject;
+            return Permit::Reject;
         }
-        Ruling::Begin { offset: 0, until: u64::MAX, representation }
+        Permit::Begin { offset: 0, until: u64::MAX, representation }
     }
 
     /// Records the position up to which an attempt has written.

@@ -2,15 +2,15 @@
 
 use super::refusing::refuses_the_rest;
 use super::{
-    Announcement, Ask, Attempt, AttemptId, Cause, Decision, Duration, EARLY, Error, FRESH_STARTS,
-    FailureClass, Kind, Moment, Refusal, Remedy, Representation, Stage, Transfer,
+    Announcement, Attempt, AttemptId, Cause, Decision, Duration, EARLY, Error, FRESH_STARTS, FailureClass,
+    Kind, Moment, Refusal, Remedy, Representation, SegmentRequest, Stage, Transfer,
 };
 
 /// Shortest wait of a transfer that is crowded out.
 const FIRST_TURN: Duration = Duration::from_secs(1);
 
 impl Transfer {
-    pub(super) fn refused(&mut self, id: AttemptId, ask: &Ask, refusal: Refusal, now: Moment) {
+    pub(super) fn refused(&mut self, id: AttemptId, ask: &SegmentRequest, refusal: Refusal, now: Moment) {
         let probing = matches!(self.stage, Stage::Probing { ranged: true });
         self.plain_failed(ask.ranged);
         self.denied |= matches!(refusal, Refusal::Denied { status: 401 | 403, .. } | Refusal::NotFound(_));

@@ -2,8 +2,8 @@
 
 use super::failures::{refused_for_good, trouble_of, waits_too_long};
 use super::{
-    Announcement, Ask, Attempt, AttemptId, ByteRange, Command, Duration, EARLY, Error, FailureClass, Moment,
-    Refusal, Representation, Retry, Ruling, Stage, Transfer,
+    Announcement, Attempt, AttemptId, ByteRange, Command, Duration, EARLY, Error, FailureClass, Moment,
+    Permit, Refusal, Representation, Retry, SegmentRequest, Stage, Transfer,
 };
 
 /// Remaining time of a transfer below which a source that has failed lately is not asked.
@@ -14,25 +14,25 @@ impl Transfer {
     pub(super) fn helped(
         &mut self,
         id: AttemptId,
-        ask: &Ask,
+        ask: &SegmentRequest,
         stated: ByteRange,
         representation: &Representation,
-    ) -> Ruling {
+    ) -> Permit {
         let early = |attempt: &Attempt| attempt.early(stated) > EARLY.max(attempt.rest().len());
         if self.attempts.get(&id).is_some_and(early) {
             return self.without_source(ask.source, "it begins its answers far before what is asked for");
         }
         self.sources.answered(ask.source, representation);
-        Ruling::Take { offset: stated.start(), until: stated.end() }
+        Permit::Take { offset: stated.start(), until: stated.end() }
     }
 
     pub(super) fn helper_refused(
         &mut self,
         id: AttemptId,
-        ask: &Ask,
+        ask: &SegmentRequest,
         refusal: Refusal,
         now: Moment,
-    ) -> Ruling {
+    ) -> Permit {
         let serving = self.serving(id);
         match refusal {
             Refusal::Busy { status, retry_after } if serving > 0 => {
@@ -56,7 +56,7 @@ impl Transfer {
                 }
             }
         }
-        Ruling::Reject
+        Permit::Reject
     }
 
     /// Handles a failure of a source that may pass: the others go on, and it is asked again after a back-off.
@@ -204,14 +204,14 @@ impl Transfer {
     }
 
     /// Goes on without a source. Its attempts are abandoned; its bytes stay, for the digest to verify.
-    pub(super) fn without_source(&mut self, source: usize, why: &str) -> Ruling {
+    pub(super) fn without_source(&mut self, source: usize, why: &str) -> Permit {
         if self.sources.drop(source) {
             self.announcements.push_back(Announcement::SourceDropped { source, why: why.to_owned() });
             for attempt in self.attempts.values_mut() {
                 attempt.abandoned |= attempt.ask.source == source;
             }
         }
-        Ruling::Reject
+        Permit::Reject
     }
 
     /// Makes another source the lead if the lead failed in a way that may pass while nothing is known of the file yet;

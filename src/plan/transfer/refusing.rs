@@ -2,8 +2,8 @@
 
 use super::failures::{refused_for_good, trouble_of};
 use super::{
-    Ask, AttemptId, Duration, Error, FRESH_STARTS, FailureClass, Kind, Moment, Refusal, Remedy, Stage,
-    Transfer,
+    AttemptId, Duration, Error, FRESH_STARTS, FailureClass, Kind, Moment, Refusal, Remedy, SegmentRequest,
+    Stage, Transfer,
 };
 
 /// Refusals of a range in a row that lead to shorter ranges; after them the rest is requested in one response.
@@ -111,7 +111,13 @@ impl Transfer {
 
     /// Handles a refused range of a file that was served before, while no other attempt is served: shorter ranges on
     /// one connection, then the rest in one response.
-    pub(super) fn ask_for_less(&mut self, id: AttemptId, ask: &Ask, refusal: Refusal, now: Moment) {
+    pub(super) fn ask_for_less(
+        &mut self,
+        id: AttemptId,
+        ask: &SegmentRequest,
+        refusal: Refusal,
+        now: Moment,
+    ) {
         let status = match &refusal {
             Refusal::Denied { status, .. } | Refusal::NotFound(status) => Some(*status),
             _ => None,

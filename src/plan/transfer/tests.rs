@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::answer::tests::answer;
+use crate::plan::response_head::tests::head;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -53,7 +53,7 @@ fn outcome(simulation: &mut Simulation) -> Outcome {
 }
 
 /// Carries out the next start; earlier announcements do not matter.
-fn started(transfer: &mut Transfer, now: Moment) -> (AttemptId, Ask) {
+fn started(transfer: &mut Transfer, now: Moment) -> (AttemptId, SegmentRequest) {
     loop {
         match transfer.poll_command(now) {
             Some(Command::Start { id, ask }) => return (id, ask),
@@ -420,8 +420,8 @@ fn how_long_the_file_takes_to_be_made_is_not_the_servers_latency() {
     let millis = Duration::from_millis;
     let (id, _) = started(&mut transfer, Moment::ZERO);
     let first = [("content-range", "bytes 0-4194303/1073741824"), ("etag", "\"v1\"")];
-    let ruling = transfer.handle_answer(id, &answer(206, &first), millis(2));
-    assert!(matches!(ruling, Ruling::Begin { .. }), "{ruling:?}");
+    let permit = transfer.handle_response(id, &head(206, &first), millis(2));
+    assert!(matches!(permit, Permit::Begin { .. }), "{permit:?}");
     transfer.handle_flowing(id, millis(500));
     transfer.handle_progress(id, MIB, millis(501));
     assert_eq!(transfer.latency(), millis(3));
@@ -438,8 +438,8 @@ fn one_that_is_served_is_not_given_up_for_one_that_waits_for_its_answer() {
     };
     let range = format!("bytes 0-{}/{length}", ask.wanted.end() - 1);
     let body = ask.wanted.len().to_string();
-    let served = answer(206, &[("etag", "\"v1\""), ("content-range", &range), ("content-length", &body)]);
-    assert!(matches!(transfer.handle_answer(first, &served, at(300)), Ruling::Begin { .. }));
+    let served = head(206, &[("etag", "\"v1\""), ("content-range", &range), ("content-length", &body)]);
+    assert!(matches!(transfer.handle_response(first, &served, at(300)), Permit::Begin { .. }));
     transfer.handle_flowing(first, at(301));
     // On a high-latency path many others are under way at once, and the server refuses them one after the other.
     let (mut asked, mut left) = (std::collections::VecDeque::new(), std::collections::VecDeque::new());
@@ -461,7 +461,7 @@ fn one_that_is_served_is_not_given_up_for_one_that_waits_for_its_answer() {
         }
         if let Some(id) = asked.pop_front() {
             refusals += 1;
-            transfer.handle_answer(id, &answer(503, &[]), now);
+            transfer.handle_response(id, &head(503, &[]), now);
             left.push_back(id);
         }
         // Its connection comes back a little later.

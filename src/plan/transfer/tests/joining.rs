@@ -47,8 +47,8 @@ fn a_run_without_a_known_length_is_resumed() {
 fn broken_off() -> (Transfer, AttemptId, Moment) {
     let mut transfer = Transfer::new(policy(4));
     let (id, _) = started(&mut transfer, Moment::ZERO);
-    let whole = answer(200, &[("etag", "\"v1\"")]);
-    assert!(matches!(transfer.handle_answer(id, &whole, Moment::ZERO), Ruling::Begin { offset: 0, .. }));
+    let whole = head(200, &[("etag", "\"v1\"")]);
+    assert!(matches!(transfer.handle_response(id, &whole, Moment::ZERO), Permit::Begin { offset: 0, .. }));
     transfer.handle_end(id, 2 * MIB, End::Failed(Failure::Broken("cut".into())), seconds(1));
     let (id, ask) = started(&mut transfer, seconds(2));
     assert!(!ask.ranged);
@@ -58,8 +58,8 @@ fn broken_off() -> (Transfer, AttemptId, Moment) {
 #[test]
 fn an_answer_that_ends_before_what_is_written_does_not_tell_the_length() {
     let (mut transfer, id, now) = broken_off();
-    let whole = answer(200, &[("etag", "\"v1\"")]);
-    assert_eq!(transfer.handle_answer(id, &whole, now), Ruling::Take { offset: 0, until: u64::MAX });
+    let whole = head(200, &[("etag", "\"v1\"")]);
+    assert_eq!(transfer.handle_response(id, &whole, now), Permit::Take { offset: 0, until: u64::MAX });
     transfer.handle_end(id, MIB, End::Complete, now);
     let (_, again) = started(&mut transfer, now + seconds(1));
     assert!(!again.ranged && transfer.written().len() == 2 * MIB);
@@ -68,8 +68,8 @@ fn an_answer_that_ends_before_what_is_written_does_not_tell_the_length() {
 #[test]
 fn a_file_of_which_bytes_came_is_never_empty() {
     let (mut transfer, id, now) = broken_off();
-    let empty = answer(416, &[("content-range", "bytes */0")]);
-    assert_eq!(transfer.handle_answer(id, &empty, now), Ruling::Reject);
+    let empty = head(416, &[("content-range", "bytes */0")]);
+    assert_eq!(transfer.handle_response(id, &empty, now), Permit::Reject);
     transfer.handle_end(id, 0, End::Abandoned, now);
     let mut commands = std::iter::from_fn(|| transfer.poll_command(now + seconds(40)));
     assert!(commands.all(|command| !matches!(command, Command::Finish)));

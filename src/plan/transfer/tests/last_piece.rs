@@ -71,7 +71,7 @@ fn of_two_at_the_last_piece_each_position_is_written_by_whoever_brings_it_first(
 /// A run whose last piece pauses for `pause`, and whose hedges meet `faults` in their order.
 fn hedged_badly(pause: Duration, faults: &[Fault]) -> Simulation {
     let well = pausing(LENGTH, 100_000, pause, 7);
-    let is_hedge = |(_, ask): &(Moment, Ask)| well.log.hedges.contains(&ask.wanted);
+    let is_hedge = |(_, ask): &(Moment, SegmentRequest)| well.log.hedges.contains(&ask.wanted);
     let before = well.log.starts.iter().position(is_hedge).expect("it is hedged");
     let faults = vec![None; before].into_iter().chain(faults.iter().copied().map(Some)).collect();
     let badly = held_up(LENGTH, 100_000, 0, pause, faults, 7);

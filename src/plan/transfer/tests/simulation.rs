@@ -3,7 +3,7 @@
 //! The model keeps the driver's side of the contract, and checks the transfer's side at every step.
 
 use super::*;
-use crate::plan::answer::tests::answer;
+use crate::plan::response_head::tests::head;
 use crate::plan::seed::mix;
 
 const STEP: Duration = Duration::from_millis(20);
@@ -163,18 +163,23 @@ impl Server {
     pub(super) fn representation(&self) -> Representation {
         let lines = self.validator_lines(1);
         let lines: Vec<_> = lines.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let validators = answer(200, &lines).validators;
+        let validators = head(200, &lines).validators;
         Representation { complete_length: Some(self.length), validators, media_type: None }
     }
 
     /// True if an `If-Range` lets the range through.
-    fn lets_through(&self, ask: &Ask, version: usize) -> bool {
+    fn lets_through(&self, ask: &SegmentRequest, version: usize) -> bool {
         let current = self.validator_lines(version).first().map(|(_, value)| value.clone());
         ask.if_range.is_none() || (self.likes_if_range && ask.if_range == current)
     }
 
     /// Response, the positions that its body holds, and the version they are of.
-    fn respond(&self, ask: &Ask, now: Moment, dice: &mut Dice) -> (Answer, ByteRange, usize) {
+    fn respond(
+        &self,
+        ask: &SegmentRequest,
+        now: Moment,
+        dice: &mut Dice,
+    ) -> (ResponseHead, ByteRange, usize) {
         let (version, length) = self.version_at(now);
         let mut lines = if dice.chance(self.forgets) { Vec::new() } else { self.validator_lines(version) };
         let everything = ByteRange::new(0, length);
@@ -195,7 +200,7 @@ impl Server {
             lines.push(("content-length", body.len().to_string()));
         }
         let lines: Vec<_> = lines.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        (answer(status, &lines), body, version)
+        (head(status, &lines), body, version)
     }
 
     fn held(&self, wanted: ByteRange) -> ByteRange {
@@ -272,7 +277,7 @@ struct Body {
 struct Connection {
     /// Number of the request in its run, counted from 1.
     nth: usize,
-    ask: Ask,
+    ask: SegmentRequest,
     started: Moment,
     head_at: Moment,
     fault: Option<Fault>,
@@ -310,7 +315,7 @@ pub(super) enum Outcome {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) commands: usize,
-    pub(super) starts: Vec<(Moment, Ask)>,
+    pub(super) starts: Vec<(Moment, SegmentRequest)>,
     pub(super) announcements: Vec<Announcement>,
     /// Positions handed to an attempt, less those taken from it again.
     pub(super) assigned: u64,
@@ -502,7 +507,7 @@ impl Simulation {
         self.outcome = Some(outcome);
     }
 
-    fn hedge(&mut self, id: AttemptId, beside: AttemptId, ask: Ask) {
+    fn hedge(&mut self, id: AttemptId, beside: AttemptId, ask: SegmentRequest) {
         let first = self.connections.get(&beside).expect("it is under way");
         assert!(first.beside.is_none() && first.body.is_some(), "one that is known, and one at a time");
         assert!(first.start <= ask.wanted.start() && ask.wanted.start() <= first.position);
@@ -514,7 +519,7 @@ impl Simulation {
         second.position = position;
     }
 
-    fn start(&mut self, id: AttemptId, ask: Ask, beside: Option<AttemptId>) {
+    fn start(&mut self, id: AttemptId, ask: SegmentRequest, beside: Option<AttemptId>) {
         assert!(!ask.wanted.is_empty(), "an empty range has no form");
         assert!(self.paused.is_none(), "nothing is requested during a pause: {self:?}");
         assert!(
@@ -609,9 +614,9 @@ impl Simulation {
                     0 => &self.server,
                     mirror => &self.mirrors[mirror - 1],
                 };
-                let (answer, body, version) = server.respond(&ask, self.now, &mut self.dice);
-                let ruling = self.transfer.handle_answer(id, &answer, self.now);
-                self.rule(id, ruling, body, version);
+                let (head, body, version) = server.respond(&ask, self.now, &mut self.dice);
+                let permit = self.transfer.handle_response(id, &head, self.now);
+                self.rule(id, permit, body, version);
             }
         }
     }
@@ -619,7 +624,7 @@ impl Simulation {
     fn hear_status(&mut self, id: AttemptId, status: u16, retry_after: Option<u64>) {
         let seconds = retry_after.map(|seconds| seconds.to_string());
         let lines: Vec<_> = seconds.iter().map(|seconds| ("retry-after", seconds.as_str())).collect();
-        assert_eq!(self.transfer.handle_answer(id, &answer(status, &lines), self.now), Ruling::Reject);
+        assert_eq!(self.transfer.handle_response(id, &head(status, &lines), self.now), Permit::Reject);
         self.log.setbacks += 1;
         let wait = Duration::from_secs(retry_after.unwrap_or(0));
         // A longer wait ends the transfer, or concerns only the connection that was one too many.
@@ -629,15 +634,15 @@ impl Simulation {
         self.connections.get_mut(&id).expect("it is under way").left = true;
     }
 
-    fn rule(&mut self, id: AttemptId, ruling: Ruling, held: ByteRange, version: usize) {
+    fn rule(&mut self, id: AttemptId, permit: Permit, held: ByteRange, version: usize) {
         let connection = self.connections.get_mut(&id).expect("it is under way");
-        let offset = match ruling {
-            Ruling::Reject => {
+        let offset = match permit {
+            Permit::Reject => {
                 connection.left = true;
                 return;
             }
-            Ruling::Take { offset, .. } => offset,
-            Ruling::Begin { offset, representation, .. } => {
+            Permit::Take { offset, .. } => offset,
+            Permit::Begin { offset, representation, .. } => {
                 assert!(self.made_for.is_none(), "the file is made once");
                 connection.left = representation.complete_length == Some(0);
                 self.made_for = Some((version, representation));

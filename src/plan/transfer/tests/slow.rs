@@ -6,16 +6,16 @@ use crate::plan::slowness::{Refused, Silent};
 const LENGTH: u64 = 64 * MIB;
 
 /// Answer that serves what was asked for.
-fn served(ask: &Ask) -> Answer {
+fn served(ask: &SegmentRequest) -> ResponseHead {
     let range = format!("bytes {}-{}/{LENGTH}", ask.wanted.start(), ask.wanted.end().min(LENGTH) - 1);
-    answer(206, &[("etag", "\"v1\""), ("content-range", &range)])
+    head(206, &[("etag", "\"v1\""), ("content-range", &range)])
 }
 
 /// A transfer whose first attempt is served, and that attempt with its position.
 fn begun(policy: Policy) -> (Transfer, AttemptId, u64) {
     let mut transfer = Transfer::new(policy);
     let (id, ask) = started(&mut transfer, Moment::ZERO);
-    assert!(matches!(transfer.handle_answer(id, &served(&ask), Moment::ZERO), Ruling::Begin { .. }));
+    assert!(matches!(transfer.handle_response(id, &served(&ask), Moment::ZERO), Permit::Begin { .. }));
     transfer.handle_flowing(id, Moment::ZERO);
     transfer.handle_progress(id, ask.wanted.start() + 1, Duration::from_millis(10));
     (transfer, id, ask.wanted.start())
@@ -27,8 +27,8 @@ fn a_refused_connection_keeps_back_with_the_pause_that_was_asked_for_and_without
         let (mut transfer, _, _) = begun(policy(4));
         assert_eq!(transfer.refused_lately(Moment::ZERO), None);
         let (id, ask) = started(&mut transfer, Moment::ZERO);
-        let busy = answer(429, &[("retry-after", retry_after)]);
-        assert_eq!(transfer.handle_answer(id, &busy, seconds(1)), Ruling::Reject);
+        let busy = head(429, &[("retry-after", retry_after)]);
+        assert_eq!(transfer.handle_response(id, &busy, seconds(1)), Permit::Reject);
         transfer.handle_end(id, ask.wanted.start(), End::Abandoned, seconds(1));
         let refused = |wait| Some(Refused { source: 0, status: Some(429), wait });
         assert_eq!(transfer.refused_lately(seconds(2)), refused(wait), "{retry_after}");
@@ -40,7 +40,7 @@ fn a_refused_connection_keeps_back_with_the_pause_that_was_asked_for_and_without
 fn a_connection_is_silent_where_others_deliver_and_not_where_none_does() {
     let (mut transfer, first, start) = begun(policy(4));
     let (second, ask) = started(&mut transfer, Moment::ZERO);
-    assert!(matches!(transfer.handle_answer(second, &served(&ask), Moment::ZERO), Ruling::Take { .. }));
+    assert!(matches!(transfer.handle_response(second, &served(&ask), Moment::ZERO), Permit::Take { .. }));
     transfer.handle_flowing(second, Moment::ZERO);
     let mut found = Vec::new();
     for at in 1..=10 {

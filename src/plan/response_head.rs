@@ -26,7 +26,7 @@ const LIMIT_RESET: [&str; 2] = ["x-ratelimit-reset", "ratelimit-reset"];
 
 /// Parsed response head.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ResponseHead {
     pub(crate) status: StatusCode,
     pub(crate) content_range: Field<ContentRange>,
     pub(crate) content_length: Option<u64>,
@@ -51,7 +51,7 @@ pub(crate) struct Answer {
     pub(crate) wants: Option<String>,
 }
 
-impl Answer {
+impl ResponseHead {
     /// Parses a response head that was received at `now`.
     pub(crate) fn read(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Self {
         Self {
@@ -179,31 +179,31 @@ pub(crate) mod tests {
     use super::*;
 
     /// Builds an answer from a status and header lines, for the tests of other modules.
-    pub(crate) fn answer(status: u16, lines: &[(&str, &str)]) -> Answer {
+    pub(crate) fn head(status: u16, lines: &[(&str, &str)]) -> ResponseHead {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
-        Answer::read(StatusCode::from_u16(status).unwrap(), &headers, SystemTime::UNIX_EPOCH)
+        ResponseHead::read(StatusCode::from_u16(status).unwrap(), &headers, SystemTime::UNIX_EPOCH)
     }
 
     #[test]
     fn two_content_ranges_are_unusable() {
-        let answer = answer(206, &[("content-range", "bytes 0-1/2"), ("content-range", "bytes 0-1/2")]);
-        assert!(matches!(answer.content_range, Field::Broken(_)));
+        let head = head(206, &[("content-range", "bytes 0-1/2"), ("content-range", "bytes 0-1/2")]);
+        assert!(matches!(head.content_range, Field::Broken(_)));
     }
 
     #[test]
     fn identity_is_no_coding() {
-        assert_eq!(answer(200, &[("content-encoding", "identity")]).coding, None);
-        assert_eq!(answer(200, &[("content-encoding", "GZIP")]).coding.as_deref(), Some("gzip"));
+        assert_eq!(head(200, &[("content-encoding", "identity")]).coding, None);
+        assert_eq!(head(200, &[("content-encoding", "GZIP")]).coding.as_deref(), Some("gzip"));
     }
 
     #[test]
     fn a_transfer_coding_overrides_the_length_and_only_chunks_are_undone() {
-        let chunked = answer(200, &[("transfer-encoding", "chunked"), ("content-length", "5")]);
+        let chunked = head(200, &[("transfer-encoding", "chunked"), ("content-length", "5")]);
         assert_eq!((chunked.content_length, chunked.transfer_coding), (None, None));
-        assert!(answer(200, &[("transfer-encoding", "gzip, chunked")]).transfer_coding.is_some());
+        assert!(head(200, &[("transfer-encoding", "gzip, chunked")]).transfer_coding.is_some());
     }
 
     #[test]
@@ -215,19 +215,19 @@ pub(crate) mod tests {
             (vec![("transfer-encoding", "gzip")], false),
             (vec![], false),
         ] {
-            assert_eq!(answer(200, &lines).shows_its_end, shows, "{lines:?}");
+            assert_eq!(head(200, &lines).shows_its_end, shows, "{lines:?}");
         }
     }
 
     const RECEIVED: u64 = 1_700_000_000; // Tue, 14 Nov 2023 22:13:20 GMT
 
-    fn received(status: u16, lines: &[(&str, &str)]) -> Answer {
+    fn received(status: u16, lines: &[(&str, &str)]) -> ResponseHead {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(RECEIVED);
-        Answer::read(StatusCode::from_u16(status).unwrap(), &headers, now)
+        ResponseHead::read(StatusCode::from_u16(status).unwrap(), &headers, now)
     }
 
     #[test]
@@ -262,9 +262,9 @@ pub(crate) mod tests {
             (401, vec![("retry-after", "2")], false, Some(2)),
             (429, vec![("x-ratelimit-remaining", "0"), reset], false, Some(30)),
         ] {
-            let answer = received(status, &lines);
+            let head = received(status, &lines);
             assert_eq!(
-                (answer.rate_limited, answer.retry_after),
+                (head.rate_limited, head.retry_after),
                 (limited, wait.map(Duration::from_secs)),
                 "{lines:?}"
             );
@@ -286,6 +286,6 @@ pub(crate) mod tests {
 
     #[test]
     fn two_entity_tags_are_none() {
-        assert_eq!(answer(200, &[("etag", "\"a\""), ("etag", "\"b\"")]).validators.etag, None);
+        assert_eq!(head(200, &[("etag", "\"a\""), ("etag", "\"b\"")]).validators.etag, None);
     }
 }
