@@ -1,9 +1,17 @@
 //! Request for one file.
 
-use super::report::{ProvedBy, Transport};
+mod naming;
+mod output;
+mod proofs;
+mod sources;
+
+pub use output::{NameSource, Output, Writer};
+pub(super) use proofs::{contradictory, refuse_legacy};
+
+use super::report::ProvedBy;
 use super::settings::Connections;
 use crate::destination::{IfExists, NamedBy, OwnDestination};
-use crate::error::{Error, Kind, Remedy};
+use crate::error::Error;
 use crate::formats::cookie_file::Cookies;
 use crate::formats::escape;
 use crate::formats::file_name::ForeignName;
@@ -13,91 +21,13 @@ use crate::formats::span::Span;
 use crate::plan::concurrency::Allowance;
 use crate::plan::pace::Pace;
 use crate::plan::{Address, AddressError, Origin};
-use crate::storage::Target;
-use crate::transport::{Credentials, Fresh, OwnProxy, Part, Proxy, Renewal};
-use crate::verify::{Algorithm, Digest, MinisignSignature, Pieces, Signer};
+use crate::transport::{Credentials, OwnProxy, Part, Proxy, Renewal};
+use crate::verify::{Digest, MinisignSignature, Pieces};
 use std::fmt;
-use std::future::Future;
 use std::io::Write;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Destination of the bytes.
-#[non_exhaustive]
-pub enum Output {
-    /// A file in the request's directory, named after the URL.
-    Named,
-    /// This file; a relative path is taken from the request's directory.
-    File(PathBuf),
-    /// Into a destination of the caller's own. Nothing is kept for another run.
-    Own(Arc<dyn OwnDestination>),
-    /// In order, into a writer, which is moved to a thread of its own. Nothing is kept for another run.
-    Stream(Writer),
-}
-
-/// Source of the name that a file is saved under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NameSource {
-    /// The request itself.
-    Request,
-    /// A list or a document.
-    List,
-    /// The server.
-    Server,
-    /// The last part of the URL.
-    Url,
-}
-
-impl NameSource {
-    /// Name of the source in JSON events.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Request => "request",
-            Self::List => "list",
-            Self::Server => "server",
-            Self::Url => "url",
-        }
-    }
-}
-
-/// Writer of the caller's own. Its lock is never waited for: it makes a request one that threads may share.
-pub struct Writer(Mutex<Box<dyn Write + Send>>);
-
-impl Writer {
-    /// Takes the writer.
-    pub fn new(writer: impl Write + Send + 'static) -> Self {
-        Self(Mutex::new(Box::new(writer)))
-    }
-
-    pub(crate) fn into_box(self) -> Box<dyn Write + Send> {
-        // It is not written to while it is here.
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Output {
-    /// True if no file is made.
-    pub(crate) fn is_no_file(&self) -> bool {
-        matches!(self, Self::Stream(_) | Self::Own(_))
-    }
-}
-
-impl fmt::Debug for Output {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Named => f.write_str("Named"),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Own(_) => f.write_str("Own"),
-            Self::Stream(_) => f.write_str("Stream"),
-        }
-    }
-}
-
-/// Maximum number of mirrors taken from a manifest.
-const RECORDED_MIRRORS: usize = 16;
+use std::sync::Arc;
 
 /// Request for a file: its source, its destination, and its verification.
 ///
@@ -245,112 +175,6 @@ impl Request {
     pub fn directory(mut self, path: impl Into<PathBuf>) -> Self {
         (self.directory, self.create_directory) = (path.into(), true);
         self
-    }
-
-    /// The finished file must have this digest; may be given several times, with one digest for each algorithm: a
-    /// download with two that contradict one another fails at once, with an error of kind `Usage`.
-    #[must_use]
-    pub fn digest(mut self, digest: Digest) -> Self {
-        match self.digests.iter().find(|other| other.algorithm() == digest.algorithm()) {
-            None => self.digests.push(digest),
-            Some(other) if *other == digest => {}
-            Some(other) => {
-                self.contradiction.get_or_insert_with(|| (other.clone(), digest));
-            }
-        }
-        self
-    }
-
-    /// As [`Self::digest`], for a digest that a document states, which came over this way; the report names it.
-    #[must_use]
-    pub fn digest_of(self, digest: Digest, document: impl Into<String>, over: Transport) -> Self {
-        let mut request = self.digest(digest.clone());
-        request.proved_by.push((digest, ProvedBy::document(document, over)));
-        request
-    }
-
-    /// As [`Self::digest_of`], for a document whose signature was [verified](MinisignSignature::verify); the report names its signer.
-    #[must_use]
-    pub fn digest_of_signed(self, digest: Digest, document: impl Into<String>, signer: &Signer) -> Self {
-        let mut request = self.digest(digest.clone());
-        let by = ProvedBy::SignedDocument { document: document.into(), signer: signer.clone() };
-        request.proved_by.push((digest, by));
-        request
-    }
-
-    /// The finished file must be the one that was signed: it is verified as a whole, whatever part of it an earlier run has fetched, and
-    /// gets its name only then. The digest that was signed is computed while the file comes in. A signature proves the bytes as a
-    /// digest does, so that ranges may be joined without a strong validator.
-    ///
-    /// ```no_run
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let key: haul::MinisignKey = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3".parse()?;
-    /// let text = std::fs::read_to_string("disk.img.minisig")?;
-    /// let request = haul::Request::new("https://example.org/disk.img")?
-    ///     .signature(key.signature(&text, "disk.img.minisig")?)?;
-    /// # let _ = request;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// `Checksum` for a [legacy](MinisignSignature::is_legacy) signature.
-    pub fn signature(mut self, signature: MinisignSignature) -> Result<Self, Error> {
-        refuse_legacy(&signature)?;
-        self.signature = Some(Arc::new(signature));
-        Ok(self)
-    }
-
-    /// Returns true if a digest, a signature or, for a file on disk, strong digests of all [pieces](Self::pieces) are given, which prove the
-    /// bytes wherever they come from.
-    #[must_use]
-    pub fn is_proven(&self) -> bool {
-        !self.digests.is_empty() || self.signature.is_some() || self.proving_pieces().is_some()
-    }
-
-    /// Hash functions of the digests and of the signature.
-    pub(crate) fn algorithms(&self) -> Vec<Algorithm> {
-        crate::destination::algorithms(&self.digests, self.signature.is_some())
-    }
-
-    /// States digests of the pieces of the file, each of `length` bytes, in order. If the file has not the [digest](Self::digest) that it must
-    /// have, they show which pieces are wrong: a source that gave one is left out, and only these pieces are fetched again. Without a
-    /// digest or a signature of the whole they prove a file on disk if each of them is collision resistant, and have no effect otherwise.
-    ///
-    /// ```
-    /// # fn main() -> Result<(), haul::Error> {
-    /// let length = std::num::NonZeroU64::new(1 << 20).expect("not zero");
-    /// let pieces = vec!["md5:d41d8cd98f00b204e9800998ecf8427e".parse()?, "md5:0cc175b9c0f1b6a831c399e269772661".parse()?];
-    /// let request = haul::Request::new("https://example.org/disk.img")?.pieces(length, pieces);
-    /// # let _ = request;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn pieces(mut self, length: NonZeroU64, digests: Vec<Digest>) -> Self {
-        self.pieces = Some(Arc::new(Pieces::new(length, digests)));
-        self
-    }
-
-    /// Names the document that states the digests of the [pieces](Self::pieces), which came over this way.
-    #[must_use]
-    pub fn pieces_stated_by(mut self, document: impl Into<String>, over: Transport) -> Self {
-        self.pieces_by = ProvedBy::document(document, over);
-        self
-    }
-
-    /// The pieces, if they prove the file because neither a digest nor a signature of the whole does.
-    pub(crate) fn proving_pieces(&self) -> Option<&Arc<Pieces>> {
-        let alone = self.digests.is_empty() && self.signature.is_none() && !self.output.is_no_file();
-        self.pieces.as_ref().filter(|pieces| alone && pieces.strong().is_some())
-    }
-
-    /// Refuses two different digests of one algorithm, which are never both right.
-    pub(crate) fn check_digests(&self) -> Result<(), Error> {
-        match &self.contradiction {
-            None => Ok(()),
-            Some((one, other)) => Err(contradictory(one, other)),
-        }
     }
 
     /// States the size of the file in bytes: a source that states another length, or none, is refused. Only a digest
@@ -555,164 +379,9 @@ impl Request {
         self
     }
 
-    /// Adds a source that is said to hold the same bytes. Ranges are fetched from all of them; one that does not agree,
-    /// or keeps failing, is dropped with an event. Nothing but a digest or a signature shows that two servers hold the same bytes, so
-    /// [`Self::digest`], [`Self::signature`] or strong digests of all [pieces](Self::pieces) must be given as well, and the bytes must go into a file. A user name and password in the URL
-    /// are for this mirror; the credentials and headers of the request are for the origin of its own URL.
-    ///
-    /// # Errors
-    /// `Usage` for anything that is not an http or https URL.
-    pub fn mirror(mut self, url: &str) -> Result<Self, Error> {
-        self.mirrors.push(parse(url)?);
-        Ok(self)
-    }
-
-    /// Adds a source from a manifest. No secret reaches it, whatever its origin. Signed URLs are left out, and all of
-    /// them if there is no digest.
-    pub(crate) fn recorded_mirror(mut self, url: &str) -> Self {
-        let given = |address: &Address| self.sources().any(|source| source == address);
-        if let Ok((address, None)) = parse(url)
-            && crate::plan::is_whole_record(url)
-            && self.is_proven()
-            && self.recorded_mirrors.len() < RECORDED_MIRRORS
-            && !given(&address)
-        {
-            self.recorded_mirrors.push(address);
-        }
-        self
-    }
-
-    /// Mirrors make sense only if a digest will verify their bytes.
-    pub(crate) fn check_mirrors(&self) -> Result<(), Error> {
-        if self.mirrors.is_empty() {
-            return Ok(());
-        }
-        if self.output.is_no_file() {
-            return Err(Error::usage(
-                "mirrors and a pipe do not go together: what a wrong mirror gave could not be taken back",
-            ));
-        }
-        if !self.is_proven() {
-            return Err(Error::usage(
-                "mirrors need a digest: nothing else shows that two servers hold the same file",
-            )
-            .with_remedy(Remedy::PublishedDigest));
-        }
-        Ok(())
-    }
-
-    /// Target path, as far as it is known before the server is asked.
-    #[must_use]
-    pub fn planned_path(&self) -> Option<PathBuf> {
-        if self.asks_for_its_name() {
-            return None;
-        }
-        self.target(None).ok().flatten().map(|target| target.path())
-    }
-
-    /// Returns true if the server is to provide the file name.
-    pub(crate) fn asks_for_its_name(&self) -> bool {
-        matches!(self.output, Output::Named) && self.named.is_none() && self.content_disposition
-    }
-
-    /// Source of the name that it is saved under; `None` for a stream.
-    pub(crate) fn name_source(&self, suggested: Option<&ForeignName>) -> Option<NameSource> {
-        match &self.output {
-            Output::Stream(_) | Output::Own(_) => None,
-            Output::File(_) => Some(NameSource::Request),
-            Output::Named if self.named.is_some() => Some(NameSource::List),
-            Output::Named if self.asks_for_its_name() && suggested.is_some() => Some(NameSource::Server),
-            Output::Named => Some(NameSource::Url),
-        }
-    }
-
-    /// Target of the download; `None` for a stream. `suggested` is the server's name for the file.
-    ///
-    /// # Errors
-    /// `Usage` if there is no name for the file.
-    pub(crate) fn target(&self, suggested: Option<ForeignName>) -> Result<Option<Target>, Error> {
-        match &self.output {
-            Output::Stream(_) | Output::Own(_) => return Ok(None),
-            Output::File(path) => return Target::from_path(&self.directory, path).map(Some),
-            Output::Named => {}
-        }
-        let by_list = || self.named.clone();
-        let by_server = suggested.filter(|_| self.asks_for_its_name());
-        let by_url = || ForeignName::from_url_path(self.address.path());
-        let name = by_list().or(by_server).or_else(by_url).ok_or_else(|| {
-            Error::usage(format!("{} does not end in a file name", self.address))
-                .with_remedy(Remedy::NameTheFile)
-        })?;
-        let name = match &self.below {
-            Some(directory) => name.within(directory),
-            None => name,
-        };
-        Ok(Some(Target::foreign(&self.directory, &name)))
-    }
-
     /// Minimum segment sizes: in general, and for the first split on a long round trip.
     pub(crate) fn splits(&self) -> (u64, u64) {
         (self.min_split.unwrap_or(MIN_SPLIT), self.min_split.unwrap_or(FIRST_SPLIT))
-    }
-
-    /// The URL and its mirrors.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = &Address> {
-        let given = self.mirrors.iter().map(|(address, _)| address);
-        std::iter::once(&self.address).chain(given).chain(&self.recorded_mirrors)
-    }
-
-    /// Sets the source of a fresh URL for when the server refuses this one (401, 403, 404, 410): signed URLs expire
-    /// before a large file is complete. It is called on a thread that may block, once for all connections, and waited
-    /// for at most 60 seconds; the URL it returns must lead to the same version. Credentials and headers do not follow
-    /// to another origin.
-    ///
-    /// ```
-    /// # fn main() -> Result<(), haul::Error> {
-    /// let request = haul::Request::new("https://example.org/disk.img?sig=old")?
-    ///     .renewed_by(|| Ok("https://example.org/disk.img?sig=new".to_owned()));
-    /// # let _ = request;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn renewed_by(self, renewal: impl Fn() -> Result<String, String> + Send + Sync + 'static) -> Self {
-        let renewal = Arc::new(renewal);
-        // A call that takes too long cannot be ended, and no second one begins before it has ended by itself.
-        let one_at_a_time = Arc::new(tokio::sync::Mutex::new(()));
-        self.renewed_by_asking(Arc::default(), move || {
-            let (renewal, one_at_a_time) = (renewal.clone(), one_at_a_time.clone());
-            async move {
-                let turn = one_at_a_time.lock_owned().await;
-                let asked = crate::threads::offload(move || {
-                    let said = renewal();
-                    drop(turn);
-                    said
-                });
-                asked.await.unwrap_or_else(|error| Err(error.to_string()))
-            }
-        })
-    }
-
-    /// Returns true if the URL holds a password, or a query with a signature or a token.
-    #[must_use]
-    pub fn has_secret_url(&self) -> bool {
-        self.credentials.is_some() || self.address.has_secret()
-    }
-
-    /// As [`Self::renewed_by`], with a renewal that need not block; dropping the returned future ends it. It is called
-    /// when it has its `turn`, so of the requests that share one, one is renewed at a time.
-    #[must_use]
-    pub fn renewed_by_asking<F>(
-        mut self,
-        turn: Arc<tokio::sync::Mutex<()>>,
-        renewal: impl Fn() -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = Result<String, String>> + Send + 'static,
-    {
-        let look = Arc::new(move || -> Fresh { Box::pin(renewal()) });
-        self.renewal = Some(Renewal { turn, look });
-        self
     }
 
     /// Gives the file the modification time that the server states.
@@ -721,24 +390,6 @@ impl Request {
         self.remote_time = keep;
         self
     }
-}
-
-/// Refuses a signature that cannot be verified as the bytes come.
-pub(super) fn refuse_legacy(signature: &MinisignSignature) -> Result<(), Error> {
-    if !signature.is_legacy() {
-        return Ok(());
-    }
-    let cause = format!(
-        "{}: a signature of the legacy form is over all bytes of a file at once, and is taken for lists only",
-        signature.document()
-    );
-    Err(Error::new(Kind::Checksum, cause).with_remedy(Remedy::SignHashed))
-}
-
-/// Error for two different digests of one file.
-pub(super) fn contradictory(one: &Digest, other: &Digest) -> Error {
-    Error::usage(format!("two different digests of one file are given: {one} and {other}"))
-        .with_remedy(Remedy::OneDigest)
 }
 
 /// Parses a URL that a user gave, and splits off its credentials.
