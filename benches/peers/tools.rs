@@ -79,10 +79,13 @@ impl Tools {
     }
 }
 
+/// Home of the programs. It is no directory, and root cannot make one of it: nothing that a run learns reaches the next one.
+const NO_HOME: &str = "/dev/null";
+
 /// A command with a clean environment: no proxy, no home, no `HAUL_*`, no language.
 pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", DIRECTORIES.join(":")).env("LC_ALL", "C").env("HOME", "/nonexistent");
+    command.env_clear().env("PATH", DIRECTORIES.join(":")).env("LC_ALL", "C").env("HOME", NO_HOME);
     command
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn haul_as_it_is(url: &str, output: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_haul"));
     command
         .env_clear()
-        .env("HOME", "/nonexistent")
+        .env("HOME", "/dev/null")
         .env("LC_ALL", "C")
         .args(["--no-config", "--progress", "none"])
         .arg("-o")
