@@ -85,8 +85,14 @@ impl Entry {
                 self.path
             )));
         }
+        if parts.iter().any(|part| part.as_os_str().eq_ignore_ascii_case(".git")) {
+            return Err(Error::usage(format!("{:?} lies in the store of a repository", self.path)));
+        }
+        if escape::for_terminal(&self.path) != self.path {
+            return Err(Error::usage(format!("{:?} has characters that cannot be shown", self.path)));
+        }
         self.digest()?;
-        Request::new(&self.url).map(drop)
+        refuse_secret(&Request::new(&self.url)?)
     }
 }
 
@@ -203,6 +209,18 @@ fn quoted(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// # Errors
+/// `Usage` for a URL with a secret in it.
+pub(super) fn refuse_secret(request: &Request) -> Result<(), Error> {
+    if !request.has_secret_url() {
+        return Ok(());
+    }
+    let cause = "a URL with a signature or a password is not locked: it would expire, or be read by others";
+    Err(Error::usage(cause).with_hint(
+        "lock the URL that leads to it; secrets for it are given with -H, --netrc or --bearer-file at each run",
+    ))
 }
 
 /// Error for a file that is not what the lock says.

@@ -51,6 +51,47 @@ fn a_file_that_is_another_one_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_file_that_the_lock_states_no_digest_of_is_never_taken_for_the_right_one() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    sandbox.haul().args(["add", &server.url("/a.bin")]).run().assert_ok();
+    let lock = String::from_utf8(sandbox.read("haul.lock")).unwrap();
+    let open: String =
+        lock.lines().filter(|line| !line.starts_with("sha256")).map(|line| format!("{line}\n")).collect();
+    let mut wrong = PAYLOAD.all();
+    wrong[7] ^= 1;
+    for present in [wrong, PAYLOAD.all()] {
+        sandbox.write("haul.lock", &open);
+        sandbox.write("a.bin", &present);
+        let outcome = sandbox.haul().arg("sync").run();
+        outcome.assert_failed(12).assert_says("no digest is locked");
+        assert_eq!(sandbox.read("a.bin"), present);
+        assert_eq!(String::from_utf8(sandbox.read("haul.lock")).unwrap(), open);
+    }
+    fs::remove_file(sandbox.path("a.bin")).unwrap();
+    sandbox.haul().arg("sync").run().assert_ok();
+    PAYLOAD.assert_file_is(&sandbox.path("a.bin"));
+    assert!(String::from_utf8(sandbox.read("haul.lock")).unwrap().contains(&PAYLOAD.sha256_hex()));
+}
+
+#[test]
+fn no_link_leads_a_locked_file_out_of_the_directory_of_the_lock() {
+    let server = Server::serve(PAYLOAD).start();
+    let (sandbox, outside) = (Sandbox::new(), Sandbox::new());
+    sandbox.haul().args(["add", "-o", "in/a.bin", &server.url("/a.bin")]).run().assert_ok();
+    fs::remove_dir_all(sandbox.path("in")).unwrap();
+    std::os::unix::fs::symlink(outside.path("."), sandbox.path("in")).unwrap();
+    sandbox.haul().arg("sync").run().assert_failed(13).assert_says("leads out of the directory");
+    assert_eq!(outside.entries(), [""; 0]);
+    // One that stays inside is the user's own way to arrange a directory.
+    fs::remove_file(sandbox.path("in")).unwrap();
+    fs::create_dir(sandbox.path("real")).unwrap();
+    std::os::unix::fs::symlink("real", sandbox.path("in")).unwrap();
+    sandbox.haul().arg("sync").run().assert_ok();
+    PAYLOAD.assert_file_is(&sandbox.path("real/a.bin"));
+}
+
+#[test]
 fn a_lock_that_was_tampered_with_is_refused_before_anything_is_asked() {
     let server = Server::serve(PAYLOAD).start();
     let sandbox = Sandbox::new();
@@ -61,6 +102,11 @@ fn a_lock_that_was_tampered_with_is_refused_before_anything_is_asked() {
     for (from, to) in [
         ("path = \"a.bin\"", "path = \"../a.bin\""),
         ("path = \"a.bin\"", "path = \"/tmp/a.bin\""),
+        ("path = \"a.bin\"", "path = \".git/hooks/post-checkout\""),
+        ("path = \"a.bin\"", "path = \"a\\u001b.bin\""),
+        ("path = \"a.bin\"", "path = \"a\\u202e.bin\""),
+        ("url = \"http://", "url = \"http://us:pw@"),
+        ("/a.bin\"", "/a.bin?X-Amz-Signature=abc\""),
         ("url = \"http", "url = \"gopher"),
         ("sha256 = \"", "sha256 = \"zz"),
         ("version = 1", "version = 9"),

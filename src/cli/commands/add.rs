@@ -1,7 +1,7 @@
 //! `haul add URL...`: fetches files, and locks what they are.
 
 use super::super::args::{Exists, LockOptions, Options};
-use super::super::lock_file::{Entry, Lock};
+use super::super::lock_file::{Entry, Lock, refuse_secret};
 use super::super::resume_hint::ResumeHint;
 use super::super::runtime::runtime;
 use super::super::setup::{By, Setup};
@@ -83,13 +83,7 @@ pub(in super::super) fn run(
 
 /// URL to be locked, after redirects that are permanent and carry no secret, and the validator of the server.
 fn resolved(setup: &Setup, request: &Request) -> Result<(String, Option<String>), Error> {
-    if request.has_secret_url() {
-        let cause =
-            "a URL with a signature or a password is not locked: it would expire, or be read by others";
-        return Err(Error::usage(cause).with_hint(
-            "lock the URL that leads to it; secrets for it are given with -H, --netrc or --bearer-file at each run",
-        ));
-    }
+    refuse_secret(request)?;
     let steps = Arc::new(Mutex::new(Vec::new()));
     let heard = steps.clone();
     let trace = Trace::new(move |step| {

@@ -84,6 +84,27 @@ pub(in super::super) fn run(
     Ok(fetched)
 }
 
+/// # Errors
+/// `Unsafe` if a link on the way to a locked file leads out of the directory of the lock: both may come from one repository.
+fn stays_inside(directory: &Path, entry: &Entry) -> Result<(), Error> {
+    let home = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let within = Path::new(&entry.path).ancestors().skip(1).filter(|part| !part.as_os_str().is_empty());
+    let deepest = within.map(|part| directory.join(part)).find(|place| place.symlink_metadata().is_ok());
+    let Some(deepest) = deepest else {
+        return Ok(());
+    };
+    let failed = |error: std::io::Error| Error::disk("cannot look at", &deepest, &error);
+    let (home, place) = (home.canonicalize().map_err(failed)?, deepest.canonicalize().map_err(failed)?);
+    if place.starts_with(&home) {
+        return Ok(());
+    }
+    let cause = format!(
+        "a link on the way to {} leads out of the directory of the lock",
+        escape::for_terminal(&entry.path)
+    );
+    Err(Error::new(Kind::Unsafe, cause))
+}
+
 /// Creates the directory of a locked file.
 pub(super) fn make_directory_of(target: &Path) -> Result<(), Error> {
     let directory = target.parent().filter(|directory| !directory.as_os_str().is_empty());
@@ -159,6 +180,7 @@ impl Sync {
 
     fn found(&mut self, entry: &Entry) -> Result<Found, Error> {
         let path = self.directory.join(&entry.path);
+        stays_inside(&self.directory, entry)?;
         let present = match fs::symlink_metadata(&path) {
             Ok(present) => present,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Missing),
@@ -170,11 +192,10 @@ impl Sync {
         if let Some(size) = entry.size.filter(|size| *size != present.len()) {
             return Err(changed(entry, &format!("it has {} bytes, and {size} are locked", present.len())));
         }
-        let Some(digest) = entry.digest()? else {
-            // Nothing is locked that it could contradict.
-            self.locked(entry, &path, &present)?;
-            return Ok(Found::Right);
-        };
+        // Nothing shows that it is the file of the URL, however it came there.
+        let digest = entry
+            .digest()?
+            .ok_or_else(|| changed(entry, "no digest is locked that it could be compared with"))?;
         let sha256 = digest.to_hex();
         if self.stamps.vouches_for(&entry.path, &present, &sha256) {
             return Ok(Found::Right);
