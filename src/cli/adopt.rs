@@ -7,6 +7,7 @@ use crate::error::{Error, Kind};
 use crate::formats::aria2_control;
 use crate::formats::escape;
 use crate::formats::size::format_bytes;
+use crate::sys::Facts as _;
 use crate::{ByteRange, Client, IfExists};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,11 @@ pub(super) fn taken_over(
         output::say(format_args!(
             "haul: note: an unfinished download lies at the target, and goes on; --adopt is left out"
         ));
-        if is_same(&data_of(path).0, &target) {
+        let data = data_of(path).0;
+        if is_same(&data, &target) {
+            if !request.is_proven() && !aside_of(&target).exists() {
+                keep_original(&data, &target, setup.options.quiet)?;
+            }
             request = request.if_exists(IfExists::Overwrite);
         }
         return Ok(Wanted { job, request, line });
@@ -65,6 +70,8 @@ pub(super) fn taken_over(
             .with_hint("move it away, or replace it with --if-exists overwrite"));
         }
     }
+    let samples_only = !request.is_proven();
+    let keeps = samples_only && is_same(&data, &target);
     let runtime = runtime()?;
     let adopted = runtime.block_on(client.adopt(&request, &data, &ranges, length));
     runtime.shutdown_background();
@@ -74,20 +81,51 @@ pub(super) fn taken_over(
     })?;
     if !setup.options.quiet {
         output::say(format_args!("haul: note: {} of {shown} are taken over", format_bytes(adopted)));
+        if samples_only {
+            output::say(format_args!(
+                "haul: note: samples of them are those of the server; only a digest proves them all (--sha256 HEX)"
+            ));
+        }
         if !data.exists() {
             output::say(format_args!(
                 "haul: note: it had the name of haul's own part file, and ends in .adopted now"
             ));
         }
     }
+    if keeps {
+        keep_original(&data, &target, setup.options.quiet)?;
+    }
     Ok(Wanted { job, request, line })
+}
+
+/// Gives a file that the download would replace, without a digest to prove that, a second name.
+fn keep_original(data: &Path, target: &Path, quiet: bool) -> Result<(), Error> {
+    let aside = aside_of(target);
+    if is_link_of(&aside, data) {
+        return Ok(());
+    }
+    let kept = fs::hard_link(data, &aside).or_else(|_| fs::copy(data, &aside).map(drop));
+    kept.map_err(|error| Error::disk("cannot keep the original as", &aside, &error))?;
+    if !quiet {
+        let shown = aside.to_string_lossy();
+        output::say(format_args!(
+            "haul: note: the original stays as {}: remove it once the file is known to be right",
+            escape::for_terminal(&shown)
+        ));
+    }
+    Ok(())
+}
+
+/// Name of an original that makes way.
+fn aside_of(target: &Path) -> PathBuf {
+    let mut aside = target.as_os_str().to_owned();
+    aside.push(".adopted");
+    PathBuf::from(aside)
 }
 
 /// The file under the name that an earlier run has given it.
 fn renamed_before(path: &Path, target: &Path) -> PathBuf {
-    let mut aside = target.as_os_str().to_owned();
-    aside.push(".adopted");
-    let aside = PathBuf::from(aside);
+    let aside = aside_of(target);
     if !path.exists() && aside.is_file() { aside } else { path.to_owned() }
 }
 
@@ -122,4 +160,10 @@ fn data_of(path: &Path) -> (PathBuf, PathBuf) {
 
 fn is_same(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Returns true if both are names of one file, as a run that was killed leaves them.
+fn is_link_of(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| path.symlink_metadata().map(|metadata| metadata.identity());
+    matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
