@@ -62,7 +62,7 @@ pub(super) fn plans(
 }
 
 fn object(preview: &Preview) -> Value {
-    let proof = |(digest, field): &(crate::Digest, &str)| json!({ "digest": digest.to_string(), "field": field, "weak": !digest.algorithm().is_collision_resistant() });
+    let proof = |(digest, field): &(crate::Digest, &str)| json!({ "digest": digest.to_string(), "field": field, "weak": is_weak(preview, digest) });
     let redirect = |one: &crate::Redirected| json!({ "status": one.status, "to": one.to });
     let mirror = |mirror: &MirrorPreview| {
         let MirrorPreview { url, is_asked, size, ranges, problem } = mirror;
@@ -111,7 +111,7 @@ fn described(preview: &Preview, age: Option<Duration>, dry_run: bool) -> Vec<(&'
     facts.extend(given.into_iter().filter_map(|(label, value)| Some((label, value.clone()?))));
     facts.push(("protocol", protocol(preview)));
     facts.extend(preview.mirrors.iter().map(|mirror| ("mirror", mirrored(mirror, preview.size))));
-    facts.extend(preview.named_mirrors.iter().map(|url| ("mirror", format!("{url}: named by the server"))));
+    facts.extend(preview.named_mirrors.iter().map(|url| ("mirror", named(preview, url))));
     facts.extend(names(preview));
     if let Some(left) = &preview.left {
         facts.push(("left", left_by_a_run(left, age)));
@@ -164,10 +164,23 @@ fn proofs(preview: &Preview) -> Vec<(&'static str, String)> {
         return vec![("proof", none.to_owned())];
     }
     let proof = |(digest, field): &(crate::Digest, &str)| {
-        let weak = if digest.algorithm().is_collision_resistant() { "" } else { ", weak" };
+        let weak = if is_weak(preview, digest) { ", weak" } else { "" };
         ("proof", format!("{digest} ({field}{weak})"))
     };
     preview.published.iter().map(proof).collect()
+}
+
+/// Returns true for a digest that does not show a forgery: over http it came as unprotected as the file.
+fn is_weak(preview: &Preview, digest: &crate::Digest) -> bool {
+    !preview.url.starts_with("https:") || !digest.algorithm().is_collision_resistant()
+}
+
+/// Mirror that the server names, and the condition on which it is asked.
+fn named(preview: &Preview, url: &str) -> String {
+    match preview.published.iter().any(|(digest, _)| !is_weak(preview, digest)) {
+        true => format!("{url}: named by the server"),
+        false => format!("{url}: named by the server, and asked only with a digest"),
+    }
 }
 
 fn protocol(preview: &Preview) -> String {
