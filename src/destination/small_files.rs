@@ -297,6 +297,7 @@ mod tests {
                 named_by: crate::destination::NamedBy::User,
                 mirrors: Vec::new(),
                 digests,
+                stated_by: Vec::new(),
                 signature: None,
                 published: Vec::new(),
                 mirrored: false,

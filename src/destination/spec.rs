@@ -42,8 +42,10 @@ pub(crate) struct FileSpec {
     pub(crate) mirrors: Vec<String>,
     pub(crate) digests: Vec<Digest>,
     /// Signature of the file.
+    /// Documents that state these digests.
+    pub(crate) stated_by: Vec<(Digest, String)>,
     pub(crate) signature: Option<Arc<MinisignSignature>>,
-    /// Digests that the server states, all of one algorithm. They count if nothing else proves the file.
+    /// Digests that the server states: all strong ones, or else those of one algorithm. They count if nothing else proves the file.
     pub(crate) published: Vec<Published>,
     /// True once sources are asked that only the published digest proves: then the manifest records it.
     pub(crate) mirrored: bool,
@@ -81,11 +83,15 @@ impl FileSpec {
         }
     }
 
-    /// Hash functions of the digests given and of the signature, or else that of the digests that the server states.
+    /// Hash functions of the digests given and of the signature, or else those of the digests that the server states.
     pub(crate) fn algorithms(&self) -> Vec<Algorithm> {
         let mut all = algorithms(&self.digests, self.signature.is_some());
         if all.is_empty() {
-            all.extend(self.published.first().map(|published| published.digest.algorithm()));
+            for algorithm in self.published.iter().map(|published| published.digest.algorithm()) {
+                if !all.contains(&algorithm) {
+                    all.push(algorithm);
+                }
+            }
         }
         all
     }
@@ -103,7 +109,13 @@ impl FileSpec {
         for expected in &self.digests {
             let actual = computed(expected.algorithm())?;
             if actual != expected {
-                let cause = format!("checksum mismatch: expected {expected}, got {actual}");
+                let by = self.stated_by.iter().find(|(digest, _)| digest == expected);
+                let cause = match by {
+                    Some((_, name)) => {
+                        format!("checksum mismatch: {name} states {expected}, and the file has {actual}")
+                    }
+                    None => format!("checksum mismatch: expected {expected}, got {actual}"),
+                };
                 return Err(Error::new(Kind::Checksum, cause));
             }
         }
@@ -115,9 +127,10 @@ impl FileSpec {
 
     /// A destination that cannot be read back has no digest, and is not refused for that.
     fn check_published(&self, actual: &[Digest]) -> Result<(), Error> {
-        let wrong = actual.first().and_then(|actual| {
-            let wrong = self.published.iter().find(|published| published.digest != *actual)?;
-            Some((wrong, actual))
+        let of = |algorithm| actual.iter().find(|digest| digest.algorithm() == algorithm);
+        let wrong = self.published.iter().find_map(|published| {
+            let actual = of(published.digest.algorithm())?;
+            (published.digest != *actual).then_some((published, actual))
         });
         wrong.map_or(Ok(()), |(Published { digest, field }, actual)| {
             let (by, remedy) = match *field {

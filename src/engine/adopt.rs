@@ -92,6 +92,7 @@ fn spec_of(request: &Request) -> FileSpec {
         named_by: request.named_by.clone(),
         mirrors: request.sources().skip(1).map(Address::to_record).collect(),
         digests: request.digests().to_vec(),
+        stated_by: Vec::new(),
         signature: request.signature.clone(),
         published: Vec::new(),
         mirrored: false,

@@ -16,7 +16,6 @@ use super::worker::{PendingResponse, Shared, WriteTarget};
 use crate::clock::Clock;
 use crate::destination::{Destination, FileSpec, Look, Made, SmallFiles};
 use crate::error::{Error, Kind, Remedy};
-use crate::plan::advice::Advice;
 use crate::plan::pace::Pace;
 use crate::plan::slowness::Facts;
 use crate::plan::transfer::{Announcement, AttemptId, Command, End, SegmentRequest, Transfer};
@@ -41,6 +40,8 @@ mod starting;
 #[cfg(test)]
 mod tests;
 mod trying;
+
+use inquiring::Said;
 
 pub(super) use starting::run;
 
@@ -190,7 +191,7 @@ struct Driver {
     /// Connections being opened before they are needed.
     spares: JoinSet<()>,
     /// HEAD request in flight.
-    inquiry: JoinSet<Option<Advice>>,
+    inquiry: JoinSet<Option<Said>>,
     /// Sources and documents that the server names.
     named: mirrors::Named,
     /// When HEAD was last asked.
@@ -458,6 +459,9 @@ impl Driver {
                 self.collect(&lane);
                 if self.reached.borrow().is_some() {
                     self.transfer.handle_reached();
+                }
+                if matches!(end, End::Failed(_)) {
+                    self.take_named_of_redirect(publisher);
                 }
                 self.transfer.handle_end(id, lane.position(), end, now);
                 self.look_around(publisher);

@@ -14,6 +14,7 @@ use crate::plan::response_head::{Field, ResponseHead};
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
 use crate::transport::{Failure, Redirect, Requester, Response};
+use crate::verify::published_by_head;
 use http::{HeaderMap, StatusCode, Version, header};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -194,6 +195,11 @@ impl Survey {
         if let Some(Ok((status, headers))) = head {
             let advice = Advice::of(&ResponseHead::read(status, &headers, Clock::date()));
             self.head_size = advice.length();
+            let is_same = advice.length() == self.representation.complete_length
+                && advice.may_be_of(&self.representation);
+            if is_same && self.stated.published.is_empty() {
+                self.stated.published = published_by_head(&headers);
+            }
             self.head = Some(advice.in_words());
         }
     }

@@ -67,8 +67,10 @@ pub(crate) enum Refusal {
     Impostor(String),
     /// Encoded content; haul never decodes.
     Coded(String),
-    /// The length is not the expected one, or is not stated.
+    /// The length is not the expected one.
     OfAnotherLength(String),
+    /// The length is not stated, and one is expected.
+    OfNoLength(String),
     /// Another status that carries no file, and that a retry does not change; in words.
     Rejected(String),
     /// Any other unusable response, and the reason.
@@ -260,7 +262,7 @@ fn refuse_another_length(expected: &Expectation, seen: &Representation) -> Resul
 /// few.
 fn refuse_no_length(expected: &Expectation, seen: &Representation) -> Result<(), Refusal> {
     match (expected.length_expected, seen.complete_length) {
-        (Some(expected), None) => Err(Refusal::OfAnotherLength(format!(
+        (Some(expected), None) => Err(Refusal::OfNoLength(format!(
             "the server does not say how long its file is, and the one that is wanted has {expected} bytes"
         ))),
         _ => Ok(()),

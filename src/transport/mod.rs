@@ -50,7 +50,7 @@ pub use proxy::Proxy;
 pub(crate) use request_head::{Credentials, Document, Secrets};
 pub(crate) use requester::{Pause, Requester};
 pub use resolve::Resolve;
-pub(crate) use response::{Body, Redirect, Response};
+pub(crate) use response::{Body, Redirect, RedirectHead, Response};
 pub(crate) use route::{Fresh, Renewal, Route};
 pub(crate) use tls::IdentityFiles;
 pub use trace::{Step, Trace};

@@ -208,7 +208,11 @@ impl Requester {
             }
             // Fields of a hub about the file that it leads to.
             linked = reply.headers.remove(LINKED_DIGEST).or(linked);
-            redirect_head = redirect_head.or_else(|| RedirectHead::read(&address, &reply.headers));
+            redirect_head = redirect_head.or_else(|| {
+                let head = RedirectHead::read(&address, &reply.headers)?;
+                self.route.saw_links(&head);
+                Some(head)
+            });
             let changes = {
                 let mut jar = self.route.jar();
                 jar.keep(&address, &reply.headers, date::now());

@@ -40,6 +40,7 @@ pub(crate) struct Redirect {
 }
 
 /// Statements of a redirect about the file that it leads to: its links, and its digests.
+#[derive(Clone, Debug)]
 pub(crate) struct RedirectHead {
     /// URL that redirected.
     pub(crate) address: Address,

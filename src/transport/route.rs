@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::jar::Jar;
+use super::response::RedirectHead;
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::Address;
 use std::fmt;
@@ -53,6 +54,8 @@ pub(crate) struct Route {
     jar: Mutex<Jar>,
     /// Total time that redirects have made it wait.
     paused: Mutex<Duration>,
+    /// Head of the last redirect that has links about the file.
+    links: Mutex<Option<Box<RedirectHead>>>,
 }
 
 /// Search for a fresh URL. It belongs to no worker, so that it continues if the one that began it is given up, and it
@@ -93,7 +96,18 @@ impl Route {
             renewed: AtomicBool::new(false),
             jar: Mutex::default(),
             paused: Mutex::default(),
+            links: Mutex::default(),
         }
+    }
+
+    /// Keeps the head of a redirect that has links.
+    pub(super) fn saw_links(&self, head: &RedirectHead) {
+        *self.links.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(head.clone()));
+    }
+
+    /// Head of a redirect that had links, whatever became of its target; each is returned once.
+    pub(crate) fn take_links(&self) -> Option<Box<RedirectHead>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Returns true if a redirect may make it wait, with `most` as the limit for all of them together; the wait is

@@ -11,7 +11,9 @@ pub use digest::{Algorithm, Digest, Encoding, ParseDigestError};
 pub(crate) use frontier::{Follower, Frontier, Hashed, hash_file};
 pub use minisign::{MinisignKey, MinisignSignature, Signer};
 pub(crate) use pieces::{Pieces, Turns, hash_pieces};
-pub(crate) use published::{Published, RECORDED, of_best_algorithm, published, published_by_redirect};
+pub(crate) use published::{
+    Published, RECORDED, published, published_by_head, published_by_redirect, that_count,
+};
 
 impl From<ParseDigestError> for crate::error::Error {
     fn from(error: ParseDigestError) -> Self {

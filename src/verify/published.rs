@@ -43,16 +43,26 @@ const OF_THE_WHOLE: [(&str, Form); 11] = [
     ("X-MS-Blob-Content-MD5", Form::Base64(Algorithm::Md5)),
 ];
 
-/// Fields that state a digest of what this response carries.
+/// Fields that state a digest of the content of this response.
 const OF_THE_CONTENT: [(&str, Form); 8] = [
     ("Content-Digest", Form::Dictionary),
+    ("Content-MD5", Form::Base64(Algorithm::Md5)),
+    OF_THE_OBJECT[0],
+    OF_THE_OBJECT[1],
+    OF_THE_OBJECT[2],
+    OF_THE_OBJECT[3],
+    OF_THE_OBJECT[4],
+    OF_THE_OBJECT[5],
+];
+
+/// Fields that state a digest of a stored object, in responses that are about all of it.
+const OF_THE_OBJECT: [(&str, Form); 6] = [
     ("X-Amz-Checksum-SHA256", Form::Base64(Algorithm::Sha256)),
     ("X-Amz-Checksum-SHA512", Form::Base64(Algorithm::Sha512)),
     ("X-Amz-Checksum-SHA1", Form::Base64(Algorithm::Sha1)),
     ("X-Amz-Checksum-CRC64NVME", Form::Base64(Algorithm::Crc64Nvme)),
     ("X-Amz-Checksum-CRC32C", Form::Base64(Algorithm::Crc32c)),
     ("X-Amz-Checksum-CRC32", Form::Base64(Algorithm::Crc32)),
-    ("Content-MD5", Form::Base64(Algorithm::Md5)),
 ];
 
 /// Fields that a redirect states a digest of the file in that it leads to, if it has links that concern that file (RFC 6249).
@@ -74,28 +84,44 @@ const PREFERRED: [Algorithm; 9] = [
     Algorithm::Crc32,
 ];
 
-/// Digests of the whole file that a response states, those of the best algorithm among them; several if fields repeat it. What is
-/// malformed or not computed here is left out.
-pub(crate) fn published(status: StatusCode, headers: &HeaderMap) -> Vec<Published> {
+/// Digests of the whole file that a response states, as far as [they count](that_count). `is_whole` says that it carries the whole file.
+/// Digests that are malformed or not computed here are left out.
+pub(crate) fn published(status: StatusCode, headers: &HeaderMap, is_whole: bool) -> Vec<Published> {
     let mut found = Vec::new();
     if status == StatusCode::OK || status == StatusCode::PARTIAL_CONTENT {
         read(headers, &OF_THE_WHOLE, &mut found);
+        if is_whole {
+            read(headers, &OF_THE_CONTENT, &mut found);
+        }
     }
-    if status == StatusCode::OK {
-        read(headers, &OF_THE_CONTENT, &mut found);
-    }
-    of_best_algorithm(found)
+    that_count(found)
+}
+
+/// Digests of a stored object that the response to a HEAD states. `Content-Digest` is left out there: it is that of no content
+/// (RFC 9530, Appendix B.2).
+pub(crate) fn published_by_head(headers: &HeaderMap) -> Vec<Published> {
+    let mut found = Vec::new();
+    read(headers, &OF_THE_WHOLE, &mut found);
+    read(headers, &OF_THE_OBJECT, &mut found);
+    that_count(found)
 }
 
 /// Digests of the file that a redirect leads to, as far as its head states them.
 pub(crate) fn published_by_redirect(headers: &HeaderMap) -> Vec<Published> {
     let mut found = Vec::new();
     read(headers, &OF_THE_TARGET, &mut found);
-    of_best_algorithm(found)
+    that_count(found)
 }
 
-/// Those of the best algorithm among them.
-pub(crate) fn of_best_algorithm(mut found: Vec<Published>) -> Vec<Published> {
+/// All of the algorithms that show a forgery, the fastest first: none of them may contradict the file. Without any of them, those of the best
+/// of the others.
+pub(crate) fn that_count(mut found: Vec<Published>) -> Vec<Published> {
+    let is_strong = |one: &Published| one.digest.algorithm().is_collision_resistant();
+    if found.iter().any(is_strong) {
+        found.retain(is_strong);
+        found.sort_by_key(|one| PREFERRED.iter().position(|algorithm| *algorithm == one.digest.algorithm()));
+        return found;
+    }
     let is_there = |algorithm: &Algorithm| found.iter().any(|one| one.digest.algorithm() == *algorithm);
     let Some(best) = PREFERRED.into_iter().find(is_there) else {
         return Vec::new();
@@ -185,7 +211,7 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_str(value).unwrap());
         }
-        let found = published(StatusCode::from_u16(status).unwrap(), &headers);
+        let found = published(StatusCode::from_u16(status).unwrap(), &headers, status == 200);
         found.iter().map(|one| format!("{} {}", one.field, one.digest.algorithm())).collect()
     }
 
@@ -248,13 +274,17 @@ mod tests {
     }
 
     #[test]
-    fn of_several_the_best_algorithm_counts_with_each_field_that_states_it() {
+    fn of_several_all_strong_ones_count_or_else_the_best_one_with_each_field_that_states_it() {
         let lines = [
             ("content-md5", MD5),
             ("repr-digest", &format!("sha-256=:{SHA256}:")[..]),
             ("x-checksum-sha256", SHA256_HEX),
         ];
         assert_eq!(found(200, &lines), ["Repr-Digest sha256", "X-Checksum-SHA256 sha256"]);
+        let sha512 = "0".repeat(128);
+        let strong =
+            [("x-checksum-sha512", &sha512[..]), ("x-checksum-sha256", SHA256_HEX), ("content-md5", MD5)];
+        assert_eq!(found(200, &strong), ["X-Checksum-SHA256 sha256", "X-Checksum-SHA512 sha512"]);
         let weak = [
             ("x-goog-hash", "crc32c=AAAAAA=="),
             ("x-amz-checksum-crc64nvme", "rosUhgp5mIg="),
@@ -262,6 +292,25 @@ mod tests {
         ];
         assert_eq!(found(200, &weak), ["Content-MD5 md5"]);
         assert_eq!(found(200, &weak[..2]), ["X-Amz-Checksum-CRC64NVME crc64nvme"]);
+    }
+
+    #[test]
+    fn a_head_states_digests_of_the_object_and_none_of_content() {
+        let mut headers = HeaderMap::new();
+        headers.append("content-digest", format!("sha-256=:{SHA256}:").parse().unwrap());
+        headers.append("content-md5", MD5.parse().unwrap());
+        assert_eq!(published_by_head(&headers), []);
+        headers.append("x-amz-checksum-crc32c", "4waSgw==".parse().unwrap());
+        assert_eq!(published_by_head(&headers)[0].field, "X-Amz-Checksum-CRC32C");
+    }
+
+    #[test]
+    fn a_range_of_the_whole_file_states_digests_of_it() {
+        let mut headers = HeaderMap::new();
+        headers.append("content-digest", format!("sha-256=:{SHA256}:").parse().unwrap());
+        assert_eq!(published(StatusCode::PARTIAL_CONTENT, &headers, true)[0].field, "Content-Digest");
+        assert_eq!(published(StatusCode::PARTIAL_CONTENT, &headers, false), []);
+        assert_eq!(published(StatusCode::NOT_FOUND, &headers, true), []);
     }
 
     #[test]

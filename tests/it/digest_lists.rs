@@ -28,7 +28,10 @@ fn the_line_of_the_file_counts_and_a_wrong_one_lets_nothing_through() {
         assert_eq!(outcome.code, Some(code), "{outcome}");
         match code {
             0 => sandbox.assert_ok_file(&PAYLOAD, "file.bin"),
-            _ => sandbox.assert_absent("file.bin"),
+            _ => {
+                outcome.assert_says(&format!("SUMS states sha256:{ZERO}, and the file has"));
+                sandbox.assert_absent("file.bin");
+            }
         }
     }
 }

@@ -201,7 +201,7 @@ fn a_source_with_another_length_than_the_document_states_is_refused() {
         server.forget();
         sandbox.write("d.meta4", sized("other.img", size, &[server.url("/x")]));
         let outcome = sandbox.haul().args(["--metalink", "d.meta4"]).run();
-        outcome.assert_failed(5);
+        outcome.assert_failed(8);
         outcome.assert_says(&format!("the one that is wanted has {size}"));
         sandbox.assert_absent("other.img");
         assert!(server.body_bytes() < 6 * MIB, "{}", server.describe());

@@ -299,6 +299,37 @@ fn a_redirect_names_mirrors_of_the_file_that_it_leads_to_and_its_digest() {
 }
 
 #[test]
+fn mirrors_of_a_redirect_help_where_its_target_is_dead_or_lies() {
+    let https = Https::new();
+    let dead = https.serve(PAYLOAD);
+    let gone = dead.url("/file.bin");
+    drop(dead);
+    let missing = https.of(Server::serve(PAYLOAD).behave(|_, _| Reply::Status(404))).start();
+    let liar = https.serve(stating(OTHER, "</>; rel=canonical"));
+    for target in [gone, missing.url("/file.bin"), liar.url("/file.bin")] {
+        let mirror = https.serve(Resource::of(PAYLOAD).etag("\"another\""));
+        let (links, digest) = (link(&mirror.url("/copy"), "; pri=1"), repr_digest(PAYLOAD));
+        let hub = https.of(Server::serve(PAYLOAD).handler({
+            let target = target.clone();
+            move |_, exchange| {
+                let fields = [
+                    ("Location", &target[..]),
+                    ("Link", &links),
+                    ("Repr-Digest", &digest),
+                    ("Content-Length", "0"),
+                ];
+                exchange.send_head(302, &fields);
+            }
+        }));
+        let outcome = https.fetch(&hub.start(), &["--if-exists", "overwrite"]);
+        outcome.assert_ok();
+        https.sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        assert_eq!(sources(&outcome, "added"), [mirror.url("/copy")], "{target}: {outcome}");
+        assert_eq!(outcome.done_event()["proofs"][0]["weak"], false, "{outcome}");
+    }
+}
+
+#[test]
 fn a_digest_in_a_redirect_that_names_nothing_is_not_that_of_the_file() {
     let store = Server::serve(PAYLOAD).start();
     let target = store.url("/file.bin");

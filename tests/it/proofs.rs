@@ -63,6 +63,45 @@ fn what_contradicts_the_stated_digest_is_not_saved_and_the_field_is_named() {
 }
 
 #[test]
+fn a_digest_of_the_content_counts_where_one_response_or_head_is_about_the_whole_file() {
+    let amz = |payload: Payload| [("X-Amz-Checksum-SHA256", base64_of(payload))];
+    let content = |payload: Payload| [("Content-Digest", format!("sha-256=:{}:", base64_of(payload)))];
+    for (payload, fields) in [(SMALL, content(SMALL)), (SMALL, amz(SMALL)), (PAYLOAD, amz(PAYLOAD))] {
+        for (stated, code) in [(payload, 0), (OTHER, 12)] {
+            let (field, _) = fields[0].clone();
+            let value = if field.starts_with("Content") { content(stated) } else { amz(stated) };
+            // It would be that of a part, if a response to a part had it: only HEAD tells it of a file in several ranges.
+            let resource = Resource::of(payload).header(field, &value[0].1);
+            let server = Server::serve(resource).rate(MIB).start();
+            let sandbox = Sandbox::new();
+            let outcome = sandbox.haul().arg("--json").arg(server.url("/file.bin")).run();
+            assert_eq!(outcome.code, Some(code), "{field}: {outcome}");
+            match code {
+                0 => assert_eq!(outcome.done_event()["proofs"][0]["name"], field, "{outcome}"),
+                _ => {
+                    outcome.assert_says(field);
+                    sandbox.assert_absent("file.bin");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn of_several_strong_digests_none_may_contradict_the_file() {
+    for payload in [PAYLOAD, SMALL] {
+        let resource = Resource::of(payload)
+            .header("X-Checksum-SHA256", &payload.sha256_hex())
+            .header("X-Checksum-SHA512", &"0".repeat(128));
+        let server = Server::serve(resource).start();
+        let sandbox = Sandbox::new();
+        let outcome = sandbox.haul().arg(server.url("/file.bin")).run();
+        outcome.assert_failed(12).assert_says("X-Checksum-SHA512");
+        sandbox.assert_absent("file.bin");
+    }
+}
+
+#[test]
 fn what_goes_into_a_pipe_is_held_against_it_too() {
     for (stated, code) in [(SMALL, 0), (OTHER, 12)] {
         let (field, value) = fields(stated)[0].clone();

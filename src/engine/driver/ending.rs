@@ -1,5 +1,6 @@
 //! End of a download, good or bad: verify and publish, or keep the received bytes.
 
+use super::mirrors::{PATIENCE_IF_RIGHT, PATIENCE_IF_WRONG};
 use super::pieces::whole_claims;
 use super::{Driver, cancellation, until_cancelled};
 use crate::clock::Clock;
@@ -206,8 +207,12 @@ impl Driver {
         let finding = self.examined(work, length, &actual).await;
         self.verifying += publisher.clock.now().saturating_sub(since);
         let finding = finding?;
-        if self.named.must_agree() || matches!(finding, Finding::Wrong(..)) {
-            self.await_description(publisher).await?;
+        match finding {
+            Finding::Wrong(..) => self.await_description(PATIENCE_IF_WRONG, publisher).await?,
+            Finding::Right if self.named.must_agree() => {
+                self.await_description(PATIENCE_IF_RIGHT, publisher).await?;
+            }
+            Finding::Right => {}
         }
         let (mismatch, wrong) = match finding {
             Finding::Right => {

@@ -7,11 +7,19 @@ use crate::engine::publisher::Publisher;
 use crate::plan::advice::Advice;
 use crate::plan::response_head::ResponseHead;
 use crate::plan::{Address, Moment};
+use crate::verify::{Published, published_by_head};
+use http::StatusCode;
 use std::time::Duration;
 use tokio::task::JoinError;
 
 /// A HEAD that is not answered for this long while GET is served is taken for one that never will be.
 const SILENCE: Duration = Duration::from_secs(5);
+
+/// Response to a HEAD: the advice in it, and the digests that it states of the object.
+pub(super) struct Said {
+    advice: Advice,
+    published: Vec<Published>,
+}
 
 impl Driver {
     /// Sends HEAD beside the first ranged GET, as soon as its connection is established. Skipped for a host whose files
@@ -49,7 +57,10 @@ impl Driver {
         let requester = self.shared.requesters.of(self.transfer.lead());
         self.inquiry.spawn(async move {
             let (status, headers) = requester.inquire(&address).await.ok()?;
-            Some(Advice::of(&ResponseHead::read(status, &headers, Clock::date())))
+            let head = ResponseHead::read(status, &headers, Clock::date());
+            let is_of_the_file = status == StatusCode::OK && head.coding.is_none();
+            let published = if is_of_the_file { published_by_head(&headers) } else { Vec::new() };
+            Some(Said { advice: Advice::of(&head), published })
         });
     }
 
@@ -67,12 +78,16 @@ impl Driver {
     }
 
     /// HEAD was answered, failed, or was given up.
-    pub(super) fn advised(&mut self, said: Result<Option<Advice>, JoinError>, publisher: &mut Publisher) {
+    pub(super) fn advised(&mut self, said: Result<Option<Said>, JoinError>, publisher: &mut Publisher) {
         if !self.inquiry.is_empty() {
             // Another one has taken its place.
             return;
         }
-        let advice = said.ok().flatten();
+        let said = said.ok().flatten();
+        let (advice, published) = said.map_or((None, Vec::new()), |said| (Some(said.advice), said.published));
+        if let Some(advice) = &advice {
+            self.take_digests_of_head(advice, published);
+        }
         if let Some(answered) = advice.as_ref().and_then(Advice::is_served) {
             self.wants.host.answers_head(answered);
         }
@@ -80,5 +95,21 @@ impl Driver {
             publisher.notice(Notice::Head, advice.in_words());
         }
         self.transfer.handle_advice(advice);
+    }
+
+    /// Expects the digests that HEAD states, if the responses to GET state none and both are of one version.
+    fn take_digests_of_head(&mut self, advice: &Advice, published: Vec<Published>) {
+        let is_needed = self.wants.is_unproven() && self.wants.spec.published.is_empty();
+        let is_same = || {
+            let known = self.transfer.representation();
+            known.is_some_and(|known| {
+                advice.may_be_of(known)
+                    && advice.length().is_none_or(|length| known.complete_length == Some(length))
+            })
+        };
+        if !published.is_empty() && is_needed && self.wants.sources.len() == 1 && is_same() {
+            self.wants.spec.published = published;
+            self.destination.expect(self.wants.spec.algorithms());
+        }
     }
 }

@@ -34,6 +34,9 @@ impl Driver {
         if answer.content_length.is_none_or(|length| length > SMALL) {
             self.shared.requesters.first().many.store(false, Ordering::Relaxed);
         }
+        if !matches!(answer.status.as_u16(), 200 | 206) {
+            self.take_named_of_redirect(publisher);
+        }
         let permit = self.transfer.handle_response(id, &answer, now);
         let stated = match permit {
             // The worker may have been abandoned meanwhile, here and below.
@@ -83,7 +86,7 @@ impl Driver {
     }
 
     /// Takes the statements of the first usable response of the URL, and the digests among them if none is given.
-    fn take_statement(&mut self, stated: Option<Box<Stated>>) -> Option<Box<Stated>> {
+    pub(super) fn take_statement(&mut self, stated: Option<Box<Stated>>) -> Option<Box<Stated>> {
         let stated = stated.filter(|_| self.shared.wants_statement.swap(false, Ordering::Relaxed))?;
         let published = &stated.published;
         if self.wants.spec.mirrored {

@@ -12,7 +12,7 @@ use crate::plan::named_sources::{
     Candidate, Choice, MOST_NAMED, Trust, candidates, choose, documents, resolved,
 };
 use crate::transport::{Failure, Requester};
-use crate::verify::{Digest, Published, RECORDED, of_best_algorithm};
+use crate::verify::{Digest, Published, RECORDED, that_count};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,9 +20,11 @@ use tokio::task::{JoinError, JoinSet};
 
 /// Size limit of a document, in bytes.
 const LARGEST: usize = 8 << 20;
-/// Timeout for a document; and for one that is still on its way when everything has come.
+/// Timeout for a document; and for one that is still on its way when everything has come, if the file is right, and if it may show which bytes
+/// are wrong.
 const PATIENCE: Duration = Duration::from_secs(30);
-const LAST_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE_IF_RIGHT: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE_IF_WRONG: Duration = Duration::from_secs(5);
 
 /// State of what the server has named.
 #[derive(Default)]
@@ -63,7 +65,7 @@ impl Wants {
     /// Expects a digest that an earlier run has recorded, since the bytes that it left may be those of mirrors.
     pub(super) fn inherit(&mut self, recorded: &[Digest]) {
         let published = |digest: &Digest| Published { digest: digest.clone(), field: RECORDED };
-        let recorded = of_best_algorithm(recorded.iter().map(published).collect());
+        let recorded = that_count(recorded.iter().map(published).collect());
         if !recorded.is_empty() {
             (self.spec.published, self.spec.mirrored) = (recorded, true);
         }
@@ -110,6 +112,18 @@ impl Driver {
                 publisher.notice(Notice::Document, format!("the document {shown} is not used: {why}"));
             }
             None => {}
+        }
+    }
+
+    /// Takes the sources that a redirect of the URL names, before the failure of its target counts.
+    pub(super) fn take_named_of_redirect(&mut self, publisher: &mut Publisher) {
+        if self.transfer.representation().is_some() || !self.wants.find_mirrors {
+            return;
+        }
+        let head = self.shared.requesters.first().route.take_links();
+        if let Some(stated) = head.as_deref().and_then(Stated::of_redirect) {
+            let stated = self.take_statement(Some(Box::new(stated)));
+            self.take_named(stated.as_deref(), publisher);
         }
     }
 
@@ -285,15 +299,24 @@ impl Driver {
     ///
     /// # Errors
     /// `Checksum` if it contradicts the server, `Cancelled`.
-    pub(super) async fn await_description(&mut self, publisher: &mut Publisher) -> Result<(), Error> {
+    pub(super) async fn await_description(
+        &mut self,
+        patience: Duration,
+        publisher: &mut Publisher,
+    ) -> Result<(), Error> {
         let cancelled = self.cancelled.clone();
-        let fetching = tokio::time::timeout(LAST_PATIENCE, self.named.fetching.join_next());
+        let fetching = tokio::time::timeout(patience, self.named.fetching.join_next());
         let fetched = unless_cancelled(cancelled, async { Ok(fetching.await) }).await?;
         self.named.abandon();
         match fetched {
             Ok(Some(fetched)) => self.described(fetched, publisher),
-            // None is on its way, or it takes too long.
-            Ok(None) | Err(_) => Ok(()),
+            // None is on its way.
+            Ok(None) => Ok(()),
+            Err(_) => {
+                let text = "a document that the server names is not used: it did not come before the end of the file";
+                publisher.notice(Notice::Document, text.to_owned());
+                Ok(())
+            }
         }
     }
 }

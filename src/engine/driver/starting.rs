@@ -13,7 +13,7 @@ use crate::engine::limit::{Limit, Limits};
 use crate::engine::probe::{probe, survey};
 use crate::engine::progress::Phase;
 use crate::engine::publisher::Publisher;
-use crate::engine::report::Report;
+use crate::engine::report::{ProvedBy, Report};
 use crate::engine::request::{Output, Request, Writer};
 use crate::engine::slots::{JobSlot, Place};
 use crate::engine::worker::{Requesters, Shared};
@@ -120,6 +120,7 @@ async fn prepare(
         named_by,
         mirrors,
         digests,
+        stated_by: documents_of(&request.proved_by),
         signature,
         published: Vec::new(),
         mirrored: false,
@@ -470,4 +471,15 @@ impl Driver {
             }
         }
     }
+}
+
+/// Documents that state digests, by digest.
+fn documents_of(proved_by: &[(Digest, ProvedBy)]) -> Vec<(Digest, String)> {
+    let document = |(digest, by): &(Digest, ProvedBy)| match by {
+        ProvedBy::Document { name, .. } | ProvedBy::SignedDocument { document: name, .. } => {
+            Some((digest.clone(), name.clone()))
+        }
+        _ => None,
+    };
+    proved_by.iter().filter_map(document).collect()
 }

@@ -35,6 +35,7 @@ impl Transfer {
             | Refusal::Unusable(_)
             | Refusal::NotWhole(_)
             | Refusal::OfAnotherLength(_)
+            | Refusal::OfNoLength(_)
             | Refusal::Coded(_))
                 if beside =>
             {
@@ -349,7 +350,8 @@ pub(super) fn refused_for_good(refusal: Refusal) -> Error {
         Refusal::Unusable(why)
         | Refusal::Rejected(why)
         | Refusal::RangeRefused(why)
-        | Refusal::OfAnotherLength(why) => Error::new(Kind::Http, why),
+        | Refusal::OfNoLength(why) => Error::new(Kind::Http, why),
+        Refusal::OfAnotherLength(why) => Error::new(Kind::Changed, why).with_remedy(Remedy::OtherFile),
         Refusal::IfRangeIgnored => Error::new(Kind::Http, "the server takes If-Range amiss"),
         Refusal::Busy { status, retry_after } => {
             Error::new(Kind::Http, trouble_of(status)).with_status(status).with_retry_after(retry_after)
