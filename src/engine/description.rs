@@ -122,7 +122,7 @@ mod tests {
             (&text[..], vec![]),
             (&text[..], vec![md5.clone()]),
             ("nonsense", vec![expected('1')]),
-            // MD5 alone says nothing against a file that somebody made.
+            // MD5 alone says nothing against a forged file.
             (
                 "<metalink><file name=\"f\"><hash type=\"md5\">d41d8cd98f00b204e9800998ecf8427e</hash></file></metalink>",
                 vec![md5],

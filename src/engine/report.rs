@@ -127,7 +127,7 @@ pub struct Report {
     pub sources: Vec<String>,
     /// The digests that were checked.
     pub digests: Vec<Digest>,
-    /// The same digests with their publishers; empty if nobody has published one.
+    /// The same digests with their publishers; empty if none is published.
     pub proofs: Vec<Proof>,
     /// The digests of pieces that proved the file, if none of the whole was given.
     pub pieces: Option<PieceProof>,

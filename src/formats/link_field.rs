@@ -98,7 +98,7 @@ impl<'a> Rest<'a> {
             if !name.is_empty() {
                 parameters.push((text(name).to_ascii_lowercase(), text(&value)));
             }
-            // What stands behind a quoted value belongs to nothing.
+            // Text behind a quoted value belongs to nothing.
             self.until(|byte| matches!(byte, b';' | b','));
         }
     }

@@ -98,7 +98,7 @@ impl Driver {
         };
         self.named.trust = Some(trust);
         let choice = self.choice(named, &stated.base, trust);
-        // What a document says is about the whole file.
+        // A document is about the whole file.
         let document = document.filter(|_| !self.wants.is_part);
         let document = document.map(|link| resolved(&link.target, &stated.base, trust));
         let is_of_use = !choice.taken.is_empty() || matches!(document, Some(Ok(_)));
