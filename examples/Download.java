@@ -15,12 +15,11 @@ public class Download {
         CompletableFuture<Map<String, String>> result = CompletableFuture.supplyAsync(() -> {
             Map<String, String> failed = new ConcurrentHashMap<>();
             try (var input = haul.outputWriter(); var events = haul.inputReader()) {
-                input.write(String.join("\n", lines));
-                input.close();
+                input.append(String.join("\n", lines)).close();
                 for (String line; (line = events.readLine()) != null; ) {
                     Map<String, String> event = new HashMap<>();
                     FIELD.matcher(line).results().forEach(field -> event.put(field.group(1), field.group(2)));
-                    if ("error".equals(event.get("event"))) failed.put(event.get("url"), event.get("message"));
+                    if ("error".equals(event.get("event"))) failed.put(event.getOrDefault("url", "the run"), event.getOrDefault("message", line));
                     onEvent.accept(event);
                 }
                 return failed;
@@ -31,6 +30,7 @@ public class Download {
     }
 
     public static void main(String[] words) throws Exception {
+        if (words.length < 2 || !words[1].contains("://")) { System.err.println("usage: java Download.java DIR URL [SHA256] [URL [SHA256]]..."); System.exit(2); }
         List<String> lines = new ArrayList<>();
         for (String word : Arrays.asList(words).subList(1, words.length))
             if (word.contains("://")) lines.add("{\"url\":\"" + word + "\"}");

@@ -28,6 +28,7 @@ export async function download(files, dir, { onEvent = () => {}, signal } = {}) 
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const [dir, ...words] = process.argv.slice(2), files = [];
+  if (!words[0]?.includes("://")) { console.error("usage: node download.mjs DIR URL [SHA256] [URL [SHA256]]..."); process.exit(2); }
   for (const word of words) word.includes("://") ? files.push({ url: word }) : (files.at(-1).sha256 = word);
   const failed = await download(files, dir, { onEvent: event => console.log(event.event, event.path ?? "") });
   process.exit(failed.size);

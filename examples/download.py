@@ -9,7 +9,6 @@ from asyncio.subprocess import PIPE
 
 async def download(files, directory, on_event=lambda event: None, timeout=None):
     """Downloads `files`, each {"url": …} with "sha256" if it is known; returns the messages of those that failed, by URL.
-
     haul retries, bounds the files at once and verifies. The timeout, or cancelling the task, ends it with everything
     kept: the same call resumes.
     """
@@ -33,6 +32,8 @@ async def download(files, directory, on_event=lambda event: None, timeout=None):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3 or "://" not in sys.argv[2]:
+        sys.exit("usage: python3 download.py DIR URL [SHA256] [URL [SHA256]]...")
     wanted = []
     for word in sys.argv[2:]:
         wanted.append({"url": word}) if "://" in word else wanted[-1].update(sha256=word)

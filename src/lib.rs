@@ -60,7 +60,9 @@ pub use engine::{
     ProvedBy, Proxy, PublicKeyPin, Redirected, Remembered, Report, Request, Resolve, Slowness, Step, Trace,
     Transport, Writer,
 };
-pub use engine::{audit, digests_of, discard, pieces_of, verify_file, verify_signature, wrong_pieces};
+pub use engine::{
+    audit, digests_of, discard, pieces_of, verify_file, verify_signature, wrong_pieces, wrong_pieces_of,
+};
 pub use error::{Error, Kind, Remedy};
 pub use formats::cookie_file::Cookies;
 pub use formats::netrc::Netrc;
@@ -69,7 +71,7 @@ pub use jobs::{
     PieceDigests, Queue, QueueEvent, QueueSettings, Totals, resolve, resolve_unnamed,
 };
 #[cfg(feature = "cli")]
-pub use jobs::{JobList, Listed, metalink};
+pub use jobs::{JobList, Listed, metalink, metalink_of_files};
 pub use manifest::{Inspection, inspect};
 pub use plan::{Address, ByteRange, Origin};
 pub use verify::{Algorithm, Digest, Encoding, MinisignKey, MinisignSignature, ParseDigestError, Signer};

@@ -27,13 +27,47 @@ struct Left {
     length: Option<u64>,
 }
 
-/// Prepares the download of `wanted` to go on from the file; returns it as it has to be run.
+/// Refuses what is no file, before anything is fetched.
+///
+/// # Errors
+/// `Usage`.
+pub(super) fn check(path: &Path) -> Result<(), Error> {
+    let (data, _) = data_of(path);
+    match fs::metadata(&data) {
+        Ok(there) if !there.is_file() => {
+            let shown = escape::for_terminal(&data.to_string_lossy()).into_owned();
+            let what = if there.is_dir() { "a directory" } else { "no regular file" };
+            Err(Error::usage(format!("--adopt: {shown} is {what}"))
+                .with_hint("name the file that the other program has begun"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes the control file of aria2's beside the file that is complete now. That of a file under another name stays, as that file does.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the control file of another program, whose download has ended"
+)]
+pub(super) fn finish(control: Option<&Path>) {
+    if let Some(control) = control
+        && let Err(error) = fs::remove_file(control)
+    {
+        let shown = escape::for_terminal(&control.to_string_lossy()).into_owned();
+        output::say(format_args!(
+            "haul: warning: {shown} is not needed any more, and cannot be removed: {error}"
+        ));
+    }
+}
+
+/// Prepares the download of `wanted` to go on from the file; returns it as it has to be run, and the control file that has no use once it
+/// has ended.
 pub(super) fn taken_over(
     path: &Path,
     wanted: Wanted,
     setup: &Setup,
     client: &Client,
-) -> Result<Wanted, Error> {
+) -> Result<(Wanted, Option<PathBuf>), Error> {
     let Wanted { job, mut request, line } = wanted;
     let target = request.planned_path().ok_or_else(|| {
         Error::usage("--adopt needs the name of the file").with_hint("name it with -o FILE")
@@ -42,18 +76,21 @@ pub(super) fn taken_over(
         output::say(format_args!(
             "haul: note: an unfinished download lies at the target, and goes on; --adopt is left out"
         ));
-        let data = data_of(path).0;
-        if is_same(&data, &target) {
+        let (data, control) = data_of(path);
+        let is_target = is_same(&data, &target);
+        if is_target {
             if !request.is_proven() && !aside_of(&target).exists() {
                 keep_original(&data, &target, setup.options.quiet)?;
             }
             request = request.if_exists(IfExists::Overwrite);
         }
-        return Ok(Wanted { job, request, line });
+        let control = Some(control).filter(|control| is_target && control.is_file());
+        return Ok((Wanted { job, request, line }, control));
     }
     let path = renamed_before(path, &target);
     let shown = escape::for_terminal(&path.to_string_lossy()).into_owned();
     let Left { data, ranges, length } = left(&path, &shown, request.is_proven())?;
+    let control = Some(data_of(&path).1).filter(|control| is_same(&data, &target) && control.is_file());
     if let Ok(present) = fs::symlink_metadata(&target) {
         let named = escape::for_terminal(&target.to_string_lossy()).into_owned();
         if !present.is_file() {
@@ -95,7 +132,7 @@ pub(super) fn taken_over(
     if keeps {
         keep_original(&data, &target, setup.options.quiet)?;
     }
-    Ok(Wanted { job, request, line })
+    Ok((Wanted { job, request, line }, control))
 }
 
 /// Gives a file that the download would replace, without a digest to prove that, a second name.

@@ -2,6 +2,7 @@
 
 use super::examples;
 use super::host_rules::HostRule;
+use super::unsaved::Base;
 use super::values::{connections, interface, pin, resolve, shard, some_time, split_size, url, user_agent};
 use crate::formats::shard::Shard;
 use crate::formats::size::{parse_duration, parse_size};
@@ -80,12 +81,16 @@ pub(super) enum Command {
     /// Check a file against a digest or a signature, or an unfinished one against its manifest
     #[command(after_help = examples::examples_text("verify"))]
     Verify {
-        /// Files to check; without one every file that --checksum-file names
-        #[arg(value_name = "FILE", required_unless_present = "checksum_file")]
+        /// Files to check; without one every file that --checksum-file or --metalink names
+        #[arg(value_name = "FILE", required_unless_present_any = ["checksum_file", "metalink"])]
         files: Vec<PathBuf>,
-        /// Fetch what is damaged in an unfinished file again, and the rest with it; in a complete file the wrong pieces that --metalink shows
+        /// Fetch what is damaged in an unfinished file again, and the rest with it; in a complete file the wrong pieces that --metalink
+        /// shows, or all of it from --url
         #[arg(long)]
         repair: bool,
+        /// Source for the repair of a complete file that has not the digest given beside it; the file is replaced once what comes is proven
+        #[arg(long, value_name = "URL", requires = "repair", conflicts_with = "metalink", value_parser = url())]
+        url: Option<String>,
         #[command(flatten)]
         options: Box<Options>,
     },
@@ -152,7 +157,7 @@ pub(super) enum Command {
     /// Show every value of the configuration, and where it comes from
     #[command(after_help = examples::examples_text("config"))]
     Config {
-        /// Only check the file
+        /// Only check the file, and the files that it names
         #[arg(long)]
         check: bool,
         #[command(flatten)]
@@ -206,7 +211,7 @@ pub(super) struct SyncOptions {
     /// Change nothing in the lock: each file has to have a size and a digest
     #[arg(long, help_heading = "Lock")]
     pub(super) frozen: bool,
-    /// Take what is missing from DIR, by its path or its digest, and ask no server
+    /// Take what is missing from DIR, where its name is the path in the lock or the SHA-256 in hexadecimal digits, and ask no server
     #[arg(long, value_name = "DIR", help_heading = "Lock")]
     pub(super) offline: Option<PathBuf>,
 }
@@ -354,8 +359,8 @@ pub(super) struct Options {
     /// Fetch only this part: A-B (both included), A- or -N, such as 0-499, 10M- or -5M; needs -o
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true, help_heading = "Output")]
     pub(super) range: Option<String>,
-    /// Go on from FILE, which curl, wget, a browser or aria2 has begun; it is only read, and compared with the server, or proven
-    /// by a digest
+    /// Go on from FILE, which curl, wget, a browser or aria2 has begun; its bytes are only read, and compared with the server, or
+    /// proven by a digest. A FILE with the name of haul's own part file (NAME.part) is renamed to NAME.adopted
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) adopt: Option<PathBuf>,
     /// Fetch only this share of the URLs, I of N, counted from 1; auto in a SLURM array, auto/N in an indexed job of Kubernetes
@@ -364,6 +369,9 @@ pub(super) struct Options {
     /// Write what was not saved to FILE, as a list for -i
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) failed: Option<PathBuf>,
+    /// The configuration has a directory.
+    #[arg(skip)]
+    pub(super) has_configured_dir: bool,
     /// Values of the configuration for some hosts.
     #[arg(skip)]
     pub(super) hosts: Vec<HostRule>,
@@ -406,7 +414,7 @@ pub(super) struct Options {
     /// Yield to all other traffic on the line: fill an idle one, and take only what is left of a busy one
     #[arg(long, help_heading = "Transfer")]
     pub(super) background: bool,
-    /// Refuse a file that is larger, before its first byte; give up one of no stated length once it is [default: none]
+    /// Refuse a file that is larger, before its first byte; give up one of no stated length once it is; 0 for no limit [default: none]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "HAUL_MAX_SIZE", help_heading = "Transfer")]
     pub(super) max_size: Option<u64>,
     /// Discard what an earlier run left
@@ -584,6 +592,13 @@ pub(super) enum When {
 }
 
 impl Options {
+    /// Directory of the run, as far as a list of what was not saved has to say it.
+    pub(super) fn base(&self) -> Base {
+        // That of the configuration is also that of the next run.
+        let given = self.dir.as_deref().filter(|_| !self.configured.iter().any(|(key, _)| *key == "dir"));
+        Base::of(given, self.has_configured_dir)
+    }
+
     /// Returns true if events are asked for, one JSON object a line.
     pub(super) fn wants_json(&self) -> bool {
         self.json || self.progress == Some(Style::Json)

@@ -14,7 +14,7 @@ use super::{aria2c, canvas, exit, output, setup, signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::formats::file_name::ForeignName;
-use crate::{Client, Download, Event, Phase, Report, Request};
+use crate::{Client, Download, Event, Job, Phase, Report, Request};
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -108,7 +108,7 @@ impl<'a, I: Iterator<Item = Result<Wanted, Error>>> Batch<'a, I> {
             reporter,
             messages,
             sender,
-            unsaved: options.failed.as_deref().map(Unsaved::create).transpose()?,
+            unsaved: unsaved_of(options)?,
             lines: BTreeMap::new(),
             hooks: Hooks::new(options)?,
             hooks_failed: false,
@@ -180,9 +180,9 @@ impl<'a, I: Iterator<Item = Result<Wanted, Error>>> Batch<'a, I> {
         if let Some(incoming) = &mut self.incoming {
             incoming.begun(id, &wanted);
         }
-        let Wanted { request, line, .. } = wanted;
+        let Wanted { job, request, line } = wanted;
         self.lines.extend(line.map(|line| (id, line)));
-        let (name, url) = (name(&request), request.address().to_string());
+        let (name, url) = (name(&job, &request), request.address().to_string());
         let download = self.client.start(request);
         self.reporter.files.insert(id, FileView::new(name, url, download.progress()));
         self.cancellers.insert(id, Box::new(download.canceller()));
@@ -395,10 +395,19 @@ async fn next_of(incoming: &mut Option<Incoming<'_>>) -> Option<Result<Wanted, E
 }
 
 /// Name of the file as the user knows it.
-fn name(request: &Request) -> String {
-    let name = match request.planned_path() {
-        Some(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
-        None => ForeignName::from_url_path(request.address().path()).map(|name| name.to_string()),
+/// The list of what was not saved, if one is wanted.
+fn unsaved_of(options: &Options) -> Result<Option<Unsaved>, Error> {
+    options.failed.as_deref().map(|path| Unsaved::create(path, &options.base())).transpose()
+}
+
+fn name(job: &Job, request: &Request) -> String {
+    // A name within a directory of several files is shown as a whole.
+    let proposed =
+        job.name.as_ref().filter(|name| job.output.as_ref().is_some_and(|path| path.ends_with(name)));
+    let name = match (proposed, request.planned_path()) {
+        (Some(name), _) => Some(name.clone()),
+        (None, Some(path)) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+        (None, None) => ForeignName::from_url_path(request.address().path()).map(|name| name.to_string()),
     };
     escape::shown(&name.unwrap_or_else(|| request.address().to_string())).into_owned()
 }

@@ -23,7 +23,7 @@ fn offer(argument: &str) -> Option<Offer> {
         "metalink" | "checksum_file" | "minisign" => Offer::Kind(ValueHint::AnyPath),
         "dir" | "offline" | "root" | "places" => Offer::Kind(ValueHint::DirPath),
         "on_done" | "on_error" | "refresh_cmd" => Offer::Kind(ValueHint::CommandString),
-        "urls" | "mirror" | "allow_origin" => Offer::Kind(ValueHint::Url),
+        "urls" | "url" | "mirror" | "allow_origin" => Offer::Kind(ValueHint::Url),
         "noproxy" | "resolve" | "allow_host" => Offer::Kind(ValueHint::Hostname),
         "range" | "sha256" | "digests" | "jobs" | "min_split_size" | "limit_rate" | "max_size" | "retry"
         | "retry_max_time" | "connect_timeout" | "first_byte_timeout" | "stall_timeout" | "max_redirs"

@@ -1,13 +1,15 @@
 //! The configuration file: defaults of a user, never of a directory.
 
 use super::args::Options;
-use super::host_rules::HostRule;
+use super::host_rules::{HostRule, Place};
 use super::places;
 use super::values;
+use crate::ClientSettings;
 use crate::error::Error;
 use crate::formats::escape;
 use crate::formats::size::{parse_duration, parse_size};
 use clap::ValueEnum;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -34,7 +36,9 @@ fn fill_from(path: &Path, text: &str, mut options: Options) -> Result<Options, E
         ("cacert", options.cacert.is_none()),
         ("cert", options.cert.is_none()),
         ("interface", options.interface.is_none()),
+        ("dir", options.dir.is_none()),
     ];
+    options.has_configured_dir = config.table.contains_key("dir");
     let given = open.iter().filter(|(key, is_open)| *is_open && config.table.contains_key(*key));
     options.configured = given.map(|(key, _)| (*key, config.place(key))).collect();
     options.hosts = config.hosts()?;
@@ -93,12 +97,50 @@ pub(super) fn path() -> Option<PathBuf> {
 }
 
 /// Place of a key in the file.
-pub(super) fn place_of(key: &str) -> String {
-    let Ok(Some((path, text))) = read() else {
-        return "config.toml".to_owned();
+pub(super) fn place_of(key: &str) -> Option<Place> {
+    let (path, text) = read().ok()??;
+    Some(Place { file: shown(&path), line: line_of(&text, key) })
+}
+
+fn line_of(text: &str, key: &str) -> usize {
+    text.lines().position(|line| key_of(line) == Some(key)).map_or(1, |at| at + 1)
+}
+
+/// Line of a key in the table of a host, or that of the table if it has no line of its own.
+fn line_in_host(text: &str, pattern: &str, key: &str) -> usize {
+    let is_table = |line: &str| line.trim_start().starts_with('[');
+    let names = |line: &str| {
+        let named = line.trim().strip_prefix("[host.").and_then(|rest| rest.split_once(']'));
+        named.is_some_and(|(name, _)| name.trim().trim_matches(['"', '\'']) == pattern)
     };
-    let line = text.lines().position(|line| key_of(line) == Some(key)).map_or(1, |at| at + 1);
-    format!("{}: line {line}", path.display())
+    let header = text.lines().position(names);
+    // A table may also be written in one line, or below [host].
+    let Some(begins) = header else {
+        return text.lines().position(|line| line.contains(pattern)).map_or(1, |at| at + 1);
+    };
+    let mut below = text.lines().skip(begins + 1).take_while(|line| !is_table(line));
+    begins + 1 + below.position(|line| key_of(line) == Some(key)).map_or(0, |at| at + 1)
+}
+
+/// Values of the keys that nothing gives; none of a key without a default.
+pub(super) fn default_of(key: &str) -> Option<String> {
+    let settings = ClientSettings::default();
+    Some(match key {
+        "if-exists" | "connections" | "progress" | "color" => "auto".to_owned(),
+        "jobs" => "4, and up to 32 small ones".to_owned(),
+        "min-split-size" => "1M".to_owned(),
+        "limit-rate" | "max-size" => "0 (no limit)".to_owned(),
+        "retry" => settings.retries.to_string(),
+        "connect-timeout" => values::time_text(settings.connect_timeout),
+        "first-byte-timeout" => values::time_text(settings.first_byte_timeout),
+        "stall-timeout" => values::time_text(settings.stall_timeout),
+        "max-redirs" => settings.max_redirects.to_string(),
+        "user-agent" => settings.user_agent,
+        "netrc" | "ipv4" | "ipv6" | "remote-time" | "background" | "no-find-mirrors" | "no-memory" => {
+            "false".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 /// Values of all keys of the file, as text; `None` for those that are not given.
@@ -106,7 +148,8 @@ pub(super) fn values(options: &Options) -> Vec<(&'static str, Option<String>)> {
     let flag = |flag: bool| flag.then(|| "true".to_owned());
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
     let number = |number: Option<u64>| number.map(|number| number.to_string());
-    let time = |time: Option<Duration>| time.map(|time| format!("{}s", time.as_secs_f64()));
+    let size = |size: Option<u64>| size.map(values::size_text);
+    let time = |time: Option<Duration>| time.map(values::time_text);
     let name = |name: Option<clap::builder::PossibleValue>| name.map(|name| name.get_name().to_owned());
     let connections = options.connections.map(|connections| match connections {
         crate::Connections::AtMost(count) => count.to_string(),
@@ -117,9 +160,9 @@ pub(super) fn values(options: &Options) -> Vec<(&'static str, Option<String>)> {
         ("if-exists", name(options.if_exists.and_then(|value| value.to_possible_value()))),
         ("connections", connections),
         ("jobs", number(options.jobs.map(u64::from))),
-        ("min-split-size", number(options.min_split_size)),
-        ("limit-rate", number(options.limit_rate)),
-        ("max-size", number(options.max_size)),
+        ("min-split-size", size(options.min_split_size)),
+        ("limit-rate", size(options.limit_rate)),
+        ("max-size", size(options.max_size)),
         ("retry", number(options.retry.map(u64::from))),
         ("retry-max-time", time(options.retry_max_time)),
         ("connect-timeout", time(options.connect_timeout)),
@@ -175,8 +218,7 @@ impl<'a> Config<'a> {
 
     /// Location of a key: file, line and the key itself.
     fn place(&self, key: &str) -> String {
-        let line = self.text.lines().position(|line| key_of(line) == Some(key)).map_or(1, |at| at + 1);
-        format!("{}: line {line}: {key}", shown(self.path))
+        format!("{}: line {}: {key}", shown(self.path), line_of(self.text, key))
     }
 
     /// Removes a key and converts its value with `read`.
@@ -257,16 +299,32 @@ impl<'a> Config<'a> {
             return Err(self.wrong("host", "a table for each host is wanted, as [host.\"*.example.org\"]"));
         };
         let read = |(pattern, table): (&String, &Value)| {
-            HostRule::read(pattern, table).map_err(|(key, why)| {
-                let header =
-                    |line: &str| line.trim_start().starts_with('[') && line.contains(pattern.as_str());
-                let begins = self.text.lines().position(header).unwrap_or(0);
-                let below =
-                    self.text.lines().skip(begins).position(|line| key_of(line) == Some(key.as_str()));
-                at(self.path, begins + below.unwrap_or(0) + 1, &format!("{key}: {why}"))
-            })
+            let line = |key: &str| line_in_host(self.text, pattern, key);
+            let place = |key: &str| Place { file: shown(self.path), line: line(key) };
+            let rule = HostRule::read(pattern, table)
+                .map_err(|(key, why)| at(self.path, line(&key), &format!("{key}: {why}")))?;
+            Ok(rule.placed(place))
         };
-        hosts.iter().map(read).collect()
+        let rules: Vec<_> = hosts.iter().map(read).collect::<Result<_, Error>>()?;
+        self.refuse_twins(&rules)?;
+        Ok(rules)
+    }
+
+    /// Refuses two tables for the same host, of which the case of the letters would decide.
+    fn refuse_twins(&self, rules: &[HostRule]) -> Result<(), Error> {
+        let line = |rule: &HostRule| line_in_host(self.text, &rule.pattern, "");
+        let mut seen: BTreeMap<String, &HostRule> = BTreeMap::new();
+        for rule in rules {
+            if let Some(other) = seen.insert(rule.pattern.to_ascii_lowercase(), rule) {
+                let (first, second) = (line(rule).min(line(other)), line(rule).max(line(other)));
+                let why = format!(
+                    "host {} has a table already, in line {first}",
+                    rule.pattern.to_ascii_lowercase()
+                );
+                return Err(at(self.path, second, &why));
+            }
+        }
+        Ok(())
     }
 
     fn refuse_the_rest(&self) -> Result<(), Error> {
@@ -353,6 +411,22 @@ mod tests {
             let told = format!("/c/config.toml: line {number}: {told}");
             assert!(error.starts_with(&told), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn keys_of_hosts_are_found_in_their_own_table() {
+        let text = "# [host.\"h\"]\njobs = 2\n[host.\"xh\"]\nproxy = \"\"\n[host.\"h\"]\n\ninsecure = true\n[host.'*.h']\nproxy = \"\"\n";
+        for (pattern, key, line) in
+            [("h", "insecure", 7), ("xh", "proxy", 4), ("*.h", "proxy", 9), ("h", "proxy", 5)]
+        {
+            assert_eq!(line_in_host(text, pattern, key), line, "{pattern} {key}");
+        }
+        let text = "[host.\"h.example\"]\nconnections = 1\n[host.\"H.example\"]\nconnections = 2\n";
+        let error = read_all(Path::new("/c"), text).unwrap_err().to_string();
+        assert_eq!(error, "/c: line 3: host h.example has a table already, in line 1");
+        let text = "[host.\"h\"]\n\nproxy = \"foo://x\"\n";
+        let error = read_all(Path::new("/c"), text).unwrap_err().to_string();
+        assert!(error.starts_with("/c: line 3: proxy: "), "{error}");
     }
 
     #[test]

@@ -51,6 +51,14 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
             ("haul verify disk.img", "are the recorded bytes of an unfinished one still intact?"),
             ("haul verify --repair disk.img", "fetch again what is not, and go on with the rest"),
             (
+                "haul verify --metalink disk.img.meta4",
+                "do the files of a document have its digests and pieces?",
+            ),
+            (
+                "haul verify --repair disk.img --url https://example.org/disk.img --sha256 HEX",
+                "fetch a complete file again if it is not right, and replace it once the new one is proven",
+            ),
+            (
                 "haul verify --repair disk.img --metalink disk.img.meta4",
                 "of a complete file fetch only the wrong pieces",
             ),
@@ -79,7 +87,8 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
                 "haul config",
                 "each value, and whether it is from a flag, the environment, the file, or the default",
             ),
-            ("haul config --check", "only look for mistakes in the file"),
+            ("haul config --json", "the same for a script"),
+            ("haul config --check", "only look for mistakes in the file, and in the files that it names"),
         ],
         "serve" => &[
             (

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::formats::size::parse_size;
 use crate::{Connections, HostSettings, Job, Login, Proxy, PublicKeyPin, Request};
 use std::cmp::Reverse;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use toml::Value;
 
@@ -28,6 +29,23 @@ pub(super) struct HostRule {
     proxy: Option<String>,
     pins: Vec<PublicKeyPin>,
     insecure: bool,
+    /// Places of the keys in the configuration.
+    places: Vec<(String, Place)>,
+}
+
+/// Place in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Name of the file, escaped.
+    pub(super) file: String,
+    /// Line number, counted from 1.
+    pub(super) line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: line {}", self.file, self.line)
+    }
 }
 
 impl HostRule {
@@ -42,7 +60,7 @@ impl HostRule {
         };
         if pattern.is_empty()
             || pattern.contains(['/', ':', ' '])
-            || pattern.trim_start_matches("*.").contains('*')
+            || pattern.strip_prefix("*.").unwrap_or(pattern).contains('*')
         {
             return Err(wrong(pattern, "a host, or *. and a domain, is wanted"));
         }
@@ -79,7 +97,11 @@ impl HostRule {
                     rule.password_command = Some(Keyring::read(value).map_err(|why| wrong(key, &why))?);
                 }
                 "pin" => rule.pins = pins(value).map_err(|why| wrong(key, &why))?,
-                "proxy" => rule.proxy = Some(text()?),
+                "proxy" => {
+                    let proxy = text()?;
+                    values::proxy(&proxy).map_err(|why| wrong(key, &why))?;
+                    rule.proxy = Some(proxy);
+                }
                 "insecure" => {
                     rule.insecure = value.as_bool().ok_or_else(|| wrong(key, "true or false is wanted"))?;
                 }
@@ -112,6 +134,34 @@ impl HostRule {
         }
     }
 
+    /// Says where each key stands.
+    pub(super) fn placed(mut self, place_of: impl Fn(&str) -> Place) -> Self {
+        self.places = self.shown().into_iter().map(|(key, _)| (key.to_owned(), place_of(key))).collect();
+        self
+    }
+
+    /// Place of a key, if it is known.
+    pub(super) fn place(&self, key: &str) -> Option<&Place> {
+        self.places.iter().find(|(placed, _)| placed == key).map(|(_, place)| place)
+    }
+
+    /// Error for the value of a key.
+    fn wrong(&self, key: &str, why: impl fmt::Display) -> Error {
+        let place = self.place(key).map_or_else(String::new, |place| format!("{place}: "));
+        Error::usage(format!("{place}host {}: {why}", self.pattern))
+    }
+
+    /// Reads the files that the rule names.
+    ///
+    /// # Errors
+    /// `Usage` for one that cannot be read.
+    pub(super) fn check_files(&self) -> Result<(), Error> {
+        for (key, path) in [("header-file", &self.header_file), ("bearer-file", &self.bearer_file)] {
+            path.as_deref().map_or(Ok(String::new()), |path| self.text_of(key, path))?;
+        }
+        Ok(())
+    }
+
     /// Leaves out the values of these keys, which a flag or the environment says.
     pub(super) fn leave_out(&mut self, keys: &[&str]) {
         for key in keys {
@@ -137,10 +187,10 @@ impl HostRule {
     fn add_secret(&self, job: &mut Job) -> Result<(), Error> {
         let asked = |key: &str, keyring: &Keyring| {
             let secret = keyring.secret().map(str::to_owned);
-            secret.map_err(|error| error.retold(format!("host {}: {key}: {error}", self.pattern)))
+            secret.map_err(|error| error.retold(self.wrong(key, format_args!("{key}: {error}")).to_string()))
         };
         if let Some(path) = &self.bearer_file {
-            job.bearer = Some(self.text_of(path)?.trim_end_matches(['\n', '\r']).to_owned());
+            job.bearer = Some(self.text_of("bearer-file", path)?.trim_end_matches(['\n', '\r']).to_owned());
         }
         if let Some(keyring) = &self.bearer_command {
             job.bearer = Some(asked("bearer-command", keyring)?);
@@ -152,10 +202,9 @@ impl HostRule {
     }
 
     /// Text of a file with secrets.
-    fn text_of(&self, path: &Path) -> Result<String, Error> {
-        bounded::read(path, LARGEST).map_err(|error| {
-            Error::usage(format!("host {}: cannot read {}: {error}", self.pattern, path.display()))
-        })
+    fn text_of(&self, key: &str, path: &Path) -> Result<String, Error> {
+        let wrong = |error| self.wrong(key, format_args!("{key}: cannot read {}: {error}", path.display()));
+        bounded::read(path, LARGEST).map_err(wrong)
     }
 
     /// A host is more exact than a domain, and a longer domain than a shorter one.
@@ -171,7 +220,11 @@ impl HostRule {
             "" => Proxy::Direct,
             proxy => Proxy::Through(proxy.to_owned()),
         });
-        let says_something = settings.insecure || settings.proxy.is_some() || !settings.pins.is_empty();
+        settings.user_agent.clone_from(&self.user_agent);
+        let says_something = settings.insecure
+            || settings.proxy.is_some()
+            || settings.user_agent.is_some()
+            || !settings.pins.is_empty();
         says_something.then_some(settings)
     }
 
@@ -184,7 +237,7 @@ impl HostRule {
         });
         let all = [
             ("connections", connections),
-            ("limit-rate", self.limit_rate.map(|rate| rate.to_string())),
+            ("limit-rate", self.limit_rate.map(values::size_text)),
             ("user-agent", self.user_agent.clone()),
             ("header-file", path(&self.header_file)),
             ("bearer-file", path(&self.bearer_file)),
@@ -252,11 +305,8 @@ pub(super) fn apply(rules: &[HostRule], job: &mut Job, with_secrets: bool) -> Re
         if rule.limit_rate.is_some() {
             job.options.limit_rate = rule.limit_rate;
         }
-        if let Some(agent) = &rule.user_agent {
-            job.add_headers(&[format!("User-Agent: {agent}")])?;
-        }
         if with_secrets && let Some(path) = &rule.header_file {
-            let text = rule.text_of(path)?;
+            let text = rule.text_of("header-file", path)?;
             let lines: Vec<_> =
                 text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
             job.add_headers(&lines)?;
@@ -355,6 +405,9 @@ mod tests {
             ),
             ("[host.\"h/x\"]", "h/x"),
             ("[host.\"a.*.b\"]", "a.*.b"),
+            ("[host.\"*.*.x\"]", "*.*.x"),
+            ("[host.\"*\"]", "*"),
+            ("[host.\"h\"]\nproxy = \"foo://x\"", "proxy"),
             ("[host]\nh = 1", "h"),
         ] {
             let table: toml::Table = text.parse().unwrap();

@@ -84,7 +84,7 @@ async fn first_line(words: &[String], limit: Duration) -> Result<String, String>
     let Some((program, arguments)) = words.split_first() else {
         return Err("is no command".to_owned());
     };
-    // Not in a group of its own: it may ask for a password on the terminal. What it says goes to the standard error.
+    // Not in a group of its own: it may ask for a password on the terminal. Its standard error is passed on unread, as that of git's helpers.
     let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

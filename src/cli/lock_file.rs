@@ -62,37 +62,39 @@ impl Entry {
     }
 
     /// # Errors
-    /// `Usage` with the reason, for what an honest lock does not hold.
-    fn check(&self) -> Result<(), Error> {
+    /// The key, and `Usage` with the reason, for what an honest lock does not hold.
+    fn check(&self) -> Result<(), (&'static str, Error)> {
+        self.check_path().map_err(|why| ("path", Error::usage(format!("{:?} {why}", self.path))))?;
+        self.digest().map_err(|error| ("sha256", error))?;
+        Request::new(&self.url).and_then(|request| refuse_secret(&request)).map_err(|error| ("url", error))
+    }
+
+    fn check_path(&self) -> Result<(), String> {
         let path = Path::new(&self.path);
-        let parts: Vec<_> = path.components().collect();
-        let inside = parts.iter().all(|part| matches!(part, Component::Normal(_)));
+        let is_out = |part: Component<'_>| !matches!(part, Component::Normal(_) | Component::CurDir);
+        if path.components().any(is_out) {
+            return Err("leads out of the directory".to_owned());
+        }
+        let parts = path.components().filter(|part| matches!(part, Component::Normal(_)));
         // A path has one form, so that no file is there under two names.
-        let is_normal =
-            parts.iter().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
-                == self.path;
-        if !inside || !is_normal || path.file_name().is_none() || self.path.contains('\0') {
-            return Err(Error::usage(format!(
-                "{:?} leads out of the directory, or names no file",
-                self.path
-            )));
+        let plain = parts.map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+        if plain.is_empty() || plain.contains('\0') {
+            return Err("names no file".to_owned());
         }
-        if crate::formats::file_name::beside_which(&path.file_name().unwrap_or_default().to_string_lossy())
-            .is_some()
-        {
-            return Err(Error::usage(format!(
-                "{:?} is a name that haul keeps for unfinished files",
-                self.path
-            )));
-        }
-        if parts.iter().any(|part| part.as_os_str().eq_ignore_ascii_case(".git")) {
-            return Err(Error::usage(format!("{:?} lies in the store of a repository", self.path)));
+        if path.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git")) {
+            return Err("lies in the store of a repository".to_owned());
         }
         if escape::for_terminal(&self.path) != self.path {
-            return Err(Error::usage(format!("{:?} has characters that cannot be shown", self.path)));
+            return Err("has characters that cannot be shown".to_owned());
         }
-        self.digest()?;
-        refuse_secret(&Request::new(&self.url)?)
+        if plain != self.path {
+            return Err(format!("is not the shortest form of the path: write {plain:?}"));
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match crate::formats::file_name::beside_which(&name) {
+            Some(_) => Err("is a name that haul keeps for unfinished files".to_owned()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -115,17 +117,25 @@ impl Lock {
         let read: Text = toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
-            Error::usage(format!("line {line}: {}", error.message().replace('\n', " ")))
+            let key =
+                text.lines().nth(line - 1).and_then(key_of).map_or(String::new(), |key| format!("{key}: "));
+            Error::usage(format!("line {line}: {key}{}", error.message().replace('\n', " ")))
         })?;
         if read.version != VERSION {
             return Err(Error::usage(format!("version {} is not one that this haul knows", read.version)));
         }
         let mut lock = Self::default();
-        for entry in read.file {
-            entry.check().map_err(|error| error.retold(format!("the file {}: {error}", entry.path)))?;
+        for (number, entry) in read.file.into_iter().enumerate() {
+            let line = |key: &str| line_of(text, number, key);
+            entry
+                .check()
+                .map_err(|(key, error)| error.retold(format!("line {}: {key}: {error}", line(key))))?;
             let path = entry.path.clone();
             if lock.0.insert(path.clone(), entry).is_some() {
-                return Err(Error::usage(format!("the file {path} is there twice")));
+                return Err(Error::usage(format!(
+                    "line {}: path: the file {path} is there twice",
+                    line("path")
+                )));
             }
         }
         Ok(lock)
@@ -153,7 +163,7 @@ impl Lock {
     /// # Errors
     /// `Usage` for a path that leads out of the directory.
     pub(super) fn add(&mut self, entry: Entry) -> Result<(), Error> {
-        entry.check()?;
+        entry.check().map_err(|(_, error)| error)?;
         self.0.insert(entry.path.clone(), entry);
         Ok(())
     }
@@ -192,6 +202,22 @@ impl Lock {
             Error::disk("cannot write", path, &error)
         })
     }
+}
+
+/// Key that is assigned in a line.
+fn key_of(line: &str) -> Option<&str> {
+    line.split_once('=').map(|(key, _)| key.trim().trim_matches(['"', '\'']))
+}
+
+/// Line of a key of an entry, by the entry's number counted from 0; that of the entry where the key has none of its own.
+fn line_of(text: &str, number: usize, key: &str) -> usize {
+    let begins_entry = |line: &str| line.trim_start().starts_with("[[file]]");
+    let mut entries = text.lines().enumerate().filter(|(_, line)| begins_entry(line));
+    let Some((begins, _)) = entries.nth(number) else {
+        return 1;
+    };
+    let mut below = text.lines().skip(begins + 1).take_while(|line| !begins_entry(line));
+    begins + 1 + below.position(|line| key_of(line) == Some(key)).map_or(0, |at| at + 1)
 }
 
 /// A basic string of TOML.
@@ -285,6 +311,31 @@ mod tests {
         }
         let twice = format!("{good}{}", &good[good.find("\n[[").unwrap()..]);
         assert!(Lock::parse(&twice).unwrap_err().to_string().contains("twice"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_entry_is_told_with_its_line_and_key() {
+        let mut lock = Lock::default();
+        lock.add(entry("a")).unwrap();
+        lock.add(entry("b/n")).unwrap();
+        let good = lock.to_text();
+        for (from, to, told) in [
+            (
+                "path = \"b/n\"",
+                "path = \"./b/n\"",
+                "line 12: path: \"./b/n\" is not the shortest form of the path: write \"b/n\"",
+            ),
+            ("path = \"b/n\"", "path = \"../n\"", "line 12: path: \"../n\" leads out of the directory"),
+            ("path = \"b/n\"", "path = \"\"", "line 12: path: \"\" names no file"),
+            ("path = \"b/n\"", "path = \"a\"", "line 12: path: the file a is there twice"),
+            ("url = \"http://h/f\"\nsize = 5", "url = \"file:///f\"\nsize = 5", "line 6: url: "),
+            ("sha256 = \"0", "sha256 = \"x", "line 8: sha256: "),
+            ("size = 5", "size = -1", "line 7: size: "),
+            ("size = 5", "sise = 5", "line 7: sise: "),
+        ] {
+            let error = Lock::parse(&good.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.starts_with(told), "{to}: {error}");
+        }
     }
 
     proptest! {

@@ -146,8 +146,8 @@ fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
         None => commands::fetch::run(cli.options, &cli.urls, &hint),
         Some(Command::Info { urls, options }) => commands::info::run(*options, &urls),
         Some(Command::Status { paths, json }) => commands::status::run(&paths, json),
-        Some(Command::Verify { files, repair, options }) => {
-            commands::verify::run(&files, repair, *options, &hint)
+        Some(Command::Verify { files, repair, url, options }) => {
+            commands::verify::run(&files, (repair, url), *options, &hint)
         }
         Some(Command::Pieces { file, urls }) => commands::pieces::run(&file, &urls),
         Some(Command::Resume { places, options }) => commands::resume::run(*options, &places, &hint),

@@ -7,7 +7,7 @@ use super::places;
 use super::refresh;
 use super::render::Screen;
 use super::secrets::{self, Given};
-use super::{host_rules, output, signatures, unsaved, verbose};
+use super::{hooks, host_rules, output, signatures, unsaved, verbose};
 use crate::error::Error;
 use crate::formats::escape;
 use crate::{
@@ -78,6 +78,8 @@ impl Setup {
     /// line.
     pub(super) fn open(options: Options, urls: &[String]) -> Result<Self, Error> {
         super::colour::decide(options.color.unwrap_or_default());
+        hooks::check(&options)?;
+        options.failed.as_deref().map_or(Ok(()), unsaved::check)?;
         let secrets = Given::read(&options)?;
         let key = signatures::key(&options.digests)?;
         let refreshing = Arc::default();
@@ -247,7 +249,7 @@ impl Setup {
         by: By<'_>,
         resolve: impl Fn(&Job, &Defaults) -> Result<Request, Invalid>,
     ) -> Result<Wanted, Error> {
-        let line = self.options.failed.is_some().then(|| unsaved::line(&job));
+        let line = self.options.failed.is_some().then(|| unsaved::line(&job, &self.options.base()));
         let mut job = self.job(job)?;
         let given = job.digests.len();
         self.add_listed_digests(&mut job)?;

@@ -2,19 +2,72 @@
 
 use crate::Job;
 use crate::error::Error;
+use crate::formats::escape;
 use crate::sys;
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-/// Line of a list for a job, before the options of the command line are added to it.
-pub(super) fn line(job: &Job) -> String {
+/// Refuses a list that cannot be written, before anything is fetched.
+///
+/// # Errors
+/// `Usage` for a directory, and for a name in a directory that does not exist.
+pub(super) fn check(path: &Path) -> Result<(), Error> {
+    let shown = escape::for_terminal(&path.to_string_lossy()).into_owned();
+    let refused = |why: &str| {
+        Err(Error::usage(format!("--failed: {shown}: {why}")).with_hint("name a file: --failed left.txt"))
+    };
+    if path.is_dir() || path.file_name().is_none() {
+        return refused("it is a directory");
+    }
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) if !parent.is_dir() => refused("its directory does not exist"),
+        _ => Ok(()),
+    }
+}
+
+/// Directory of a run, as far as a list can say it: below the one where the list is run again.
+pub(super) enum Base {
+    /// None of its own.
+    Here,
+    Below(String),
+    /// Another place: lists do not name such, so the command has to.
+    Elsewhere(PathBuf),
+}
+
+impl Base {
+    /// The directory that `-d` gives; `configured` if the configuration has one, which the next run begins in.
+    pub(super) fn of(given: Option<&Path>, configured: bool) -> Self {
+        let Some(path) = given else {
+            return Self::Here;
+        };
+        let parts: Option<Vec<_>> = path
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .map(|part| if let Component::Normal(part) = part { part.to_str() } else { None })
+            .collect();
+        match parts {
+            Some(parts) if parts.is_empty() && !configured => Self::Here,
+            Some(parts) if !configured => Self::Below(parts.join("/")),
+            _ => Self::Elsewhere(path.to_owned()),
+        }
+    }
+}
+
+/// Line of a list for a job, before the options of the command line are added to it, but for their directory.
+pub(super) fn line(job: &Job, base: &Base) -> String {
+    let directory = match (base, &job.dir, &job.below) {
+        (_, Some(place), _) => Some(place.to_string_lossy().into_owned()),
+        (Base::Below(above), None, Some(below)) => Some(format!("{above}/{below}")),
+        (Base::Below(above), None, None) => Some(above.clone()),
+        (_, None, below) => below.clone(),
+    };
     let headers: Vec<_> = job.headers.values().flatten().collect();
     let mut object = json!({ "url": job.url });
     for (key, value) in [
         ("output", json!(job.name)),
-        ("dir", json!(job.below.clone().or_else(|| Some(job.dir.as_ref()?.to_string_lossy().into_owned())))),
+        ("dir", json!(directory)),
         ("size", json!(job.size)),
         ("mirrors", json!(job.mirrors)),
         ("checksum", json!(job.digests)),
@@ -32,20 +85,32 @@ pub(super) struct Unsaved {
     file: BufWriter<File>,
     path: PathBuf,
     beside: PathBuf,
+    /// Comment that comes before the first line.
+    remark: Option<String>,
 }
 
 impl Unsaved {
-    pub(super) fn create(path: &Path) -> Result<Self, Error> {
+    pub(super) fn create(path: &Path, base: &Base) -> Result<Self, Error> {
+        check(path)?;
+        let remark = match base {
+            Base::Elsewhere(place) => {
+                Some(format!("# To be run with -d {place:?}, since a list names no directory elsewhere."))
+            }
+            Base::Here | Base::Below(_) => None,
+        };
         let mut beside = path.as_os_str().to_owned();
         beside.push(format!(".{}.tmp", std::process::id()));
         let beside = PathBuf::from(beside);
         // It may hold headers, and signed URLs.
         let file = sys::private(OpenOptions::new().write(true).create_new(true)).open(&beside);
         let file = file.map_err(|error| Error::disk("cannot write", path, &error))?;
-        Ok(Self { file: BufWriter::new(file), path: path.to_owned(), beside })
+        Ok(Self { file: BufWriter::new(file), path: path.to_owned(), beside, remark })
     }
 
     pub(super) fn add(&mut self, line: &str) -> io::Result<()> {
+        if let Some(remark) = self.remark.take() {
+            writeln!(self.file, "{remark}")?;
+        }
         writeln!(self.file, "{line}")
     }
 
@@ -69,8 +134,24 @@ mod tests {
     fn a_line_asks_for_the_same_again() {
         let text = r#"{"url": "http://h/a?b", "output": "c", "dir": "d", "sha256": "nonsense", "headers": ["A: b"], "mirrors": ["http://g/a"], "size": 5}"#;
         let job = JobList::parse(text).next().unwrap().unwrap().job;
-        let again = JobList::parse(&line(&job)).next().unwrap().unwrap().job;
+        let again = JobList::parse(&line(&job, &Base::Here)).next().unwrap().unwrap().job;
         assert_eq!(again, job);
-        assert_eq!(line(&Job::new("http://h/a")), r#"{"url":"http://h/a"}"#);
+        assert_eq!(line(&Job::new("http://h/a"), &Base::Here), r#"{"url":"http://h/a"}"#);
+    }
+
+    #[test]
+    fn a_line_says_the_directory_of_the_run_where_a_list_can() {
+        let dir = |given: Option<&str>, configured, below: Option<&str>| {
+            let job = Job { below: below.map(str::to_owned), ..Job::new("http://h/a") };
+            let line = line(&job, &Base::of(given.map(Path::new), configured));
+            JobList::parse(&line).next().unwrap().unwrap().job.below
+        };
+        assert_eq!(dir(Some("out/./x/"), false, None).as_deref(), Some("out/x"));
+        assert_eq!(dir(Some("./out"), false, Some("b")).as_deref(), Some("out/b"));
+        assert_eq!(dir(None, true, Some("b")).as_deref(), Some("b"));
+        for (given, configured) in [("/out", false), ("../out", false), ("out", true), (".", true)] {
+            assert_eq!(dir(Some(given), configured, None), None, "{given}");
+            assert!(matches!(Base::of(Some(Path::new(given)), configured), Base::Elsewhere(_)), "{given}");
+        }
     }
 }

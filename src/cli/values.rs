@@ -3,7 +3,7 @@
 use crate::formats::shard::Shard;
 use crate::formats::size::{parse_duration, parse_size};
 use crate::formats::url_text::url_text;
-use crate::{Interface, PublicKeyPin, Resolve};
+use crate::{Interface, Proxy, PublicKeyPin, Request, Resolve};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::time::Duration;
 
@@ -42,6 +42,31 @@ pub(super) fn resolve(text: &str) -> Result<Resolve, String> {
     text.parse().map_err(|error: crate::Error| error.to_string())
 }
 
+/// Proxy by its URL; an empty text means none.
+pub(super) fn proxy(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    // The host of a request says nothing about its proxy.
+    let request =
+        Request::new("http://localhost/").and_then(|request| request.proxy(&Proxy::Through(text.to_owned())));
+    request.map(drop).map_err(|error| error.to_string())
+}
+
+/// Size as a person would write it, such as 2M.
+pub(super) fn size_text(bytes: u64) -> String {
+    let units = [(1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
+    match units.into_iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", bytes / unit),
+        None => bytes.to_string(),
+    }
+}
+
+/// Time as a person would write it, such as 90s or 1.5s.
+pub(super) fn time_text(time: Duration) -> String {
+    format!("{}s", time.as_secs_f64())
+}
+
 pub(super) fn user_agent(text: &str) -> Result<String, String> {
     let is_sent = |c: char| c == '\t' || !c.is_control();
     match text.chars().all(is_sent) {
@@ -77,6 +102,22 @@ pub(super) fn shard(text: &str) -> Result<Shard, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_is_shown_as_it_would_be_written() {
+        for (bytes, text) in [
+            (0, "0"),
+            (2, "2"),
+            (1000, "1000"),
+            (2048, "2K"),
+            (3 << 20, "3M"),
+            (1 << 40, "1T"),
+            (1025, "1025"),
+        ] {
+            assert_eq!(size_text(bytes), text);
+            assert_eq!(parse_size(text), Ok(bytes));
+        }
+    }
 
     #[test]
     fn a_foreign_meaning_of_a_flag_is_explained() {

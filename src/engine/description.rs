@@ -40,7 +40,7 @@ pub(crate) fn read(text: &str, path: &str, expected: &[Digest]) -> Result<Descri
         return Err(Unusable::Other("it states no strong digest that can be compared".to_owned()));
     }
     let parse = |(_, pieces): (Algorithm, &StatedPieces)| {
-        let StatedPieces { length, function, digests } = pieces;
+        let StatedPieces { length, function, digests, .. } = pieces;
         let parsed = Pieces::parse(*length, function, digests);
         parsed.map_err(|error| Unusable::Other(format!("line {}: {error}", file.line)))
     };

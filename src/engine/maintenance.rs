@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{self, Raw, named};
 use crate::plan::ByteRange;
 use crate::storage::{self, ReadOnly, Storage as _, Target};
-use crate::verify::{Algorithm, Digest, MinisignSignature, Signer, hash_file, hash_pieces};
+use crate::verify::{Algorithm, Digest, MinisignSignature, Pieces, Signer, hash_file, hash_pieces};
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,12 +37,37 @@ pub fn verify_file(path: &Path, expected: &[Digest]) -> Result<Vec<Digest>, Erro
 /// # Errors
 /// `Disk` if the file cannot be read.
 pub fn wrong_pieces(path: &Path, request: &Request) -> Result<Option<Vec<ByteRange>>, Error> {
+    request.pieces.as_ref().map_or(Ok(None), |pieces| wrong_of(path, pieces, request.size))
+}
+
+/// Compares a file with the digests of its pieces of `length` bytes; returns the ranges of those that are wrong or missing, or `None` if they are
+/// those of a file of another size than `size`, or than it has. Blocks while it reads.
+///
+/// ```no_run
+/// # fn main() -> Result<(), haul::Error> {
+/// # let path = std::path::Path::new("disk.img");
+/// let length = std::num::NonZeroU64::new(1 << 20).expect("not zero");
+/// let published = haul::pieces_of(path, haul::Algorithm::Sha256, length)?;
+/// assert_eq!(haul::wrong_pieces_of(path, length, &published.pieces, None)?, Some(Vec::new()));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `Disk` if the file cannot be read.
+pub fn wrong_pieces_of(
+    path: &Path,
+    length: NonZeroU64,
+    digests: &[Digest],
+    size: Option<u64>,
+) -> Result<Option<Vec<ByteRange>>, Error> {
+    wrong_of(path, &Pieces::new(length, digests.to_vec()), size)
+}
+
+fn wrong_of(path: &Path, pieces: &Pieces, size: Option<u64>) -> Result<Option<Vec<ByteRange>>, Error> {
     let failed = |error: std::io::Error| Error::disk("cannot read", path, &error);
-    let Some(pieces) = &request.pieces else {
-        return Ok(None);
-    };
     let file = ReadOnly::open(path).map_err(failed)?;
-    let length = request.size.map_or_else(|| file.len(), Ok).map_err(failed)?;
+    let length = size.map_or_else(|| file.len(), Ok).map_err(failed)?;
     if !pieces.fit(length) {
         return Ok(None);
     }

@@ -3,7 +3,10 @@
 /// Complete length, and the ranges that are there, as first and next position.
 pub(crate) type There = (u64, Vec<(u64, u64)>);
 
-/// Parses a control file of version 1. Pieces that were under way are left out.
+/// Length of the blocks that a piece under way consists of, in bytes.
+const BLOCK: u64 = 16 << 10;
+
+/// Parses a control file of version 1. Of the pieces that were under way the blocks that had come are taken.
 ///
 /// # Errors
 /// A message for a file that is none, or is cut.
@@ -27,28 +30,49 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<There, &'static str> {
     take(8)?;
     let field = usize::try_from(number(take(4)?)).map_err(|_| "it is cut")?;
     let bits = take(field)?;
-    let pieces = total.checked_div(piece).ok_or("its pieces have no length")?;
-    if (field as u64) < (pieces + u64::from(total % piece != 0)).div_ceil(8) {
+    let pieces = total.checked_div(piece).ok_or("its pieces have no length")? + u64::from(total % piece != 0);
+    if (field as u64) < pieces.div_ceil(8) {
         return Err("it has fewer bits than pieces");
     }
-    let mut ranges: Vec<(u64, u64)> = Vec::new();
-    for (index, byte) in bits.iter().enumerate() {
-        for bit in 0..8 {
-            let Some(start) = (8 * index as u64 + bit).checked_mul(piece).filter(|start| *start < total)
-            else {
-                continue;
-            };
-            if byte & (0x80 >> bit) == 0 {
-                continue;
-            }
-            let end = start.saturating_add(piece).min(total);
-            match ranges.last_mut() {
-                Some(last) if last.1 == start => last.1 = end,
-                _ => ranges.push((start, end)),
-            }
+    let mut ranges = marked(bits, piece, 0, total);
+    for _ in 0..number(take(4)?) {
+        let (index, length) = (number(take(4)?), number(take(4)?));
+        let field = usize::try_from(number(take(4)?)).map_err(|_| "it is cut")?;
+        let bits = take(field)?;
+        let start = index.checked_mul(piece).filter(|start| *start < total);
+        let start = start.ok_or("it has a piece under way beyond the end")?;
+        let end = start.saturating_add(piece).min(total);
+        if length != end - start || (field as u64) < length.div_ceil(BLOCK).div_ceil(8) {
+            return Err("it has a piece under way of another length");
+        }
+        ranges.extend(marked(bits, BLOCK, start, end));
+    }
+    Ok((total, joined(ranges)))
+}
+
+/// Ranges of the units of `unit` bytes from `start` on whose bits are set, the highest bit of each byte first.
+fn marked(bits: &[u8], unit: u64, start: u64, end: u64) -> Vec<(u64, u64)> {
+    let set = (0_u64..).zip(bits).flat_map(|(index, byte)| {
+        (0..8).filter(move |bit| byte & (0x80 >> bit) != 0).map(move |bit| 8 * index + bit)
+    });
+    let range = |number: u64| {
+        let from = number.checked_mul(unit)?.checked_add(start).filter(|from| *from < end)?;
+        Some((from, from.saturating_add(unit).min(end)))
+    };
+    joined(set.filter_map(range).collect())
+}
+
+/// The ranges in order, those that touch as one.
+fn joined(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    ranges.sort_unstable();
+    let mut joined: Vec<(u64, u64)> = Vec::new();
+    for (start, end) in ranges {
+        match joined.last_mut() {
+            Some(last) if last.1 >= start => last.1 = last.1.max(end),
+            _ => joined.push((start, end)),
         }
     }
-    Ok((total, ranges))
+    joined
 }
 
 #[cfg(test)]
@@ -83,6 +107,42 @@ mod tests {
         ] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn blocks_of_pieces_under_way_become_ranges_too() {
+        const MIB: u64 = 1 << 20;
+        let under_way = |entries: &[(u32, u32, &[u8])]| {
+            let mut bytes = control(1 << 20, 3 * MIB - 100_000, &[0b1000_0000]);
+            bytes.truncate(bytes.len() - 4);
+            bytes.extend(u32::try_from(entries.len()).unwrap().to_be_bytes());
+            for (index, length, bits) in entries {
+                bytes.extend(index.to_be_bytes());
+                bytes.extend(length.to_be_bytes());
+                bytes.extend(u32::try_from(bits.len()).unwrap().to_be_bytes());
+                bytes.extend(*bits);
+            }
+            bytes
+        };
+        let last = (1 << 20) - 100_000;
+        let (second, third) = ([0xc0, 0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0, 0x40]);
+        assert_eq!(
+            parse(&under_way(&[(2, last, &third), (1, 1 << 20, &second)])),
+            Ok((
+                3 * MIB - 100_000,
+                // The last block of the file is a short one.
+                vec![
+                    (0, MIB + 2 * BLOCK),
+                    (2 * MIB - BLOCK, 2 * MIB),
+                    (2 * MIB + 57 * BLOCK, 3 * MIB - 100_000)
+                ]
+            ))
+        );
+        for wrong in [(3, 1 << 20, &second[..]), (2, 1 << 20, &third), (1, 1 << 20, &second[..7])] {
+            assert!(parse(&under_way(&[wrong])).is_err(), "{wrong:?}");
+        }
+        let cut = under_way(&[(1, 1 << 20, &second)]);
+        assert_eq!(parse(&cut[..cut.len() - 1]), Err("it is cut"));
     }
 
     proptest! {

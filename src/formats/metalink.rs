@@ -34,12 +34,32 @@ pub(crate) struct Described {
 /// Digests of the pieces of a file as a document states them, unchecked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StatedPieces {
-    /// Length of a piece in bytes.
+    /// Line number, counted from 1.
+    pub(crate) line: usize,
+    /// Length of a piece in bytes; 0 if none is stated, as in documents of version 3, whose pieces are not used then.
     pub(crate) length: u64,
     /// Name of the hash function.
     pub(crate) function: String,
     /// Hexadecimal digits, in the order of the pieces.
     pub(crate) digests: Vec<String>,
+}
+
+impl StatedPieces {
+    /// # Errors
+    /// A message with the line, if these are not the pieces of a file of `size` bytes.
+    fn check(&self, size: u64) -> Result<(), String> {
+        let stated = self.digests.len() as u64;
+        let Some(wanted) = size.checked_div(self.length).map(|_| size.div_ceil(self.length)) else {
+            return Ok(());
+        };
+        match stated == wanted {
+            true => Ok(()),
+            false => Err(format!(
+                "line {}: {stated} digests of pieces, and a file of {size} bytes has {wanted} pieces of {} bytes",
+                self.line, self.length
+            )),
+        }
+    }
 }
 
 /// Parses a document into its files.
@@ -169,9 +189,9 @@ impl Reading {
                 file.hashes.push((attribute(tag, "type").unwrap_or_default(), String::new()));
             }
             (Element::Pieces, Some(file)) => {
-                let length = attribute(tag, "length").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+                let length = piece_length(attribute(tag, "length").as_deref())?;
                 let function = attribute(tag, "type").unwrap_or_default().trim().to_owned();
-                file.pieces.push(StatedPieces { length, function, digests: Vec::new() });
+                file.pieces.push(StatedPieces { line: self.line + 1, length, function, digests: Vec::new() });
             }
             (Element::PieceHash, Some(file)) => {
                 if let Some(pieces) = file.pieces.last_mut() {
@@ -204,6 +224,15 @@ impl Reading {
             self.text.push_str(text);
         }
     }
+}
+
+/// Length of the pieces of an element (RFC 5854 §4.1.3.1).
+fn piece_length(stated: Option<&str>) -> Result<u64, String> {
+    let Some(text) = stated else {
+        return Ok(0);
+    };
+    let length = text.trim().parse().ok().filter(|length| *length > 0);
+    length.ok_or_else(|| format!("length {text:?} of the pieces is no number of bytes above 0"))
 }
 
 /// Returns the text of an attribute, with references resolved.
@@ -257,6 +286,9 @@ impl Draft {
             "" => None,
             text => Some(text.parse().map_err(|_| format!("line {}: {text:?} is no size", self.line))?),
         };
+        if let Some(size) = size {
+            self.pieces.iter().try_for_each(|pieces| pieces.check(size))?;
+        }
         let digest = |(function, hex): (String, String)| format!("{}:{hex}", function.trim());
         Ok(Described {
             line: self.line,
@@ -285,7 +317,7 @@ mod tests {
     <size>14471447</size>
     <hash type="sha-256">  f0ad929cd259957e160ea442eb80986b5f  </hash>
     <hash type="md5">00</hash>
-    <pieces length="1048576" type="sha-256"><hash>ff</hash></pieces>
+    <pieces length="16777216" type="sha-256"><hash>ff</hash></pieces>
     <url location="de" priority="2">https://two.example/a.iso</url>
     <url priority="1">http://one.example/a.iso?x=1&amp;y=&#50;</url>
     <url>ftp://three.example/a.iso</url>
@@ -306,7 +338,7 @@ mod tests {
         assert_eq!(a.digests, ["sha-256:f0ad929cd259957e160ea442eb80986b5f", "md5:00"]);
         assert_eq!((a.size, b.size), (Some(14_471_447), None));
         let [pieces] = &a.pieces[..] else { panic!("{a:?}") };
-        assert_eq!((pieces.length, pieces.function.as_str()), (1 << 20, "sha-256"));
+        assert_eq!((pieces.length, pieces.function.as_str()), (16 << 20, "sha-256"));
         assert_eq!((&pieces.digests[..], b.pieces.len()), (&["ff".to_owned()][..], 0));
         assert_eq!((a.name.to_string(), b.name.to_string()), ("a.iso".to_owned(), "sub/b.iso".to_owned()));
         assert_eq!((b.line, &b.urls[..]), (15, &["https://one.example/b".to_owned()][..]));
@@ -323,6 +355,40 @@ mod tests {
         let files = parse(text).unwrap();
         assert_eq!(files[0].urls, ["http://fast/x", "http://slow/x"]);
         assert_eq!(files[0].digests, ["sha1:aa"]);
+    }
+
+    // RFC 5854 §4.1.3
+    #[test]
+    fn pieces_that_are_not_those_of_the_file_are_refused_with_their_line() {
+        let hashes = |count: usize| "<hash>00</hash>".repeat(count);
+        for (size, length, count, told) in [
+            ("25", "length=\"10\"", 3, None),
+            ("30", "length=\"10\"", 3, None),
+            ("0", "length=\"10\"", 0, None),
+            ("25", "", 1, None),
+            (
+                "25",
+                "length=\"10\"",
+                2,
+                Some("2 digests of pieces, and a file of 25 bytes has 3 pieces of 10 bytes"),
+            ),
+            ("30", "length=\"10\"", 4, Some("4 digests of pieces")),
+            ("25", "length=\"0\"", 3, Some("length \"0\" of the pieces is no number of bytes above 0")),
+            ("25", "length=\"36893488147419103232\"", 1, Some("is no number of bytes above 0")),
+            ("25", "length=\"ten\"", 3, Some("is no number of bytes above 0")),
+        ] {
+            let text = format!(
+                "<metalink>\n<file name=\"x\">\n<size>{size}</size>\n<pieces {length} type=\"sha-256\">{}</pieces>\n<url>http:x</url></file></metalink>",
+                hashes(count)
+            );
+            match (parse(&text), told) {
+                (Ok(_), None) => {}
+                (Err(error), Some(told)) => {
+                    assert!(error.starts_with("line 4: ") && error.contains(told), "{error}");
+                }
+                (parsed, _) => panic!("{size} {length} {count}: {parsed:?}"),
+            }
+        }
     }
 
     // RFC 5854 §4.1.2.1

@@ -103,19 +103,32 @@ impl<R: BufRead> Iterator for JobList<R> {
 /// `Usage` with the line, if it is no Metalink document.
 pub fn metalink(text: &str, home: Option<&Address>) -> Result<Vec<Listed>, Error> {
     let files = metalink::parse(text).map_err(|why| Error::usage(escape::clip(&why, LONGEST_REASON)))?;
-    files.iter().map(|file| described(file, home)).collect()
+    let has_source = |file: &Described| match file.urls.is_empty() {
+        true => Err(Error::usage(format!(
+            "line {}: {} has no http or https source",
+            file.line,
+            escape::shown(&file.name.to_string())
+        ))),
+        false => described(file, home),
+    };
+    files.iter().map(has_source).collect()
+}
+
+/// As [`metalink`], of files that are there already: a file without a source has a job with an empty URL, which says what the file has to be
+/// and cannot be carried out.
+///
+/// # Errors
+/// `Usage` with the line, if it is no Metalink document.
+pub fn metalink_of_files(text: &str) -> Result<Vec<Listed>, Error> {
+    let files = metalink::parse(text).map_err(|why| Error::usage(escape::clip(&why, LONGEST_REASON)))?;
+    files.iter().map(|file| described(file, None)).collect()
 }
 
 fn described(file: &Described, home: Option<&Address>) -> Result<Listed, Error> {
     let line = file.line;
     // An entry that is no URL says nothing about the others.
     let mut sources = file.urls.iter().filter(|url| Request::new(url).is_ok());
-    let url = sources.next().or(file.urls.first()).ok_or_else(|| {
-        Error::usage(format!(
-            "line {line}: {} has no http or https source",
-            escape::shown(&file.name.to_string())
-        ))
-    })?;
+    let url = sources.next().or(file.urls.first()).map_or("", String::as_str);
     let mut listed = proposed(line, url, Some(&file.name), None);
     let job = &mut listed.job;
     job.size = file.size;

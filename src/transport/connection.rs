@@ -2,7 +2,7 @@
 //! connection, which others use too.
 
 use super::Failure;
-use super::failure::Party;
+use super::failure::{HEADERS, Party};
 use super::forwarded::Forwarded;
 use super::multiplex::Multiplexed;
 use super::prompt::Prompt;
@@ -23,8 +23,6 @@ use std::task::{Context, Poll};
 const READ_BYTES: usize = 512 << 10;
 /// Maximum with TLS: each read clears its whole buffer first, and a record has 16 KiB at most.
 const TLS_READ_BYTES: usize = 128 << 10;
-/// Maximum number of header fields; more are an attack (hyper's own default).
-pub(super) const HEADERS: usize = 100;
 
 /// A connection and the machine that drives it. hyper requires the machine to be polled while a request is in flight;
 /// it is polled here, by the waiting task, so that no byte crosses tasks on its way to the file.

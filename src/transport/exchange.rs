@@ -21,7 +21,7 @@ use super::{Failure, Interface, Settings, tls, tunnel};
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::Address;
 use bytes::Bytes;
-use http::header;
+use http::header::{self, HeaderValue};
 use http_body_util::Full;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -289,6 +289,8 @@ impl Exchange {
         (fields, many): (RequestFields<'_>, bool),
     ) -> Result<Response, Failure> {
         let forwarded = connection.forwarded.as_ref();
+        let agent = self.agent_of(address.host()).map_err(Failure::Fatal)?;
+        let fields = RequestFields { agent: agent.as_ref(), ..fields };
         let request = secrets.request(address, forwarded, proof, fields);
         let mut request = request.map_err(Failure::Fatal)?;
         if connection.is_shared() {
@@ -326,6 +328,14 @@ impl Exchange {
             redirect_head: None,
             body: Body::new(connection, incoming, peer.clone(), self.links.clone(), many),
         })
+    }
+
+    /// User agent that the settings have for a host.
+    fn agent_of(&self, host: &str) -> Result<Option<HeaderValue>, Error> {
+        let own = self.settings.hosts.iter().filter(|settings| settings.applies_to(host));
+        let text = own.filter_map(|settings| settings.user_agent.as_deref()).next();
+        let agent = text.map(HeaderValue::from_str).transpose();
+        agent.map_err(|_| Error::usage("the user agent of a host holds characters that no header may"))
     }
 
     pub(super) fn warm(

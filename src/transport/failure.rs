@@ -6,6 +6,9 @@ use rustls::{AlertDescription, CertificateError};
 use std::error::Error as _;
 use std::{fmt, io};
 
+/// Maximum number of header fields of a response, whose size is bounded besides; gateways that tell much send hundreds.
+pub(super) const HEADERS: usize = 1000;
+
 impl Failure {
     /// Failure of a server, or of the proxy that makes the requests to it.
     pub(super) fn from_party(party: &Party<'_>, error: &hyper::Error) -> Self {
@@ -18,6 +21,11 @@ impl Failure {
 
     /// Classifies an error of hyper; the source chain tells a broken connection from a malformed message.
     pub(crate) fn from_hyper(error: &hyper::Error) -> Self {
+        if has_too_large_head(error) {
+            // The same request gets the same response.
+            let cause = format!("the response has more than {HEADERS} header fields, or too large ones");
+            return Self::Fatal(Error::new(Kind::Http, cause));
+        }
         if error.is_parse() {
             return Self::Nonsense("the server sent something that is not HTTP".into());
         }
@@ -62,6 +70,11 @@ impl Failure {
         if speaks_tls(error) {
             return Self::Fatal(spoke_tls(&Party::Proxy(host)));
         }
+        if has_too_large_head(error) {
+            let cause =
+                format!("the response of the proxy {host} has too many header fields, or too large ones");
+            return Self::Fatal(Error::new(Kind::Http, cause));
+        }
         match Self::from_hyper(error) {
             Self::Nonsense(_) if error.is_parse() => Self::Fatal(
                 Error::new(Kind::Http, format!("the proxy {host} answers with something that is not HTTP"))
@@ -84,6 +97,12 @@ impl Failure {
             None => Self::Broken(format!("the TLS handshake with {party} broke: {}", plain(error)).into()),
         }
     }
+}
+
+/// Returns true for a head of too many fields or bytes. hyper has a method for that only where it is a server too; a test notices if the
+/// text changes.
+fn has_too_large_head(error: &hyper::Error) -> bool {
+    error.is_parse() && error.to_string() == "message head is too large"
 }
 
 /// The peer of a connection, in words.

@@ -20,13 +20,15 @@ pub struct HostSettings {
     pub pins: Vec<PublicKeyPin>,
     /// Proxy for these hosts. Default that of all.
     pub proxy: Option<Proxy>,
+    /// User agent that these hosts are told, also as the targets of redirects, unless the request has one of its own. Default that of all.
+    pub user_agent: Option<String>,
 }
 
 impl HostSettings {
     /// Settings without an effect yet.
     #[must_use]
     pub fn new(pattern: impl Into<String>) -> Self {
-        Self { pattern: pattern.into(), insecure: false, pins: Vec::new(), proxy: None }
+        Self { pattern: pattern.into(), insecure: false, pins: Vec::new(), proxy: None, user_agent: None }
     }
 
     /// Returns true if the host is one of the pattern, in any case.

@@ -50,6 +50,8 @@ pub(crate) struct Secrets {
     /// True if the server of that origin may see the client certificate.
     vouched: bool,
     user_agent: HeaderValue,
+    /// True if the request has a user agent of its own, which every host is told.
+    has_own_agent: bool,
     authorization: Option<HeaderValue>,
     /// User name and password in it, for a server that may require another scheme.
     login: Option<Login>,
@@ -88,12 +90,14 @@ pub(super) struct RequestFields<'a> {
     pub(super) set: &'a [String],
     /// Body of the request.
     pub(super) document: Option<&'a Document<'a>>,
+    /// User agent for the host that is asked, in place of that of all.
+    pub(super) agent: Option<&'a HeaderValue>,
 }
 
 impl<'a> RequestFields<'a> {
     /// A request for everything, without a body.
     pub(super) const fn new(method: &'a Method) -> Self {
-        Self { method, range: None, if_range: None, set: &[], document: None }
+        Self { method, range: None, if_range: None, set: &[], document: None, agent: None }
     }
 }
 
@@ -136,6 +140,7 @@ impl Secrets {
             vouched: true,
             user_agent: HeaderValue::from_str(user_agent)
                 .map_err(|_| Error::usage("the user agent holds characters that no header may"))?,
+            has_own_agent: false,
             authorization: credentials.map(Credentials::to_header).transpose()?,
             login: credentials.and_then(Credentials::login),
             headers: Vec::new(),
@@ -153,7 +158,7 @@ impl Secrets {
                 ));
             }
             if name == header::USER_AGENT {
-                bound.user_agent = value;
+                (bound.user_agent, bound.has_own_agent) = (value, true);
             } else if name == header::COOKIE && bound.cookie.is_none() {
                 bound.cookie = Some(value);
             } else {
@@ -180,7 +185,8 @@ impl Secrets {
             return Ok(self.clone());
         }
         let agent = self.user_agent.to_str().map_err(|_| Error::defect("a user agent that is no text"))?;
-        Self::none(address, agent).map(Arc::new)
+        let has_own_agent = self.has_own_agent;
+        Ok(Arc::new(Self { has_own_agent, ..Self::none(address, agent)? }))
     }
 
     /// Adds cookies from a file, which go to the URLs of the origin that they are for.
@@ -237,6 +243,11 @@ impl Secrets {
         self.login.as_ref().filter(|_| address.is_of(&self.origin))
     }
 
+    /// User agent: that of the request itself, else that of the host, else that of all.
+    fn agent_for<'a>(&'a self, of_host: Option<&'a HeaderValue>) -> &'a HeaderValue {
+        of_host.filter(|_| !self.has_own_agent).unwrap_or(&self.user_agent)
+    }
+
     /// Builds the request to `address`; `forwarded` if a proxy is to make it. A request to any other origin than the
     /// bound one carries no secrets: only Accept and User-Agent follow.
     pub(super) fn request(
@@ -254,7 +265,7 @@ impl Secrets {
             .method(fields.method)
             .uri(target)
             .header(header::HOST, address.authority())
-            .header(header::USER_AGENT, &self.user_agent);
+            .header(header::USER_AGENT, self.agent_for(fields.agent));
         if let Some(authorization) = forwarded.and_then(|forwarded| forwarded.authorization.as_ref()) {
             request = request.header(header::PROXY_AUTHORIZATION, authorization);
         }

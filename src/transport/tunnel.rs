@@ -5,7 +5,6 @@
 
 use super::Failure;
 use super::connect::Dialing;
-use super::connection::HEADERS;
 use super::hop::{Hop, Speaks};
 use super::socket::{Line, Socket, Stream};
 use crate::error::{Error, Kind, Remedy};
@@ -51,8 +50,7 @@ async fn connect(hop: &Hop, line: Line, to: &Origin) -> Result<Line, Failure> {
     let socket = Socket::new(Stream::Plain(line));
     socket.budget.for_head();
     let of_proxy = |error: hyper::Error| Failure::from_proxy(hop.host(), &error);
-    let (mut sender, machine) =
-        http1::Builder::new().max_headers(HEADERS).handshake(socket).await.map_err(of_proxy)?;
+    let (mut sender, machine) = http1::Builder::new().handshake(socket).await.map_err(of_proxy)?;
     let mut machine = pin!(machine.without_shutdown());
     let mut ended = None;
     let answered = {

@@ -117,3 +117,40 @@ fn a_signal_in_node_keeps_what_came() {
     };
     resumes(script("AbortSignal.timeout(3000)"), script("undefined"), &sandbox, &server);
 }
+
+#[test]
+fn an_example_without_arguments_says_how_it_is_used() {
+    for (program, name) in [("python3", "download.py"), ("java", "Download.java"), ("node", "download.mjs")] {
+        if is_there(program, is_program(program)) {
+            let (code, said) = run(Command::new(program).arg(example(name)));
+            assert!(code.is_some_and(|code| code != 0) && said.starts_with("usage: "), "{name}: {said}");
+            assert_eq!(said.lines().count(), 1, "{name}: {said}");
+        }
+    }
+}
+
+/// An error of the whole run names no URL.
+#[test]
+fn the_java_example_tells_an_error_without_a_url() {
+    if is_there("java", is_program("java")) {
+        let sandbox = Sandbox::new();
+        let mut command = Command::new("java");
+        command
+            .arg(example("Download.java"))
+            .arg(sandbox.path("d"))
+            .args(["http://localhost:1/f", "no digest"]);
+        let (code, said) = run(command.env("HAUL", haul()).env("HOME", sandbox.home()));
+        assert!(code.is_some_and(|code| code != 0) && !said.contains("Exception"), "{said}");
+    }
+}
+
+/// It is built with the tests, and downloads from a server of its own.
+#[test]
+fn the_rust_example_works() {
+    let built = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/embed");
+    if is_there("the example embed, which cargo test builds,", built.is_file()) {
+        let (code, said) = run(&mut Command::new(built));
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("connections") && said.contains("48.0 MiB"), "{said}");
+    }
+}

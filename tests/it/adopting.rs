@@ -203,3 +203,49 @@ fn a_kill_at_any_step_of_an_adoption_leaves_the_original_or_the_proven_file() {
     }
     assert!(kills > 5, "only {kills} calls were met");
 }
+
+#[test]
+fn blocks_of_pieces_that_aria2_had_under_way_are_taken_too_and_its_control_file_goes_with_the_proven_file() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    // Piece 0 is there, and of piece 3 the first eight blocks of 16 KiB.
+    let mut bytes = Payload::new(404, PAYLOAD.len).all();
+    for range in [0..MIB, 3 * MIB..3 * MIB + 128 * 1024] {
+        bytes[range.start as usize..range.end as usize].copy_from_slice(&PAYLOAD.bytes(range));
+    }
+    let mut left = control(0b1000_0000);
+    left.truncate(left.len() - 4);
+    for number in [1_u32, 3, 1 << 20, 8] {
+        left.extend(number.to_be_bytes());
+    }
+    left.extend([0xff, 0, 0, 0, 0, 0, 0, 0]);
+    let prepare = |sandbox: &Sandbox| {
+        sandbox.write("file.bin", &bytes);
+        sandbox.write("file.bin.aria2", &left);
+    };
+    prepare(&sandbox);
+    let adopt = |sandbox: &Sandbox, more: &[&str]| {
+        sandbox.haul().args(["--json", "--adopt", "file.bin"]).args(more).arg(server.url("/file.bin")).run()
+    };
+    let outcome = adopt(&sandbox, &[]);
+    outcome.assert_ok();
+    PAYLOAD.assert_file_is(&sandbox.path("file.bin"));
+    assert_eq!(outcome.done_event()["resumed"], MIB + 128 * 1024, "{outcome}");
+    assert_eq!(sandbox.entries(), ["file.bin"]);
+    // Beside a file that stays the control file stays as well, and so it does where nothing is proven.
+    for (more, code) in [(&["-o", "other"][..], 0), (&["--sha256", &"0".repeat(64)][..], 12)] {
+        let sandbox = Sandbox::new();
+        prepare(&sandbox);
+        assert_eq!(adopt(&sandbox, more).code, Some(code));
+        assert!(sandbox.read("file.bin") == bytes && sandbox.read("file.bin.aria2") == left, "{more:?}");
+    }
+}
+
+#[test]
+fn a_directory_is_not_adopted_and_nothing_is_asked_for_it() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.haul().args(["--adopt", "."]).arg(server.url("/file.bin")).run();
+    outcome.assert_failed(2).assert_says("--adopt: . is a directory");
+    assert!(server.requests().is_empty());
+}

@@ -284,3 +284,41 @@ fn shards_of_a_list_are_disjoint_and_complete() {
     sandbox.haul().args(["-i", "list", "--shard", "4/3"]).run().assert_failed(2).assert_says("I/N");
     sandbox.haul().args(["-i", "list", "--shard", "auto"]).run().assert_failed(2);
 }
+
+#[test]
+fn a_list_of_what_was_not_saved_says_the_directory_of_the_run() {
+    let server = Server::serve(PAYLOAD).behave(|_, _| Reply::Status(404)).start();
+    let sandbox = Sandbox::new();
+    let run = |dir: &str| {
+        let urls = [server.url("/a")];
+        sandbox.haul().args(["--failed", "left", "-d", dir]).args(urls).run().assert_failed(3);
+        String::from_utf8(sandbox.read("left")).unwrap()
+    };
+    let elsewhere = sandbox.home().display().to_string();
+    let left = run(&elsewhere);
+    assert!(left.starts_with(&format!("# To be run with -d {elsewhere:?}")), "{left}");
+    let left = run("./out/x");
+    assert!(left.contains("\"dir\":\"out/x\""), "{left}");
+    server.recover();
+    sandbox.haul().args(["-i", "left"]).run().assert_ok();
+    PAYLOAD.assert_file_is(&sandbox.path("out/x/a"));
+}
+
+#[test]
+fn what_a_run_could_not_do_at_its_end_is_refused_before_it_begins() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    for (args, told) in [
+        (["--failed", "."], "--failed: .: it is a directory"),
+        (["--failed", "no/left"], "--failed: no/left: its directory does not exist"),
+        (["--on-done", "echo {nope}"], "--on-done: {nope} stands for nothing"),
+        (["--on-done", "echo {error}"], "{url}, {path}, {size}, {digests}"),
+        (["--on-error", "echo {path}"], "{url}, {error}, {kind}, {code}"),
+        (["--on-done", "echo \"unclosed"], "--on-done: a quote is not closed"),
+    ] {
+        let outcome = sandbox.haul().args(args).arg(server.url("/a")).run();
+        outcome.assert_failed(2).assert_says(told);
+    }
+    assert!(server.requests().is_empty());
+    assert!(sandbox.entries().is_empty());
+}

@@ -306,3 +306,75 @@ fn pieces_writes_a_document_that_haul_downloads_from() {
     sandbox.haul().args(["--metalink", "d.meta4", "-d", "d"]).run().assert_ok();
     payload.assert_file_is(&sandbox.path("d/disk.img"));
 }
+
+#[test]
+fn a_finished_file_is_repaired_from_its_url_and_replaced_only_by_what_has_the_digest() {
+    let (server, liar) = (Server::serve(PAYLOAD).start(), Server::serve(Payload::mib(599, 16)).start());
+    let sandbox = Sandbox::new();
+    let digest = PAYLOAD.sha256_hex();
+    let mut damaged = PAYLOAD.all();
+    damaged[MIB as usize] ^= 1;
+    let repair = |words: &[&str]| sandbox.haul().args(["verify", "--repair", "file.bin"]).args(words).run();
+    let url = server.url("/other-name");
+    sandbox.write("file.bin", PAYLOAD.all());
+    for words in [&["--url", &url, "--sha256", &digest][..], &["--sha256", &digest]] {
+        repair(words).assert_ok().assert_says("it has the digest, nothing is fetched");
+    }
+    assert!(server.requests().is_empty());
+    sandbox.write("file.bin", &damaged);
+    repair(&["--url", &url]).assert_failed(2).assert_says("nothing says what file.bin has to be");
+    repair(&["--sha256", &digest]).assert_failed(2).assert_says("--url URL --sha256 HEX");
+    assert!(server.requests().is_empty());
+    repair(&["--url", &liar.url("/f"), "--sha256", &digest]).assert_failed(12);
+    assert!(sandbox.read("file.bin") == damaged);
+    for words in [&["--url", &url][..], &[&url]] {
+        sandbox.write("file.bin", &damaged);
+        let outcome = repair(&[words, &["--sha256", &digest, "--json"]].concat());
+        outcome.assert_ok().assert_says("has another digest, and is fetched again");
+        assert_eq!(outcome.done_event()["fetched"], PAYLOAD.len, "{outcome}");
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+    }
+    // In words the report says how much came.
+    sandbox.write("file.bin", &damaged);
+    repair(&["--url", &url, "--sha256", &digest]).assert_ok().assert_says("MiB");
+}
+
+#[test]
+fn verify_compares_files_with_a_document_which_needs_no_source_for_that() {
+    let payload = Payload::mib(413, 3);
+    let sandbox = Sandbox::new();
+    sandbox.write("disk.img", payload.all());
+    let outcome = sandbox.haul().args(["pieces", "disk.img"]).run();
+    outcome.assert_ok();
+    sandbox.write("d.meta4", &outcome.stdout);
+    let verify = |words: &[&str]| sandbox.haul().args(["verify", "--metalink", "d.meta4"]).args(words).run();
+    for words in [&["disk.img"][..], &[]] {
+        verify(words).assert_ok().assert_says(&payload.sha256_hex()).assert_says("3 pieces intact");
+    }
+    let outcome = verify(&["--json"]);
+    outcome.assert_ok();
+    let found: serde_json::Value = serde_json::from_str(outcome.stdout_text().trim()).unwrap();
+    let digest = format!("sha256:{}", payload.sha256_hex());
+    assert_eq!((&found["event"], &found["file"]), (&"verified".into(), &"disk.img".into()));
+    assert_eq!((&found["digests"][0], &found["pieces"]), (&digest.into(), &3.into()));
+    let mut damaged = payload.all();
+    damaged[(2 * MIB) as usize] ^= 1;
+    sandbox.write("disk.img", &damaged);
+    verify(&["disk.img"]).assert_failed(12).assert_says("damaged at bytes 2097152-3145727");
+    let mut longer = payload.all();
+    longer.extend(b"more");
+    sandbox.write("disk.img", &longer);
+    verify(&["disk.img"]).assert_failed(12).assert_says("has 3145732 bytes, and d.meta4 states 3145728");
+    let outcome = sandbox.haul().args(["verify", "--json", "disk.img", "--sha256", &"0".repeat(64)]).run();
+    assert_eq!(outcome.code, Some(12), "{outcome}");
+    let first: serde_json::Value =
+        serde_json::from_str(outcome.stdout_text().lines().next().unwrap()).unwrap();
+    assert_eq!((&first["event"], &first["code"]), (&"error".into(), &12.into()));
+    // It says what the file is, and not where to get it.
+    sandbox
+        .haul()
+        .args(["--metalink", "d.meta4"])
+        .run()
+        .assert_failed(2)
+        .assert_says("no http or https source");
+}

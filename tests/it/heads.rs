@@ -326,3 +326,29 @@ fn an_answer_without_bytes_is_held_against_what_head_says_too() {
         assert_eq!(outcome.assert_ok().stdout.len() as u64, payload.len);
     }
 }
+
+#[test]
+fn hundreds_of_header_fields_are_no_obstacle_and_thousands_are_told_as_such_at_once() {
+    for (fields, code) in [(300, 0), (990, 0), (1100, 5)] {
+        let payload = Payload::new(43, 70_000);
+        let server = Server::serve(payload)
+            .handler(move |_, exchange| {
+                let mut answer = exchange.answer();
+                (0..fields).for_each(|number| {
+                    answer.add(&format!("X-Field-{number}"), "a");
+                });
+                exchange.send(&answer);
+            })
+            .start();
+        let sandbox = Sandbox::new();
+        let outcome = sandbox.haul().arg(server.url("/file.bin")).run();
+        assert_eq!(outcome.code, Some(code), "{fields}: {outcome}");
+        match code {
+            0 => sandbox.assert_ok_file(&payload, "file.bin"),
+            _ => {
+                outcome.assert_says("more than 1000 header fields");
+                assert!(server.gets().len() <= 2, "{}", server.describe());
+            }
+        }
+    }
+}

@@ -135,9 +135,17 @@ fn without_a_network_files_come_from_a_directory_by_their_path_or_digest() {
     fs::rename(sandbox.path("a.bin"), sandbox.path("store/a.bin")).unwrap();
     fs::remove_file(sandbox.path("b.bin")).unwrap();
     let asked = server.requests().len();
+    sandbox
+        .haul()
+        .args(["sync", "--offline", "nope"])
+        .run()
+        .assert_failed(2)
+        .assert_says("there is no directory nope");
+    fs::create_dir(sandbox.path("empty")).unwrap();
     let outcome = sandbox.haul().args(["sync", "--offline", "empty"]).run();
     assert_eq!(outcome.code, Some(3), "{outcome}");
     outcome.assert_says("a.bin is missing, and is not in empty either");
+    outcome.assert_says("haul.lock: 0 present, 2 missing");
     // Both have the same content, so either name serves.
     fs::copy(sandbox.path("store/a.bin"), sandbox.path("store").join(PAYLOAD.sha256_hex())).unwrap();
     sandbox.haul().args(["sync", "--frozen", "--offline", "store"]).run().assert_ok();
@@ -203,4 +211,21 @@ fn many_files_that_are_there_are_looked_at_quickly() {
     for _ in 0..2 {
         sandbox.haul().args(["sync", "--frozen"]).run().assert_ok();
     }
+}
+
+#[test]
+fn a_sync_counts_each_file_once_and_names_it_as_the_lock_does() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    for name in ["models/m.bin", "models/n.bin", "models/o.bin"] {
+        sandbox.haul().args(["add", "-o", name, &server.url(&format!("/{name}"))]).run().assert_ok();
+    }
+    sandbox.write("models/n.bin", "another");
+    fs::remove_file(sandbox.path("models/m.bin")).unwrap();
+    let outcome = sandbox.haul().arg("sync").run();
+    outcome
+        .assert_says("haul.lock: 1 present, 1 missing, 1 not right")
+        .assert_says("models/m.bin: 68.4 KiB in");
+    assert_eq!(outcome.code, Some(12), "{outcome}");
+    PAYLOAD.assert_file_is(&sandbox.path("models/m.bin"));
 }

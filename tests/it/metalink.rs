@@ -298,3 +298,27 @@ fn commands_that_have_files_of_their_own_take_no_list() {
         outcome.assert_says("takes no list");
     }
 }
+
+#[test]
+fn pieces_that_cannot_be_those_of_the_file_are_refused_with_their_line_before_any_traffic() {
+    let server = Server::serve(Payload::new(77, 9000)).start();
+    let sandbox = Sandbox::new();
+    for (pieces, told) in [
+        ("length=\"0\" type=\"sha-256\"", "length \"0\" of the pieces is no number of bytes above 0"),
+        ("length=\"36893488147419103232\" type=\"sha-256\"", "is no number of bytes above 0"),
+        (
+            "length=\"4096\" type=\"sha-256\"",
+            "1 digests of pieces, and a file of 9000 bytes has 3 pieces of 4096 bytes",
+        ),
+    ] {
+        let hash = "0".repeat(64);
+        let url = server.url("/file.bin");
+        sandbox.write(
+            "d.meta4",
+            format!("<metalink>\n<file name=\"f\"><size>9000</size>\n<pieces {pieces}><hash>{hash}</hash></pieces><url>{url}</url></file></metalink>"),
+        );
+        let outcome = sandbox.haul().args(["--metalink", "d.meta4"]).run();
+        outcome.assert_failed(2).assert_says("d.meta4: line 3: ").assert_says(told);
+    }
+    assert!(server.requests().is_empty());
+}

@@ -346,3 +346,20 @@ fn the_wrong_pieces_of_a_complete_file_are_repaired_by_the_pieces_alone() {
     server.assert_cost(PIECE + 1);
     repair().assert_ok().assert_says("every piece is intact");
 }
+
+#[test]
+fn bytes_beyond_the_end_of_a_complete_file_are_cut_off_and_nothing_is_fetched_for_that() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    describe(&sandbox, &[&server]);
+    for more in [5, 3 * MIB as usize] {
+        let mut bytes = PAYLOAD.all();
+        bytes.extend(vec![7; more]);
+        sandbox.write("file.bin", &bytes);
+        server.forget();
+        let outcome = sandbox.haul().args(["verify", "--repair", "file.bin", "--metalink", "d.meta4"]).run();
+        outcome.assert_ok().assert_says(&format!("{more} bytes too long"));
+        sandbox.assert_ok_file(&PAYLOAD, "file.bin");
+        server.assert_cost(MIB);
+    }
+}

@@ -21,6 +21,7 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         return Err(Error::usage("there is no URL").with_hint("haul --help shows what there is"));
     }
     refuse_two_from_stdin(&options)?;
+    options.adopt.as_deref().map_or(Ok(()), adopt::check)?;
     let of_whole_files = options.digests.find_checksum
         || options.digests.checksum_file.is_some()
         || options.digests.minisign.is_some();
@@ -59,6 +60,7 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
     refuse_contradictions(&setup, count + repeated)?;
     setup.most_connections = bounded_by_files(&mut setup.options, count);
     let client = setup.client()?;
+    let mut control = None;
     if let Some(path) = setup.options.adopt.clone() {
         let (Some(wanted), 1) = (given.pop(), count) else {
             return Err(Error::usage("--adopt is for one URL, and there are several, or a list"));
@@ -66,7 +68,8 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         if setup.streams() || setup.options.dry_run {
             return Err(Error::usage("--adopt goes on with a file, and -o - and -n make none"));
         }
-        given.push(adopt::taken_over(&path, proven(wanted, &setup)?, &setup, &client)?);
+        let (wanted, needless) = adopt::taken_over(&path, proven(wanted, &setup)?, &setup, &client)?;
+        (control, given) = (needless, vec![wanted]);
     }
     // A file that is taken over was proven before.
     let looks_beside = setup.looks_beside() && setup.options.adopt.is_none();
@@ -90,7 +93,11 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
     if setup.options.dry_run {
         return planned(&client, requests, setup.options.json);
     }
-    fetch(&setup.options, &client, requests, count, Vec::new(), hint)
+    let code = fetch(&setup.options, &client, requests, count, Vec::new(), hint)?;
+    if code == ExitCode::SUCCESS {
+        adopt::finish(control.as_deref());
+    }
+    Ok(code)
 }
 
 /// Downloads the lines of a list as they come, after what the command line names.

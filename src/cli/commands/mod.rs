@@ -6,6 +6,7 @@ pub(super) mod fetch;
 pub(super) mod generate;
 pub(super) mod info;
 pub(super) mod link;
+mod mend;
 pub(super) mod pieces;
 pub(super) mod resume;
 pub(super) mod rm;

@@ -35,11 +35,14 @@ fn document(path: &Path, urls: &[String]) -> Result<String, Error> {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "  <file name=\"{}\">\n    <size>{size}</size>", escaped(&name));
     let _ = writeln!(text, "    <hash type=\"sha-256\">{}</hash>", digest.to_hex());
-    let _ = writeln!(text, "    <pieces length=\"{length}\" type=\"sha-256\">");
-    for piece in &pieces {
-        let _ = writeln!(text, "      <hash>{}</hash>", piece.to_hex());
+    // An empty file has none, and an element without one would be no valid document (RFC 5854 §4.1.3).
+    if !pieces.is_empty() {
+        let _ = writeln!(text, "    <pieces length=\"{length}\" type=\"sha-256\">");
+        for piece in &pieces {
+            let _ = writeln!(text, "      <hash>{}</hash>", piece.to_hex());
+        }
+        text.push_str("    </pieces>\n");
     }
-    text.push_str("    </pieces>\n");
     for (rank, url) in urls.iter().enumerate() {
         let _ = writeln!(text, "    <url priority=\"{}\">{}</url>", rank + 1, escaped(url));
     }
@@ -63,6 +66,16 @@ mod tests {
     use super::*;
     use std::fs::File;
     use std::io::Write as _;
+
+    #[test]
+    fn an_empty_file_has_no_pieces() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("empty");
+        File::create_new(&path).unwrap();
+        let text = document(&path, &["https://example.org/empty".to_owned()]).unwrap();
+        assert!(!text.contains("pieces") && text.contains("<size>0</size>"), "{text}");
+        assert!(crate::metalink(&text, None).is_ok());
+    }
 
     #[test]
     fn a_document_is_one_that_haul_reads() {

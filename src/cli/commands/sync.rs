@@ -39,6 +39,10 @@ pub(in super::super) fn run(
             "haul sync takes the digests of the lock; other proofs make no sense with it",
         ));
     }
+    if let Some(store) = given.offline.as_deref().filter(|store| !store.is_dir()) {
+        let shown = escape::for_terminal(&store.to_string_lossy()).into_owned();
+        return Err(Error::usage(format!("--offline: there is no directory {shown}")));
+    }
     let setup = Setup::open(config::fill(options)?, &[])?;
     setup.refuse_lists("haul sync")?;
     let path = &given.lock.lock;
@@ -57,7 +61,13 @@ pub(in super::super) fn run(
     let _ = sync.stamps.write();
     let present = sync.lock.0.len() - missing.len() - sync.failures.len();
     if !setup.options.quiet && !sync.json {
-        output::say(format_args!("haul: note: {shown}: {present} present, {} missing", missing.len()));
+        let absent = sync.failures.iter().filter(|kind| **kind == Kind::NotFound).count();
+        let wrong = sync.failures.len() - absent;
+        let wrong = if wrong > 0 { format!(", {wrong} not right") } else { String::new() };
+        output::say(format_args!(
+            "haul: note: {shown}: {present} present, {} missing{wrong}",
+            missing.len() + absent
+        ));
     }
     sync.write(path)?;
     if missing.is_empty() {
@@ -72,7 +82,12 @@ pub(in super::super) fn run(
     for entry in &missing {
         make_directory_of(&sync.directory.join(&entry.path))?;
     }
-    let wanted = missing.iter().map(|entry| setup.resolved(entry.job(&sync.directory), By::User));
+    let wanted = missing.iter().map(|entry| {
+        let mut job = entry.job(&sync.directory);
+        // Messages name it as the lock does.
+        job.name = Some(entry.path.clone());
+        setup.resolved(job, By::User)
+    });
     let wanted: Vec<Wanted> = wanted.collect::<Result<_, _>>()?;
     let fetched =
         fetch::fetch(&setup.options, &setup.client()?, wanted.into_iter().map(Ok), count, failures, hint)?;

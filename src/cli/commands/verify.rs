@@ -1,54 +1,58 @@
 //! `haul verify FILE`
 
 use super::super::args::Options;
-use super::super::list::List;
+use super::super::document::Document;
 use super::super::resume_hint::ResumeHint;
-use super::super::runtime::runtime;
-use super::super::setup::{Setup, Wanted};
-use super::super::{config, digests, exit, output, signatures};
-use super::{fetch, resume};
+use super::super::setup::{By, Setup};
+use super::super::{config, digests, exit, output, render, signatures};
+use super::mend::{self, shown};
 use crate::error::{Error, Kind};
-use crate::formats::{escape, redaction};
-use crate::{ByteRange, IfExists, MinisignKey, inspect};
+use crate::{ByteRange, Digest, Job, Listed, MinisignKey, PieceDigests, Signer, inspect};
+use serde_json::json;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub(in super::super) fn run(
     files: &[PathBuf],
-    repair: bool,
+    (repair, url): (bool, Option<String>),
     options: Options,
     hint: &ResumeHint,
 ) -> Result<ExitCode, Error> {
     if repair {
-        let [file] = files else {
-            return Err(Error::usage("--repair is for one file"));
-        };
-        return mend(file, &shown(file), &Setup::open(config::fill(options)?, &[])?, hint);
+        return mend::run(files, url, &Setup::open(config::fill(options)?, &[])?, hint);
     }
-    // Only a list, which may be fetched, needs the whole setup.
-    let setup = match &options.digests.checksum_file {
-        Some(_) => Some(Setup::open(config::fill(options.clone())?, &[])?),
-        None => None,
+    let json = options.wants_json();
+    // Only what may be fetched needs the whole setup.
+    let setup = match options.digests.checksum_file.is_some() || options.metalink.is_some() {
+        true => Some(Setup::open(config::fill(options.clone())?, &[])?),
+        false => None,
+    };
+    let described = match (&options.metalink, &setup) {
+        (Some(named), Some(setup)) => Some(Descriptions::read(named, setup)?),
+        _ => None,
     };
     // The key is that of the list, if there is one.
-    let key = signatures::key(&options.digests)?.filter(|_| setup.is_none());
-    let check = |file: &Path| verified(file, setup.as_ref(), key.as_ref(), &options);
-    let all = match (&setup, files) {
-        (Some(setup), []) => setup.listed_names(),
-        _ => files.to_vec(),
-    };
+    let is_listed = options.digests.checksum_file.is_some();
+    let key = signatures::key(&options.digests)?.filter(|_| !is_listed);
+    let against = Against { setup: setup.as_ref().filter(|_| is_listed), described, key, options: &options };
+    let all = against.files(files);
     if all.is_empty() {
         return Err(Error::usage("the list names no file")
             .with_hint("say which one has its digest: haul verify FILE --checksum-file LIST"));
     }
     if let [file] = &all[..] {
-        return check(file).map(|()| ExitCode::SUCCESS);
+        against.found(file)?.print(file, json)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let mut failures = Vec::new();
     for file in &all {
-        if let Err(error) = check(file) {
+        if let Err(error) = against.found(file).and_then(|found| found.print(file, json)) {
             failures.push(error.kind());
             output::say_failure(&error);
+            if json {
+                render::tell_error(&error, exit::code(error.kind()))?;
+            }
         }
     }
     if !failures.is_empty() {
@@ -57,169 +61,171 @@ pub(in super::super) fn run(
     Ok(exit::combined(&failures).into())
 }
 
-fn shown(file: &Path) -> String {
-    escape::for_terminal(&redaction::named(&file.to_string_lossy())).into_owned()
+/// A Metalink document about files that are there.
+struct Descriptions {
+    files: Vec<Listed>,
+    /// Name as the user gave it, escaped.
+    shown: String,
 }
 
-/// Checks one file, and prints what it was found to be.
-fn verified(
+impl Descriptions {
+    fn read(named: &str, setup: &Setup) -> Result<Self, Error> {
+        let document: Document = setup.document(named, By::User)?;
+        let files = crate::metalink_of_files(&document.text).map_err(|error| document.refused(error))?;
+        Ok(Self { files, shown: document.shown })
+    }
+
+    /// The description of the name of the file, or the only one.
+    fn of(&self, file: &Path) -> Result<&Job, Error> {
+        let is_it = |listed: &&Listed| {
+            listed.job.name.as_deref().and_then(|name| Path::new(name).file_name()) == file.file_name()
+        };
+        match (self.files.iter().find(is_it), &self.files[..]) {
+            (Some(listed), _) => Ok(&listed.job),
+            (None, [only]) => Ok(&only.job),
+            _ => Err(Error::usage(format!("{} has no file of the name of {}", self.shown, shown(file)))),
+        }
+    }
+
+    fn names(&self) -> Vec<PathBuf> {
+        self.files.iter().filter_map(|listed| listed.job.name.as_deref().map(PathBuf::from)).collect()
+    }
+}
+
+/// Everything that a file is compared with.
+struct Against<'a> {
+    /// Setup with a list of digests.
+    setup: Option<&'a Setup>,
+    described: Option<Descriptions>,
+    key: Option<MinisignKey>,
+    options: &'a Options,
+}
+
+/// Outcome of the comparison of a file that is right.
+#[derive(Default)]
+struct Found {
+    digests: Vec<Digest>,
+    /// Number of pieces that have their digests.
+    pieces: Option<usize>,
+    signer: Option<Signer>,
+    /// True if there was nothing to compare with but the manifest of an unfinished download.
+    unfinished: bool,
+}
+
+impl Found {
+    fn print(&self, file: &Path, json: bool) -> Result<(), Error> {
+        let shown = shown(file);
+        if json {
+            let digests: Vec<_> = self.digests.iter().map(ToString::to_string).collect();
+            return output::print_json(&json!({
+                "event": "verified", "file": shown, "unfinished": self.unfinished, "digests": digests,
+                "pieces": self.pieces, "signed_by": self.signer.as_ref().map(signatures::described),
+            }));
+        }
+        if self.unfinished {
+            return output::print_line(format_args!("{shown}: every recorded piece is intact"));
+        }
+        self.digests.iter().try_for_each(|digest| output::print_line(format_args!("{shown}: {digest}")))?;
+        if let Some(count) = self.pieces {
+            let plural = if count == 1 { "" } else { "s" };
+            output::print_line(format_args!("{shown}: {count} piece{plural} intact"))?;
+        }
+        self.signer.as_ref().map_or(Ok(()), |signer| {
+            output::print_line(format_args!("{shown}: signed by {}", signatures::described(signer)))
+        })
+    }
+}
+
+impl Against<'_> {
+    /// The files that are named, or all that a list or a document names.
+    fn files(&self, named: &[PathBuf]) -> Vec<PathBuf> {
+        match (named, self.setup, &self.described) {
+            ([], Some(setup), _) => setup.listed_names(),
+            ([], None, Some(described)) => described.names(),
+            _ => named.to_vec(),
+        }
+    }
+
+    /// Compares a file.
+    ///
+    /// # Errors
+    /// `Checksum` if it is not right.
+    fn found(&self, file: &Path) -> Result<Found, Error> {
+        let mut digests = match self.setup {
+            Some(setup) => setup.digests(file)?,
+            None => digests::given(&self.options.digests)?,
+        };
+        let described = match &self.described {
+            Some(described) => Some((described.of(file)?, &described.shown)),
+            None => None,
+        };
+        if let Some((job, _)) = described {
+            let stated = job.digests.iter().map(|digest| Ok(digest.parse::<Digest>()?));
+            digests.extend(stated.collect::<Result<Vec<_>, Error>>()?);
+        }
+        let shown = shown(file);
+        let pieces = described.and_then(|(job, _)| job.pieces.as_deref());
+        if digests.is_empty() && self.key.is_none() && pieces.is_none() {
+            if let Some((_, document)) = described {
+                return Err(Error::usage(format!(
+                    "{document} states neither a digest of {shown} nor of its pieces"
+                )));
+            }
+            return intact(&mend::unfinished(file, &shown)?, &shown);
+        }
+        let length = file
+            .metadata()
+            .map_err(|error| of_unfinished(Error::disk("cannot read", file, &error), file))?
+            .len();
+        let size = described.and_then(|(job, _)| job.size);
+        let pieces = pieces.map(|pieces| compared(file, pieces, size)).transpose()?.flatten();
+        // The pieces say where it is wrong, so they come first.
+        if let Some((_, wrong)) = pieces.as_ref().filter(|(_, wrong)| !wrong.is_empty()) {
+            return Err(damaged(wrong, &shown).with_hint(mend::BY_DOCUMENT));
+        }
+        if let (Some(size), Some((_, document))) = (size.filter(|size| *size != length), described) {
+            let cause = format!("{shown} has {length} bytes, and {document} states {size}");
+            return Err(Error::new(Kind::Checksum, cause).with_hint(mend::BY_DOCUMENT));
+        }
+        let digests = if digests.is_empty() { Vec::new() } else { crate::verify_file(file, &digests)? };
+        let signature = self.key.as_ref().map(|key| signatures::read(key, file)).transpose()?;
+        let signer = signature.map(|signature| crate::verify_signature(file, &signature)).transpose()?;
+        Ok(Found { digests, pieces: pieces.map(|(count, _)| count), signer, unfinished: false })
+    }
+}
+
+/// Number of pieces, and the ranges of those that are wrong; `None` for pieces of a file of another size.
+fn compared(
     file: &Path,
-    setup: Option<&Setup>,
-    key: Option<&MinisignKey>,
-    options: &Options,
-) -> Result<(), Error> {
-    let shown = shown(file);
-    let digests = match setup {
-        Some(setup) => setup.digests(file)?,
-        None => digests::given(&options.digests)?,
-    };
-    if digests.is_empty() && key.is_none() {
-        let damaged = unfinished(file, &shown)?;
-        return intact(&damaged, &shown);
-    }
-    if let Err(error) = file.metadata() {
-        return Err(of_unfinished(Error::disk("cannot read", file, &error), file, &shown));
-    }
-    if !digests.is_empty() {
-        let verified = crate::verify_file(file, &digests)?;
-        verified.iter().try_for_each(|digest| output::print_line(format_args!("{shown}: {digest}")))?;
-    }
-    let Some(key) = key else {
-        return Ok(());
-    };
-    let signer = crate::verify_signature(file, &signatures::read(key, file)?)?;
-    output::print_line(format_args!("{shown}: signed by {}", signatures::described(&signer)))
+    stated: &PieceDigests,
+    size: Option<u64>,
+) -> Result<Option<(usize, Vec<ByteRange>)>, Error> {
+    let algorithm = stated.algorithm.parse()?;
+    let digests = stated.digests.iter().map(|hex| Digest::from_hex(algorithm, hex));
+    let digests: Vec<_> = digests.collect::<Result<_, _>>()?;
+    let length =
+        NonZeroU64::new(stated.length).ok_or_else(|| Error::usage("a piece has at least one byte"))?;
+    let wrong = crate::wrong_pieces_of(file, length, &digests, size)?;
+    Ok(wrong.map(|wrong| (digests.len(), wrong)))
 }
 
 /// Explains a missing file that is still being downloaded.
-fn of_unfinished(error: Error, file: &Path, shown: &str) -> Error {
+fn of_unfinished(error: Error, file: &Path) -> Error {
     if file.exists() || inspect(file).is_err() {
         return error;
     }
-    Error::new(error.kind(), format!("{shown} is not complete yet, so it has no digest"))
+    Error::new(error.kind(), format!("{} is not complete yet, so it has no digest", shown(file)))
         .with_hint("haul verify FILE, without a digest, looks at the bytes that are there")
 }
 
-/// Audits an unfinished file; without a digest a complete one has nothing to be compared with.
-fn unfinished(file: &Path, shown: &str) -> Result<Vec<ByteRange>, Error> {
-    crate::audit(file).map_err(|error| match error.kind() {
-        Kind::NotFound if !file.exists() => {
-            Error::new(Kind::Disk, format!("there is no {shown}, and no unfinished download to it"))
-        }
-        Kind::NotFound => Error::usage(format!("there is nothing to hold {shown} against")).with_hint(
-            "give the published digest with --sha256 HEX, --checksum SPEC or --checksum-file FILE, or the key of the signature \
-             beside it with --minisign KEY",
-        ),
-        _ => error,
-    })
-}
-
-fn intact(damaged: &[ByteRange], shown: &str) -> Result<(), Error> {
-    if damaged.is_empty() {
-        return output::print_line(format_args!("{shown}: every recorded piece is intact"));
-    }
-    Err(Error::new(Kind::Checksum, format!("{shown}: damaged at bytes {}", listed(damaged)))
-        .with_hint("haul verify --repair fetches what is damaged or missing, and nothing else"))
-}
-
-fn listed(ranges: &[ByteRange]) -> String {
-    let ranges: Vec<_> =
-        ranges.iter().map(|range| format!("{}-{}", range.start(), range.end() - 1)).collect();
-    ranges.join(", ")
-}
-
-/// Resumes the download, which finds the damage itself and fetches only those pieces and the missing ones.
-fn mend(file: &Path, shown: &str, setup: &Setup, hint: &ResumeHint) -> Result<ExitCode, Error> {
-    if let Some(named) = setup.options.metalink.as_deref() {
-        return mend_complete(file, shown, &List::metalink(named, setup)?, setup, hint);
-    }
-    let damaged = match unfinished(file, shown) {
-        Err(error) if error.kind() == Kind::Usage => {
-            return Err(Error::usage(format!("of {shown} no pieces are known, so none can be repaired"))
-                .with_hint(
-                    "name a Metalink document that states them (--metalink FILE), or fetch it again: haul URL --if-exists overwrite",
-                ));
-        }
-        looked => looked?,
-    };
-    if damaged.is_empty() {
-        output::say(format_args!("haul: note: {shown}: every recorded piece is intact"));
-    } else {
-        let ranges = listed(&damaged);
-        output::say(format_args!("haul: note: {shown}: damaged at bytes {}", escape::shown(&ranges)));
-    }
-    let request = resume::request(&inspect(file)?, setup, &[])?;
-    fetch::fetch(&setup.options, &setup.client()?, std::iter::once(Ok(request)), 1, Vec::new(), hint)
-}
-
-/// Fetches the wrong pieces of a complete file. The file is replaced once the whole has the digest of the document.
-fn mend_complete(
-    file: &Path,
-    shown: &str,
-    list: &List,
-    setup: &Setup,
-    hint: &ResumeHint,
-) -> Result<ExitCode, Error> {
-    if setup.key.is_some() && setup.looks_beside() {
-        let cause = "the digests of the document decide on a repair; --minisign makes no sense with it";
-        return Err(
-            Error::usage(cause).with_hint("haul verify FILE --minisign KEY looks at the repaired file")
-        );
-    }
-    let Wanted { job, request, line } = of_document(file, shown, list, setup)?;
-    let path = std::path::absolute(file).map_err(|error| Error::disk("cannot find", file, &error))?;
-    let request = request.output(path).if_exists(IfExists::Overwrite);
-    let client = setup.client()?;
-    // The rest of an earlier repair goes on.
-    if inspect(file).is_err() {
-        let no_pieces = || {
-            Error::usage(format!(
-                "{} states no digests of the pieces of {shown}, so none can be repaired",
-                list.shown()
-            ))
-            .with_hint("fetch it again: haul --metalink FILE --if-exists overwrite")
-        };
-        if !request.is_proven() {
-            return Err(Error::usage(format!("{} states no digest of {shown} that proves it", list.shown())));
-        }
-        let wrong = crate::wrong_pieces(file, &request)?.ok_or_else(no_pieces)?;
-        if wrong.is_empty() {
-            crate::verify_file(file, request.digests())?;
-            output::print_line(format_args!("{shown}: every piece is intact"))?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        output::say(format_args!("haul: note: {shown}: damaged at bytes {}", escape::shown(&listed(&wrong))));
-        let runtime = runtime()?;
-        let adopted = runtime.block_on(client.adopt(&request, file, &between(&wrong, file)?, None));
-        runtime.shutdown_background();
-        adopted?;
-    }
-    let wanted = std::iter::once(Ok(Wanted { job, request, line }));
-    fetch::fetch(&setup.options, &client, wanted, 1, Vec::new(), hint)
-}
-
-/// The entry of the document with the name of the file, or its only one.
-fn of_document(file: &Path, shown: &str, list: &List, setup: &Setup) -> Result<Wanted, Error> {
-    let all: Result<Vec<_>, _> =
-        list.requests(setup).map(|listed| listed.map(|(_, wanted)| wanted)).collect();
-    let mut all = all?;
-    let is_it = |wanted: &Wanted| {
-        wanted.request.planned_path().is_some_and(|planned| planned.file_name() == file.file_name())
-    };
-    match (all.iter().position(is_it), all.len()) {
-        (Some(at), _) => Ok(all.swap_remove(at)),
-        (None, 1) => Ok(all.swap_remove(0)),
-        (None, _) => Err(Error::usage(format!("{} has no file of the name of {shown}", list.shown()))),
+fn intact(wrong: &[ByteRange], shown: &str) -> Result<Found, Error> {
+    match wrong.is_empty() {
+        true => Ok(Found { unfinished: true, ..Found::default() }),
+        false => Err(damaged(wrong, shown)
+            .with_hint("haul verify --repair fetches what is damaged or missing, and nothing else")),
     }
 }
 
-/// Ranges of a file beside these, which are in order.
-fn between(ranges: &[ByteRange], file: &Path) -> Result<Vec<ByteRange>, Error> {
-    let length = std::fs::metadata(file).map_err(|error| Error::disk("cannot read", file, &error))?.len();
-    let starts = std::iter::once(0).chain(ranges.iter().map(|range| range.end()));
-    let ends = ranges.iter().map(|range| range.start()).chain(std::iter::once(length));
-    // A file that was cut ends before its last wrong pieces do.
-    let all =
-        starts.zip(ends).map(|(start, end)| (start, end.min(length))).filter(|(start, end)| start < end);
-    Ok(all.map(|(start, end)| ByteRange::new(start, end)).collect())
+fn damaged(ranges: &[ByteRange], shown: &str) -> Error {
+    Error::new(Kind::Checksum, format!("{shown}: damaged at bytes {}", mend::listed(ranges)))
 }
