@@ -44,6 +44,8 @@ mod manifest;
 mod plan;
 #[cfg(feature = "cli")]
 mod rpc;
+#[cfg(feature = "s3")]
+mod s3;
 mod storage;
 mod sys;
 mod threads;
@@ -72,4 +74,6 @@ pub use jobs::{
 pub use jobs::{JobList, Listed, metalink};
 pub use manifest::{Inspection, inspect};
 pub use plan::{Address, ByteRange, Origin};
+#[cfg(feature = "s3")]
+pub use s3::{S3, S3Style};
 pub use verify::{Algorithm, Digest, Encoding, MinisignKey, MinisignSignature, ParseDigestError, Signer};
