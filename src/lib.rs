@@ -57,10 +57,10 @@ pub mod cli;
 
 pub use engine::{
     AddressFamily, Client, ClientSettings, ConnectionView, Connections, Constraints, Content, Control,
-    Download, Event, FilePieces, Forecast, HostSettings, IfExists, Interface, Jobs, MirrorPreview,
+    Download, Event, FilePieces, Forecast, Held, HostSettings, IfExists, Interface, Jobs, MirrorPreview,
     NameSource, Notice, Output, OwnDestination, Phase, PieceProof, Posted, Preview, Progress, Proof,
-    ProvedBy, Proxy, PublicKeyPin, Redirected, Remembered, Report, Request, Resolve, Slowness, Step, Trace,
-    Transport, Writer,
+    ProvedBy, Proxy, PublicKeyPin, Redirected, Remembered, Report, Request, Resolve, Slowness, Sought, Step,
+    Trace, Transport, Writer,
 };
 pub use engine::{audit, digests_of, discard, pieces_of, verify_file, verify_signature, wrong_pieces};
 pub use error::{Error, Kind, Remedy};

@@ -17,8 +17,8 @@ mod spec;
 
 pub(crate) use create::{Creating, Made};
 pub(crate) use file::FileWork;
-pub use own::{Constraints, Content, OwnDestination};
-pub(crate) use own::{OwnWork, given_up, in_order, publish as publish_own};
+pub use own::{Constraints, Content, Held, OwnDestination, Sought};
+pub(crate) use own::{OwnWork, given_up, held, in_order, publish as publish_own};
 pub(crate) use partial_file::PartialFile;
 pub(crate) use pipe::PipeWork;
 pub(crate) use provenance::NamedBy;
@@ -72,12 +72,12 @@ impl SmallWork {
 }
 
 /// View of a destination, taken regularly.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Look {
     /// Position up to which bytes have left in order, if they do.
     pub(crate) drained: Option<u64>,
     /// Reason that it takes no more bytes.
-    pub(crate) broken: Option<String>,
+    pub(crate) broken: Option<Error>,
 }
 
 impl Destination {

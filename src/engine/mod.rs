@@ -30,7 +30,7 @@ mod slots;
 mod stated;
 mod worker;
 
-pub use crate::destination::{Constraints, Content, IfExists, OwnDestination};
+pub use crate::destination::{Constraints, Content, Held, IfExists, OwnDestination, Sought};
 pub use crate::transport::{
     AddressFamily, HostSettings, Interface, Proxy, PublicKeyPin, Resolve, Step, Trace,
 };

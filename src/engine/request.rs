@@ -754,7 +754,7 @@ impl crate::s3::S3 {
             Error::usage(format!("{}: {why}", escape::clip(&escape::for_terminal(url), 200)))
         })?;
         let mut request = Request::of(self.address(&location)?, None);
-        let signer: Arc<dyn RequestSigner> = self.signer(&location)?;
+        let signer: Arc<dyn RequestSigner> = self.signer()?;
         request.signer = Some(signer);
         Ok(request)
     }

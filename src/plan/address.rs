@@ -137,6 +137,14 @@ impl Address {
         Self(Arc::new(url), self.1.clone())
     }
 
+    /// The same address with another query, under the same name.
+    #[cfg(feature = "s3")]
+    pub(crate) fn with_query(&self, query: &str) -> Self {
+        let mut url = Url::clone(&self.0);
+        url.set_query(Some(query).filter(|query| !query.is_empty()));
+        Self(Arc::new(url), self.1.clone())
+    }
+
     /// The path, still percent-encoded.
     #[must_use]
     pub fn path(&self) -> &str {

@@ -116,8 +116,8 @@ impl S3 {
     }
 
     /// Signer of the requests to a bucket.
-    pub(crate) fn signer(&self, location: &Location) -> Result<Arc<S3Signer>, Error> {
-        Ok(Arc::new(S3Signer::new(self.clone(), self.settings()?, location)))
+    pub(crate) fn signer(&self) -> Result<Arc<S3Signer>, Error> {
+        Ok(Arc::new(S3Signer::new(self.clone(), self.settings()?)))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Signs the requests to a bucket (Signature Version 4), and judges refusals.
 
 use super::account::S3;
-use super::location::Location;
 use super::refusal::Refusal;
 use super::settings::Settings;
 use crate::clock::Clock;
@@ -27,18 +26,16 @@ pub(crate) struct S3Signer {
     is_of_aws: bool,
     is_renewable: bool,
     region: Mutex<String>,
-    bucket: String,
 }
 
 impl S3Signer {
-    pub(super) fn new(store: S3, settings: &Settings, location: &Location) -> Self {
+    pub(super) fn new(store: S3, settings: &Settings) -> Self {
         Self {
             store,
             requester_pays: settings.requester_pays,
             is_of_aws: settings.is_of_aws(),
             is_renewable: settings.source.is_renewable(),
             region: Mutex::new(settings.region.clone()),
-            bucket: location.bucket.clone(),
         }
     }
 
@@ -140,9 +137,7 @@ impl RequestSigner for S3Signer {
         if refusal.is_passing() || matches!(status.as_u16(), 304 | 409 | 412 | 416) {
             return Judgement::AsItSays;
         }
-        let error = refusal.into_error();
-        let told = format!("{error} [bucket {}]", self.bucket);
-        Judgement::Final(error.retold(told))
+        Judgement::Final(refusal.into_error())
     }
 }
 
