@@ -50,6 +50,8 @@ mod storage;
 mod sys;
 mod threads;
 mod transport;
+#[cfg(feature = "s3")]
+mod upload;
 mod verify;
 
 #[cfg(feature = "cli")]
@@ -76,4 +78,6 @@ pub use manifest::{Inspection, inspect};
 pub use plan::{Address, ByteRange, Origin};
 #[cfg(feature = "s3")]
 pub use s3::{S3, S3Style};
+#[cfg(feature = "s3")]
+pub use upload::S3Destination;
 pub use verify::{Algorithm, Digest, Encoding, MinisignKey, MinisignSignature, ParseDigestError, Signer};

@@ -49,6 +49,7 @@ mod snapshot;
 mod spool;
 mod stamps;
 mod unsaved;
+mod uploads;
 mod values;
 mod verbose;
 

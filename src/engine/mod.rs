@@ -50,6 +50,8 @@ pub use post::Posted;
 pub use preview::{Preview, Redirected, Remembered};
 pub use progress::{ConnectionView, Phase, Progress, Slowness};
 pub use report::{PieceProof, Proof, ProvedBy, Report, Transport};
+#[cfg(feature = "s3")]
+pub(crate) use request::is_s3;
 pub use request::{NameSource, Output, Request, Writer};
 pub use settings::{ClientSettings, Connections, Jobs};
 pub(crate) use slots::{JobSlot, SlotWait, granted};

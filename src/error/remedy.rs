@@ -82,6 +82,7 @@ remedies! {
     KeptMoveAway "kept_move_away"
         "the download is complete and kept: move that file away, or allow it to be replaced"
     ReplaceKeepOrAccept "replace_keep_or_accept" "allow it to be replaced, keep both, or accept it as it is"
+    ReplaceOrOtherKey "replace_or_other_key" "choose another key, or allow it to be replaced"
     WaitOrRename "wait_or_rename" "wait for it to end, or choose another name"
     OtherName "other_name" "choose another name"
     OtherNameOrPipe "other_name_or_pipe" "choose another name, or write to a pipe"

@@ -316,6 +316,10 @@ pub struct Defaults {
     pub dir: Option<PathBuf>,
     /// Options of the jobs.
     pub options: JobOptions,
+    /// Access to S3, for URLs of objects. By default as the environment describes it.
+    #[cfg(feature = "s3")]
+    #[serde(skip)]
+    pub s3: Option<crate::s3::S3>,
 }
 
 /// End of a job, as its queue records it.

@@ -68,8 +68,8 @@ impl Document {
         found.map(|(_, text)| text.as_str()).filter(|text| !text.is_empty())
     }
 
-    /// Groups of texts below the element `name`, each beginning with its text `first`.
-    pub(crate) fn groups(&self, name: &str, first: &str) -> Vec<Vec<(&str, &str)>> {
+    /// Groups of texts below the elements `name`.
+    pub(crate) fn groups(&self, name: &str) -> Vec<Vec<(&str, &str)>> {
         let mut groups: Vec<Vec<(&str, &str)>> = Vec::new();
         for (path, text) in &self.texts {
             let mut parts = path.split('/').skip(1);
@@ -77,13 +77,10 @@ impl Document {
                 continue;
             }
             let Some(field) = parts.next() else { continue };
-            // A field that comes again belongs to the next group, whichever comes first.
-            let is_new = field == first || groups.is_empty();
-            let again = groups.last().is_some_and(|group| group.iter().any(|(other, _)| *other == field));
+            // A field that comes again belongs to the next group.
+            let again = |group: &[(&str, &str)]| group.iter().any(|(other, _)| *other == field);
             match groups.last_mut() {
-                Some(group) if !again && !(is_new && group.iter().any(|(other, _)| *other == first)) => {
-                    group.push((field, text));
-                }
+                Some(group) if !again(group) => group.push((field, text)),
                 _ => groups.push(vec![(field, text)]),
             }
         }
@@ -106,7 +103,7 @@ mod tests {
         assert_eq!((document.root(), document.text("UploadId")), ("ListPartsResult", Some("u&1")));
         assert_eq!(document.text("Part/PartNumber"), Some("1"));
         assert_eq!(document.text("Empty"), None);
-        let groups = document.groups("Part", "PartNumber");
+        let groups = document.groups("Part");
         assert_eq!(groups[0], [("PartNumber", "1"), ("ETag", "\"a\""), ("Size", "5")]);
         assert_eq!(groups[1], [("ETag", "\"b\""), ("PartNumber", "2")]);
     }

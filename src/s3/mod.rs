@@ -15,4 +15,3 @@ pub use account::{S3, S3Style};
 pub(crate) use document::Document;
 pub(crate) use location::Location;
 pub(crate) use refusal::Refusal;
-pub(crate) use signer::S3Signer;

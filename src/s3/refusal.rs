@@ -43,6 +43,11 @@ impl Refusal {
         })
     }
 
+    /// A refusal that says nothing but its status.
+    pub(crate) fn untold(status: u16) -> Self {
+        Self { status, code: String::new(), message: String::new(), region: None }
+    }
+
     /// True if the same request may be served later.
     pub(crate) fn is_passing(&self) -> bool {
         let codes = [
