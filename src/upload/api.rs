@@ -41,6 +41,14 @@ pub(super) struct Object {
     pub(super) digests: Vec<Digest>,
 }
 
+/// A part that the store has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) size: u64,
+    /// Entity tag, where the store states one.
+    pub(super) etag: Option<String>,
+}
+
 /// Outcome of a look at an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -245,8 +253,8 @@ impl Store {
         Ok((etag, stated))
     }
 
-    /// Parts that the store has, with their entity tags and sizes (`ListParts`); `None` if it does not know the upload.
-    pub(super) async fn parts(&self, upload: &str) -> Result<Option<BTreeMap<u32, (String, u64)>>, Error> {
+    /// Parts that the store has (`ListParts`); `None` if it does not know the upload.
+    pub(super) async fn parts(&self, upload: &str) -> Result<Option<BTreeMap<u32, Listed>>, Error> {
         let (mut parts, mut after) = (BTreeMap::new(), String::new());
         loop {
             let query = format!("uploadId={}{after}", encoded(upload));
@@ -259,10 +267,10 @@ impl Store {
             let document = Document::parse(&called.body).ok_or_else(|| self.senseless("ListParts"))?;
             for group in document.groups("Part") {
                 let text = |name| group.iter().find(|(field, _)| *field == name).map(|(_, text)| *text);
-                let part =
-                    || Some((text("PartNumber")?.parse().ok()?, text("Size")?.parse().ok()?, text("ETag")?));
-                if let Some((number, size, etag)) = part() {
-                    parts.insert(number, (etag.to_owned(), size));
+                let number = text("PartNumber").and_then(|text| text.parse().ok());
+                let size = text("Size").and_then(|text| text.parse().ok());
+                if let (Some(number), Some(size)) = (number, size) {
+                    parts.insert(number, Listed { size, etag: text("ETag").map(str::to_owned) });
                 }
             }
             let next = document

@@ -551,6 +551,12 @@ impl Outcome {
     }
 
     #[track_caller]
+    pub(crate) fn assert_code(&self, code: i32) -> &Self {
+        assert!(self.code == Some(code), "exit {code} expected: {self}");
+        self
+    }
+
+    #[track_caller]
     pub(crate) fn assert_ok(&self) -> &Self {
         assert!(self.code == Some(0), "{self}");
         self
