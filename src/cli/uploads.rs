@@ -140,14 +140,11 @@ pub(super) fn refuse(options: &Options) -> Result<(), Error> {
     }
 }
 
-/// Sends a download into S3, if the run or its line of a list wants that.
+/// Sends a download into S3, if that is the place of all of the run.
 pub(super) fn into_s3(wanted: Wanted, options: &Options, client: &Client) -> Result<Wanted, Error> {
     let Wanted { job, request, line } = wanted;
-    let object = match (url(job.output.as_ref()), &options.uploads) {
-        (Some(object), _) => object,
-        (None, Some(place)) => place.object_of(&request)?,
-        (None, None) => return Ok(Wanted { job, request, line }),
-    };
+    let Some(place) = &options.uploads else { return Ok(Wanted { job, request, line }) };
+    let object = place.object_of(&request)?;
     let policy = job.options.if_exists.or(options.if_exists.map(Into::into)).unwrap_or_default();
     let mut object = S3Destination::new(client, &options.s3.store(), &object)?.if_exists(policy)?;
     if let Some(directory) = places::state("uploads") {

@@ -89,7 +89,7 @@ impl Refusal {
         ];
         codes.contains(&self.code.as_str())
             || self.status == 301
-            || (self.status == 400 && self.code.is_empty())
+            || (self.status == 400 && self.code.is_empty() && self.region.is_some())
     }
 
     /// The refusal as the error of an operation on an object.

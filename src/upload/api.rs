@@ -144,6 +144,8 @@ impl Store {
         match (called.status.as_u16(), refusal) {
             (404, _) => Ok(Seen::Nothing),
             (403, _) => Ok(Seen::Denied),
+            // HEAD has no document that says more: the next request will.
+            (400, Some(refusal)) if refusal.code.is_empty() && !refusal.is_of_region() => Ok(Seen::Denied),
             (_, Some(refusal)) => Err(self.told(refusal.into_error())),
             (_, None) => {
                 let text = called.headers.get("content-length").and_then(|value| value.to_str().ok());

@@ -56,9 +56,7 @@ impl Parts {
             if store.overloaded.swap(false, Ordering::Relaxed) {
                 self.bound = Some((self.bound.unwrap_or(most) / 2).max(1));
             }
-            while let Some(ended) = self.sending.try_join_next() {
-                arrived.push(self.part(ended)?);
-            }
+            arrived.append(&mut self.arrived()?);
             if self.sending.len() < self.bound.unwrap_or(most).min(most) {
                 return Ok(arrived);
             }
@@ -68,6 +66,15 @@ impl Parts {
                 Some(ended) = self.sending.join_next() => arrived.push(self.part(ended)?),
             }
         }
+    }
+
+    /// Parts that have arrived since the last look.
+    pub(super) fn arrived(&mut self) -> Result<Vec<Part>, Error> {
+        let mut arrived = Vec::new();
+        while let Some(ended) = self.sending.try_join_next() {
+            arrived.push(self.part(ended)?);
+        }
+        Ok(arrived)
     }
 
     /// Waits for all parts.

@@ -11,7 +11,8 @@ const SMALL: Payload = Payload::new(118, 5000);
 const PART: u64 = 8 * MIB;
 
 fn upload(store: &Store, sandbox: &Sandbox, server: &Server) -> Haul {
-    store.haul(sandbox).args([&server.url("/file.bin"), "-o", "s3://bucket/dir/a b"])
+    let haul = store.haul(sandbox).most_memory_mib(128);
+    haul.args([&server.url("/file.bin"), "-o", "s3://bucket/dir/a b"])
 }
 
 fn is_complete(request: &Request) -> bool {
@@ -199,15 +200,11 @@ fn a_large_file_becomes_an_object_of_parts_and_a_small_one_is_one_request() {
 #[test]
 fn a_list_goes_below_a_prefix_each_file_under_its_own_name() {
     let (store, sandbox, server) = (Store::start(), Sandbox::new(), Server::serve(SMALL).start());
-    let list = format!(
-        "{}\n{{\"url\": \"{}\", \"output\": \"s3://bucket/elsewhere\"}}\n",
-        server.url("/a"),
-        server.url("/b")
-    );
+    let list = format!("{}\n{{\"url\": \"{}\", \"output\": \"d/c\"}}\n", server.url("/a"), server.url("/b"));
     sandbox.write("list", list);
     store.haul(&sandbox).args(["-i", "list", "-d", "s3://bucket/q"]).run().assert_ok();
     SMALL.assert_is(&store.object("q/a").unwrap());
-    SMALL.assert_is(&store.object("elsewhere").unwrap());
+    SMALL.assert_is(&store.object("q/d/c").unwrap());
     assert_eq!(sandbox.entries(), ["list"]);
 }
 
@@ -225,11 +222,7 @@ fn a_killed_upload_goes_on_with_the_parts_that_the_store_has() {
     let gate = Gate::at_offset(4 * PART);
     let server = Server::serve(PAYLOAD).gate(&gate).start();
     let running = upload(&store, &sandbox, &server).args(["-x", "2"]).spawn();
-    store.server.wait_until("three parts were sent", |log| {
-        log.requests.iter().filter(|record| record.method == "PUT" && record.ended.is_some()).count() >= 3
-    });
-    // The fourth request of the client shows that the answers have been recorded.
-    wait_for_records(&sandbox, 3);
+    wait_for_records(&sandbox, 2);
     running.kill();
     assert_eq!(store.commits(), 0);
     server.set_gate(None);
@@ -239,8 +232,8 @@ fn a_killed_upload_goes_on_with_the_parts_that_the_store_has() {
     outcome.assert_ok();
     assert_uploaded(&store);
     let sent = store.parts_sent();
-    assert!(!sent.contains(&1) && !sent.contains(&2) && !sent.contains(&3), "{sent:?}");
-    server.assert_cost(PAYLOAD.len - 3 * PART + MIB);
+    assert!(!sent.contains(&1) && !sent.contains(&2), "{sent:?}");
+    server.assert_cost(PAYLOAD.len - 2 * PART + MIB);
     assert!(records(&sandbox).is_empty());
 }
 
@@ -274,7 +267,7 @@ fn an_interrupted_upload_is_kept_and_a_changed_source_begins_anew() {
     assert_eq!((store.aborted(), store.commits()), (0, 0));
     let other = Payload::mib(120, 40);
     server.set_gate(None);
-    server.replace(other);
+    server.replace(Resource::of(other).etag("\"v2\""));
     let outcome = upload(&store, &sandbox, &server).arg("--json").run();
     outcome.assert_ok();
     assert!(outcome.said().contains("starting over"), "{outcome}");
@@ -421,7 +414,7 @@ fn lent_credentials_are_renewed_when_they_expire() {
     store.put("k", SMALL.all());
     let sandbox = Sandbox::new();
     let haul = || {
-        let haul = sandbox.haul().env("AWS_ENDPOINT_URL", store.server.origin());
+        let haul = sandbox.haul().most_memory_mib(128).env("AWS_ENDPOINT_URL", store.server.origin());
         haul.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", service.url("/keys"))
             .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", "tok")
     };
