@@ -117,7 +117,7 @@ impl LogFile {
     ///
     /// # Errors
     /// Those of the file system.
-    pub(crate) fn remove(self) -> io::Result<()> {
+    pub(crate) fn remove(&self) -> io::Result<()> {
         sys::unlink(&self.path)?;
         sync_directory(parent(&self.path))?;
         Ok(sys::unlink(&beside(&self.path, "lock"))?)

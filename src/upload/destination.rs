@@ -3,7 +3,7 @@
 use super::api::{Seen, Store, Written};
 use super::compare::{Likeness, compared};
 use super::hashes::Hashes;
-use super::manifest::{Begun, Completing, Found, Manifest, Part, VERSION};
+use super::manifest::{Begun, Completing, Found, Manifest, Part, Shared, VERSION, locked};
 use super::parts::Parts;
 use super::sizes::{Sizes, USUAL};
 use crate::engine::{Client, Constraints, Content, Held, IfExists, OwnDestination, Sought};
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -67,7 +67,7 @@ struct State {
     number: u32,
     buffer: Vec<u8>,
     position: u64,
-    manifest: Option<Manifest>,
+    manifest: Option<Shared>,
     upload: Option<String>,
     parts: BTreeMap<u32, Part>,
     sending: Parts,
@@ -261,7 +261,8 @@ impl S3Destination {
         let content = Content { size, media_type, etag, last_modified, date };
         let length = prefix.iter().map(|part| part.size).sum();
         (state.hashes, state.sizes, state.number) = (hashes, begun.sizes, last.number + 1);
-        (state.position, state.upload, state.manifest) = (length, Some(begun.upload), Some(manifest));
+        (state.position, state.upload, state.manifest) =
+            (length, Some(begun.upload), Some(Arc::new(Mutex::new(manifest))));
         state.parts = prefix.into_iter().map(|part| (part.number, part)).collect();
         state.content = content.clone();
         Ok(Held::Prefix(length, content))
@@ -288,7 +289,7 @@ impl S3Destination {
     /// Takes bytes; sends each part that is full and not the last.
     fn take(&self, state: &mut State, mut bytes: &[u8]) -> Result<(), Error> {
         let arrived = state.sending.arrived()?;
-        Self::record(state, arrived)?;
+        Self::count(state, arrived);
         while !bytes.is_empty() {
             let size = state.sizes.part(state.number).ok_or_else(too_many)?;
             let room = usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(state.buffer.len());
@@ -320,11 +321,12 @@ impl S3Destination {
         let most = state.sizes.at_once(state.number);
         let mut released = self.released.subscribe();
         let arrived = handle.block_on(state.sending.room(most, &self.store, &mut released));
-        Self::record(state, arrived?)?;
+        Self::count(state, arrived?);
         let bytes = std::mem::take(&mut state.buffer);
         let part = (state.number, bytes.into());
         let states = if state.manifest.is_some() { state.hashes.states() } else { Vec::new() };
-        state.sending.send(&handle, &self.store, &upload, part, states);
+        let record = (state.manifest.as_ref(), states);
+        state.sending.send(&handle, (&self.store, &upload), part, record);
         state.number += 1;
         Ok(())
     }
@@ -333,7 +335,8 @@ impl S3Destination {
         // It is locked before the store is asked, and recorded before a part is sent.
         if let (Some(directory), None) = (&self.records, &state.manifest) {
             let opened = Manifest::open(&Manifest::path(directory, &self.identity()));
-            state.manifest = Some(opened.map_err(|error| self.store.told(error))?.0);
+            let (manifest, _) = opened.map_err(|error| self.store.told(error))?;
+            state.manifest = Some(Arc::new(Mutex::new(manifest)));
         }
         let Content { size, media_type, etag, last_modified, date } = state.content.clone();
         let upload = self.store.create(media_type.as_deref()).await?;
@@ -353,17 +356,12 @@ impl S3Destination {
             date,
             media_type,
         };
-        state.manifest.as_mut().map_or(Ok(()), |manifest| manifest.begin(begun))
+        state.manifest.as_ref().map_or(Ok(()), |manifest| locked(manifest).begin(begun))
     }
 
-    fn record(state: &mut State, arrived: Vec<Part>) -> Result<(), Error> {
-        for part in arrived {
-            if let Some(manifest) = &mut state.manifest {
-                manifest.part(part.clone())?;
-            }
-            state.parts.insert(part.number, part);
-        }
-        Ok(())
+    /// Counts parts that the store has.
+    fn count(state: &mut State, arrived: Vec<Part>) {
+        state.parts.extend(arrived.into_iter().map(|part| (part.number, part)));
     }
 
     /// Writes the object.
@@ -400,19 +398,21 @@ impl S3Destination {
             let part = (state.number, std::mem::take(&mut state.buffer).into());
             let handle = Handle::current();
             let states = if state.manifest.is_some() { state.hashes.states() } else { Vec::new() };
-            state.sending.send(&handle, &self.store, upload, part, states);
+            let record = (state.manifest.as_ref(), states);
+            state.sending.send(&handle, (&self.store, upload), part, record);
             state.number += 1;
         }
         let arrived = state.sending.all().await?;
-        Self::record(state, arrived)?;
+        Self::count(state, arrived);
         let sum: u64 = state.parts.values().map(|part| part.size).sum();
         if sum != size || !(1..state.number).eq(state.parts.keys().copied()) {
             return Err(Error::defect("an upload that lacks a part"));
         }
-        if let Some(manifest) = &mut state.manifest {
+        if let Some(manifest) = &state.manifest {
             // The checksum is no digest that a text can name.
             let named = state.digests.iter().filter(|digest| digest.algorithm() != Algorithm::Crc64Nvme);
-            manifest.completing(Completing { size, digests: named.map(ToString::to_string).collect() })?;
+            locked(manifest)
+                .completing(Completing { size, digests: named.map(ToString::to_string).collect() })?;
         }
         let list: Vec<_> =
             state.parts.values().map(|part| (part.number, &part.etag[..], &part.checksum[..])).collect();
@@ -427,7 +427,7 @@ impl S3Destination {
             self.store.abort(&upload).await?;
         }
         if let Some(manifest) = state.manifest.take() {
-            manifest.remove();
+            locked(&manifest).remove();
         }
         let (handle, sought, there) = (state.handle.take(), state.sought.take(), state.there);
         let algorithms = std::mem::take(&mut state.algorithms);
@@ -516,7 +516,7 @@ impl OwnDestination for S3Destination {
         self.run(async |own, state| {
             own.commit(state, size, digests).await?;
             if let Some(manifest) = state.manifest.take() {
-                manifest.remove();
+                locked(&manifest).remove();
             }
             (state.upload, state.buffer) = (None, Vec::new());
             Ok(())
@@ -541,7 +541,7 @@ impl OwnDestination for S3Destination {
                 return Ok(0);
             }
             let arrived = state.sending.end(true).await;
-            Self::record(state, arrived)?;
+            Self::count(state, arrived);
             // The next process may have it.
             state.manifest = None;
             let prefix = (1..).zip(&state.parts).take_while(|(number, (other, _))| number == *other);

@@ -12,6 +12,7 @@ use sha2::Digest as _;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A part that the store has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,15 @@ pub(super) struct Found {
     pub(super) begun: Option<Begun>,
     pub(super) parts: BTreeMap<u32, Part>,
     pub(super) completing: Option<Completing>,
+}
+
+/// A manifest that the parts on their way share.
+pub(super) type Shared = Arc<Mutex<Manifest>>;
+
+/// Locks a shared manifest.
+pub(super) fn locked(shared: &Shared) -> MutexGuard<'_, Manifest> {
+    // A record is written as a whole, or the download fails.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An open manifest: no other process has it.
@@ -143,7 +153,7 @@ impl Manifest {
     }
 
     /// Removes it: the object is there, or the upload is given up.
-    pub(super) fn remove(self) {
+    pub(super) fn remove(&self) {
         // What stays is looked at by the next run, which finds that the store knows no such upload.
         let _ = self.log.remove();
     }

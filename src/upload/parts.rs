@@ -2,45 +2,50 @@
 
 use super::api::Store;
 use super::hashes::State;
-use super::manifest::Part;
+use super::manifest::{Part, Shared, locked};
 use crate::error::{Error, Kind};
+use crate::threads;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// Time that parts on their way have when the download is given up.
 const LAST: Duration = Duration::from_secs(3);
 
-/// A part that was sent: its number, its size, and its entity tag and checksum.
-type Sent = (u32, u64, Result<(String, String), Error>);
-
 /// Parts on their way.
 #[derive(Default)]
 pub(super) struct Parts {
-    sending: JoinSet<Sent>,
-    /// States of the hashes at the ends of the parts on their way.
-    states: BTreeMap<u32, Vec<State>>,
+    sending: JoinSet<Result<Part, Error>>,
     /// Most at once, after the store has asked for fewer.
     bound: Option<usize>,
 }
 
 impl Parts {
-    /// Sends a part.
+    /// Sends a part, and records it once the store has it, with the states of the hashes at its end.
     pub(super) fn send(
         &mut self,
         handle: &Handle,
-        store: &Store,
-        upload: &str,
+        (store, upload): (&Store, &str),
         (number, bytes): (u32, Bytes),
-        states: Vec<State>,
+        (manifest, states): (Option<&Shared>, Vec<State>),
     ) {
-        self.states.insert(number, states);
-        let (store, upload, size) = (store.clone(), upload.to_owned(), bytes.len() as u64);
-        let sending = async move { (number, size, store.part(&upload, number, bytes).await) };
+        let (store, upload, manifest) = (store.clone(), upload.to_owned(), manifest.cloned());
+        let sending = async move {
+            let size = bytes.len() as u64;
+            let (etag, checksum) = store.part(&upload, number, bytes).await?;
+            let part = Part { number, etag, size, checksum, states };
+            let Some(manifest) = manifest else { return Ok(part) };
+            let recording = threads::offload(move || {
+                locked(&manifest).part(part.clone())?;
+                Ok(part)
+            });
+            let recorded = recording.await;
+            recorded
+                .map_err(|error| Error::new(Kind::Other, "the record of a part died").with_source(error))?
+        };
         self.sending.spawn_on(sending, handle);
     }
 
@@ -63,7 +68,7 @@ impl Parts {
             tokio::select! {
                 biased;
                 _ = released.wait_for(|released| *released) => return Err(Error::new(Kind::Cancelled, "the upload is given up")),
-                Some(ended) = self.sending.join_next() => arrived.push(self.part(ended)?),
+                Some(ended) = self.sending.join_next() => arrived.push(part(ended)?),
             }
         }
     }
@@ -72,7 +77,7 @@ impl Parts {
     pub(super) fn arrived(&mut self) -> Result<Vec<Part>, Error> {
         let mut arrived = Vec::new();
         while let Some(ended) = self.sending.try_join_next() {
-            arrived.push(self.part(ended)?);
+            arrived.push(part(ended)?);
         }
         Ok(arrived)
     }
@@ -81,7 +86,7 @@ impl Parts {
     pub(super) async fn all(&mut self) -> Result<Vec<Part>, Error> {
         let mut arrived = Vec::new();
         while let Some(ended) = self.sending.join_next().await {
-            arrived.push(self.part(ended)?);
+            arrived.push(part(ended)?);
         }
         Ok(arrived)
     }
@@ -92,7 +97,7 @@ impl Parts {
         if keep {
             let last = async {
                 while let Some(ended) = self.sending.join_next().await {
-                    arrived.extend(self.part(ended).ok());
+                    arrived.extend(part(ended).ok());
                 }
             };
             // The others are sent again by the next run.
@@ -101,13 +106,8 @@ impl Parts {
         self.sending.shutdown().await;
         arrived
     }
+}
 
-    fn part(&mut self, ended: Result<Sent, tokio::task::JoinError>) -> Result<Part, Error> {
-        let ended =
-            ended.map_err(|error| Error::new(Kind::Other, "the sending of a part died").with_source(error));
-        let (number, size, sent) = ended?;
-        let states = self.states.remove(&number).unwrap_or_default();
-        let (etag, checksum) = sent?;
-        Ok(Part { number, etag, size, checksum, states })
-    }
+fn part(ended: Result<Result<Part, Error>, JoinError>) -> Result<Part, Error> {
+    ended.map_err(|error| Error::new(Kind::Other, "the sending of a part died").with_source(error))?
 }
