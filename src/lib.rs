@@ -7,9 +7,10 @@
 //! |---|---|---|
 //! | 5 | `cli` | arguments, rendering, exit codes (feature `cli`) |
 //! |   | `rpc` | the daemon: aria2's JSON-RPC, a page, figures (feature `cli`) |
-//! | 4 | `jobs` | jobs as plain data, and their queue |
+//! | 4 | `jobs`, `upload` | jobs as plain data, and their queue; uploads into S3 (feature `s3`) |
 //! | 3 | `engine` | the driver that owns a transfer, and its workers |
 //! |   | `destination` | where bytes go: a file, a pipe, or what the caller brings; the checkpoint |
+//! |   | `s3` | objects of S3: credentials, signatures (feature `s3`) |
 //! | 2 | `transport`, `storage`, `manifest`, `verify` | effects: sockets, files, the sidecar, digests |
 //! | 1 | `plan`, `clock` | decisions: pure, no clock, no files, no sockets; the only reader of the time |
 //! | 0 | `formats`, `error`, `threads`, `sys` | parsers of text formats; errors; threads for blocking work; the operating system |

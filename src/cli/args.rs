@@ -2,7 +2,7 @@
 
 use super::examples;
 use super::host_rules::HostRule;
-use super::uploads::{S3Options, Uploads};
+use super::s3_flags::{S3Options, Uploads};
 use super::values::{connections, interface, pin, resolve, shard, some_time, split_size, url, user_agent};
 use crate::formats::shard::Shard;
 use crate::formats::size::{parse_duration, parse_size};

@@ -33,6 +33,7 @@ use crate::plan::{Moment, RangeSet};
 use crate::storage::{Memory, Target};
 use crate::threads;
 use crate::verify::Algorithm;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -243,4 +244,18 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 fn died(error: tokio::task::JoinError, what: &str) -> Error {
     Error::new(Kind::Other, format!("{what} died")).with_source(error)
+}
+
+/// The error that a destination has made itself, or else one of the class of the disk.
+fn failed(what: &str, error: &io::Error) -> Error {
+    match own_error(error) {
+        Some(own) => own,
+        None => Error::new(Kind::Disk, format!("the destination {what}: {error}")),
+    }
+}
+
+/// The error of haul's own that an error holds.
+fn own_error(error: &io::Error) -> Option<Error> {
+    let own = error.get_ref()?.downcast_ref::<Error>()?;
+    Some(own.retold(own.to_string()))
 }

@@ -2,8 +2,8 @@
 
 use super::pipe::PipeWork;
 use super::sink::Sink;
-use super::{blocking, died};
-use crate::error::{Error, Kind};
+use super::{blocking, died, failed};
+use crate::error::Error;
 use crate::plan::representation::{EntityTag, Representation, Validators};
 use crate::storage::Storage;
 use crate::threads;
@@ -384,20 +384,6 @@ pub(crate) async fn held(
         own.held(&sought).map_err(|error| failed("cannot be looked at", &error))
     })
     .await
-}
-
-/// The error that a destination has made itself, or else one of the class of the disk.
-pub(super) fn failed(what: &str, error: &io::Error) -> Error {
-    match own_error(error) {
-        Some(own) => own,
-        None => Error::new(Kind::Disk, format!("the destination {what}: {error}")),
-    }
-}
-
-/// The error of haul's own that an error holds.
-pub(super) fn own_error(error: &io::Error) -> Option<Error> {
-    let own = error.get_ref()?.downcast_ref::<Error>()?;
-    Some(own.retold(own.to_string()))
 }
 
 /// The destination as the engine's own storage.

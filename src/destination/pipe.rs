@@ -1,9 +1,8 @@
 //! A pipe being fed: bytes arrive in any order within a window, and leave in order.
 
 use super::OwnDestination;
-use super::died;
-use super::own::own_error;
 use super::sink::Sink;
+use super::{died, own_error};
 use crate::error::{Error, Kind};
 use crate::storage::Pipe;
 use crate::threads;

@@ -2,29 +2,15 @@
 
 use super::location::Location;
 use super::profile::{Form, Profiles};
-use super::settings::{Given, Settings};
+use super::settings::{Given, S3Style, Settings};
 use super::signer::S3Signer;
+use super::text::text_of;
 use super::vault::Vault;
 use crate::error::{Error, Remedy};
 use crate::plan::Address;
-use crate::sys;
 use std::fmt;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-
-/// Form of the addresses of objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum S3Style {
-    /// The bucket in the path if an endpoint is given or the bucket has dots, else in the host.
-    #[default]
-    Auto,
-    /// The bucket in the path: `https://HOST/BUCKET/KEY`.
-    Path,
-    /// The bucket in the host: `https://BUCKET.HOST/KEY`.
-    Virtual,
-}
 
 /// Access to S3 and to stores that speak its protocol.
 ///
@@ -44,14 +30,11 @@ pub enum S3Style {
 pub struct S3(Arc<Account>);
 
 /// State that clones share.
-pub(super) struct Account {
+struct Account {
     given: Given,
     settings: OnceLock<Result<Settings, Error>>,
-    pub(super) vault: Vault,
+    vault: Arc<Vault>,
 }
-
-/// Variables and files of more bytes are not read.
-const LONGEST: u64 = 1 << 20;
 
 impl S3 {
     /// Access as the environment and the profile files describe it.
@@ -61,7 +44,7 @@ impl S3 {
     }
 
     fn of(given: Given) -> Self {
-        Self(Arc::new(Account { given, settings: OnceLock::new(), vault: Vault::default() }))
+        Self(Arc::new(Account { given, settings: OnceLock::new(), vault: Arc::default() }))
     }
 
     fn with(&self, change: impl FnOnce(&mut Given)) -> Self {
@@ -101,13 +84,9 @@ impl S3 {
     }
 
     /// Settings, which are read now if they were not before.
-    pub(super) fn settings(&self) -> Result<&Settings, Error> {
+    fn settings(&self) -> Result<&Settings, Error> {
         let settings = self.0.settings.get_or_init(|| read(&self.0.given));
         settings.as_ref().map_err(|error| error.retold(error.to_string()))
-    }
-
-    pub(super) fn account(&self) -> &Account {
-        &self.0
     }
 
     /// Address of an object.
@@ -117,7 +96,7 @@ impl S3 {
 
     /// Signer of the requests to a bucket.
     pub(crate) fn signer(&self) -> Result<Arc<S3Signer>, Error> {
-        Ok(Arc::new(S3Signer::new(self.clone(), self.settings()?)))
+        Ok(Arc::new(S3Signer::new(self.0.vault.clone(), self.settings()?)))
     }
 }
 
@@ -163,11 +142,4 @@ fn home_in(path: &str, environment: &dyn Fn(&str) -> Option<String>) -> PathBuf 
         (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
         _ => path.into(),
     }
-}
-
-/// Text of a file that the user names.
-pub(super) fn text_of(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    sys::open_following(path)?.take(LONGEST).read_to_string(&mut text)?;
-    Ok(text)
 }

@@ -1,45 +1,43 @@
 //! Services that lend keys: the token service, a container's own, and the instance metadata.
 
-use super::account::text_of;
 use super::document::Document;
 use super::keys::Keys;
 use super::location::IN_QUERY;
 use super::settings::Source;
+use super::text::text_of;
 use crate::error::{Error, Failure, Kind, Remedy};
 use crate::plan::Address;
 use crate::threads;
-use crate::transport::{Called, Document as Body, Exchange, Requester, Wanted};
+use crate::transport::{Asked, Called, Carrier};
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderValue, Method};
 use percent_encoding::utf8_percent_encode;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// Patience with a service of the machine itself, which answers at once if it is there, and with one on the network.
+/// Patience with a service of the machine itself, which answers at once if it is there.
 const NEAR: Duration = Duration::from_secs(2);
-const FAR: Duration = Duration::from_secs(30);
 
 /// Keys from their source.
 ///
 /// # Errors
 /// `Auth` if it has none, and those of a connection.
-pub(super) async fn fetched(source: &Source, exchange: &Arc<Exchange>) -> Result<Keys, Failure> {
+pub(super) async fn fetched(source: &Source, carrier: &dyn Carrier) -> Result<Keys, Failure> {
     match source {
         Source::Fixed(keys) => Ok(keys.clone()),
         Source::Anonymous => Err(Failure::Fatal(Error::defect("keys of an anonymous source"))),
         Source::WebIdentity { endpoint, token_file, role, session } => {
-            by_web_identity(exchange, endpoint, token_file, role, session).await
+            by_web_identity(carrier, endpoint, token_file, role, session).await
         }
         Source::Container { url, token, token_file } => {
             let token = match token_file {
                 Some(path) => Some(read(path).await?),
                 None => token.clone(),
             };
-            of_container(exchange, url, token).await
+            of_container(carrier, url, token).await
         }
         Source::Instance { endpoint } if endpoint.is_empty() => Err(Failure::Fatal(nowhere())),
-        Source::Instance { endpoint } => of_instance(exchange, endpoint).await,
+        Source::Instance { endpoint } => of_instance(carrier, endpoint).await,
     }
 }
 
@@ -71,7 +69,7 @@ async fn read(path: &Path) -> Result<String, Failure> {
 
 /// One request, without any secret but those given with it.
 async fn call(
-    exchange: &Arc<Exchange>,
+    carrier: &dyn Carrier,
     method: Method,
     url: &str,
     fields: &[(HeaderName, HeaderValue)],
@@ -81,13 +79,9 @@ async fn call(
     let parsed =
         Address::parse(url).map_err(|error| Error::usage(format!("a service that lends keys: {error}")));
     let (address, _) = parsed.map_err(Failure::Fatal)?;
-    // A service of the machine itself is never reached by way of a proxy.
-    let requester =
-        Requester::beside_all(exchange.clone(), &address, patience.is_some()).map_err(Failure::Fatal)?;
-    let document =
-        body.map(|body| Body { media_type: "application/x-www-form-urlencoded", bytes: body.into() });
-    let wanted = Wanted { method, address: &address, fields, document };
-    let calling = requester.call(wanted, FAR);
+    let near = patience.is_some();
+    let calling =
+        carrier.carry(Asked { method, address: &address, fields, form: body.map(Into::into), near });
     match patience {
         Some(patience) => tokio::time::timeout(patience, calling)
             .await
@@ -97,7 +91,7 @@ async fn call(
 }
 
 async fn by_web_identity(
-    exchange: &Arc<Exchange>,
+    carrier: &dyn Carrier,
     endpoint: &str,
     token_file: &Path,
     role: &str,
@@ -112,7 +106,7 @@ async fn by_web_identity(
         encoded(&token)
     );
     let url = format!("{}/", endpoint.trim_end_matches('/'));
-    let called = call(exchange, Method::POST, &url, &[], Some(body), None).await?;
+    let called = call(carrier, Method::POST, &url, &[], Some(body), None).await?;
     if called.status.is_success() {
         return Keys::from_sts(&called.body).ok_or_else(|| senseless("the token service"));
     }
@@ -127,7 +121,7 @@ async fn by_web_identity(
     Err(refused(&format!("the token service{shown}"), called.status.as_u16()))
 }
 
-async fn of_container(exchange: &Arc<Exchange>, url: &str, token: Option<String>) -> Result<Keys, Failure> {
+async fn of_container(carrier: &dyn Carrier, url: &str, token: Option<String>) -> Result<Keys, Failure> {
     let (address, _) = Address::parse(url)
         .map_err(|_| Failure::Fatal(Error::usage("the URL of the container's credentials is none")))?;
     // A token in clear goes to this machine and to the two services of AWS only ("Container credential provider").
@@ -144,7 +138,7 @@ async fn of_container(exchange: &Arc<Exchange>, url: &str, token: Option<String>
         })?;
         fields.push((AUTHORIZATION, secret(value)));
     }
-    let called = call(exchange, Method::GET, url, &fields, None, Some(NEAR)).await?;
+    let called = call(carrier, Method::GET, url, &fields, None, Some(NEAR)).await?;
     match called.status.is_success() {
         true => Keys::from_json(&called.body).ok_or_else(|| senseless("the container's service")),
         false => Err(refused("the container's service", called.status.as_u16())),
@@ -152,11 +146,11 @@ async fn of_container(exchange: &Arc<Exchange>, url: &str, token: Option<String>
 }
 
 /// The second version of the instance metadata service, which wants a token first.
-async fn of_instance(exchange: &Arc<Exchange>, endpoint: &str) -> Result<Keys, Failure> {
+async fn of_instance(carrier: &dyn Carrier, endpoint: &str) -> Result<Keys, Failure> {
     let base = format!("{}/latest", endpoint.trim_end_matches('/'));
     let ttl = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
     let lifetime = [(ttl, HeaderValue::from_static("21600"))];
-    let token = call(exchange, Method::PUT, &format!("{base}/api/token"), &lifetime, None, Some(NEAR)).await;
+    let token = call(carrier, Method::PUT, &format!("{base}/api/token"), &lifetime, None, Some(NEAR)).await;
     // Off AWS nothing is at that address.
     let token = token.map_err(|_| Failure::Fatal(nowhere()))?;
     if !token.status.is_success() {
@@ -166,7 +160,7 @@ async fn of_instance(exchange: &Arc<Exchange>, endpoint: &str) -> Result<Keys, F
         .map_err(|_| senseless("the instance metadata service"))?;
     let fields = [(HeaderName::from_static("x-aws-ec2-metadata-token"), secret(value))];
     let roles = format!("{base}/meta-data/iam/security-credentials/");
-    let role = call(exchange, Method::GET, &roles, &fields, None, Some(NEAR)).await?;
+    let role = call(carrier, Method::GET, &roles, &fields, None, Some(NEAR)).await?;
     if role.status.as_u16() == 404 {
         return Err(Failure::Fatal(nowhere()));
     }
@@ -176,7 +170,7 @@ async fn of_instance(exchange: &Arc<Exchange>, endpoint: &str) -> Result<Keys, F
     let role = String::from_utf8_lossy(&role.body);
     let role = role.lines().next().unwrap_or_default().trim();
     let url = format!("{roles}{}", utf8_percent_encode(role, IN_QUERY));
-    let called = call(exchange, Method::GET, &url, &fields, None, Some(NEAR)).await?;
+    let called = call(carrier, Method::GET, &url, &fields, None, Some(NEAR)).await?;
     match called.status.is_success() {
         true => Keys::from_json(&called.body).ok_or_else(|| senseless("the instance metadata service")),
         false => Err(refused("the instance metadata service", called.status.as_u16())),

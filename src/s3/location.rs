@@ -54,7 +54,7 @@ impl Location {
     }
 
     /// Its version, as the query of a URL has it, with the question mark.
-    pub(crate) fn query(&self) -> String {
+    pub(crate) fn version_query(&self) -> String {
         let encoded = |version: &String| format!("?versionId={}", utf8_percent_encode(version, IN_QUERY));
         self.version.as_ref().map(encoded).unwrap_or_default()
     }
@@ -98,7 +98,10 @@ mod tests {
             assert_eq!((&location.bucket[..], &location.key[..]), (bucket, key), "{text}");
             assert_eq!((location.version.as_deref(), &location.path()[..]), (version, path), "{text}");
         }
-        assert_eq!(Location::parse("s3://bucket/k?versionId=a b").unwrap().query(), "?versionId=a%20b");
+        assert_eq!(
+            Location::parse("s3://bucket/k?versionId=a b").unwrap().version_query(),
+            "?versionId=a%20b"
+        );
         assert_eq!(
             Location::parse("s3://bucket/k?versionId=1").unwrap().to_string(),
             "s3://bucket/k?versionId=1"

@@ -9,9 +9,11 @@ mod profile;
 mod refusal;
 mod settings;
 mod signer;
+mod text;
 mod vault;
 
-pub use account::{S3, S3Style};
+pub use account::S3;
 pub(crate) use document::Document;
 pub(crate) use location::Location;
 pub(crate) use refusal::Refusal;
+pub use settings::S3Style;

@@ -1,12 +1,24 @@
 //! Region, endpoint, form of addresses and source of credentials, from the environment and the profile files.
 
-use super::account::S3Style;
 use super::keys::Keys;
 use super::location::Location;
 use super::profile::Profiles;
 use crate::error::{Error, Remedy};
 use crate::plan::Address;
 use std::path::PathBuf;
+
+/// Form of the addresses of objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum S3Style {
+    /// The bucket in the path if an endpoint is given or the bucket has dots, else in the host.
+    #[default]
+    Auto,
+    /// The bucket in the path: `https://HOST/BUCKET/KEY`.
+    Path,
+    /// The bucket in the host: `https://BUCKET.HOST/KEY`.
+    Virtual,
+}
 
 /// Variables of the environment, by their name; empty ones do not count.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -114,7 +126,7 @@ impl Settings {
     /// Address of an object, or of its bucket if there is no key.
     pub(super) fn address(&self, location: &Location) -> Result<Address, Error> {
         let Location { bucket, .. } = location;
-        let (path, query) = (location.path(), location.query());
+        let (path, query) = (location.path(), location.version_query());
         let base = match &self.endpoint {
             Some(endpoint) => {
                 let scheme = if endpoint.is_https() { "https" } else { "http" };

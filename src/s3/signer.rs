@@ -1,12 +1,12 @@
 //! Signs the requests to a bucket (Signature Version 4), and judges refusals.
 
-use super::account::S3;
 use super::refusal::Refusal;
-use super::settings::Settings;
+use super::settings::{Settings, Source};
+use super::vault::Vault;
 use crate::clock::Clock;
 use crate::error::{Error, Failure};
 use crate::plan::Address;
-use crate::transport::{Exchange, Judgement, Pending, RequestSigner};
+use crate::transport::{Carrier, Judgement, Pending, RequestSigner};
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{
     PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
@@ -20,21 +20,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// See the module.
 pub(crate) struct S3Signer {
-    store: S3,
+    vault: Arc<Vault>,
+    source: Source,
     requester_pays: bool,
     /// True if another region has another host.
     is_of_aws: bool,
-    is_renewable: bool,
     region: Mutex<String>,
 }
 
 impl S3Signer {
-    pub(super) fn new(store: S3, settings: &Settings) -> Self {
+    pub(super) fn new(vault: Arc<Vault>, settings: &Settings) -> Self {
         Self {
-            store,
+            vault,
+            source: settings.source.clone(),
             requester_pays: settings.requester_pays,
             is_of_aws: settings.is_of_aws(),
-            is_renewable: settings.source.is_renewable(),
             region: Mutex::new(settings.region.clone()),
         }
     }
@@ -59,8 +59,8 @@ impl S3Signer {
 }
 
 impl RequestSigner for S3Signer {
-    fn ready<'a>(&'a self, exchange: &'a Arc<Exchange>) -> Pending<'a, Result<(), Failure>> {
-        Box::pin(self.store.account().vault.fill(&self.store, exchange))
+    fn ready<'a>(&'a self, carrier: &'a dyn Carrier) -> Pending<'a, Result<(), Failure>> {
+        Box::pin(self.vault.fill(&self.source, carrier))
     }
 
     fn sign(&self, request: &mut Request<Full<Bytes>>, address: &Address, body: &Bytes) -> Result<(), Error> {
@@ -77,7 +77,7 @@ impl RequestSigner for S3Signer {
             let mode = HeaderName::from_static("x-amz-checksum-mode");
             request.headers_mut().insert(mode, HeaderValue::from_static("ENABLED"));
         }
-        let Some(keys) = self.store.account().vault.keys() else {
+        let Some(keys) = self.vault.held_keys() else {
             // Requests are anonymous.
             return Ok(());
         };
@@ -124,9 +124,9 @@ impl RequestSigner for S3Signer {
         let Some(refusal) = Refusal::read(status, headers, document) else {
             return Judgement::AsItSays;
         };
-        if refusal.is_expiry() && self.is_renewable {
-            if let Some(keys) = self.store.account().vault.keys() {
-                self.store.account().vault.refuse(&keys.access);
+        if refusal.is_expiry() && self.source.is_renewable() {
+            if let Some(keys) = self.vault.held_keys() {
+                self.vault.refuse(&keys.access);
             }
             return Judgement::Again;
         }

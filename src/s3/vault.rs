@@ -1,12 +1,11 @@
 //! Keys in use, renewed before they expire.
 
-use super::account::S3;
 use super::chain;
 use super::keys::Keys;
 use super::settings::Source;
 use crate::clock::Clock;
 use crate::error::Failure;
-use crate::transport::Exchange;
+use crate::transport::Carrier;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -58,13 +57,12 @@ impl Vault {
     }
 
     /// The keys, once there are any.
-    pub(super) fn keys(&self) -> Option<Arc<Keys>> {
+    pub(super) fn held_keys(&self) -> Option<Arc<Keys>> {
         self.lock().keys.clone()
     }
 
     /// Fetches keys if there are none, or none that last.
-    pub(super) async fn fill(&self, store: &S3, exchange: &Arc<Exchange>) -> Result<(), Failure> {
-        let source = &store.settings().map_err(Failure::Fatal)?.source;
+    pub(super) async fn fill(&self, source: &Source, carrier: &dyn Carrier) -> Result<(), Failure> {
         match source {
             Source::Anonymous => return Ok(()),
             Source::Fixed(keys) => {
@@ -81,7 +79,7 @@ impl Vault {
         if !held.is_stale(Clock::date()) {
             return Ok(());
         }
-        match chain::fetched(source, exchange).await {
+        match chain::fetched(source, carrier).await {
             Ok(keys) => {
                 let fetched = Some(Clock::date());
                 *self.lock() = Held { keys: Some(Arc::new(keys)), fetched, refused: false };

@@ -28,6 +28,7 @@ mod requester;
 mod resolve;
 mod response;
 mod route;
+#[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "only the feature s3 signs"))]
 mod signer;
 mod socket;
 mod strikes;
@@ -50,14 +51,14 @@ pub use pin::PublicKeyPin;
 pub use proxy::Proxy;
 pub(crate) use request_head::{Credentials, Document, Secrets};
 #[cfg(feature = "s3")]
-pub(crate) use requester::{Called, Wanted};
+pub(crate) use requester::Wanted;
 pub(crate) use requester::{Pause, Requester};
 pub use resolve::Resolve;
 pub(crate) use response::{Body, Redirect, Response};
 pub(crate) use route::{Fresh, Renewal, Route};
 pub(crate) use signer::RequestSigner;
 #[cfg(feature = "s3")]
-pub(crate) use signer::{Judgement, Pending};
+pub(crate) use signer::{Asked, Called, Carrier, Judgement, Pending};
 pub(crate) use tls::IdentityFiles;
 pub use trace::{Step, Trace};
 #[cfg(test)]

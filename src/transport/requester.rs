@@ -6,7 +6,10 @@ use super::part::Part;
 use super::request_head::{Document, RequestFields, Secrets};
 use super::response::{Redirect, RedirectHead, Response};
 use super::route::{Route, Way};
+use super::signer::Carrier;
 use super::signer::Judgement;
+#[cfg(feature = "s3")]
+use super::signer::{Asked, Called, Pending};
 use super::{Failure, date, trace};
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::response_head::{asked_to_wait, is_rate_limited};
@@ -333,22 +336,13 @@ pub(crate) struct Wanted<'a> {
     pub(crate) document: Option<Document<'a>>,
 }
 
-/// A response with all of its body.
-#[cfg(feature = "s3")]
-#[derive(Debug)]
-pub(crate) struct Called {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-}
-
 #[cfg(feature = "s3")]
 impl Requester {
     /// Requester for a service beside the files, which gets no secret; `near` if no proxy stands between.
     ///
     /// # Errors
     /// None but a defect.
-    pub(crate) fn beside_all(exchange: Arc<Exchange>, address: &Address, near: bool) -> Result<Self, Error> {
+    fn beside_all(exchange: Arc<Exchange>, address: &Address, near: bool) -> Result<Self, Error> {
         Ok(Self {
             exchange,
             route: Arc::new(Route::new(address.clone(), None)),
@@ -387,6 +381,23 @@ impl Requester {
             }
             return Ok(Called { status, headers, body });
         }
+    }
+}
+
+/// Time within which each part of the response of a service has to come.
+#[cfg(feature = "s3")]
+const SERVICE: Duration = Duration::from_secs(30);
+
+impl Carrier for Arc<Exchange> {
+    #[cfg(feature = "s3")]
+    fn carry<'a>(&'a self, asked: Asked<'a>) -> Pending<'a, Result<Called, Failure>> {
+        Box::pin(async move {
+            let Asked { method, address, fields, form, near } = asked;
+            let requester = Requester::beside_all(self.clone(), address, near).map_err(Failure::Fatal)?;
+            let document =
+                form.map(|bytes| Document { media_type: "application/x-www-form-urlencoded", bytes });
+            requester.call(Wanted { method, address, fields, document }, SERVICE).await
+        })
     }
 }
 

@@ -4,12 +4,14 @@ use super::super::args::Options;
 use super::super::batch::Batch;
 use super::super::beside::Beside;
 use super::super::incoming::Incoming;
+use super::super::into_s3::into_s3;
 use super::super::list::{self, List, Remarks};
 use super::super::names::{Entry, Names};
 use super::super::resume_hint::ResumeHint;
 use super::super::runtime::runtime;
+use super::super::s3_flags::Uploads;
 use super::super::setup::{Setup, Wanted};
-use super::super::uploads::{Uploads, into_s3};
+use super::super::uploads;
 use super::super::{adopt, config, output, render, signals};
 use super::info;
 use crate::error::{Error, Kind};
@@ -33,7 +35,7 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         return Err(mirrors_of_several());
     }
     let mut options = config::fill(options)?;
-    options.uploads = Uploads::take(&mut options)?;
+    options.uploads = uploads::take(&mut options)?;
     let mut setup = Setup::open(options, urls)?;
     let mut given = setup.requests(urls)?;
     given.retain(|wanted| setup.is_ours(wanted));
