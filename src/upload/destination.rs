@@ -21,13 +21,13 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// Bytes that may be ahead of those that have left.
-const WINDOW: u64 = 12 << 20;
+const WINDOW: u64 = 8 << 20;
 /// Time for giving an upload up.
 const LAST: Duration = Duration::from_secs(10);
 
 /// An object of S3 as destination: `s3://bucket/key`.
 ///
-/// What comes is sent as the parts of a multipart upload, up to three of 8 MiB at a time (an object of up to 8 MiB is one request; parts are
+/// What comes is sent as the parts of a multipart upload, two of 8 MiB at a time (an object of up to 8 MiB is one request; parts are
 /// larger where 10,000 of them would not hold the object). Each part has a checksum (CRC-64/NVME). The object appears once everything is there and
 /// proven, and only if there is none of its name: `If-None-Match: *`, unless replacing is allowed. If another one has appeared meanwhile, it is
 /// compared: the same content is a success, another one an error of kind `Exists`.

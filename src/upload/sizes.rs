@@ -8,8 +8,8 @@ pub(super) const USUAL: u64 = 8 << 20;
 /// Parts of one size, where the length is not known: after each thousand the size doubles.
 const EACH: u64 = 1000;
 /// Bytes of parts that may be on their way at once, and such parts.
-const UNDER_WAY: u64 = 24 << 20;
-const MOST_AT_ONCE: u64 = 3;
+const UNDER_WAY: u64 = 16 << 20;
+const MOST_AT_ONCE: u64 = 2;
 
 /// Sizes of the parts of one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
