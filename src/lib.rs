@@ -7,9 +7,10 @@
 //! |---|---|---|
 //! | 5 | `cli` | arguments, rendering, exit codes (feature `cli`) |
 //! |   | `rpc` | the daemon: aria2's JSON-RPC, a page, figures (feature `cli`) |
-//! | 4 | `jobs` | jobs as plain data, and their queue |
+//! | 4 | `jobs`, `upload` | jobs as plain data, and their queue; uploads into S3 (feature `s3`) |
 //! | 3 | `engine` | the driver that owns a transfer, and its workers |
 //! |   | `destination` | where bytes go: a file, a pipe, or what the caller brings; the checkpoint |
+//! |   | `s3` | objects of S3: credentials, signatures (feature `s3`) |
 //! | 2 | `transport`, `storage`, `manifest`, `verify` | effects: sockets, files, the sidecar, digests |
 //! | 1 | `plan`, `clock` | decisions: pure, no clock, no files, no sockets; the only reader of the time |
 //! | 0 | `formats`, `error`, `threads`, `sys` | parsers of text formats; errors; threads for blocking work; the operating system |
@@ -44,10 +45,14 @@ mod manifest;
 mod plan;
 #[cfg(feature = "cli")]
 mod rpc;
+#[cfg(feature = "s3")]
+mod s3;
 mod storage;
 mod sys;
 mod threads;
 mod transport;
+#[cfg(feature = "s3")]
+mod upload;
 mod verify;
 
 #[cfg(feature = "cli")]
@@ -55,10 +60,10 @@ pub mod cli;
 
 pub use engine::{
     AddressFamily, Client, ClientSettings, ConnectionView, Connections, Constraints, Content, Control,
-    Download, Event, FilePieces, Forecast, HostSettings, IfExists, Interface, Jobs, MirrorPreview,
+    Download, Event, FilePieces, Forecast, Held, HostSettings, IfExists, Interface, Jobs, MirrorPreview,
     NameSource, Notice, Output, OwnDestination, Phase, PieceProof, Posted, Preview, Progress, Proof,
-    ProvedBy, Proxy, PublicKeyPin, Redirected, Remembered, Report, Request, Resolve, Slowness, Step, Trace,
-    Transport, Writer,
+    ProvedBy, Proxy, PublicKeyPin, Redirected, Remembered, Report, Request, Resolve, Slowness, Sought, Step,
+    Trace, Transport, Writer,
 };
 pub use engine::{
     audit, digests_of, discard, pieces_of, verify_file, verify_signature, wrong_pieces, wrong_pieces_of,
@@ -74,4 +79,8 @@ pub use jobs::{
 pub use jobs::{JobList, Listed, metalink, metalink_of_files};
 pub use manifest::{Inspection, inspect};
 pub use plan::{Address, ByteRange, Origin};
+#[cfg(feature = "s3")]
+pub use s3::{S3, S3Style};
+#[cfg(feature = "s3")]
+pub use upload::S3Destination;
 pub use verify::{Algorithm, Digest, Encoding, MinisignKey, MinisignSignature, ParseDigestError, Signer};

@@ -2,6 +2,7 @@
 
 use super::examples;
 use super::host_rules::HostRule;
+use super::s3_flags::{S3Options, Uploads};
 use super::unsaved::Base;
 use super::values::{connections, interface, pin, resolve, shard, some_time, split_size, url, user_agent};
 use crate::formats::shard::Shard;
@@ -28,7 +29,7 @@ const LONG_VERSION: &str = concat!(
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
-    /// URLs to download: http:// or https://
+    /// URLs to download: http://, https:// or s3://
     #[arg(value_name = "URL", value_parser = url())]
     pub(super) urls: Vec<String>,
     #[command(flatten)]
@@ -341,10 +342,11 @@ pub(super) struct Options {
     /// Download what a Metalink document lists, which is a file or a URL
     #[arg(long, value_name = "FILE|URL", help_heading = "Output")]
     pub(super) metalink: Option<String>,
-    /// Save to FILE; - writes to the standard output, in order, and a device (/dev/null) is written to likewise
+    /// Save to FILE; - writes to the standard output, in order, and a device (/dev/null) is written to likewise; s3://BUCKET/KEY
+    /// is an object
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) output: Option<PathBuf>,
-    /// Save in DIR, which is created if it is missing
+    /// Save in DIR, which is created if it is missing, or below s3://BUCKET/PREFIX/
     #[arg(short, long, value_name = "DIR", help_heading = "Output")]
     pub(super) dir: Option<PathBuf>,
     /// Policy for an existing file: auto succeeds if it is the wanted file [default: auto]
@@ -472,6 +474,12 @@ pub(super) struct Options {
     /// Send the cookies that FILE has for a URL; in the form of Netscape, as browsers export it. Nothing is written to it
     #[arg(short = 'b', long, value_name = "FILE", help_heading = "Request")]
     pub(super) load_cookies: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) s3: S3Options,
+    /// Place in S3 that the downloads go to.
+    #[arg(skip)]
+    pub(super) uploads: Option<Uploads>,
 
     /// Run CMD in a shell when the server refuses a URL, which is in $HAUL_URL, and go on with the one that it prints
     #[arg(long, value_name = "CMD", help_heading = "Request")]

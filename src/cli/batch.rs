@@ -4,6 +4,7 @@ use super::args::Options;
 use super::failures::Failures;
 use super::hooks::Hooks;
 use super::incoming::Incoming;
+use super::into_s3::into_s3;
 use super::list;
 use super::render::{FileView, Reporter, Summary};
 use super::resume_hint::ResumeHint;
@@ -42,6 +43,7 @@ enum Message {
 /// Runs the downloads, as described in the module.
 pub(super) struct Batch<'a, I> {
     client: Client,
+    options: Options,
     /// Requests not started yet.
     requests: I,
     /// A list that comes while the run goes on, until it has ended.
@@ -100,6 +102,7 @@ impl<'a, I: Iterator<Item = Result<Wanted, Error>>> Batch<'a, I> {
         }
         Ok(Self {
             client: client.clone(),
+            options: options.clone(),
             requests,
             incoming,
             has_taken_all: false,
@@ -180,9 +183,16 @@ impl<'a, I: Iterator<Item = Result<Wanted, Error>>> Batch<'a, I> {
         if let Some(incoming) = &mut self.incoming {
             incoming.begun(id, &wanted);
         }
-        let Wanted { job, request, line } = wanted;
+        let (shown, url) = (name(&wanted.job, &wanted.request), wanted.request.address().to_string());
+        let Wanted { request, line, .. } = match into_s3(wanted, &self.options, &self.client) {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                self.failures.add(error.kind());
+                return self.reporter.failed(&error);
+            }
+        };
         self.lines.extend(line.map(|line| (id, line)));
-        let (name, url) = (name(&job, &request), request.address().to_string());
+        let name = shown;
         let download = self.client.start(request);
         self.reporter.files.insert(id, FileView::new(name, url, download.progress()));
         self.cancellers.insert(id, Box::new(download.canceller()));

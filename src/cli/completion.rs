@@ -28,7 +28,7 @@ fn offer(argument: &str) -> Option<Offer> {
         "range" | "sha256" | "digests" | "jobs" | "min_split_size" | "limit_rate" | "max_size" | "retry"
         | "retry_max_time" | "connect_timeout" | "first_byte_timeout" | "stall_timeout" | "max_redirs"
         | "header" | "user_agent" | "user" | "interface" | "listen" | "out" | "rate" | "job"
-        | "arguments" => Offer::Kind(ValueHint::Other),
+        | "s3_endpoint" | "arguments" => Offer::Kind(ValueHint::Other),
         _ => return None,
     })
 }

@@ -37,6 +37,11 @@ fn words(remedy: &Remedy) -> Cow<'_, str> {
         Remedy::ReplaceKeepOrAccept => {
             "--if-exists overwrite replaces it, rename keeps both, skip accepts it"
         }
+        Remedy::ReplaceOrOtherKey => "choose another key with -o, or replace it with --if-exists overwrite",
+        Remedy::AwsCredentials => {
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; --s3-anonymous signs nothing, as public buckets allow"
+        }
+        Remedy::AwsFreshKeys => "get new credentials, and run the same command again: it goes on",
         Remedy::WaitOrRename => "wait for it to end, or choose another name with -o",
         Remedy::OtherName => "choose another name with -o",
         Remedy::PossibleName(name) => {

@@ -6,13 +6,14 @@ use super::document::Document;
 use super::places;
 use super::refresh;
 use super::render::Screen;
+use super::s3_flags::Uploads;
 use super::secrets::{self, Given};
-use super::{hooks, host_rules, output, signatures, unsaved, verbose};
+use super::{hooks, host_rules, output, signatures, unsaved, uploads, verbose};
 use crate::error::Error;
 use crate::formats::escape;
 use crate::{
     Address, AddressFamily, Client, ClientSettings, Connections, Defaults, Digest, Invalid, Job, Jobs,
-    MinisignKey, NamedBy, Proxy, Remedy, Request, Signer, Transport,
+    MinisignKey, NamedBy, Proxy, Remedy, Request, S3, Signer, Transport,
 };
 use clap::CommandFactory as _;
 use percent_encoding::percent_decode_str;
@@ -32,6 +33,8 @@ pub(super) struct Setup {
     refreshing: Arc<tokio::sync::Mutex<()>>,
     /// Connections that one download can have, if few files may be open.
     pub(super) most_connections: Option<usize>,
+    /// Access to S3.
+    pub(super) s3: S3,
 }
 
 /// A job, and the request that it resolves to.
@@ -80,10 +83,13 @@ impl Setup {
         super::colour::decide(options.color.unwrap_or_default());
         hooks::check(&options)?;
         options.failed.as_deref().map_or(Ok(()), unsaved::check)?;
+        uploads::refuse(&options)?;
+        let s3 = options.s3.store();
         let secrets = Given::read(&options)?;
         let key = signatures::key(&options.digests)?;
         let refreshing = Arc::default();
-        let mut setup = Self { options, secrets, digests: None, key, refreshing, most_connections: None };
+        let (digests, most_connections) = (None, None);
+        let mut setup = Self { options, secrets, digests, key, refreshing, most_connections, s3 };
         if let Some(named) = setup.options.digests.checksum_file.clone() {
             // Invalid URLs are reported before anything is fetched.
             let first = setup.described(urls)?.into_iter().next();
@@ -99,7 +105,7 @@ impl Setup {
     fn signer(&self, key: &MinisignKey, list: &Document, named: &str, by: By<'_>) -> Result<Signer, Error> {
         let signature = if named.contains("://") {
             let url = signatures::url_beside(named);
-            let shown = Request::new(&url)?.address().to_string();
+            let shown = self.plain(&url)?.address().to_string();
             signatures::fetched(key, &shown, self.document(&url, by))?
         } else {
             signatures::read(key, Path::new(named))?
@@ -190,6 +196,12 @@ impl Setup {
         Ok(settings)
     }
 
+    /// Request for a URL, with nothing that the options say of it.
+    pub(super) fn plain(&self, url: &str) -> Result<Request, Error> {
+        let is_s3 = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("s3://"));
+        if is_s3 { self.s3.request(url) } else { Request::new(url) }
+    }
+
     /// Downloads of the URLs on the command line.
     pub(super) fn requests(&self, urls: &[String]) -> Result<Vec<Wanted>, Error> {
         self.of_urls(urls, |job| self.resolved(job, By::User))
@@ -237,7 +249,7 @@ impl Setup {
 
     /// Resolves a job, with what the options and the lists of digests say of it, and the secrets that `by` allows.
     pub(super) fn resolved(&self, job: Job, by: By<'_>) -> Result<Wanted, Error> {
-        match self.streams() {
+        match self.streams() || matches!(self.options.uploads, Some(Uploads::Object(_))) {
             true => self.resolved_by(job, by, crate::resolve_unnamed),
             false => self.resolved_by(job, by, crate::resolve),
         }
@@ -272,7 +284,7 @@ impl Setup {
     /// Values of the options that each job may have.
     pub(super) fn defaults(&self) -> Defaults {
         let options = &self.options;
-        let mut defaults = Defaults::default();
+        let mut defaults = Defaults { s3: Some(self.s3.clone()), ..Defaults::default() };
         defaults.dir.clone_from(&options.dir);
         defaults.options.connections = match options.connections {
             Some(Connections::AtMost(count)) => Some(count),
@@ -294,7 +306,7 @@ impl Setup {
             return Document::read(named);
         }
         if !self.options.quiet {
-            let url = Request::new(named)?.address().to_string();
+            let url = self.plain(named)?.address().to_string();
             output::say(format_args!("haul: note: reading {}", escape::shown(&url)));
         }
         Document::fetch(self.request_of_document(named, by)?, &self.client_for_documents()?)
@@ -309,7 +321,8 @@ impl Setup {
     pub(super) fn request_of_document(&self, named: &str, by: By<'_>) -> Result<Request, Error> {
         let mut job = Job::new(named);
         self.add_secrets(&mut job, by)?;
-        let request = crate::resolve_unnamed(&job, &Defaults::default()).map_err(|invalid| invalid.error)?;
+        let defaults = Defaults { s3: Some(self.s3.clone()), ..Defaults::default() };
+        let request = crate::resolve_unnamed(&job, &defaults).map_err(|invalid| invalid.error)?;
         Ok(self.secrets.for_host(request))
     }
 
@@ -317,7 +330,7 @@ impl Setup {
         let may_have_them = match by {
             By::User => true,
             By::Beside(url) => {
-                let own = Request::new(&job.url)?;
+                let own = self.plain(&job.url)?;
                 url.is_some_and(|url| url.origin() == own.address().origin())
             }
             By::Document(home) => {
@@ -339,7 +352,7 @@ impl Setup {
         let Some(listed) = &self.digests else {
             return Ok(());
         };
-        let request = Request::new(&job.url)?;
+        let request = self.plain(&job.url)?;
         let mut paths = vec![parts(request.address().path(), true)];
         match (&job.output, &job.name) {
             (Some(path), _) => paths.push(parts(&path.to_string_lossy(), false)),

@@ -17,8 +17,8 @@ mod spec;
 
 pub(crate) use create::{Creating, Made};
 pub(crate) use file::FileWork;
-pub use own::{Constraints, Content, OwnDestination};
-pub(crate) use own::{OwnWork, given_up, in_order, publish as publish_own};
+pub use own::{Constraints, Content, Held, OwnDestination, Sought};
+pub(crate) use own::{OwnWork, given_up, held, in_order, publish as publish_own};
 pub(crate) use partial_file::PartialFile;
 pub(crate) use pipe::PipeWork;
 pub(crate) use provenance::NamedBy;
@@ -33,6 +33,7 @@ use crate::plan::{Moment, RangeSet};
 use crate::storage::{Memory, Target};
 use crate::threads;
 use crate::verify::Algorithm;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -72,12 +73,12 @@ impl SmallWork {
 }
 
 /// View of a destination, taken regularly.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Look {
     /// Position up to which bytes have left in order, if they do.
     pub(crate) drained: Option<u64>,
     /// Reason that it takes no more bytes.
-    pub(crate) broken: Option<String>,
+    pub(crate) broken: Option<Error>,
 }
 
 impl Destination {
@@ -243,4 +244,18 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 fn died(error: tokio::task::JoinError, what: &str) -> Error {
     Error::new(Kind::Other, format!("{what} died")).with_source(error)
+}
+
+/// The error that a destination has made itself, or else one of the class of the disk.
+fn failed(what: &str, error: &io::Error) -> Error {
+    match own_error(error) {
+        Some(own) => own,
+        None => Error::new(Kind::Disk, format!("the destination {what}: {error}")),
+    }
+}
+
+/// The error of haul's own that an error holds.
+fn own_error(error: &io::Error) -> Option<Error> {
+    let own = error.get_ref()?.downcast_ref::<Error>()?;
+    Some(own.retold(own.to_string()))
 }

@@ -2,9 +2,9 @@
 
 use super::pipe::PipeWork;
 use super::sink::Sink;
-use super::{blocking, died};
-use crate::error::{Error, Kind};
-use crate::plan::representation::Representation;
+use super::{blocking, died, failed};
+use crate::error::Error;
+use crate::plan::representation::{EntityTag, Representation, Validators};
 use crate::storage::Storage;
 use crate::threads;
 use crate::verify::{Algorithm, Digest, Follower, Frontier, Hashed};
@@ -26,16 +26,64 @@ pub struct Content {
     pub media_type: Option<String>,
     /// Entity tag.
     pub etag: Option<String>,
+    /// Time of the last change, as the server writes it.
+    pub last_modified: Option<String>,
+    /// Time of the server as it said that.
+    pub date: Option<String>,
 }
 
 impl Content {
     pub(crate) fn of(known: &Representation) -> Self {
+        let Validators { etag, last_modified, date } = known.validators.clone();
         Self {
             size: known.complete_length,
             media_type: known.media_type.clone(),
-            etag: known.validators.etag.as_ref().map(|etag| etag.as_str().to_owned()),
+            etag: etag.map(|etag| etag.as_str().to_owned()),
+            last_modified,
+            date,
         }
     }
+
+    pub(crate) fn to_representation(&self) -> Representation {
+        Representation {
+            complete_length: self.size,
+            validators: Validators {
+                etag: self.etag.as_deref().and_then(EntityTag::parse),
+                last_modified: self.last_modified.clone(),
+                date: self.date.clone(),
+            },
+            media_type: self.media_type.clone(),
+        }
+    }
+}
+
+/// Request for which a destination is asked what it holds already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sought {
+    /// URL of the source as a record has it: without secrets.
+    pub url: String,
+    /// Digests that the content has to have.
+    pub digests: Vec<Digest>,
+    /// True if what an earlier run left is to be discarded.
+    pub restart: bool,
+    /// True if what has come of a version that is gone may be discarded.
+    pub may_restart: bool,
+}
+
+/// Part of the content that a destination holds already.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Held {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Nothing of use any more, for this reason.
+    Lost(String),
+    /// Its first bytes, of this version of the content: only the rest comes, if the source still has that version.
+    Prefix(u64, Content),
+    /// All of its bytes, proven and published before.
+    Complete(u64, Vec<Digest>),
 }
 
 /// Requirements of a destination on order and memory.
@@ -49,19 +97,21 @@ pub struct Constraints {
     pub window: Option<u64>,
     /// Bytes can be read back. Without that a digest is computed as they come, so that they come in order.
     pub readable: bool,
+    /// It computes digests itself: [`OwnDestination::expect`] says which. For one that takes bytes in order.
+    pub digests: bool,
 }
 
 impl Constraints {
     /// Bytes in any order, which can be read back.
     #[must_use]
     pub const fn random_access() -> Self {
-        Self { in_order: false, window: None, readable: true }
+        Self { in_order: false, window: None, readable: true, digests: false }
     }
 
     /// Bytes in order.
     #[must_use]
     pub const fn in_order() -> Self {
-        Self { in_order: true, window: None, readable: false }
+        Self { in_order: true, window: None, readable: false, digests: false }
     }
 }
 
@@ -71,8 +121,11 @@ impl Constraints {
 /// The order of the calls: `begin` once the server has answered; `write_at` with each position once, from one thread at a time if bytes
 /// come in order, else from several; then `publish` if everything is there and proven. `give_up` ends a download that failed or was
 /// cancelled, also after an error of `begin` or `publish`; one that ends before its destination is looked at calls neither. If another
-/// version has to be fetched from the start, `discard` comes before the next `begin`. Errors fail the download with kind `Disk`. Nothing is
-/// kept for another run.
+/// version has to be fetched from the start, `discard` comes before the next `begin`. An error fails the download: one that holds an
+/// [`Error`](crate::Error) as it is, any other with kind `Disk`.
+///
+/// One that takes bytes in order may keep them for another run: it says with `held` how many it has, in which case `begin` does not come; it
+/// computes the digests itself and goes on with them, and `give_up_for` tells it whether what it has may still be of use.
 ///
 /// ```no_run
 /// use std::io;
@@ -107,6 +160,21 @@ pub trait OwnDestination: Send + Sync + 'static {
     /// Requirements on order and memory; asked before anything else.
     fn constraints(&self) -> Constraints;
 
+    /// Tells what it holds of the content already. Comes before any request is made.
+    ///
+    /// # Errors
+    /// Any; the download fails with it before any request is made.
+    fn held(&self, sought: &Sought) -> io::Result<Held> {
+        let _ = sought;
+        Ok(Held::Nothing)
+    }
+
+    /// Digests by these algorithms will be asked for, if it computes them itself. Comes before `held`, and once more if the server states a
+    /// digest and nothing has been written; algorithms that it cannot compute then are left out.
+    fn expect(&self, algorithms: &[Algorithm]) {
+        let _ = algorithms;
+    }
+
     /// Prepares for the bytes that come.
     ///
     /// # Errors
@@ -131,6 +199,14 @@ pub trait OwnDestination: Send + Sync + 'static {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Digests of all bytes by the expected algorithms, once all are written, if it computes them itself.
+    ///
+    /// # Errors
+    /// Any; the download fails with it.
+    fn digests(&self) -> io::Result<Vec<Digest>> {
+        Ok(Vec::new())
+    }
+
     /// Everything is there and proven: `size` bytes, with these digests, if any were expected.
     ///
     /// # Errors
@@ -151,6 +227,16 @@ pub trait OwnDestination: Send + Sync + 'static {
         // An error here has no receiver.
         let _ = self.discard();
     }
+
+    /// As [`Self::give_up`], with the reason. Returns the number of bytes that it keeps for another run.
+    fn give_up_for(&self, why: &Error) -> u64 {
+        let _ = why;
+        self.give_up();
+        0
+    }
+
+    /// The download ends: a call that goes on should return soon, with any error. Called on a thread of the runtime, and must not block.
+    fn release(&self) {}
 }
 
 impl fmt::Debug for dyn OwnDestination {
@@ -161,8 +247,8 @@ impl fmt::Debug for dyn OwnDestination {
 
 /// Returns the window of a destination that takes bytes in order, hashed by these algorithms; `None` if it takes them in any order.
 pub(crate) fn in_order(own: &dyn OwnDestination, algorithms: &[Algorithm]) -> Option<u64> {
-    let Constraints { in_order, window, readable } = own.constraints();
-    let hashed_as_it_comes = !readable && !algorithms.is_empty();
+    let Constraints { in_order, window, readable, digests } = own.constraints();
+    let hashed_as_it_comes = !readable && !digests && !algorithms.is_empty();
     (in_order || hashed_as_it_comes).then(|| window.unwrap_or(WINDOW).max(1 << 20))
 }
 
@@ -254,10 +340,10 @@ impl OwnWork {
         Ok(self)
     }
 
-    /// The download has failed.
-    pub(crate) async fn give_up(mut self) {
+    /// The download has failed. Returns the bytes that it keeps.
+    pub(crate) async fn give_up(mut self, why: &Error) -> u64 {
         self.stop().await;
-        given_up(self.own).await;
+        given_up(self.own, why).await
     }
 }
 
@@ -280,17 +366,24 @@ pub(super) async fn discard(own: Arc<dyn OwnDestination>) -> Result<(), Error> {
     blocking(move || own.discard().map_err(|error| failed("cannot start over", &error))).await
 }
 
-pub(crate) async fn given_up(own: Arc<dyn OwnDestination>) {
+/// Gives the destination up; returns the bytes that it keeps.
+pub(crate) async fn given_up(own: Arc<dyn OwnDestination>, why: &Error) -> u64 {
+    let why = why.retold(why.to_string());
     // The error of the download counts.
-    let _ = blocking(move || {
-        own.give_up();
-        Ok(())
-    })
-    .await;
+    blocking(move || Ok(own.give_up_for(&why))).await.unwrap_or_default()
 }
 
-fn failed(what: &str, error: &io::Error) -> Error {
-    Error::new(Kind::Disk, format!("the destination {what}: {error}"))
+/// Asks the destination what it holds.
+pub(crate) async fn held(
+    own: Arc<dyn OwnDestination>,
+    sought: Sought,
+    algorithms: Vec<Algorithm>,
+) -> Result<Held, Error> {
+    blocking(move || {
+        own.expect(&algorithms);
+        own.held(&sought).map_err(|error| failed("cannot be looked at", &error))
+    })
+    .await
 }
 
 /// The destination as the engine's own storage.
@@ -333,12 +426,26 @@ impl Write for InOrder {
 }
 
 impl PipeWork {
-    /// Feeds a destination of the caller's own in order.
-    pub(crate) fn into_own(own: Arc<dyn OwnDestination>, window: u64, algorithms: &[Algorithm]) -> Self {
-        let out = InOrder { own: own.clone(), position: 0 };
-        let mut work = Self::new(Box::new(out), window, algorithms);
+    /// Feeds a destination of the caller's own in order, which holds the first `from` bytes.
+    pub(crate) fn into_own(
+        own: Arc<dyn OwnDestination>,
+        window: u64,
+        algorithms: &[Algorithm],
+        from: u64,
+    ) -> Self {
+        let out = InOrder { own: own.clone(), position: from };
+        let hashed = if own.constraints().digests { &[] } else { algorithms };
+        let mut work = Self::begun(Box::new(out), window, hashed, from);
         work.own = Some((own, window, algorithms.to_vec()));
         work
+    }
+
+    /// Digests that the destination has computed itself.
+    pub(super) async fn own_digests(&self, computed: Vec<Digest>) -> Result<Vec<Digest>, Error> {
+        let Some(own) = self.destination().filter(|own| own.constraints().digests) else {
+            return Ok(computed);
+        };
+        blocking(move || own.digests().map_err(|error| failed("has no digests", &error))).await
     }
 
     /// The destination that it feeds, unless that is a plain writer.
@@ -358,6 +465,7 @@ impl PipeWork {
         // An error of the drain is that of bytes which do not count any more.
         let _ = self.finish().await;
         discard(own.clone()).await?;
-        Ok(Self::into_own(own, window, &algorithms))
+        own.expect(&algorithms);
+        Ok(Self::into_own(own, window, &algorithms, 0))
     }
 }

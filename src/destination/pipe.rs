@@ -1,8 +1,8 @@
 //! A pipe being fed: bytes arrive in any order within a window, and leave in order.
 
 use super::OwnDestination;
-use super::died;
 use super::sink::Sink;
+use super::{died, own_error};
 use crate::error::{Error, Kind};
 use crate::storage::Pipe;
 use crate::threads;
@@ -19,12 +19,22 @@ pub(crate) struct PipeWork {
     /// Destination of the caller's own at its other end, with the window and the algorithms.
     pub(super) own: Option<(Arc<dyn OwnDestination>, u64, Vec<Algorithm>)>,
     /// Reason that it cannot be fed any more.
-    broken: Arc<OnceLock<String>>,
+    broken: Arc<OnceLock<Error>>,
 }
 
 impl PipeWork {
     pub(crate) fn new(out: Box<dyn Write + Send>, window: u64, algorithms: &[Algorithm]) -> Self {
-        let pipe = Arc::new(Pipe::new(window as usize));
+        Self::begun(out, window, algorithms, 0)
+    }
+
+    /// As [`Self::new`], for an output that has the first `from` bytes.
+    pub(super) fn begun(
+        out: Box<dyn Write + Send>,
+        window: u64,
+        algorithms: &[Algorithm],
+        from: u64,
+    ) -> Self {
+        let pipe = Arc::new(Pipe::begun(window as usize, from));
         let hashers = Hashers::default();
         hashers.expect(algorithms);
         let broken = Arc::new(OnceLock::new());
@@ -34,9 +44,16 @@ impl PipeWork {
     }
 
     /// Computes digests by these algorithms, if nothing has left yet.
-    pub(super) fn expect(&self, algorithms: &[Algorithm]) {
-        if self.is_untouched() {
-            self.hashers.expect(algorithms);
+    pub(super) fn expect(&mut self, algorithms: &[Algorithm]) {
+        if !self.is_untouched() {
+            return;
+        }
+        match &mut self.own {
+            Some((own, _, expected)) if own.constraints().digests => {
+                own.expect(algorithms);
+                *expected = algorithms.to_vec();
+            }
+            _ => self.hashers.expect(algorithms),
         }
     }
 
@@ -53,9 +70,10 @@ impl PipeWork {
     }
 
     /// Reason that nothing can be written to the output any more, if so.
-    pub(crate) fn broken(&self) -> Option<String> {
+    pub(crate) fn broken(&self) -> Option<Error> {
         let ended = self.draining.as_ref().is_some_and(JoinHandle::is_finished);
-        ended.then(|| self.broken.get().cloned().unwrap_or_else(|| "the output died".to_owned()))
+        let told = |error: &Error| error.retold(error.to_string());
+        ended.then(|| self.broken.get().map_or_else(|| Error::new(Kind::Disk, "the output died"), told))
     }
 
     /// Drains the pipe completely and returns the digests of the output. Cancel-safe.
@@ -67,12 +85,16 @@ impl PipeWork {
         let drained = draining.await;
         self.draining = None;
         let drained = drained.map_err(|error| died(error, "the output"))?;
-        drained.map_err(|error| Error::new(Kind::Disk, unwritable(&error)))
+        let drained = drained.map_err(|error| unwritable(&error))?;
+        self.own_digests(drained).await
     }
 
     /// Closes the pipe.
     pub(crate) fn close(&self) {
         self.pipe.close();
+        if let Some((own, ..)) = &self.own {
+            own.release();
+        }
     }
 }
 
@@ -81,7 +103,7 @@ struct Drain {
     pipe: Arc<Pipe>,
     out: Box<dyn Write + Send>,
     hashers: Hashers,
-    broken: Arc<OnceLock<String>>,
+    broken: Arc<OnceLock<Error>>,
 }
 
 impl Drain {
@@ -143,9 +165,13 @@ impl Drop for PipeWork {
     }
 }
 
-fn unwritable(error: &io::Error) -> String {
-    match error.kind() {
+fn unwritable(error: &io::Error) -> Error {
+    if let Some(own) = own_error(error) {
+        return own;
+    }
+    let cause = match error.kind() {
         io::ErrorKind::BrokenPipe => "broken pipe: the output is not read any more".to_owned(),
         _ => format!("cannot write to the output: {error}"),
-    }
+    };
+    Error::new(Kind::Disk, cause)
 }

@@ -106,6 +106,13 @@ impl Client {
         self.context.requesters(request)
     }
 
+    /// Requester for the address of a request, and the settings of the client.
+    #[cfg(feature = "s3")]
+    pub(crate) fn speaking_to(&self, request: &Request) -> Result<(Requester, &ClientSettings), Error> {
+        let requester = self.context.requesters(request)?.swap_remove(0);
+        Ok((requester, &self.context.settings))
+    }
+
     /// Waits for a slot, in the order of these calls.
     pub(crate) fn slot(&self) -> impl Future<Output = JobSlot> + Send + use<> {
         self.context.slots.queue().slot()

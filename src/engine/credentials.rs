@@ -17,7 +17,9 @@ pub(super) fn secrets(request: &Request, agent: &str) -> Result<Vec<Arc<Secrets>
         }
         let credentials = with_password(request, address, given, headers);
         let bound = Secrets::new(address, agent, credentials.as_ref(), headers)?;
-        bound.with_cookies(address, request.cookies.clone()).map(Arc::new)
+        // The signer is that of the URL; a mirror of another origin is sent nothing by it.
+        let signer = request.signer.clone().filter(|_| address == &request.address);
+        bound.with_cookies(address, request.cookies.clone()).map(|bound| Arc::new(bound.signed_by(signer)))
     };
     let own = of_source(&request.address, &request.credentials, &request.headers)?;
     let mut all = vec![own.clone()];

@@ -502,8 +502,8 @@ impl Driver {
         if let Some(drained) = drained {
             self.transfer.handle_drained(drained);
         }
-        if let Some(why) = broken {
-            self.transfer.fail(Error::new(Kind::Disk, why));
+        if let Some(error) = broken {
+            self.transfer.fail(error);
         }
         self.wants.host.served(self.shared.received.load(Ordering::Relaxed));
         let writing = Duration::from_nanos(self.shared.writing.load(Ordering::Relaxed));

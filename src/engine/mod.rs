@@ -30,7 +30,7 @@ mod slots;
 mod stated;
 mod worker;
 
-pub use crate::destination::{Constraints, Content, IfExists, OwnDestination};
+pub use crate::destination::{Constraints, Content, Held, IfExists, OwnDestination, Sought};
 pub use crate::transport::{
     AddressFamily, HostSettings, Interface, Proxy, PublicKeyPin, Resolve, Step, Trace,
 };
@@ -51,6 +51,8 @@ pub use post::Posted;
 pub use preview::{Preview, Redirected, Remembered};
 pub use progress::{ConnectionView, Phase, Progress, Slowness};
 pub use report::{PieceProof, Proof, ProvedBy, Report, Transport};
+#[cfg(feature = "s3")]
+pub(crate) use request::is_s3;
 pub use request::{NameSource, Output, Request, Writer};
 pub use settings::{ClientSettings, Connections, Jobs};
 pub(crate) use slots::{JobSlot, SlotWait, granted};

@@ -21,7 +21,7 @@ use crate::formats::span::Span;
 use crate::plan::concurrency::Allowance;
 use crate::plan::pace::Pace;
 use crate::plan::{Address, AddressError, Origin};
-use crate::transport::{Credentials, OwnProxy, Part, Proxy, Renewal};
+use crate::transport::{Credentials, OwnProxy, Part, Proxy, Renewal, RequestSigner};
 use crate::verify::{Digest, MinisignSignature, Pieces};
 use std::fmt;
 use std::io::Write;
@@ -86,6 +86,8 @@ pub struct Request {
     pub(crate) recorded_mirrors: Vec<Address>,
     /// Proxy in place of that of the client.
     pub(crate) proxy: Option<OwnProxy>,
+    /// Signs the requests to the origin of the URL.
+    pub(crate) signer: Option<Arc<dyn RequestSigner>>,
 }
 
 /// Minimum segment size in bytes, unless the user sets it: in general, and for the first split.
@@ -94,13 +96,22 @@ const FIRST_SPLIT: u64 = 64 << 10;
 
 impl Request {
     /// Requests the resource at `url`, an absolute http or https URL. A user name and password in it are sent to its
-    /// origin as Basic credentials and appear nowhere else.
+    /// origin as Basic credentials and appear nowhere else. With the feature `s3` it may be an object,
+    /// `s3://bucket/key?versionId=ID`, which is requested as [`S3::from_environment`](crate::S3::from_environment) describes.
     ///
     /// # Errors
     /// `Usage` for anything else.
     pub fn new(url: &str) -> Result<Self, Error> {
+        #[cfg(feature = "s3")]
+        if is_s3(url) {
+            return crate::s3::S3::from_environment().request(url);
+        }
         let (address, credentials) = parse(url)?;
-        Ok(Self {
+        Ok(Self::of(address, credentials))
+    }
+
+    fn of(address: Address, credentials: Option<Credentials>) -> Self {
+        Self {
             address,
             credentials,
             headers: Vec::new(),
@@ -134,7 +145,8 @@ impl Request {
             mirrors: Vec::new(),
             recorded_mirrors: Vec::new(),
             proxy: None,
-        })
+            signer: None,
+        }
     }
 
     /// The URL, redacted when it is shown.
@@ -389,6 +401,31 @@ impl Request {
     pub fn remote_time(mut self, keep: bool) -> Self {
         self.remote_time = keep;
         self
+    }
+}
+
+/// Returns true for the URL of an object.
+#[cfg(feature = "s3")]
+pub(crate) fn is_s3(url: &str) -> bool {
+    url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("s3://"))
+}
+
+#[cfg(feature = "s3")]
+impl crate::s3::S3 {
+    /// Requests the object at `url`, `s3://bucket/key` or `s3://bucket/key?versionId=ID`; the key is written as it is, without percent
+    /// encoding. Each request is signed when it is made; a redirect to another origin never carries the signature. The `ETag` counts as
+    /// strong validator, and a checksum of the whole object that the store states as a weak proof.
+    ///
+    /// # Errors
+    /// `Usage` for another URL, or for an environment or profile that makes no sense.
+    pub fn request(&self, url: &str) -> Result<Request, Error> {
+        let location = crate::s3::Location::parse(url).map_err(|why| {
+            Error::usage(format!("{}: {why}", escape::clip(&escape::for_terminal(url), 200)))
+        })?;
+        let mut request = Request::of(self.address(&location)?, None);
+        let signer: Arc<dyn RequestSigner> = self.signer()?;
+        request.signer = Some(signer);
+        Ok(request)
     }
 }
 

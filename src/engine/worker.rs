@@ -117,12 +117,13 @@ async fn open(
     ask: &SegmentRequest,
 ) -> Result<Option<(Body, WriteTarget, Option<u64>)>, Failure> {
     let range = if ask.ranged { ask.wanted.to_header() } else { None };
-    let reply = shared.requesters.of(ask.source).get(range.as_deref(), ask.if_range.as_deref()).await?;
+    let requester = shared.requesters.of(ask.source);
+    let reply = requester.get(range.as_deref(), ask.if_range.as_deref()).await?;
     let asks = ask.source == 0 && shared.wants_statement.load(Ordering::Relaxed);
     let stated = asks.then(|| Box::new(Stated::read(&reply)));
     let Response { status, headers, body, address, .. } = reply;
     let mut answer = ResponseHead::read(status, &headers, Clock::date());
-    answer.without_if_range = address.is_signed();
+    answer.without_if_range = address.is_signed() || requester.signs(&address);
     let body_length = answer.content_length;
     let (reply, ruling) = oneshot::channel();
     if shared.questions.send(Box::new(PendingResponse { id, answer, stated, reply })).await.is_err() {

@@ -82,6 +82,7 @@ remedies! {
     KeptMoveAway "kept_move_away"
         "the download is complete and kept: move that file away, or allow it to be replaced"
     ReplaceKeepOrAccept "replace_keep_or_accept" "allow it to be replaced, keep both, or accept it as it is"
+    ReplaceOrOtherKey "replace_or_other_key" "choose another key, or allow it to be replaced"
     WaitOrRename "wait_or_rename" "wait for it to end, or choose another name"
     OtherName "other_name" "choose another name"
     OtherNameOrPipe "other_name_or_pipe" "choose another name, or write to a pipe"
@@ -139,6 +140,21 @@ remedies! {
     OneFamily "one_family" "the server has IPv4 and IPv6 addresses: use one kind alone"
     OneAddress "one_address" "the server has several addresses: name the one to use"
     AllowDowngrade "allow_downgrade" "allow redirects from https to http"
+
+    // S3.
+    AwsCredentials "aws_credentials"
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; a public bucket needs no signature"
+    AwsProfile "aws_profile" "see which profiles ~/.aws/config and ~/.aws/credentials have, and name one of them in AWS_PROFILE"
+    AwsExport "aws_export" "the AWS tools put such keys into the environment: aws configure export-credentials"
+    AwsPermission "aws_permission"
+        "see that the policies of the user and of the bucket allow it; where no object is, a store denies access to those who may not list the bucket"
+    AwsFreshKeys "aws_fresh_keys" "get new credentials, and make the same request again: it goes on"
+    AwsBucket "aws_bucket" "see that the bucket, the endpoint and the region are right"
+    AwsKey "aws_key" "see that the key is right, to the letter: it is written without encoding"
+    AwsClock "aws_clock" "set the clock of this machine right"
+    AwsRegion "aws_region" "name the region of the bucket in AWS_REGION"
+    AwsRestore "aws_restore" "have it restored first, and try again then"
+    AwsEndpoint "aws_endpoint" "look at AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and endpoint_url in the profile"
 
     // TLS.
     HttpsUrl "https_url" "write https:// in the URL"

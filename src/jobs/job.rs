@@ -42,7 +42,7 @@ impl FromStr for JobId {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Job {
-    /// An absolute http or https URL. A user name and password in it are sent to its origin alone.
+    /// An absolute http or https URL, or `s3://bucket/key` with the feature `s3`. A user name and password in it are sent to its origin alone.
     pub url: String,
     /// Other URLs of the same bytes; they need a digest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -316,6 +316,10 @@ pub struct Defaults {
     pub dir: Option<PathBuf>,
     /// Options of the jobs.
     pub options: JobOptions,
+    /// Access to S3, for URLs of objects. By default as the environment describes it.
+    #[cfg(feature = "s3")]
+    #[serde(skip)]
+    pub s3: Option<crate::s3::S3>,
 }
 
 /// End of a job, as its queue records it.

@@ -77,7 +77,7 @@ pub fn resolve(job: &Job, defaults: &Defaults) -> Result<Request, Invalid> {
 /// The first field that makes no sense, by itself or beside the others.
 pub fn resolve_unnamed(job: &Job, defaults: &Defaults) -> Result<Request, Invalid> {
     let at = |field| move |error: Error| Invalid { field, error };
-    let mut request = Request::new(&job.url).map_err(at("url"))?;
+    let mut request = sourced(job, defaults).map_err(at("url"))?;
     for digest in &job.digests {
         request = request.digest(digest.parse::<Digest>().map_err(Error::from).map_err(at("digests"))?);
     }
@@ -124,6 +124,17 @@ pub fn resolve_unnamed(job: &Job, defaults: &Defaults) -> Result<Request, Invali
     let request = with_options(with_name(request, job)?, job, defaults);
     crate::engine::check_secrets(&request).map_err(at("headers"))?;
     Ok(request)
+}
+
+/// Request for the URL of a job.
+fn sourced(job: &Job, defaults: &Defaults) -> Result<Request, Error> {
+    #[cfg(feature = "s3")]
+    if let Some(store) = defaults.s3.as_ref().filter(|_| crate::engine::is_s3(&job.url)) {
+        return store.request(&job.url);
+    }
+    #[cfg(not(feature = "s3"))]
+    let _ = defaults;
+    Request::new(&job.url)
 }
 
 /// Proxy by its URL, or none by an empty text.
@@ -258,7 +269,7 @@ mod tests {
     #[test]
     fn what_a_job_says_counts_and_otherwise_the_defaults() {
         let options = JobOptions { connections: Some(3), max_size: Some(10), ..JobOptions::default() };
-        let defaults = Defaults { dir: Some("/d".into()), options };
+        let defaults = Defaults { dir: Some("/d".into()), options, ..Defaults::default() };
         let request = resolve(
             &job(r#"{"url": "http://h/f", "options": {"connections": 5, "max-size": 0}}"#),
             &defaults,

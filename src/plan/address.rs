@@ -19,7 +19,7 @@ use url::Url;
 /// # }
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Address(Arc<Url>);
+pub struct Address(Arc<Url>, Option<Arc<str>>);
 
 /// Scheme, host and port: the scope of a secret and of a connection (RFC 9110 §4.3.1). `Display` gives a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,7 +81,14 @@ impl Address {
             password: decoded(url.password().unwrap_or_default()),
         });
         strip(&mut url);
-        Ok((Self(Arc::new(url)), userinfo))
+        Ok((Self(Arc::new(url), None), userinfo))
+    }
+
+    /// The same address under the name that the user has for it, such as `s3://bucket/key`: that name is shown and recorded in place of
+    /// the URL. It holds no secret.
+    #[cfg(feature = "s3")]
+    pub(crate) fn known_as(self, name: &str) -> Self {
+        Self(self.0, Some(name.into()))
     }
 
     /// Resolves a `Location` that this address responded with. Bytes that are not UTF-8 (Latin-1, most often) are
@@ -92,7 +99,7 @@ impl Address {
             return Err(AddressError::Userinfo);
         }
         strip(&mut url);
-        Ok(Self(Arc::new(url)))
+        Ok(Self(Arc::new(url), None))
     }
 
     /// Origin of the URL.
@@ -127,7 +134,15 @@ impl Address {
     pub(crate) fn with_fragment(&self, fragment: &str) -> Self {
         let mut url = Url::clone(&self.0);
         url.set_fragment(Some(fragment));
-        Self(Arc::new(url))
+        Self(Arc::new(url), self.1.clone())
+    }
+
+    /// The same address with another query, under the same name.
+    #[cfg(feature = "s3")]
+    pub(crate) fn with_query(&self, query: &str) -> Self {
+        let mut url = Url::clone(&self.0);
+        url.set_query(Some(query).filter(|query| !query.is_empty()));
+        Self(Arc::new(url), self.1.clone())
     }
 
     /// The path, still percent-encoded.
@@ -155,7 +170,13 @@ impl Address {
     /// Text for a manifest: like `Display`, but each hidden value leaves a short hash, so that two different
     /// signatures stay distinguishable.
     pub(crate) fn to_record(&self) -> String {
-        with_query_hidden(self.0.as_str(), hashed)
+        self.named().unwrap_or_else(|| with_query_hidden(self.0.as_str(), hashed))
+    }
+
+    /// The user's name for it, and the part of it that is meant.
+    fn named(&self) -> Option<String> {
+        let name = self.1.as_deref()?;
+        Some(self.0.fragment().map_or_else(|| name.to_owned(), |part| format!("{name}#{part}")))
     }
 
     /// True if a recorded URL names the same resource, regardless of the signatures on either side.
@@ -198,7 +219,7 @@ impl Address {
 
     /// True if the URL carries a secret that a record of it leaves out.
     pub(crate) fn has_secret(&self) -> bool {
-        self.to_string() != self.0.as_str()
+        self.1.is_none() && self.to_string() != self.0.as_str()
     }
 }
 
@@ -291,6 +312,9 @@ fn no_scheme() -> AddressError {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = self.named() {
+            return f.write_str(&name);
+        }
         if self.0.query().is_none() {
             return f.write_str(self.0.as_str());
         }

@@ -111,6 +111,19 @@ impl LogFile {
     }
 }
 
+#[cfg(feature = "s3")]
+impl LogFile {
+    /// Removes the log, and at last the file that locks it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        sys::unlink(&self.path)?;
+        sync_directory(parent(&self.path))?;
+        Ok(sys::unlink(&beside(&self.path, "lock"))?)
+    }
+}
+
 fn beside(path: &Path, extension: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");

@@ -31,10 +31,16 @@ struct State {
 }
 
 impl Pipe {
+    #[cfg(test)]
     pub(crate) fn new(window: usize) -> Self {
+        Self::begun(window, 0)
+    }
+
+    /// A pipe whose first `from` bytes have left in an earlier run.
+    pub(crate) fn begun(window: usize, from: u64) -> Self {
         let state = State {
             ring: Ring::new(window),
-            drained: 0,
+            drained: from,
             written: crate::plan::RangeSet::new(),
             closed: false,
         };

@@ -26,6 +26,7 @@ use http_body_util::Full;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::BufReader;
 use tokio::time::Instant;
 
@@ -42,6 +43,9 @@ pub(crate) struct Exchange {
 /// Number of addresses that may fail one request, one after the other, before it fails. A silent one counts more.
 const LOST: u32 = 8;
 const LOST_TO_SILENCE: u32 = 3;
+
+/// Bytes a second at which the body of a request is expected to leave at least.
+const SLOWEST_UPLOAD: u64 = 32 << 10;
 
 /// A failed connection, or a failed request on one.
 struct Failed {
@@ -298,7 +302,9 @@ impl Exchange {
         }
         self.tell(|| trace::asked(address, &request));
         let sending = connection.send(address.host(), request);
-        let limit = self.settings.first_byte_timeout;
+        // A body takes as long as the line needs for it.
+        let sent = fields.document.map_or(0, |document| document.bytes.len() as u64 / SLOWEST_UPLOAD);
+        let limit = self.settings.first_byte_timeout + Duration::from_secs(sent);
         let answered = tokio::time::timeout(limit, sending).await;
         let answered = answered.map_err(|_| {
             Failure::Silent(

@@ -28,6 +28,8 @@ mod requester;
 mod resolve;
 mod response;
 mod route;
+#[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "only the feature s3 signs"))]
+mod signer;
 mod socket;
 mod strikes;
 mod tls;
@@ -48,10 +50,15 @@ pub(crate) use part::Part;
 pub use pin::PublicKeyPin;
 pub use proxy::Proxy;
 pub(crate) use request_head::{Credentials, Document, Secrets};
+#[cfg(feature = "s3")]
+pub(crate) use requester::Wanted;
 pub(crate) use requester::{Pause, Requester};
 pub use resolve::Resolve;
 pub(crate) use response::{Body, Redirect, RedirectHead, Response};
 pub(crate) use route::{Fresh, Renewal, Route};
+pub(crate) use signer::RequestSigner;
+#[cfg(feature = "s3")]
+pub(crate) use signer::{Asked, Called, Carrier, Judgement, Pending};
 pub(crate) use tls::IdentityFiles;
 pub use trace::{Step, Trace};
 #[cfg(test)]

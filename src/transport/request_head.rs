@@ -1,6 +1,7 @@
 //! Fields that a request to an origin may carry. This is the only place that builds a request.
 
 use super::forwarded::Forwarded;
+use super::signer::RequestSigner;
 use crate::error::Error;
 use crate::formats::cookie_file::{Cookies, Wanted};
 use crate::plan::{Address, Origin};
@@ -60,6 +61,8 @@ pub(crate) struct Secrets {
     cookie: Option<HeaderValue>,
     /// Cookies from a file; chosen for each requested URL.
     cookies: Option<Arc<Cookies>>,
+    /// Signs each request to the origin.
+    signer: Option<Arc<dyn RequestSigner>>,
 }
 
 /// User name and password, which are never shown.
@@ -92,12 +95,14 @@ pub(super) struct RequestFields<'a> {
     pub(super) document: Option<&'a Document<'a>>,
     /// User agent for the host that is asked, in place of that of all.
     pub(super) agent: Option<&'a HeaderValue>,
+    /// Fields of the protocol that is spoken by way of HTTP, for the origin alone.
+    pub(super) more: &'a [(HeaderName, HeaderValue)],
 }
 
 impl<'a> RequestFields<'a> {
     /// A request for everything, without a body.
     pub(super) const fn new(method: &'a Method) -> Self {
-        Self { method, range: None, if_range: None, set: &[], document: None, agent: None }
+        Self { method, range: None, if_range: None, set: &[], document: None, agent: None, more: &[] }
     }
 }
 
@@ -146,6 +151,7 @@ impl Secrets {
             headers: Vec::new(),
             cookie: None,
             cookies: None,
+            signer: None,
         };
         if headers.len() > MOST_HEADERS {
             return Err(Error::usage(format!("more than {MOST_HEADERS} headers are given for one URL")));
@@ -232,6 +238,16 @@ impl Secrets {
         Ok(Some(value))
     }
 
+    /// Signs each request to the origin, and nothing that goes anywhere else.
+    pub(crate) fn signed_by(self, signer: Option<Arc<dyn RequestSigner>>) -> Self {
+        Self { signer, ..self }
+    }
+
+    /// Signer of requests to `address`, if they are signed.
+    pub(super) fn signer_for(&self, address: &Address) -> Option<&Arc<dyn RequestSigner>> {
+        self.signer.as_ref().filter(|_| address.is_of(&self.origin))
+    }
+
     /// Returns true if the server of `address` may see the client certificate. Other origins, as redirects lead to, may
     /// not.
     pub(super) fn may_name_us_to(&self, address: &Address) -> bool {
@@ -294,23 +310,36 @@ impl Secrets {
             request = request.header(header::COOKIE, cookies);
         }
         // Only the first request for a file asks for its digest.
-        if fields.document.is_none() && fields.range.is_none_or(|range| range.starts_with("bytes=0-")) {
+        let signer = self.signer_for(address);
+        if fields.document.is_none()
+            && signer.is_none()
+            && fields.range.is_none_or(|range| range.starts_with("bytes=0-"))
+        {
             request = request.header("Want-Repr-Digest", WANTED_DIGESTS);
         }
         if let Some(range) = fields.range {
             request = request.header(header::RANGE, range);
             // The server of a signed URL may refuse the field; the validator of the response is checked instead.
             if let Some(if_range) = fields.if_range.filter(|_| !address.is_signed()) {
-                request = request.header(header::IF_RANGE, validator(if_range)?);
+                // Stores of objects know If-Match, and not all of them If-Range.
+                let field = if signer.is_some() { header::IF_MATCH } else { header::IF_RANGE };
+                request = request.header(field, validator(if_range)?);
             }
         }
-        if let Some(document) = fields.document {
+        if let Some(document) = fields.document.filter(|document| !document.media_type.is_empty()) {
             request = request.header(header::CONTENT_TYPE, document.media_type);
         }
+        for (name, value) in fields.more.iter().filter(|_| home) {
+            request = request.header(name, value);
+        }
         let body = fields.document.map(|document| document.bytes.clone()).unwrap_or_default();
-        request
-            .body(Full::new(body))
-            .map_err(|_| Error::usage(format!("{address} cannot be written into a request")))
+        let mut request = request
+            .body(Full::new(body.clone()))
+            .map_err(|_| Error::usage(format!("{address} cannot be written into a request")))?;
+        if let Some(signer) = signer {
+            signer.sign(&mut request, address, &body)?;
+        }
+        Ok(request)
     }
 }
 

@@ -6,6 +6,10 @@ use super::part::Part;
 use super::request_head::{Document, RequestFields, Secrets};
 use super::response::{Redirect, RedirectHead, Response};
 use super::route::{Route, Way};
+use super::signer::Carrier;
+use super::signer::Judgement;
+#[cfg(feature = "s3")]
+use super::signer::{Asked, Called, Pending};
 use super::{Failure, date, trace};
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::response_head::{asked_to_wait, is_rate_limited};
@@ -124,7 +128,7 @@ impl Requester {
     pub(crate) async fn inquire(&self, address: &Address) -> Result<(StatusCode, HeaderMap), Failure> {
         let fields = RequestFields::new(&Method::HEAD);
         let Response { status, mut headers, mut body, .. } =
-            self.exchange.ask(address, self.as_given(), fields, self.shares(), || {}).await?;
+            self.ask(address, fields, self.shares(), || {}).await?;
         if let Some(part) = self.part {
             part.described(&mut headers);
         }
@@ -139,6 +143,46 @@ impl Requester {
     pub(crate) async fn post(&self, document: &Document<'_>) -> Result<Response, Failure> {
         let fields = RequestFields { document: Some(document), ..RequestFields::new(&Method::POST) };
         self.exchange.ask(&self.route.original(), self.as_given(), fields, false, || {}).await
+    }
+
+    /// Returns true if requests to `address` are signed.
+    pub(crate) fn signs(&self, address: &Address) -> bool {
+        self.secrets.signer_for(address).is_some()
+    }
+
+    /// Sends one request. A signed one that is refused is judged by its signer, and may be made once more.
+    async fn ask(
+        &self,
+        address: &Address,
+        fields: RequestFields<'_>,
+        many: bool,
+        reached: impl Fn(),
+    ) -> Result<Response, Failure> {
+        let Some(signer) = self.secrets.signer_for(address) else {
+            return self.exchange.ask(address, self.as_given(), fields, many, reached).await;
+        };
+        let mut fields = fields;
+        let mut again = false;
+        loop {
+            signer.ready(&self.exchange).await?;
+            let mut reply = self.exchange.ask(address, self.as_given(), fields, many, &reached).await?;
+            let status = reply.status;
+            if status == StatusCode::PRECONDITION_FAILED && fields.if_range.take().is_some() {
+                // Another version: the next response shows which.
+                reply.body.finish().await;
+                continue;
+            }
+            let refused = status.as_u16() >= 400 || status == StatusCode::MOVED_PERMANENTLY;
+            if !refused || status == StatusCode::RANGE_NOT_SATISFIABLE {
+                return Ok(reply);
+            }
+            let document = reply.body.document().await;
+            match signer.judge(status, &reply.headers, &document) {
+                Judgement::Again if !std::mem::replace(&mut again, true) => {}
+                Judgement::Final(error) => return Err(Failure::Fatal(error)),
+                Judgement::Again | Judgement::AsItSays => return Ok(reply),
+            }
+        }
     }
 
     async fn fetch(&self, fields: RequestFields<'_>) -> Result<Response, Failure> {
@@ -197,8 +241,7 @@ impl Requester {
             let reached = || {
                 self.reached.send_replace(Some(address.clone()));
             };
-            let mut reply =
-                self.exchange.ask(&address, self.as_given(), fields, self.shares(), reached).await?;
+            let mut reply = self.ask(&address, fields, self.shares(), reached).await?;
             if !matches!(reply.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 if let Some(digest) = linked {
                     reply.headers.insert(LINKED_DIGEST, digest);
@@ -284,6 +327,81 @@ impl Requester {
             });
         }
         Ok(next)
+    }
+}
+
+/// One request of a protocol that is spoken by way of HTTP.
+#[cfg(feature = "s3")]
+pub(crate) struct Wanted<'a> {
+    pub(crate) method: Method,
+    pub(crate) address: &'a Address,
+    pub(crate) fields: &'a [(http::HeaderName, http::HeaderValue)],
+    /// Body, with its media type or none.
+    pub(crate) document: Option<Document<'a>>,
+}
+
+#[cfg(feature = "s3")]
+impl Requester {
+    /// Requester for a service beside the files, which gets no secret; `near` if no proxy stands between.
+    ///
+    /// # Errors
+    /// None but a defect.
+    fn beside_all(exchange: Arc<Exchange>, address: &Address, near: bool) -> Result<Self, Error> {
+        Ok(Self {
+            exchange,
+            route: Arc::new(Route::new(address.clone(), None)),
+            secrets: Arc::new(Secrets::none(address, concat!("haul/", env!("CARGO_PKG_VERSION")))?),
+            reached: Arc::new(watch::channel(None).0),
+            many: Arc::new(AtomicBool::new(false)),
+            part: None,
+            proxy: near.then_some(OwnProxy(None)),
+            paused: Arc::new(watch::channel(None).0),
+        })
+    }
+
+    /// Makes one request and reads its response, of at most 4 MiB; a signed one that is refused is made once more if its signer says so.
+    /// No redirect is followed. Each part of the body has to come within `stall`. Cancel-safe.
+    pub(crate) async fn call(&self, wanted: Wanted<'_>, stall: Duration) -> Result<Called, Failure> {
+        let fields = RequestFields {
+            document: wanted.document.as_ref(),
+            more: wanted.fields,
+            ..RequestFields::new(&wanted.method)
+        };
+        let signer = self.secrets.signer_for(wanted.address);
+        let mut again = false;
+        loop {
+            if let Some(signer) = signer {
+                signer.ready(&self.exchange).await?;
+            }
+            let reply =
+                Box::pin(self.exchange.ask(wanted.address, self.as_given(), fields, false, || {})).await?;
+            let Response { status, headers, body, .. } = reply;
+            let body = body.whole(4 << 20, stall).await?;
+            if let Some(signer) = signer.filter(|_| !again && !status.is_success())
+                && matches!(signer.judge(status, &headers, &body), Judgement::Again)
+            {
+                again = true;
+                continue;
+            }
+            return Ok(Called { status, headers, body });
+        }
+    }
+}
+
+/// Time within which each part of the response of a service has to come.
+#[cfg(feature = "s3")]
+const SERVICE: Duration = Duration::from_secs(30);
+
+impl Carrier for Arc<Exchange> {
+    #[cfg(feature = "s3")]
+    fn carry<'a>(&'a self, asked: Asked<'a>) -> Pending<'a, Result<Called, Failure>> {
+        Box::pin(async move {
+            let Asked { method, address, fields, form, near } = asked;
+            let requester = Requester::beside_all(self.clone(), address, near).map_err(Failure::Fatal)?;
+            let document =
+                form.map(|bytes| Document { media_type: "application/x-www-form-urlencoded", bytes });
+            requester.call(Wanted { method, address, fields, document }, SERVICE).await
+        })
     }
 }
 

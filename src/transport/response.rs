@@ -171,6 +171,41 @@ impl Body {
         }
     }
 
+    /// The body of a refusal, if it is short and comes soon; the beginning of it if not.
+    pub(super) async fn document(&mut self) -> Vec<u8> {
+        let mut document = Vec::new();
+        let reading = async {
+            while let Ok(Some(bytes)) = self.next().await {
+                document.extend_from_slice(&bytes);
+                if document.len() > LARGEST_REFUSAL {
+                    break;
+                }
+            }
+        };
+        // What has come by then is looked at.
+        let _ = tokio::time::timeout(LONGEST_REFUSAL, reading).await;
+        document
+    }
+
+    /// All of a body of at most `most` bytes, each part of which has to come within `stall`. The connection serves the next request.
+    #[cfg(feature = "s3")]
+    pub(super) async fn whole(mut self, most: usize, stall: Duration) -> Result<Vec<u8>, Failure> {
+        let mut whole = Vec::new();
+        loop {
+            let Ok(next) = tokio::time::timeout(stall, self.next()).await else {
+                let why = format!("the response stopped for {} s", stall.as_secs_f32());
+                return Err(Failure::Silent(why.into()));
+            };
+            let Some(bytes) = next? else { break };
+            if whole.len() + bytes.len() > most {
+                return Err(Failure::Nonsense(format!("the response has more than {most} bytes").into()));
+            }
+            whole.extend_from_slice(&bytes);
+        }
+        self.recycle();
+        Ok(whole)
+    }
+
     /// Returns the connection for another request, if the body of a refusal ends soon.
     pub(super) async fn drained(mut self) -> Option<Connection> {
         let draining = async {

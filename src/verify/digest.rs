@@ -422,6 +422,48 @@ impl Hasher {
         Digest { algorithm, bytes }
     }
 
+    /// State from which another process can go on; `None` for algorithms whose state cannot be taken out.
+    #[cfg(feature = "s3")]
+    pub(crate) fn state(&self) -> Option<Vec<u8>> {
+        use sha2::digest::common::hazmat::SerializableState as _;
+        Some(match self {
+            Self::Sha256(state) => state.serialize().as_slice().to_vec(),
+            Self::Sha512(state) => state.serialize().as_slice().to_vec(),
+            Self::Sha1(state) => state.serialize().as_slice().to_vec(),
+            Self::Md5(state) => state.serialize().as_slice().to_vec(),
+            Self::Crc32c(state) => state.to_be_bytes().to_vec(),
+            Self::Crc32(state) => state.clone().finalize().to_be_bytes().to_vec(),
+            Self::Crc64Nvme(state) => state.clone().finalize().to_be_bytes().to_vec(),
+            Self::Blake2b(_) | Self::Blake3(_) => return None,
+        })
+    }
+
+    /// Hasher that goes on from a [state](Self::state); `None` if it is none of the algorithm.
+    #[cfg(feature = "s3")]
+    pub(crate) fn restored(algorithm: Algorithm, state: &[u8]) -> Option<Self> {
+        use sha2::digest::common::hazmat::SerializableState;
+        fn read<T: SerializableState>(state: &[u8]) -> Option<T> {
+            T::deserialize(state.try_into().ok()?).ok()
+        }
+        Some(match algorithm {
+            Algorithm::Sha256 => Self::Sha256(read(state)?),
+            Algorithm::Sha512 => Self::Sha512(read(state)?),
+            Algorithm::Sha1 => Self::Sha1(read(state)?),
+            Algorithm::Md5 => Self::Md5(read(state)?),
+            Algorithm::Crc32c => Self::Crc32c(u32::from_be_bytes(state.try_into().ok()?)),
+            // Both are reflected, so that the register before the last inversion is the initial value with its bits reversed.
+            Algorithm::Crc32 => {
+                let ended = u32::from_be_bytes(state.try_into().ok()?);
+                Self::Crc32(CRC_32.digest_with_initial((!ended).reverse_bits()))
+            }
+            Algorithm::Crc64Nvme => {
+                let ended = u64::from_be_bytes(state.try_into().ok()?);
+                Self::Crc64Nvme(CRC_64.digest_with_initial((!ended).reverse_bits()))
+            }
+            Algorithm::Blake2b | Algorithm::Blake3 => return None,
+        })
+    }
+
     /// Algorithm of this hasher.
     pub(crate) fn algorithm(&self) -> Algorithm {
         match self {
@@ -452,6 +494,32 @@ mod tests {
             hasher.update(piece);
         }
         hasher.finish()
+    }
+
+    #[cfg(feature = "s3")]
+    #[test]
+    fn a_hash_goes_on_from_its_state_in_another_process_wherever_it_was_taken() {
+        let bytes: Vec<u8> = (0..1000_u32).map(|n| (n * 7 % 251) as u8).collect();
+        let algorithms = [
+            Algorithm::Sha256,
+            Algorithm::Sha512,
+            Algorithm::Sha1,
+            Algorithm::Md5,
+            Algorithm::Crc32c,
+            Algorithm::Crc32,
+            Algorithm::Crc64Nvme,
+        ];
+        for algorithm in algorithms {
+            for at in [0, 1, 63, 64, 65, 500, 1000] {
+                let mut first = Hasher::new(algorithm);
+                first.update(&bytes[..at]);
+                let mut second = Hasher::restored(algorithm, &first.state().unwrap()).unwrap();
+                second.update(&bytes[at..]);
+                assert_eq!(second.finish(), digest_of(algorithm, &[&bytes]), "{algorithm} at {at}");
+            }
+            assert!(Hasher::restored(algorithm, b"x").is_none(), "{algorithm}");
+        }
+        assert!(Hasher::new(Algorithm::Blake3).state().is_none());
     }
 
     fn message(spec: &str) -> String {

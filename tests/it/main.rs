@@ -68,6 +68,7 @@ mod redirects;
 mod reluctant;
 mod resume;
 mod retries;
+mod s3;
 mod screen;
 mod secrets;
 mod serve;

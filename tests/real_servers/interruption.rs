@@ -34,6 +34,18 @@ pub(crate) fn kill_when_held(command: &mut Command, relay: &Relay, bytes: u64) {
     assert!(held, "the download never came half-way");
 }
 
+/// Starts haul, waits until what it leaves on disk is as wanted, and kills it.
+pub(crate) fn killed_once(command: &mut Command, is_so: impl Fn() -> bool) {
+    let child = start(command);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let reached = is_so();
+    kill(child);
+    assert!(reached, "haul never left what was waited for");
+}
+
 fn start(command: &mut Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("haul starts")
 }

@@ -155,7 +155,7 @@ fn find(name: &str) -> Option<PathBuf> {
     directories.find_map(|directory| Some(directory.join(name)).filter(|path| path.is_file()))
 }
 
-fn did_not_run(name: &str, package: &str) {
+pub(crate) fn did_not_run(name: &str, package: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     let line = format!("DID NOT RUN: {test}: {name} is not installed (apt-get install {package})");

@@ -4,11 +4,14 @@ use super::super::args::Options;
 use super::super::batch::Batch;
 use super::super::beside::Beside;
 use super::super::incoming::Incoming;
+use super::super::into_s3::into_s3;
 use super::super::list::{self, List, Remarks};
 use super::super::names::{Entry, Names};
 use super::super::resume_hint::ResumeHint;
 use super::super::runtime::runtime;
+use super::super::s3_flags::Uploads;
 use super::super::setup::{Setup, Wanted};
+use super::super::uploads;
 use super::super::{adopt, config, output, render, signals};
 use super::info;
 use crate::error::{Error, Kind};
@@ -32,7 +35,9 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
     if urls.len() > 1 && !options.mirror.is_empty() {
         return Err(mirrors_of_several());
     }
-    let mut setup = Setup::open(config::fill(options)?, urls)?;
+    let mut options = config::fill(options)?;
+    options.uploads = uploads::take(&mut options)?;
+    let mut setup = Setup::open(options, urls)?;
     let mut given = setup.requests(urls)?;
     given.retain(|wanted| setup.is_ours(wanted));
     if setup.options.stream {
@@ -86,12 +91,12 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
     if looks_beside {
         let found = all_proven(requests, &setup)?;
         if setup.options.dry_run {
-            return planned(&client, found.into_iter().map(Ok), setup.options.json);
+            return planned(&client, found.into_iter().map(Ok), &setup.options);
         }
         return fetch(&setup.options, &client, found.into_iter().map(Ok), count, Vec::new(), hint);
     }
     if setup.options.dry_run {
-        return planned(&client, requests, setup.options.json);
+        return planned(&client, requests, &setup.options);
     }
     let code = fetch(&setup.options, &client, requests, count, Vec::new(), hint)?;
     if code == ExitCode::SUCCESS {
@@ -145,9 +150,10 @@ fn without_duplicates(
 fn planned(
     client: &Client,
     requests: impl Iterator<Item = Result<Wanted, Error>>,
-    json: bool,
+    options: &Options,
 ) -> Result<ExitCode, Error> {
-    info::plans(client, requests.map(|wanted| wanted.map(|wanted| wanted.request)), json, true)
+    let placed = requests.map(|wanted| Ok(into_s3(wanted?, options, client)?.request));
+    info::plans(client, placed, options.json, true)
 }
 
 /// Adds to a download the digest or the signature beside its file, if one is wanted.
@@ -283,6 +289,10 @@ fn mirrors_of_several() -> Error {
 
 fn refuse_contradictions(setup: &Setup, urls: usize) -> Result<(), Error> {
     let options = &setup.options;
+    if urls > 1 && matches!(setup.options.uploads, Some(Uploads::Object(_))) {
+        return Err(Error::usage("-o names one object, but there are several URLs")
+            .with_hint("end it with a slash for a prefix"));
+    }
     if urls > 1 && options.output.is_some() {
         return Err(
             Error::usage("-o names one file, but there are several URLs").with_hint("use -d for a directory")

@@ -121,7 +121,7 @@ pub(super) fn request(left: &Inspection, setup: &Setup, confirmed: &[Request]) -
     let path = std::path::absolute(&left.path)
         .map_err(|error| Error::new(Kind::Disk, format!("cannot find {}: {error}", left.path.display())))?;
     let home = left.document.as_deref().and_then(|home| Request::new(home).ok());
-    let url = Request::new(&left.url)?;
+    let url = setup.plain(left.url.split_once("#bytes=").map_or(&left.url[..], |(url, _)| url))?;
     let by = named_by(left, home.as_ref(), &url, confirmed);
     if !by.vouches_for(url.address()) && setup.has_secrets() && !setup.options.quiet {
         say_withheld(left, &url);

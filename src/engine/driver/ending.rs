@@ -369,14 +369,15 @@ impl Driver {
                 }
             }
             Destination::Pipe(work) => {
-                if let Some(own) = closed(work).await {
-                    given_up(own).await;
-                }
-                error
+                let kept = match closed(work).await {
+                    Some(own) => given_up(own, &error).await,
+                    None => 0,
+                };
+                if kept == 0 { error } else { self.told_what_stays(error, kept) }
             }
             Destination::Own(work) => {
-                work.give_up().await;
-                error
+                let kept = work.give_up(&error).await;
+                if kept == 0 { error } else { self.told_what_stays(error, kept) }
             }
             Destination::Locked(place) if place.created => {
                 let _ = place.leave(true, 0, 0);

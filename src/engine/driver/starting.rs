@@ -3,7 +3,10 @@
 use super::{Driver, PIPE_WINDOW, Prepared, Wants, cancellation, until_cancelled};
 use crate::clock::Clock;
 use crate::destination::inspect::{self, Existing, Opening, TargetState};
-use crate::destination::{Destination, FileSpec, FileWork, OwnWork, PipeWork, blocking, in_order};
+use crate::destination::{
+    Destination, FileSpec, FileWork, Held, OwnDestination, OwnWork, PipeWork, Sought, blocking, held,
+    in_order,
+};
 use crate::engine::attempts::Attempts;
 use crate::engine::context::Context;
 use crate::engine::control::Orders;
@@ -20,12 +23,12 @@ use crate::engine::worker::{Requesters, Shared};
 use crate::error::{Error, Kind};
 use crate::formats::span::Span;
 use crate::manifest::Trusted;
-use crate::plan::Address;
 use crate::plan::concurrency::Allowance;
 use crate::plan::packing::Packing;
 use crate::plan::representation::Representation;
 use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
+use crate::plan::{Address, ByteRange, RangeSet};
 use crate::storage::{Placed, Target, open_device};
 use crate::transport::Requester;
 use crate::verify::Digest;
@@ -157,19 +160,15 @@ async fn prepare(
         find_mirrors: context.settings.find_mirrors,
     };
     let Some(target) = target else {
-        let algorithms = &wants.spec.algorithms();
-        let destination = match output {
-            Output::Stream(out) => Destination::Pipe(PipeWork::new(out.into_box(), PIPE_WINDOW, algorithms)),
-            Output::Own(own) => match in_order(own.as_ref(), algorithms) {
-                Some(window) => Destination::Pipe(PipeWork::into_own(own, window, algorithms)),
-                None => Destination::Own(OwnWork::new(own, algorithms)),
-            },
-            Output::Named | Output::File(_) => return Err(Error::defect("a file without a target")),
+        return match output {
+            Output::Stream(out) => {
+                let work = PipeWork::new(out.into_box(), PIPE_WINDOW, &wants.spec.algorithms());
+                let transfer = Transfer::new(policy);
+                Ok(Driver::into_no_file(requesters, wants, transfer, Destination::Pipe(work), publisher))
+            }
+            Output::Own(own) => into_own(requesters, policy, wants, own, publisher).await,
+            Output::Named | Output::File(_) => Err(Error::defect("a file without a target")),
         };
-        let mut driver =
-            Driver::new(requesters, "the output".into(), wants, Transfer::new(policy), publisher.clock);
-        driver.destination = destination;
-        return Ok(Prepared::Ready(Box::new(driver)));
     };
     let seen = context.directory_seen.clone();
     let looking = move || {
@@ -205,7 +204,7 @@ async fn prepare(
         TargetState::Skipped { target, size } => {
             let text = format!("{} exists and is left as it is", target.path().display());
             publisher.notice(Notice::AlreadyComplete, text);
-            let report = nothing_to_do(publisher, &wants, &target, size, vec![]);
+            let report = nothing_to_do(publisher, &wants, Some(&target), size, vec![]);
             return Ok(Prepared::Satisfied(Box::new(report)));
         }
         TargetState::Satisfied { target, size, digests } => {
@@ -246,6 +245,62 @@ async fn prepare(
     Ok(Prepared::Ready(Box::new(Driver::into_file(requesters, policy, wants, existing, publisher))))
 }
 
+/// Prepares a download into a destination of the caller's own, which may hold some of it.
+async fn into_own(
+    requesters: Vec<Requester>,
+    policy: Policy,
+    wants: Wants,
+    own: Arc<dyn OwnDestination>,
+    publisher: &mut Publisher,
+) -> Result<Prepared, Error> {
+    let algorithms = wants.spec.algorithms();
+    let FileSpec { address, digests, restart, may_restart, .. } = &wants.spec;
+    let (restart, may_restart) = (*restart, *may_restart);
+    let sought = Sought { url: address.to_record(), digests: digests.clone(), restart, may_restart };
+    let (mut from, mut known) = (0, None);
+    match held(own.clone(), sought, algorithms.clone()).await? {
+        Held::Nothing => {}
+        Held::Lost(why) => publisher.notice(Notice::Restarting, format!("starting over: {why}")),
+        Held::Prefix(length, content) => {
+            let representation = content.to_representation();
+            wants.refuse_too_large(representation.complete_length)?;
+            (from, known) = (length, Some(representation));
+        }
+        Held::Complete(size, digests) => {
+            publisher.notice(Notice::AlreadyComplete, "the destination is complete already");
+            let report = nothing_to_do(publisher, &wants, None, size, digests);
+            return Ok(Prepared::Satisfied(Box::new(report)));
+        }
+    }
+    let mut destination = match in_order(own.as_ref(), &algorithms) {
+        Some(window) => Destination::Pipe(PipeWork::into_own(own, window, &algorithms, from)),
+        None => Destination::Own(OwnWork::new(own, &algorithms)),
+    };
+    let Some(known) = known else {
+        let transfer = Transfer::new(policy);
+        return Ok(Driver::into_no_file(requesters, wants, transfer, destination, publisher));
+    };
+    let mut have = RangeSet::new();
+    have.insert(ByteRange::new(0, from));
+    let mut transfer = Transfer::resume(policy.clone(), known, have);
+    if transfer.joinable() {
+        publisher.resumed = from;
+        transfer.handle_drained(from);
+    } else {
+        publisher
+            .notice(Notice::Restarting, "starting over: there is neither a strong validator nor a digest");
+        transfer = Transfer::new(policy);
+        destination.clear(String::new()).await?;
+    }
+    let prepared = Driver::into_no_file(requesters, wants, transfer, destination, publisher);
+    if publisher.resumed > 0
+        && let Prepared::Ready(driver) = &prepared
+    {
+        driver.tell_started(publisher);
+    }
+    Ok(prepared)
+}
+
 /// Finds the place of a part that is given by its distance from the end.
 async fn locate_part(context: &Context, request: &mut Request) -> Result<(), Error> {
     if let Some(Span::Last(bytes)) = request.span {
@@ -279,20 +334,19 @@ fn satisfied(
     let path = target.path();
     let beside = if target.part_path().exists() { "; an unfinished download lies beside it" } else { "" };
     publisher.notice(Notice::AlreadyComplete, format!("{} is complete already{beside}", path.display()));
-    Report { pieces: wants.piece_proof(), ..nothing_to_do(publisher, wants, target, size, digests) }
+    Report { pieces: wants.piece_proof(), ..nothing_to_do(publisher, wants, Some(target), size, digests) }
 }
 
 fn nothing_to_do(
     publisher: &Publisher,
     wants: &Wants,
-    target: &Target,
+    target: Option<&Target>,
     size: u64,
     digests: Vec<Digest>,
 ) -> Report {
-    let path = target.path();
     Report {
         url: wants.spec.address.to_string(),
-        path: Some(path),
+        path: target.map(Target::path),
         already_there: true,
         size,
         sources: Vec::new(),
@@ -406,6 +460,19 @@ impl Driver {
             verifying: Duration::ZERO,
             paid_for: 0,
         }
+    }
+
+    /// Driver for what goes into no file.
+    fn into_no_file(
+        requesters: Vec<Requester>,
+        wants: Wants,
+        transfer: Transfer,
+        destination: Destination,
+        publisher: &Publisher,
+    ) -> Prepared {
+        let mut driver = Self::new(requesters, "the output".into(), wants, transfer, publisher.clock);
+        driver.destination = destination;
+        Prepared::Ready(Box::new(driver))
     }
 
     /// Driver for a file of which nothing exists yet.

@@ -151,6 +151,7 @@ pub(crate) struct Haul {
     stdin: Option<Vec<u8>>,
     typing: bool,
     deadline: Duration,
+    most_memory_kib: u64,
     stdout_closed: bool,
     wrapper: Vec<OsString>,
 }
@@ -167,6 +168,7 @@ impl Haul {
             stdin: None,
             typing: false,
             deadline: DEADLINE,
+            most_memory_kib: RSS_LIMIT_KIB,
             stdout_closed: false,
             wrapper: Vec::new(),
         }
@@ -208,6 +210,12 @@ impl Haul {
     }
 
     /// Sets the time after which the program is killed and the test fails.
+    /// Bounds the resident memory of a run that holds the parts of an upload.
+    pub(crate) fn most_memory_mib(mut self, mib: u64) -> Self {
+        self.most_memory_kib = mib * 1024;
+        self
+    }
+
     pub(crate) fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
@@ -272,6 +280,7 @@ impl Haul {
             input,
             started,
             deadline: self.deadline,
+            most_memory_kib: self.most_memory_kib,
             stdout,
             stderr,
             shown,
@@ -288,6 +297,7 @@ pub(crate) struct Running {
     input: Option<ChildStdin>,
     started: Instant,
     deadline: Duration,
+    most_memory_kib: u64,
     stdout: Capture,
     stderr: Capture,
     shown: String,
@@ -372,10 +382,11 @@ impl Running {
     /// Waits for the end, and checks every run for panics and excessive memory.
     #[track_caller]
     pub(crate) fn wait(self) -> Outcome {
+        let most = self.most_memory_kib;
         let outcome = self.wait_quietly();
         let said = format!("{}{}", outcome.stderr, outcome.stdout_text());
         assert!(!said.contains("panicked at"), "{outcome}");
-        assert!(outcome.max_rss_kib < RSS_LIMIT_KIB, "{} KiB of memory; {outcome}", outcome.max_rss_kib);
+        assert!(outcome.max_rss_kib < most, "{} KiB of memory; {outcome}", outcome.max_rss_kib);
         outcome
     }
 
@@ -548,6 +559,12 @@ impl Outcome {
     /// All of its output, for hunting secrets and control characters.
     pub(crate) fn said(&self) -> String {
         self.stdout_text() + &self.stderr
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_code(&self, code: i32) -> &Self {
+        assert!(self.code == Some(code), "exit {code} expected: {self}");
+        self
     }
 
     #[track_caller]

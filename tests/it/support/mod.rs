@@ -11,6 +11,7 @@ pub(crate) mod payload;
 pub(crate) mod proxy;
 pub(crate) mod runtime;
 pub(crate) mod server;
+pub(crate) mod store;
 pub(crate) mod tls;
 pub(crate) mod window;
 
