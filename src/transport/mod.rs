@@ -53,6 +53,8 @@ pub use resolve::Resolve;
 pub(crate) use response::{Body, Redirect, Response};
 pub(crate) use route::{Fresh, Renewal, Route};
 pub(crate) use tls::IdentityFiles;
+#[cfg(feature = "fleet")]
+pub(crate) use tls::client_configuration;
 pub use trace::{Step, Trace};
 #[cfg(test)]
 pub(crate) use wire::Wire;
