@@ -1,6 +1,6 @@
 //! The way of one delivery: decode, wait for room, download while the lease lasts, commit, and only then a word to the queue.
 
-use super::desk::{Desk, Subject, Told};
+use super::desk::{Desk, Named, Told};
 use super::lease::{Instant, Lease, State};
 use super::outcome::{Deliveries, Outcome, Verdict, is_of_the_worker, judge};
 use super::posting::{LINE, LIST, Place, decode, id_of};
@@ -245,13 +245,13 @@ impl Delivery {
         }
     }
 
-    fn subject(&self) -> Subject<'_> {
-        Subject { id: &self.id, place: &self.place, sequence: self.sequence, delivery: self.deliveries.all }
+    fn named(&self) -> Named<'_> {
+        Named { id: &self.id, place: &self.place, delivery: self.deliveries.all }
     }
 
     /// The result first: a job that is acknowledged without one would be done without a word.
     async fn done(&self, report: &Report) -> End {
-        let event = self.desk.event("done", &self.subject(), (self.desk.words.done)(report));
+        let event = self.desk.event("done", &self.named(), (self.desk.words.done)(report));
         if self.store("done", &event).await && self.insist(AckKind::Ack).await {
             self.desk.excuses.forget(&self.id, self.deliveries).await;
         }
@@ -261,7 +261,7 @@ impl Delivery {
 
     async fn lay_aside(&self, error: &Error) -> End {
         let facts = self.desk.failure(error, Verdict::Dead);
-        let event = self.desk.event("error", &self.subject(), facts);
+        let event = self.desk.event("error", &self.named(), facts);
         if self.store_letter(&event).await
             && self.store("error", &event).await
             && self.insist(AckKind::Term).await
@@ -278,7 +278,7 @@ impl Delivery {
             self.desk.excuses.add(&self.id, self.deliveries, excuse).await;
         }
         if let Some(error) = error {
-            let event = self.desk.event("retry", &self.subject(), self.desk.failure(error, verdict));
+            let event = self.desk.event("retry", &self.named(), self.desk.failure(error, verdict));
             let _ = self.store("retry", &event).await;
             self.desk.tell(&Told::Event(&event));
         }

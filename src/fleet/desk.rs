@@ -63,11 +63,9 @@ pub(super) struct Desk {
 }
 
 /// A job, as events and dead letters name it.
-pub(super) struct Subject<'a> {
+pub(super) struct Named<'a> {
     pub(super) id: &'a str,
     pub(super) place: &'a Place,
-    /// Number of the message in its stream.
-    pub(super) sequence: u64,
     /// Its present delivery.
     pub(super) delivery: u64,
 }
@@ -91,14 +89,14 @@ impl Desk {
     }
 
     /// The event of a job, with the facts that the front end adds.
-    pub(super) fn event(&self, name: &str, subject: &Subject<'_>, mut facts: Value) -> Value {
+    pub(super) fn event(&self, name: &str, job: &Named<'_>, mut facts: Value) -> Value {
         facts["v"] = VERSION.into();
         facts["event"] = name.into();
-        facts["id"] = subject.id.into();
+        facts["id"] = job.id.into();
         facts["worker"] = self.worker.as_str().into();
-        facts["delivery"] = subject.delivery.into();
-        facts["list"] = json!(subject.place.list);
-        facts["line"] = json!(subject.place.line);
+        facts["delivery"] = job.delivery.into();
+        facts["list"] = json!(job.place.list);
+        facts["line"] = json!(job.place.line);
         facts
     }
 

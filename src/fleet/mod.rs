@@ -21,7 +21,7 @@ mod throttle;
 mod worker;
 
 pub(crate) use desk::{Told, Words};
-pub(crate) use posting::{Place, Posting, id_of};
+pub(crate) use posting::{Place, Posting};
 pub(crate) use queue::Queue;
 pub(crate) use server::Server;
 pub(crate) use status::{Status, WorkerSeen};

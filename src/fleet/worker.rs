@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::engine::Client;
 use crate::error::{Error, Kind};
 use crate::plan::Moment;
+use crate::sys::process;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::Consumer;
 use async_nats::jetstream::consumer::pull::{self, Batch};
@@ -33,6 +34,8 @@ const LATE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Time for which no jobs are taken after the disk was at fault.
 const REST: Duration = Duration::from_secs(5);
+/// Characters of the name of a machine that are in the name of a worker.
+const LONGEST_HOST: usize = 40;
 /// Longest time for the last word of a worker.
 const GOOD_BYE: Duration = Duration::from_secs(1);
 /// Time for which excuses are kept.
@@ -51,8 +54,6 @@ pub(crate) struct WorkerSettings {
     pub(crate) per_host: Option<u32>,
     /// Ends once the queue is empty.
     pub(crate) until_empty: bool,
-    /// Name in heartbeats and results: letters, digits, `-` and `_`.
-    pub(crate) name: String,
 }
 
 /// Jobs that a worker has carried out.
@@ -72,6 +73,8 @@ pub(crate) struct Ended {
 pub(crate) struct Worker {
     queue: Queue,
     settings: WorkerSettings,
+    /// Name in heartbeats and results.
+    name: String,
     lease: Duration,
     jobs: Stream,
     consumer: Consumer<pull::Config>,
@@ -95,7 +98,12 @@ impl Worker {
             Some(_) => Some(queue.bucket(queue.names.slots(), lease).await?),
             None => None,
         };
-        Ok(Self { queue, settings, lease, jobs, consumer, workers, excused, slots })
+        Ok(Self { queue, settings, name: name(), lease, jobs, consumer, workers, excused, slots })
+    }
+
+    /// Its name: letters, digits and `-`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Lease of its jobs.
@@ -119,7 +127,7 @@ impl Worker {
             (Some(slots), Some(count)) => {
                 // The bucket may be older than this lease.
                 let age = slots.status().await.map_or(self.lease, |status| status.max_age());
-                Some(Throttle::new(slots, count, age, &self.settings.name))
+                Some(Throttle::new(slots, count, age, &self.name))
             }
             _ => None,
         };
@@ -134,7 +142,7 @@ impl Worker {
             room: Semaphore::new(self.settings.width),
             stop: stopping,
             clock: Clock::start(),
-            worker: self.settings.name.clone(),
+            worker: self.name.clone(),
         });
         let taking = Taking {
             desk: desk.clone(),
@@ -148,7 +156,7 @@ impl Worker {
             rests_until: Duration::ZERO,
             gone_since: None,
         };
-        let name = &self.settings.name;
+        let name = &self.name;
         let hearing = async {
             stopper.send_replace(Some(stop.await));
             // What runs is handed back; `taking` ends once it is.
@@ -163,6 +171,13 @@ impl Worker {
         let _ = tokio::time::timeout(GOOD_BYE, self.workers.purge(name)).await;
         outcome
     }
+}
+
+/// Name that no other worker has: of the machine, the process and the time.
+fn name() -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let host: String = process::host_name().chars().map(plain).take(LONGEST_HOST).collect();
+    format!("{host}-{}-{:x}", std::process::id(), Clock::since_1970().as_millis())
 }
 
 /// The loop that takes jobs.
