@@ -274,6 +274,9 @@ impl Delivery {
 
     async fn again(&self, verdict: Verdict, error: Option<&Error>, pauses: bool) -> End {
         let Verdict::Again { after, excuse } = verdict else { return End::Later { pauses } };
+        if after.is_zero() && self.desk.is_stopping() {
+            self.desk.closed().await;
+        }
         if let Some(excuse) = excuse {
             self.desk.excuses.add(&self.id, self.deliveries, excuse).await;
         }

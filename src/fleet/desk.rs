@@ -57,6 +57,8 @@ pub(super) struct Desk {
     pub(super) room: Semaphore,
     /// Signal that told the worker to stop.
     pub(super) stop: watch::Receiver<Option<i32>>,
+    /// True once no more jobs come: what is handed back before would come again.
+    pub(super) closed: watch::Sender<bool>,
     pub(super) clock: Clock,
     /// Name of the worker.
     pub(super) worker: String,
@@ -86,6 +88,12 @@ impl Desk {
         if stop.wait_for(Option::is_some).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Waits until no more jobs come.
+    pub(super) async fn closed(&self) {
+        // The sender is in this desk.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
     /// The event of a job, with the facts that the front end adds.

@@ -162,6 +162,7 @@ impl Server {
             ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
                 Error::new(Kind::Auth, format!("{self} refuses the credentials"))
             }
+            _ if is_of_tls(error) => Error::new(Kind::Tls, format!("{self}: {cause}")),
             ConnectErrorKind::Tls => Error::new(Kind::Tls, format!("{self}: {cause}")),
             ConnectErrorKind::ServerParse => Error::usage(format!("{self} is no address of a NATS server")),
             ConnectErrorKind::TimedOut => Error::new(Kind::Network, format!("{self} does not answer")),
@@ -170,6 +171,12 @@ impl Server {
             }
         }
     }
+}
+
+/// Returns true for a failed handshake, which comes as one of input and output.
+fn is_of_tls(error: &async_nats::ConnectError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 fn parsed(text: &str) -> Result<(ServerAddr, Option<Login>), &'static str> {

@@ -141,6 +141,7 @@ impl Worker {
             counters: Counters::default(),
             room: Semaphore::new(self.settings.width),
             stop: stopping,
+            closed: watch::Sender::new(false),
             clock: Clock::start(),
             worker: self.name.clone(),
         });
@@ -215,6 +216,7 @@ impl Taking {
                 break;
             }
         }
+        self.desk.closed.send_replace(true);
         while let Some(ended) = self.running.join_next().await {
             self.count(ended);
         }

@@ -86,16 +86,20 @@ fn a_list_that_is_submitted_twice_is_queued_once() {
 #[test]
 fn workers_share_the_jobs_and_each_is_done_once() {
     let Some(site) = Site::new() else { return };
-    let server = Server::serve(PAYLOAD).start();
-    site.submit(&jobs(&server, 40));
+    let small = Payload::new(813, 64 * KIB);
+    let server = Server::serve(small).start();
+    let job = |number| {
+        json!({ "url": server.url(&format!("/f{number}")), "sha256": small.sha256_hex() }).to_string()
+    };
+    site.submit(&(0..40).map(job).collect::<Vec<_>>());
     let workers: Vec<_> = (0..2).map(|_| site.worker("out").arg("--until-empty").spawn()).collect();
     let ended: Vec<_> = workers.into_iter().map(Running::wait).collect();
     let done: Vec<_> = ended.iter().flat_map(|ended| ended.assert_ok().events_named("done")).collect();
     assert_eq!(done.len(), 40);
     for number in 0..40 {
-        site.sandbox.assert_ok_file(&PAYLOAD, &format!("out/f{number}"));
+        site.sandbox.assert_ok_file(&small, &format!("out/f{number}"));
     }
-    server.assert_cost(40 * 4 * MIB);
+    server.assert_cost(40 * 64 * KIB);
     let status = site.status();
     let counts = ["waiting", "running", "done", "failed", "dead"].map(|key| status[key].as_u64());
     assert_eq!(counts, [Some(0), Some(0), Some(40), Some(0), Some(0)]);
@@ -405,7 +409,7 @@ fn a_server_that_restarts_loses_nothing() {
     let gate = Gate::after(MIB);
     let server = Server::serve(PAYLOAD).gate(&gate).start();
     site.submit(&jobs(&server, 5));
-    let worker = site.worker("out").args(["--until-empty", "--lease", "20s"]).spawn();
+    let worker = site.worker("out").args(["--until-empty", "--lease", "20s", "-j", "2", "-x", "1"]).spawn();
     server.wait_for_body_bytes(MIB);
     let port = site.nats.port;
     drop(std::mem::replace(&mut site.nats, Nats::start(&site.sandbox.root().join("elsewhere")).unwrap()));
