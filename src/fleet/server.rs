@@ -176,7 +176,9 @@ impl Server {
 /// Returns true for a failed handshake, which comes as one of input and output.
 fn is_of_tls(error: &async_nats::ConnectError) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-    source.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
+    source
+        .and_then(std::io::Error::get_ref)
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
 }
 
 fn parsed(text: &str) -> Result<(ServerAddr, Option<Login>), &'static str> {

@@ -262,28 +262,28 @@ impl Taking {
     }
 
     fn count(&mut self, ended: Result<End, tokio::task::JoinError>) {
+        // A job that panicked is given out again once its lease has run out.
+        let ended = ended.unwrap_or(End::Later { pauses: false });
         let now = self.desk.clock.now();
         self.appetite.ended(now);
         match ended {
-            Ok(End::Done) => {
+            End::Done => {
                 self.ended.done += 1;
                 self.desk.counters.done.fetch_add(1, Ordering::Relaxed);
             }
-            Ok(End::Dead(kind)) => {
+            End::Dead(kind) => {
                 self.ended.dead += 1;
                 self.desk.counters.failed.fetch_add(1, Ordering::Relaxed);
                 if !self.ended.kinds.contains(&kind) {
                     self.ended.kinds.push(kind);
                 }
             }
-            Ok(End::Later { pauses: false }) => self.ended.later += 1,
-            Ok(End::Later { pauses: true }) => {
+            End::Later { pauses: false } => self.ended.later += 1,
+            End::Later { pauses: true } => {
                 self.ended.later += 1;
                 self.rests_until = now + REST;
                 self.desk.tell(&Told::Paused(REST));
             }
-            // A job that panicked is given out again once its lease has run out.
-            Err(_) => self.ended.later += 1,
         }
     }
 

@@ -66,7 +66,7 @@ pub(in super::super) fn run(given: &WorkerOptions, options: Options) -> Result<E
                 worker.lease().as_secs_f64()
             ));
         }
-        worker.run(client, words(setup, json, quiet), async move { signals.end().await }).await
+        Box::pin(worker.run(client, words(setup, json, quiet), async move { signals.end().await })).await
     });
     runtime.shutdown_background();
     let ended = ended?;
