@@ -340,9 +340,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_only_hashed_moves_too() {
-        let mut progress = Progress::default();
-        progress.received = 5;
-        progress.verified = Some(3);
+        let progress = Progress { received: 5, verified: Some(3), ..Progress::default() };
         assert_eq!(moved(&progress), 8);
     }
 }
