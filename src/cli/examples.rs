@@ -102,7 +102,7 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
                 "each file of the list becomes a job; again within the hour it adds nothing",
             ),
             (
-                "NATS_URL=tls://queue.example haul submit --creds me.creds list.jsonl",
+                "haul submit --nats tls://queue.example --creds me.creds list.jsonl",
                 "over TLS, with credentials",
             ),
         ],

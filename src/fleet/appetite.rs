@@ -61,9 +61,9 @@ mod tests {
             now += Duration::from_millis(5);
             appetite.ended(now);
         }
-        assert_eq!(appetite.wants(4, now), 49);
+        assert_eq!(appetite.wants(4, now), 50);
         assert_eq!(appetite.wants(43, now), 0);
-        assert_eq!(appetite.wants(3, now), 50);
+        assert_eq!(appetite.wants(3, now), 51);
         now += 3 * PERIOD;
         assert_eq!(appetite.wants(4, now), 0);
     }

@@ -49,10 +49,11 @@ impl fmt::Debug for Server {
 impl fmt::Display for Server {
     /// The addresses, without secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self
-            .addresses
-            .iter()
-            .map(|address| format!("{}://{}:{}", address.scheme(), address.host(), address.port()));
+        let shown = self.addresses.iter().map(|address| {
+            // The address itself has no brackets around one of IPv6.
+            let url = address.clone().into_inner();
+            format!("{}://{}:{}", url.scheme(), url.host_str().unwrap_or_default(), address.port())
+        });
         f.write_str(&shown.collect::<Vec<_>>().join(","))
     }
 }
