@@ -1,17 +1,11 @@
 //! Options of the commands for a fleet.
 
-use super::args::Options;
+use super::examples;
 use super::values::some_time;
-use super::{bounded, examples, list};
-use crate::error::Error;
-use crate::fleet::{Names, Server};
 use crate::formats::size::parse_duration;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Largest file of credentials, in bytes.
-const LARGEST_CREDENTIALS: u64 = 64 << 10;
 
 /// The server, and the stream on it.
 #[derive(Args, Clone, Debug)]
@@ -32,31 +26,6 @@ pub(super) struct ServerOptions {
         help_heading = "Fleet"
     )]
     pub(super) stream: String,
-}
-
-impl ServerOptions {
-    /// Checks the address, the credentials and the name, before any traffic.
-    ///
-    /// # Errors
-    /// `Usage`.
-    pub(super) fn server(
-        &self,
-        ca_file: Option<PathBuf>,
-        patience: Option<Duration>,
-    ) -> Result<(Server, Names), Error> {
-        let Some(urls) = &self.nats else {
-            return Err(Error::usage("there is no NATS server")
-                .with_hint("name it: --nats nats://HOST:PORT, or the variable NATS_URL"));
-        };
-        let names = Names::new(&self.stream).map_err(|error| error.retold(format!("--stream: {error}")))?;
-        let server = Server::parse(urls).map_err(|error| error.retold(format!("--nats: {error}")))?;
-        let read = |path: &PathBuf| {
-            bounded::read(path, LARGEST_CREDENTIALS).map_err(|error| list::unreadable(path, &error))
-        };
-        let credentials = self.creds.as_ref().map(read).transpose()?;
-        let server = server.credentials(credentials).ca_file(ca_file).patience(patience.unwrap_or_default());
-        Ok((server, names))
-    }
 }
 
 /// Options of the commands that download nothing.
@@ -133,38 +102,4 @@ impl FleetCommand {
 /// Renames the flag of lists whose name a worker needs for its stream; it takes no lists.
 pub(super) fn of_a_worker(flag: clap::Arg) -> clap::Arg {
     flag.long("stream-list").hide(true)
-}
-
-/// Refuses flags that have no meaning for a worker: submitters say what a job is.
-///
-/// # Errors
-/// `Usage`.
-pub(super) fn refuse_of_one_run(options: &Options) -> Result<(), Error> {
-    let digests = &options.digests;
-    let of_files = super::digests::are_given(digests) || digests.checksum_file.is_some();
-    let flags = [
-        ("-o", options.output.is_some()),
-        ("-i and --metalink", options.input_file.is_some() || options.metalink.is_some()),
-        ("--sha256, --checksum, --digests and --checksum-file", of_files || digests.find_checksum),
-        ("--minisign", digests.minisign.is_some()),
-        ("--mirror", !options.mirror.is_empty()),
-        ("--range", options.range.is_some()),
-        ("--adopt", options.adopt.is_some()),
-        ("--shard", options.shard.is_some()),
-        ("--failed", options.failed.is_some()),
-        ("--dry-run", options.dry_run),
-        ("--restart", options.restart),
-        ("--on-done and --on-error", options.on_done.is_some() || options.on_error.is_some()),
-        (
-            "-H, -u and --bearer-file",
-            !options.header.is_empty() || options.user.is_some() || options.bearer_file.is_some(),
-        ),
-        ("--refresh-cmd", options.refresh_cmd.is_some()),
-    ];
-    match flags.iter().find(|(_, is_given)| *is_given) {
-        Some((flag, _)) => {
-            Err(Error::usage(format!("haul worker has no use for {flag}: lists say that of each job")))
-        }
-        None => Ok(()),
-    }
 }

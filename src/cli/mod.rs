@@ -24,6 +24,8 @@ mod failure;
 mod failures;
 #[cfg(feature = "fleet")]
 mod fleet_options;
+#[cfg(feature = "fleet")]
+mod fleet_server;
 mod foreign;
 mod hooks;
 mod host_rules;

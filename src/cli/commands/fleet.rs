@@ -1,6 +1,7 @@
 //! `haul fleet`
 
 use super::super::fleet_options::{FleetCommand, ReachOptions};
+use super::super::fleet_server::server;
 use super::super::output;
 use super::super::runtime::small_runtime;
 use super::submit::out_of_reach;
@@ -18,7 +19,7 @@ pub(in super::super) fn run(command: &FleetCommand) -> Result<ExitCode, Error> {
 }
 
 fn status(reach: &ReachOptions) -> Result<ExitCode, Error> {
-    let (server, names) = reach.server.server(reach.cacert.clone(), reach.retry_max_time)?;
+    let (server, names) = server(&reach.server, reach.cacert.clone(), reach.retry_max_time)?;
     let status = small_runtime()?.block_on(async {
         let connection = server.connect().await.map_err(|error| out_of_reach(error, reach.retry_max_time))?;
         Status::of(&Queue::new(connection, names)).await.map_err(|error| match error.kind() {

@@ -2,6 +2,7 @@
 
 use super::super::args::Options;
 use super::super::fleet_options::SubmitOptions;
+use super::super::fleet_server::server;
 use super::super::list::List;
 use super::super::output;
 use super::super::runtime::small_runtime;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 pub(in super::super) fn run(given: &SubmitOptions) -> Result<ExitCode, Error> {
     let reach = &given.reach;
-    let (server, names) = reach.server.server(reach.cacert.clone(), reach.retry_max_time)?;
+    let (server, names) = server(&reach.server, reach.cacert.clone(), reach.retry_max_time)?;
     // Only the lists count: what the configuration has for some hosts is of this machine, and stays here.
     let setup = Setup::open(Options { quiet: given.quiet, ..Options::default() }, &[])?;
     let lists = given.lists.iter().map(|path| List::read(path)).collect::<Result<Vec<_>, _>>()?;
