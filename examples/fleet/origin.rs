@@ -39,6 +39,8 @@ pub struct Counts {
     pub requests: AtomicU64,
     /// Bytes of bodies.
     pub sent: AtomicU64,
+    /// Those of files that are larger than one write.
+    pub of_large: AtomicU64,
     pub refused: AtomicU64,
     pub broken: AtomicU64,
 }
@@ -192,6 +194,9 @@ impl Connection<'_> {
             text.extend(file.bytes(position, next));
             to.write_all(&text)?;
             self.counts.sent.fetch_add(next - position, Ordering::Relaxed);
+            if file.size > WRITE as u64 {
+                self.counts.of_large.fetch_add(next - position, Ordering::Relaxed);
+            }
             text.clear();
             position = next;
             if pauses {
