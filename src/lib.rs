@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | 5 | `cli` | arguments, rendering, exit codes (feature `cli`) |
 //! |   | `rpc` | the daemon: aria2's JSON-RPC, a page, figures (feature `cli`) |
+//! |   | `fleet` | jobs over several machines, by a NATS server (feature `fleet`) |
 //! | 4 | `jobs`, `upload` | jobs as plain data, and their queue; uploads into S3 (feature `s3`) |
 //! | 3 | `engine` | the driver that owns a transfer, and its workers |
 //! |   | `destination` | where bytes go: a file, a pipe, or what the caller brings; the checkpoint |
@@ -36,6 +37,8 @@ mod clock;
 mod destination;
 mod engine;
 mod error;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod formats;
 #[cfg(all(feature = "cli", any(test, feature = "fuzzing")))]
 #[doc(hidden)]

@@ -1,6 +1,8 @@
 //! The arguments, as clap parses them. Meaning is given to them in [`super::setup`].
 
 use super::examples;
+#[cfg(feature = "fleet")]
+use super::fleet_options::{FleetCommand, SubmitOptions, WorkerOptions, of_a_worker};
 use super::host_rules::HostRule;
 use super::s3_flags::{S3Options, Uploads};
 use super::unsaved::Base;
@@ -50,6 +52,8 @@ impl Cli {
                 | Command::Sync { options, .. }
                 | Command::Serve { options, .. },
             ) => Some(&**options),
+            #[cfg(feature = "fleet")]
+            Some(Command::Worker { options, .. }) => Some(&**options),
             Some(_) => None,
         }
     }
@@ -175,6 +179,26 @@ pub(super) enum Command {
     /// Drive a running daemon
     #[command(after_help = examples::examples_text("ctl"))]
     Ctl(Ctl),
+    /// Add the files of lists to the queue of a fleet, on a NATS server
+    #[cfg(feature = "fleet")]
+    #[command(after_help = examples::examples_text("submit"))]
+    Submit(Box<SubmitOptions>),
+    /// Fetch what the queue of a fleet has, until it is told to stop
+    #[cfg(feature = "fleet")]
+    #[command(after_help = examples::examples_text("worker"), mut_arg("stream", of_a_worker))]
+    Worker {
+        #[command(flatten)]
+        worker: WorkerOptions,
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Look at a fleet
+    #[cfg(feature = "fleet")]
+    #[command(after_help = examples::examples_text("fleet"))]
+    Fleet {
+        #[command(subcommand)]
+        command: FleetCommand,
+    },
     /// Print a completion script
     #[command(after_help = examples::examples_text("completions"))]
     Completions {

@@ -16,6 +16,7 @@ enum Offer {
 fn offer(argument: &str) -> Option<Offer> {
     Some(match argument {
         "proxy" => Offer::Words(&["http://", "https://", "socks5://", "socks5h://", "@"]),
+        "nats" => Offer::Words(&["nats://", "tls://"]),
         "connections" => Offer::Words(&["auto", "1", "2", "4", "8", "16"]),
         "shard" => Offer::Words(&["auto", "auto/"]),
         "checksum" => Offer::Words(&["sha256:", "sha512:", "blake2b:", "blake3:", "sha1:", "md5:"]),
@@ -27,8 +28,9 @@ fn offer(argument: &str) -> Option<Offer> {
         "noproxy" | "resolve" | "allow_host" => Offer::Kind(ValueHint::Hostname),
         "range" | "sha256" | "digests" | "jobs" | "min_split_size" | "limit_rate" | "max_size" | "retry"
         | "retry_max_time" | "connect_timeout" | "first_byte_timeout" | "stall_timeout" | "max_redirs"
-        | "header" | "user_agent" | "user" | "interface" | "listen" | "out" | "rate" | "job"
-        | "s3_endpoint" | "arguments" => Offer::Kind(ValueHint::Other),
+        | "stream_name" | "lease" | "duplicate_window" | "max_deliver" | "per_host" | "header"
+        | "user_agent" | "user" | "interface" | "listen" | "out" | "rate" | "job" | "s3_endpoint"
+        | "arguments" => Offer::Kind(ValueHint::Other),
         _ => return None,
     })
 }

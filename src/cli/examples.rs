@@ -105,6 +105,30 @@ pub(super) fn examples(command: &str) -> &'static [Example] {
             ("haul ctl watch", "list the jobs each second until all have ended"),
             ("haul ctl limit 5M", "limit all jobs together"),
         ],
+        "submit" => &[
+            (
+                "haul submit --nats nats://queue.example list.txt",
+                "each file of the list becomes a job; again within the hour it adds nothing",
+            ),
+            (
+                "haul submit --nats tls://queue.example --creds me.creds list.jsonl",
+                "over TLS, with credentials",
+            ),
+        ],
+        "worker" => &[
+            (
+                "haul worker --nats nats://queue.example -d /data",
+                "take jobs until SIGTERM, which hands back what is not done",
+            ),
+            (
+                "haul worker --nats nats://queue.example -d /data --until-empty --per-host 4",
+                "end with the queue; four jobs of one host at once, over all workers",
+            ),
+        ],
+        "fleet" => &[(
+            "haul fleet status --nats nats://queue.example",
+            "how many jobs wait, run and are done, and who is at work",
+        )],
         "aria2c" => &[
             ("haul aria2c -x16 -s16 -c https://example.org/disk.img", "as aria2c would, with its exit codes"),
             ("haul aria2c --enable-rpc --rpc-secret=SECRET -d downloads", "the same as haul serve"),

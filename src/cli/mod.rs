@@ -22,6 +22,10 @@ mod examples;
 mod exit;
 mod failure;
 mod failures;
+#[cfg(feature = "fleet")]
+mod fleet_options;
+#[cfg(feature = "fleet")]
+mod fleet_server;
 mod foreign;
 mod hooks;
 mod host_rules;
@@ -143,6 +147,10 @@ fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
     }
     let telling = match &cli.command {
         Some(Command::Status { json, .. }) => Telling::by(*json),
+        #[cfg(feature = "fleet")]
+        Some(Command::Submit(submit)) => Telling::by(submit.reach.json),
+        #[cfg(feature = "fleet")]
+        Some(Command::Fleet { command }) => Telling::by(command.wants_json()),
         _ => Telling::of(options),
     };
     let outcome = match cli.command {
@@ -158,6 +166,12 @@ fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
         Some(Command::Sync { sync, options }) => commands::sync::run(&sync, *options, &hint),
         Some(Command::Config { check, options }) => commands::show_config::run(*options, check),
         Some(Command::Serve { serve, options }) => commands::serve::run(&serve, *options),
+        #[cfg(feature = "fleet")]
+        Some(Command::Submit(submit)) => commands::submit::run(&submit),
+        #[cfg(feature = "fleet")]
+        Some(Command::Worker { worker, options }) => commands::worker::run(&worker, *options),
+        #[cfg(feature = "fleet")]
+        Some(Command::Fleet { command }) => commands::fleet::run(&command),
         Some(Command::Aria2c { arguments }) => return as_aria2c(&arguments),
         Some(Command::AptMethod) => return apt::run(),
         Some(Command::LfsAgent) => lfs::run(),

@@ -372,11 +372,7 @@ impl Setup {
 
     /// Returns true if a download belongs to the shard of this process, if there are several.
     pub(super) fn is_ours(&self, wanted: &Wanted) -> bool {
-        let Job { url, name, below, .. } = &wanted.job;
-        let key = || {
-            [url.as_str(), name.as_deref().unwrap_or_default(), below.as_deref().unwrap_or_default()]
-                .join("\n")
-        };
+        let key = || wanted.job.identity();
         self.options.shard.is_none_or(|shard| shard.has(key().as_bytes()))
     }
 

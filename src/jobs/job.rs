@@ -125,6 +125,17 @@ impl Job {
         !self.digests.is_empty() || self.pieces.as_deref().is_some_and(strong)
     }
 
+    /// Text that tells the job apart from others of a list, whatever else it states: its URL, and the name that is proposed for the file.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        [
+            self.url.as_str(),
+            self.name.as_deref().unwrap_or_default(),
+            self.below.as_deref().unwrap_or_default(),
+        ]
+        .join("\n")
+    }
+
     /// Adds headers for the origin of the URL, as lines of `Name: value`.
     ///
     /// # Errors

@@ -30,6 +30,12 @@ pub(crate) fn executed() -> PathBuf {
     PathBuf::from(rustix::param::linux_execfn().to_string_lossy().into_owned())
 }
 
+/// Name of this machine, as uname(2) has it.
+#[cfg(feature = "fleet")]
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// Returns true if `count` more files can be opened.
 pub(crate) fn can_open(count: usize) -> bool {
     let open = |_| rustix::io::dup(std::io::stderr());

@@ -60,6 +60,8 @@ pub(crate) use signer::RequestSigner;
 #[cfg(feature = "s3")]
 pub(crate) use signer::{Asked, Called, Carrier, Judgement, Pending};
 pub(crate) use tls::IdentityFiles;
+#[cfg(feature = "fleet")]
+pub(crate) use tls::client_configuration;
 pub use trace::{Step, Trace};
 #[cfg(test)]
 pub(crate) use wire::Wire;

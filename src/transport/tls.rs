@@ -72,6 +72,15 @@ pub(super) fn configuration(
     Ok(configuration)
 }
 
+/// Configuration for a server that is none of a download's.
+///
+/// # Errors
+/// `Tls`; `Usage` for a file that holds no certificates.
+#[cfg(feature = "fleet")]
+pub(crate) fn client_configuration(ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
+    configuration(ca_file, false, None, Pinning::new(&[], &[]))
+}
+
 /// Verifier by the platform's roots and those of `ca_file`.
 fn trusting(
     ca_file: Option<&Path>,

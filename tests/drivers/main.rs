@@ -1,8 +1,8 @@
 //! Programs that drive a downloader, with haul in its place and without a patch on their side: aria2p, an npm client of aria2, yt-dlp,
-//! apt, pacman, makepkg and git-lfs; of apt-fast and Portage the command alone.
+//! apt, pacman, makepkg and git-lfs; of apt-fast and Portage the command alone. And haul's own fleet, on a real NATS server.
 //!
 //! A program that is not installed makes its tests pass and say on stderr that they did not run; with `HAUL_REQUIRE_CLIENTS=1` they
-//! fail instead. `HAUL_CLIENTS` names the directory with the packages from PyPI (`python`) and npm (`node_modules`).
+//! fail instead. `HAUL_CLIENTS` names the directory with the packages from PyPI (`python`, `nats`) and npm (`node_modules`).
 
 #![allow(
     clippy::unwrap_used,
@@ -17,8 +17,10 @@ mod support;
 
 mod apt;
 mod apt_fast;
+mod fleet;
 mod languages;
 mod lfs;
+mod nats;
 mod pacman;
 mod portage;
 mod rpc;

@@ -236,6 +236,15 @@ fn check_all(given: &[Wanted], lists: &[List], setup: &Setup) -> Result<Checked,
     Ok(Checked { count, repeated, names })
 }
 
+/// Checks lists, and returns the number of their downloads.
+///
+/// # Errors
+/// The first one in any of them.
+#[cfg(feature = "fleet")]
+pub(super) fn check_lists(lists: &[List], setup: &Setup) -> Result<usize, Error> {
+    check_all(&[], lists, setup).map(|checked| checked.count)
+}
+
 /// Reads again what is asked for at a position.
 fn entry_at(position: u64, given: &[Wanted], lists: &[List], setup: &Setup) -> Result<Option<Entry>, Error> {
     let (number, place) = ((position >> PLACE) as usize, position & ((1 << PLACE) - 1));

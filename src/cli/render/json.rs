@@ -84,6 +84,39 @@ pub(in crate::cli) fn tell_end(failed: usize, code: u8) -> Result<(), Error> {
     print(summary_object(&summary), "summary")
 }
 
+/// Facts of a failure, as the event `error` states them.
+#[cfg(feature = "fleet")]
+pub(in crate::cli) fn facts_of_failure(error: &Error) -> Value {
+    error_object(error, exit::code(error.kind()), error.url())
+}
+
+/// Facts of a download that succeeded, as the event `done` states them.
+#[cfg(feature = "fleet")]
+pub(in crate::cli) fn facts_of_report(report: &Report) -> Value {
+    done_object(report)
+}
+
+fn done_object(report: &Report) -> Value {
+    let digests: Vec<_> = report.digests.iter().map(ToString::to_string).collect();
+    json!({
+        "url": report.url,
+        "path": report.path.as_ref().map(|path| path.to_string_lossy()),
+        "already_there": report.already_there,
+        "size": report.size,
+        "fetched": report.fetched,
+        "wasted": report.wasted,
+        "resumed": report.resumed,
+        "elapsed": report.elapsed.as_secs_f64(),
+        "verifying": report.verifying.as_secs_f64(),
+        "digests": digests,
+        "proofs": report.proofs.iter().map(proof_object).collect::<Vec<_>>(),
+        "pieces": report.pieces.as_ref().map(pieces_object),
+        "sources": report.sources,
+        "connections": report.connections,
+        "retries": report.retries,
+    })
+}
+
 fn error_object(error: &Error, code: u8, url: Option<&str>) -> Value {
     json!({
         "code": code,
@@ -234,25 +267,7 @@ impl Render for Json {
 
     fn done(&mut self, id: usize, _: &FileView, report: &Report) {
         self.told.remove(&id);
-        let digests: Vec<_> = report.digests.iter().map(ToString::to_string).collect();
-        let object = json!({
-            "url": report.url,
-            "path": report.path.as_ref().map(|path| path.to_string_lossy()),
-            "already_there": report.already_there,
-            "size": report.size,
-            "fetched": report.fetched,
-            "wasted": report.wasted,
-            "resumed": report.resumed,
-            "elapsed": report.elapsed.as_secs_f64(),
-            "verifying": report.verifying.as_secs_f64(),
-            "digests": digests,
-            "proofs": report.proofs.iter().map(proof_object).collect::<Vec<_>>(),
-            "pieces": report.pieces.as_ref().map(pieces_object),
-            "sources": report.sources,
-            "connections": report.connections,
-            "retries": report.retries,
-        });
-        self.emit(object, "done", Some(id));
+        self.emit(done_object(report), "done", Some(id));
     }
 
     fn error(&mut self, id: usize, file: &FileView, error: &Error) {

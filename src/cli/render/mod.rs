@@ -108,6 +108,8 @@ trait Render {
     }
 }
 
+#[cfg(feature = "fleet")]
+pub(super) use json::{facts_of_failure, facts_of_report};
 pub(super) use json::{tell_end, tell_error, tell_failed_run};
 
 /// Shows a run.
