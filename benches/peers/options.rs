@@ -168,7 +168,7 @@ impl Options {
 
     /// Size of the payload of the deep-queue and mobile rows.
     pub(crate) const fn short_line_size(&self) -> u64 {
-        if self.quick { 4_000_000 } else { 16_000_000 }
+        if self.quick { 1_000_000 } else { 16_000_000 }
     }
 
     /// Time for which the background row looks at the neighbour.

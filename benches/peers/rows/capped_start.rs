@@ -27,7 +27,7 @@ pub(super) fn run(track: &Track<'_>, root: &Path) -> Outcome<Row> {
         ..Row::default()
     };
     for (megabytes, megabits, milliseconds, each, bound, known) in CASES {
-        let megabytes = if track.options.quick { megabytes / 4 } else { megabytes };
+        let megabytes = if track.options.quick { megabytes / 8 } else { megabytes };
         let line = Line::new(megabits, Duration::from_millis(milliseconds));
         let line = Line { flow: Some(each * 1e6), ..line };
         let course = Course::open(track, root, &Setting::new(line.clone()))?;

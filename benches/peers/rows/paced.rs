@@ -52,7 +52,7 @@ fn cases(
     row: &mut Row,
 ) -> Outcome<()> {
     for (location, size, caption) in CASES {
-        let size = if track.options.quick { size / 4 } else { size } << 20;
+        let size = if track.options.quick { size / 8 } else { size } << 20;
         let payload = Payload::write(root, "paced.bin", size, track.options.seed)?;
         let errand = Errand { wan, ..Errand::here(nginx, location, &payload, None) };
         let standings = track.race(&[Arm::Haul, Arm::HaulSixteen, Arm::Aria2Best], &errand)?;
