@@ -2,10 +2,12 @@
 
 mod naming;
 mod output;
+mod patience;
 mod proofs;
 mod sources;
 
 pub use output::{NameSource, Output, Writer};
+use patience::Patience;
 pub(super) use proofs::{contradictory, refuse_legacy};
 
 use super::report::ProvedBy;
@@ -26,7 +28,7 @@ use crate::verify::{Digest, MinisignSignature, Pieces};
 use std::fmt;
 use std::io::Write;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Request for a file: its source, its destination, and its verification.
@@ -52,6 +54,8 @@ pub struct Request {
     pub(crate) named_by: NamedBy,
     pub(crate) directory: PathBuf,
     pub(crate) create_directory: bool,
+    /// Directory that the file does not leave.
+    pub(crate) root: Option<Arc<Path>>,
     pub(crate) output: Output,
     /// File name from a list, used unless the user gives one.
     pub(crate) named: Option<ForeignName>,
@@ -86,6 +90,8 @@ pub struct Request {
     pub(crate) recorded_mirrors: Vec<Address>,
     /// Proxy in place of that of the client.
     pub(crate) proxy: Option<OwnProxy>,
+    /// Times and tries in place of those of the client.
+    pub(super) patience: Patience,
 }
 
 /// Minimum segment size in bytes, unless the user sets it: in general, and for the first split.
@@ -110,6 +116,7 @@ impl Request {
             named_by: NamedBy::User,
             directory: PathBuf::from("."),
             create_directory: false,
+            root: None,
             output: Output::Named,
             named: None,
             below: None,
@@ -134,6 +141,7 @@ impl Request {
             mirrors: Vec::new(),
             recorded_mirrors: Vec::new(),
             proxy: None,
+            patience: Patience::default(),
         })
     }
 
@@ -174,6 +182,22 @@ impl Request {
     #[must_use]
     pub fn directory(mut self, path: impl Into<PathBuf>) -> Self {
         (self.directory, self.create_directory) = (path.into(), true);
+        self
+    }
+
+    /// Keeps the file below `root`, whatever links there are on the way to it when it is begun and when it is named: one that leads out
+    /// fails with an error of kind `Unsafe`. A link in `root` itself counts as the directory that it leads to.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), haul::Error> {
+    /// let request = haul::Request::new("https://example.org/disk.img")?.directory("/srv/files/new").within("/srv/files");
+    /// # let _ = request;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn within(mut self, root: impl Into<PathBuf>) -> Self {
+        self.root = Some(root.into().into());
         self
     }
 

@@ -240,6 +240,18 @@ pub struct JobOptions {
     /// URL of a proxy in place of that of the client, possibly with a user name and password; empty for none at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// Rounds of failure in a row without new bytes before giving up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Shortest time between two tries, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_wait: Option<u64>,
+    /// Timeout for each of resolving, connecting and the TLS handshake, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_timeout: Option<u64>,
+    /// Time in which the response has to begin, and for which a connection may deliver nothing, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
 }
 
 impl fmt::Debug for JobOptions {
@@ -266,6 +278,10 @@ impl JobOptions {
             remote_time: self.remote_time.or(other.remote_time),
             content_disposition: self.content_disposition.or(other.content_disposition),
             proxy: self.proxy.clone().or_else(|| other.proxy.clone()),
+            retries: self.retries.or(other.retries),
+            retry_wait: self.retry_wait.or(other.retry_wait),
+            connect_timeout: self.connect_timeout.or(other.connect_timeout),
+            timeout: self.timeout.or(other.timeout),
         }
     }
 }
@@ -291,7 +307,12 @@ impl JobChange {
             changed.headers.clone_from(headers);
         }
         changed.tags.extend(self.tags.clone());
-        let anew = changed.headers != job.headers || changed.options.proxy != job.options.proxy;
+        let of_requests = |options: &JobOptions| {
+            let JobOptions { proxy, retries, retry_wait, connect_timeout, timeout, .. } = options.clone();
+            (proxy, retries, retry_wait, connect_timeout, timeout)
+        };
+        let anew =
+            changed.headers != job.headers || of_requests(&changed.options) != of_requests(&job.options);
         (changed, anew)
     }
 }
@@ -314,6 +335,8 @@ impl fmt::Debug for JobChange {
 pub struct Defaults {
     /// Directory to save in. Default the current one.
     pub dir: Option<PathBuf>,
+    /// Directory that no file leaves, by a link either. Default none.
+    pub root: Option<PathBuf>,
     /// Options of the jobs.
     pub options: JobOptions,
 }
@@ -372,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn only_headers_and_the_proxy_make_a_download_begin_anew() {
+    fn only_what_is_of_the_requests_makes_a_download_begin_anew() {
         let mut job = Job::new("https://example.org/f");
         job.options.limit_rate = Some(5);
         job.tags.insert("a".into(), "b".into());
@@ -381,6 +404,8 @@ mod tests {
         assert_eq!((changed.options.limit_rate, changed.tags.len(), anew), (Some(1), 1, false));
         let proxied = JobOptions { proxy: Some(String::new()), ..JobOptions::default() };
         assert!(JobChange { options: proxied, ..JobChange::default() }.applied_to(&job).1);
+        let hurried = JobOptions { timeout: Some(2), ..JobOptions::default() };
+        assert!(JobChange { options: hurried, ..JobChange::default() }.applied_to(&job).1);
         let headers = [("https://example.org".to_owned(), vec!["A: b".to_owned()])].into();
         let with_headers = JobChange { headers: Some(headers), ..JobChange::default() };
         let (changed, anew) = with_headers.applied_to(&job);

@@ -156,7 +156,7 @@ impl Queue {
     }
 
     /// Changes options of a job; those that are not given stay. The rate limit and the number of
-    /// connections of a running job change at once, with another proxy it begins anew with everything it has, and the others count when it
+    /// connections of a running job change at once, with another proxy, timeout or number of tries it begins anew with everything it has, and the others count when it
     /// starts the next time.
     ///
     /// # Errors

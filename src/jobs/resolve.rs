@@ -10,6 +10,7 @@ use crate::verify::{Digest, Pieces};
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Reason why a job cannot be carried out: the field at fault, and what is wrong with it.
 #[derive(Debug)]
@@ -118,6 +119,9 @@ pub fn resolve_unnamed(job: &Job, defaults: &Defaults) -> Result<Request, Invali
     if let Some(directory) = job.dir.as_ref().or(defaults.dir.as_ref()) {
         request = request.directory(directory);
     }
+    if let Some(root) = &defaults.root {
+        request = request.within(root);
+    }
     if let Some(text) = job.options.proxy.as_ref().or(defaults.options.proxy.as_ref()) {
         request = request.proxy(&proxy(text)).map_err(at("proxy"))?;
     }
@@ -171,6 +175,18 @@ fn with_options(mut request: Request, job: &Job, defaults: &Defaults) -> Request
     }
     if let Some(policy) = options.if_exists {
         request = request.if_exists(policy);
+    }
+    if let Some(retries) = options.retries {
+        request = request.retries(retries);
+    }
+    if let Some(seconds) = options.retry_wait {
+        request = request.retry_wait(Duration::from_secs(seconds));
+    }
+    if let Some(seconds) = options.connect_timeout {
+        request = request.connect_timeout(Duration::from_secs(seconds));
+    }
+    if let Some(seconds) = options.timeout {
+        request = request.timeout(Duration::from_secs(seconds));
     }
     request
         .restart(options.restart.unwrap_or(false))
@@ -258,7 +274,7 @@ mod tests {
     #[test]
     fn what_a_job_says_counts_and_otherwise_the_defaults() {
         let options = JobOptions { connections: Some(3), max_size: Some(10), ..JobOptions::default() };
-        let defaults = Defaults { dir: Some("/d".into()), options };
+        let defaults = Defaults { dir: Some("/d".into()), options, ..Defaults::default() };
         let request = resolve(
             &job(r#"{"url": "http://h/f", "options": {"connections": 5, "max-size": 0}}"#),
             &defaults,

@@ -30,6 +30,9 @@ const DANGEROUS: [&str; 16] = [
     "load-cookies",
 ];
 
+/// Tries of a job that is to be tried without end.
+const ENDLESS: u32 = 1_000_000;
+
 /// An option with an effect.
 struct Known {
     name: &'static str,
@@ -60,13 +63,14 @@ const fn live(name: &'static str) -> Known {
 }
 
 /// Options with an effect.
-const KNOWN: [Known; 25] = [
+const KNOWN: [Known; 29] = [
     live("all-proxy"),
     live("all-proxy-passwd"),
     live("all-proxy-user"),
     live("allow-overwrite"),
     live("auto-file-renaming"),
     known("checksum", Reach::One),
+    live("connect-timeout"),
     known("continue", Reach::Always),
     known("dir", Reach::Each),
     known("file-allocation", Reach::Always),
@@ -78,13 +82,16 @@ const KNOWN: [Known; 25] = [
     known("max-concurrent-downloads", Reach::All),
     live("max-download-limit"),
     known("max-overall-download-limit", Reach::All),
+    live("max-tries"),
     live("min-split-size"),
     known("out", Reach::One),
     known("pause", Reach::Each),
     known("position", Reach::One),
     live("referer"),
     live("remote-time"),
+    live("retry-wait"),
     live("split"),
+    live("timeout"),
     live("user-agent"),
 ];
 
@@ -274,6 +281,14 @@ pub(super) fn job_options(given: &Map<String, Value>) -> Result<JobOptions, Faul
     options.connections = at_once.into_iter().flatten().min().map(|count| (count.max(1)) as usize);
     options.limit_rate = size(given, "max-download-limit")?;
     options.min_split = size(given, "min-split-size")?.filter(|bytes| *bytes > 0);
+    // 0 stands for tries without end.
+    options.retries = number(given, "max-tries")?.map(|tries| match tries {
+        0 => ENDLESS,
+        tries => u32::try_from(tries - 1).unwrap_or(ENDLESS).min(ENDLESS),
+    });
+    options.retry_wait = seconds(given, "retry-wait", 0)?;
+    options.connect_timeout = seconds(given, "connect-timeout", 1)?;
+    options.timeout = seconds(given, "timeout", 1)?;
     options.remote_time = flag(given, "remote-time")?;
     options.proxy = proxy(given)?;
     options.if_exists = match (flag(given, "allow-overwrite")?, flag(given, "auto-file-renaming")?) {
@@ -379,6 +394,14 @@ pub(super) fn flag(given: &Map<String, Value>, option: &str) -> Result<Option<bo
 
 pub(super) fn number(given: &Map<String, Value>, option: &str) -> Result<Option<u64>, Fault> {
     text(given, option)?.map(|text| text.trim().parse().map_err(|_| wrong(option))).transpose()
+}
+
+/// Seconds from `least` to ten minutes, as aria2 takes them.
+fn seconds(given: &Map<String, Value>, option: &str, least: u64) -> Result<Option<u64>, Fault> {
+    match number(given, option)? {
+        Some(seconds) if !(least..=600).contains(&seconds) => Err(wrong(option)),
+        seconds => Ok(seconds),
+    }
 }
 
 /// A size with K or M for 1024 and 1024², as aria2 takes it.

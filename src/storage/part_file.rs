@@ -49,6 +49,7 @@ pub(crate) enum Allocation {
 /// `Locked` if another process uses it; `Unsafe` for anything but a regular file of our own with one name; `Disk` for
 /// the rest.
 pub(crate) fn open(target: &Target) -> Result<Opened, Error> {
+    target.check_root()?;
     let path = target.part_path();
     // Between open and lock its owner may publish or remove it. The name then leads elsewhere, so try again.
     for _ in 0..16 {

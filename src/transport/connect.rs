@@ -22,7 +22,6 @@ const SECOND_CHANCE: Duration = Duration::from_secs(3);
 /// Makes TCP connections according to the user's settings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dialer {
-    pub(crate) timeout: Duration,
     pub(crate) resolve: Vec<Resolve>,
     pub(crate) family: AddressFamily,
     pub(crate) interface: Option<Interface>,
@@ -38,6 +37,7 @@ pub(crate) struct Dialer {
 pub(super) struct Dialing<'a> {
     pub(super) dialer: &'a Dialer,
     pub(super) strikes: &'a Strikes,
+    pub(super) timeout: Duration,
     pub(super) turn: Turn,
     /// Closes connections that are not needed; called if no descriptor is left.
     pub(super) make_room: &'a (dyn Fn() + Sync),
@@ -62,7 +62,7 @@ impl Dialing<'_> {
             }
             Ok(stream)
         };
-        let limit = self.dialer.timeout;
+        let limit = self.timeout;
         match tokio::time::timeout(limit, connecting).await {
             Ok(connected) => connected,
             Err(_) => {

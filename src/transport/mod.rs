@@ -30,6 +30,7 @@ mod response;
 mod route;
 mod socket;
 mod strikes;
+mod timeouts;
 mod tls;
 mod trace;
 mod tunnel;
@@ -52,6 +53,7 @@ pub(crate) use requester::{Pause, Requester};
 pub use resolve::Resolve;
 pub(crate) use response::{Body, Redirect, Response};
 pub(crate) use route::{Fresh, Renewal, Route};
+pub(crate) use timeouts::Timeouts;
 pub(crate) use tls::IdentityFiles;
 pub use trace::{Step, Trace};
 #[cfg(test)]
@@ -64,9 +66,7 @@ use std::time::Duration;
 /// Settings of connections, the same for all files of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Its timeout also applies to the handshakes that follow.
     pub(crate) dialer: Dialer,
-    pub(crate) first_byte_timeout: Duration,
     pub(crate) max_redirects: usize,
     /// Maximum total time that redirects may make one source of a file wait by `Retry-After`.
     pub(crate) longest_pause: Duration,

@@ -6,6 +6,7 @@ use super::part::Part;
 use super::request_head::{Document, RequestFields, Secrets};
 use super::response::{Redirect, RedirectHead, Response};
 use super::route::{Route, Way};
+use super::timeouts::Timeouts;
 use super::{Failure, date, trace};
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::response_head::{asked_to_wait, is_rate_limited};
@@ -31,6 +32,7 @@ pub(crate) struct Requester {
     pub(crate) part: Option<Part>,
     /// Proxy of its own; `None` for that of all requests.
     pub(crate) proxy: Option<OwnProxy>,
+    pub(crate) timeouts: Timeouts,
     /// Notified of each pause that a redirect asks for, as it begins.
     pub(crate) paused: Arc<watch::Sender<Option<Pause>>>,
 }
@@ -68,12 +70,12 @@ impl Requester {
     /// coming at once; dropping a future gives its connection up.
     pub(crate) fn warm(&self, address: &Address, count: usize) -> Vec<impl Future<Output = ()> + use<>> {
         let peer = self.exchange.peer(address, &self.secrets, self.proxy.as_ref());
-        self.exchange.warm(&peer, address, count)
+        self.exchange.warm(&peer, address, count, self.timeouts.connect)
     }
 
-    /// Secrets and proxy that the user gave for these requests.
-    fn as_given(&self) -> (&Secrets, Option<&OwnProxy>) {
-        (&self.secrets, self.proxy.as_ref())
+    /// Secrets, proxy and timeouts of these requests.
+    fn as_given(&self) -> (&Secrets, Option<&OwnProxy>, Timeouts) {
+        (&self.secrets, self.proxy.as_ref(), self.timeouts)
     }
 
     /// Returns true if requests share an HTTP/2 connection, if there can be one.
@@ -87,7 +89,7 @@ impl Requester {
         if !self.exchange.may_multiplex(address, &peer) || self.exchange.is_loose(&peer.origin.host) {
             return None;
         }
-        let opened = Box::pin(self.exchange.open_multiplexed(&peer)).await;
+        let opened = Box::pin(self.exchange.open_multiplexed(&peer, self.timeouts)).await;
         opened.ok().map(|opened| opened.is_some())
     }
 

@@ -658,3 +658,77 @@ fn the_secret_is_made_once_and_is_the_users_alone() {
     outcome.assert_failed(13).assert_says("open to other users");
     drop(path);
 }
+
+/// Puts a link that leads out of the root in the place of a directory.
+fn lead_out(sandbox: &Sandbox, directory: &str) -> std::path::PathBuf {
+    let outside = sandbox.path("outside");
+    fs::create_dir_all(&outside).unwrap();
+    let place = sandbox.path("root").join(directory);
+    let _ = fs::rename(&place, sandbox.path("moved"));
+    symlink(&outside, place).unwrap();
+    outside
+}
+
+#[test]
+fn a_link_that_is_made_after_a_job_was_added_leads_no_job_out_of_the_root() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let refused = |gid: &str, outside: &std::path::Path| {
+        let job = daemon.until(gid, "error");
+        assert!(job["errorMessage"].as_str().unwrap().contains("leads out of"), "{job}");
+        assert_eq!(fs::read_dir(outside).unwrap().count(), 0);
+    };
+    // It waits.
+    for options in [json!({ "dir": "d", "pause": "true" }), json!({ "out": "d/e/f", "pause": "true" })] {
+        let gid = daemon.add(&server.url("/file.bin"), &options);
+        let outside = lead_out(&sandbox, "d");
+        daemon.call("aria2.unpause", &json!([gid])).unwrap();
+        refused(&gid, &outside);
+        fs::remove_file(sandbox.path("root/d")).unwrap();
+    }
+    // It has asked the server.
+    for payload in [PAYLOAD, Payload { len: 1000, ..PAYLOAD }] {
+        let gate = Gate::shut();
+        let held = Server::serve(payload).gate(&gate).start();
+        let gid = daemon.add(&held.url("/file.bin"), &json!({ "dir": "g", "split": "1" }));
+        gate.wait_for_waiting(1);
+        let outside = lead_out(&sandbox, "g");
+        gate.open();
+        refused(&gid, &outside);
+        fs::remove_file(sandbox.path("root/g")).unwrap();
+        let _ = fs::remove_dir_all(sandbox.path("moved"));
+    }
+    // A link that stays in the root is followed.
+    fs::create_dir(sandbox.path("root/in")).unwrap();
+    symlink("in", sandbox.path("root/link")).unwrap();
+    let gid = daemon.add(&server.url("/file.bin"), &json!({ "dir": "link" }));
+    daemon.until(&gid, "complete");
+    PAYLOAD.assert_file_is(&sandbox.path("root/in/file.bin"));
+}
+
+#[test]
+fn tries_and_timeouts_are_those_of_the_job() {
+    let server = Server::serve(PAYLOAD)
+        .behave(|request, _| match request.path() {
+            "/busy" => Reply::Status(503),
+            _ => Reply::NoAnswer,
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let began = std::time::Instant::now();
+    let hangs = json!({ "timeout": "1", "connect-timeout": "2", "max-tries": "2" });
+    let job = daemon.until(&daemon.add(&server.url("/hang"), &hangs), "error");
+    assert!(job["errorMessage"].as_str().unwrap().contains("within 1 s"), "{job}");
+    let gets = || server.gets().len();
+    let hung = gets();
+    let waits = json!({ "max-tries": "2", "retry-wait": "1" });
+    daemon.until(&daemon.add(&server.url("/busy"), &waits), "error");
+    assert_eq!(gets() - hung, 2);
+    let passed = began.elapsed();
+    assert!((3..15).contains(&passed.as_secs()), "{passed:?}");
+    for wrong in [json!({ "timeout": "0" }), json!({ "retry-wait": "-1" }), json!({ "max-tries": "x" })] {
+        assert!(daemon.call("aria2.addUri", &json!([[server.url("/f")], wrong])).is_err(), "{wrong}");
+    }
+}

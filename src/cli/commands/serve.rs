@@ -48,7 +48,7 @@ pub(in super::super) fn run(given: &ServeOptions, options: Options) -> Result<Ex
         let tcp = TcpListener::bind(given.listen).await;
         let tcp = tcp.map_err(|error| cannot_listen(&given.listen.to_string(), &error))?;
         let mut defaults = setup.defaults();
-        defaults.dir = Some(root.clone());
+        (defaults.dir, defaults.root) = (Some(root.clone()), Some(root.clone()));
         let mut settings = QueueSettings::default();
         settings.defaults.clone_from(&defaults);
         settings.session = Some(session);

@@ -24,7 +24,6 @@ use crate::plan::Address;
 use crate::plan::concurrency::Allowance;
 use crate::plan::packing::Packing;
 use crate::plan::representation::Representation;
-use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
 use crate::storage::{Placed, Target, open_device};
 use crate::transport::Requester;
@@ -90,6 +89,7 @@ async fn prepare(
     publisher: &mut Publisher,
 ) -> Result<Prepared, Error> {
     if let Output::File(path) = &request.output
+        && request.root.is_none()
         && let Some(device) = open_device(&request.directory.join(path))?
     {
         request.output = Output::Stream(Writer::new(device));
@@ -318,13 +318,8 @@ fn policy(context: &Context, request: &Request) -> Policy {
         min_split,
         min_theft: request.min_split.unwrap_or(0),
         first_split,
-        retry: RetryPolicy {
-            attempts: settings.retries,
-            max_time: settings.retry_max_time,
-            patience: settings.patience,
-            retry_after_cap: settings.retry_after_cap,
-        },
-        stall: settings.stall_timeout,
+        retry: request.patience.retry(settings),
+        stall: request.patience.silence.unwrap_or(settings.stall_timeout),
         digest_expected: request.is_proven(),
         length_expected: request.size,
         packing: packing(request),

@@ -39,7 +39,10 @@ impl Request {
     pub(crate) fn target(&self, suggested: Option<ForeignName>) -> Result<Option<Target>, Error> {
         match &self.output {
             Output::Stream(_) | Output::Own(_) => return Ok(None),
-            Output::File(path) => return Target::from_path(&self.directory, path).map(Some),
+            Output::File(path) => {
+                let target = Target::from_path(&self.directory, path)?;
+                return Ok(Some(target.within(self.root.clone())));
+            }
             Output::Named => {}
         }
         let by_list = || self.named.clone();
@@ -53,6 +56,6 @@ impl Request {
             Some(directory) => name.within(directory),
             None => name,
         };
-        Ok(Some(Target::foreign(&self.directory, &name)))
+        Ok(Some(Target::foreign(&self.directory, &name).within(self.root.clone())))
     }
 }
