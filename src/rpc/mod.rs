@@ -1,10 +1,12 @@
 //! Front end for programs: aria2's JSON-RPC over HTTP and WebSocket, a page, and figures for monitoring.
 
 mod answer;
+mod caller;
 mod guard;
 mod methods;
 mod metrics;
 mod options;
+mod places;
 mod server;
 mod service;
 mod socket;
