@@ -296,6 +296,10 @@ pub struct JobChange {
     pub headers: Option<BTreeMap<String, Vec<String>>>,
     /// Tags that get another value.
     pub tags: BTreeMap<String, String>,
+    /// Directory in place of that of the job. It counts for a job that has not begun.
+    pub dir: Option<PathBuf>,
+    /// File in place of that of the job, or of none, in the same way.
+    pub output: Option<Option<PathBuf>>,
 }
 
 impl JobChange {
@@ -307,6 +311,10 @@ impl JobChange {
             changed.headers.clone_from(headers);
         }
         changed.tags.extend(self.tags.clone());
+        changed.dir = self.dir.clone().or(changed.dir);
+        if let Some(output) = &self.output {
+            changed.output.clone_from(output);
+        }
         let of_requests = |options: &JobOptions| {
             let JobOptions { proxy, retries, retry_wait, connect_timeout, timeout, .. } = options.clone();
             (proxy, retries, retry_wait, connect_timeout, timeout)

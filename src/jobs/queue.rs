@@ -146,11 +146,11 @@ impl Queue {
         self.change(Change::Resume(id)).await.map(drop)
     }
 
-    /// Moves a queued job, waiting or paused, to `index`; an index beyond the end means the end. It starts with the priority of its
+    /// Moves a queued job, waiting or paused, to `index`; one that was paused while it ran comes back to the queue, with everything it has; an index beyond the end means the end. It starts with the priority of its
     /// new neighbours; [`Job::priority`] itself stays.
     ///
     /// # Errors
-    /// `NotFound` for a job that has started or ended; those of [`Queue::add`].
+    /// `NotFound` for a job that runs or has ended; those of [`Queue::add`].
     pub async fn move_to(&self, id: JobId, index: usize) -> Result<(), Error> {
         self.change(Change::Move(id, index)).await.map(drop)
     }

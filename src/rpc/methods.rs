@@ -14,6 +14,7 @@ use changing::{all_of, cannot};
 use params::{Params, split_token};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use telling::only;
 
 /// Methods that are offered.
 const METHODS: [&str; 36] = [
@@ -188,13 +189,16 @@ impl Service {
                     let _ = self.queue.remove(status.id).await;
                 }
                 let removed = std::mem::take(&mut self.state().removed);
-                removed.iter().for_each(|(id, _)| self.forget(*id));
+                removed.iter().for_each(|removed| self.forget(removed.status.id));
                 Ok("OK".into())
             }
             "aria2.tellStatus" => {
                 let (status, gid) = match self.status(&mut params).await {
                     Ok(found) => found,
-                    Err((fault, gid)) => return self.removed_status(&gid).ok_or(fault),
+                    Err((fault, gid)) => {
+                        let keys = params.strings()?;
+                        return self.removed_job(&gid, |removed| only(&removed.object, &keys)).ok_or(fault);
+                    }
                 };
                 let keys = params.strings()?;
                 Ok(self.object(&status, &gid, &keys))
@@ -207,12 +211,14 @@ impl Service {
             }
             "aria2.tellWaiting" => self.tell_waiting(params).await,
             "aria2.tellStopped" => self.tell_stopped(params).await,
-            "aria2.getFiles" => {
-                let (status, _) = self.status(&mut params).await.map_err(|(fault, _)| fault)?;
-                Ok(status::files(&status, self.path(&status).as_deref()))
-            }
+            "aria2.getFiles" => match self.status(&mut params).await {
+                Ok((status, _)) => Ok(status::files(&status, self.path(&status).as_deref())),
+                Err((fault, gid)) => {
+                    self.removed_job(&gid, |removed| removed.object["files"].clone()).ok_or(fault)
+                }
+            },
             "aria2.getUris" => {
-                let (status, _) = self.status(&mut params).await.map_err(|(fault, _)| fault)?;
+                let status = self.listed(&mut params).await?;
                 Ok(status::uris(&status))
             }
             "aria2.getServers" => self.servers(params).await,

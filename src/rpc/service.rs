@@ -1,7 +1,7 @@
 //! The daemon's state beside its queue, and the notifications that come of the queue's events.
 
 use super::guard::Access;
-use crate::{Defaults, Error, Event, JobId, JobStatus, Queue, QueueEvent};
+use crate::{Defaults, Error, Event, JobChange, JobId, JobStatus, Queue, QueueEvent};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -51,6 +51,15 @@ pub(crate) struct Service {
     pub(super) counters: Counters,
 }
 
+/// A removed job.
+pub(super) struct RemovedJob {
+    pub(super) status: JobStatus,
+    /// In aria2's words, with all keys.
+    pub(super) object: Value,
+    /// The job that had ended last when it was removed.
+    pub(super) after: Option<JobId>,
+}
+
 /// Counters since the start.
 #[derive(Default)]
 pub(super) struct Counters {
@@ -66,7 +75,9 @@ pub(super) struct State {
     /// Path of a running job's file, as the disk has it.
     pub(super) paths: HashMap<JobId, PathBuf>,
     /// Removed jobs, as they were last, the oldest first.
-    pub(super) removed: VecDeque<(JobId, Value)>,
+    pub(super) removed: VecDeque<RemovedJob>,
+    /// The job that ended last.
+    last_ended: Option<JobId>,
     /// Options for all jobs, as clients gave them.
     pub(super) global: Map<String, Value>,
     pub(super) defaults: Defaults,
@@ -85,6 +96,7 @@ impl Service {
             names: HashMap::new(),
             paths: HashMap::new(),
             removed: VecDeque::new(),
+            last_ended: None,
             global,
             defaults,
             warned: HashSet::new(),
@@ -144,6 +156,34 @@ impl Service {
         for (id, gid) in self.queue.tagged(GID_TAG).await {
             self.name(id, gid);
         }
+        let chosen: Vec<_> = self.state().gids.keys().cloned().collect();
+        for gid in chosen {
+            if let Ok(id) = gid.parse() {
+                self.give_way(id).await;
+            }
+        }
+        self.state().last_ended = self.queue.ended().await.last().map(|status| status.id);
+    }
+
+    /// Gives a job another name, if a client has chosen its identifier for another one.
+    pub(super) async fn give_way(&self, id: JobId) {
+        let is_hidden = {
+            let state = self.state();
+            let owner = state.gids.get(&id.to_string()).copied();
+            owner.is_some_and(|owner| owner != Some(id)) && !state.names.contains_key(&id)
+        };
+        if !is_hidden || self.queue.status(id).await.is_none() {
+            return;
+        }
+        // Random digits: the first half of a secret.
+        let Ok(mut gid) = super::new_secret() else {
+            return;
+        };
+        gid.truncate(16);
+        let tags = [(GID_TAG.to_owned(), gid.clone())].into();
+        if self.queue.change_job(id, JobChange { tags, ..JobChange::default() }).await.is_ok() {
+            self.name(id, gid);
+        }
     }
 
     pub(super) fn name(&self, id: JobId, gid: String) {
@@ -176,10 +216,12 @@ impl Service {
                 self.counters.done.fetch_add(1, Ordering::Relaxed);
                 self.counters.fetched.fetch_add(report.fetched, Ordering::Relaxed);
                 self.state().paths.remove(&id);
+                self.state().last_ended = Some(id);
                 self.note("onDownloadComplete", id);
             }
             QueueEvent::Failed(id, _) => {
                 self.counters.failed.fetch_add(1, Ordering::Relaxed);
+                self.state().last_ended = Some(id);
                 self.note("onDownloadError", id);
             }
             QueueEvent::Removed(id) => {
@@ -199,14 +241,15 @@ impl Service {
     }
 
     /// Lists a removed job as it was last.
-    pub(super) fn keep_removed(&self, id: JobId, status: Value) {
+    pub(super) fn keep_removed(&self, status: JobStatus, object: Value) {
         let dropped = {
             let mut state = self.state();
-            state.removed.push_back((id, status));
+            let after = state.last_ended;
+            state.removed.push_back(RemovedJob { status, object, after });
             if state.removed.len() > REMOVED { state.removed.pop_front() } else { None }
         };
-        if let Some((id, _)) = dropped {
-            self.forget(id);
+        if let Some(dropped) = dropped {
+            self.forget(dropped.status.id);
         }
     }
 
@@ -214,11 +257,20 @@ impl Service {
     pub(super) fn forget(&self, id: JobId) {
         let mut state = self.state();
         state.paths.remove(&id);
-        if !state.removed.iter().any(|(removed, _)| *removed == id)
+        if !state.removed.iter().any(|removed| removed.status.id == id)
             && let Some(gid) = state.names.remove(&id)
         {
             state.gids.remove(&gid);
         }
+    }
+
+    /// Returns true if a job was removed whose unfinished file has the place of this one, from another URL.
+    pub(super) fn has_removed(&self, url: &str, path: &Path) -> bool {
+        let is_in_the_way = |removed: &RemovedJob| {
+            removed.status.job.url != url
+                && removed.object["files"][0]["path"].as_str().map(Path::new) == Some(path)
+        };
+        self.state().removed.iter().any(is_in_the_way)
     }
 
     /// Path of a job's file: the one on disk, or else the planned one.

@@ -58,7 +58,7 @@ impl Service {
         let gid = gid.map(|gid| gid.to_ascii_lowercase());
         let mut job = job;
         if let Some(gid) = &gid {
-            self.reserve(gid)?;
+            self.reserve(gid).await?;
             job.tags.insert(GID_TAG.to_owned(), gid.clone());
         }
         let added = self.add_reserved(job, position, paused).await;
@@ -67,15 +67,22 @@ impl Service {
                 Ok(id) => self.name(*id, gid),
                 Err(_) => drop(self.state().gids.remove(&gid)),
             }
+        } else if let Ok(id) = added {
+            self.give_way(id).await;
         }
         added
     }
 
     /// Takes an identifier that a client chose, before the job that it is for is added.
-    pub(super) fn reserve(&self, gid: &str) -> Result<(), Fault> {
+    pub(super) async fn reserve(&self, gid: &str) -> Result<(), Fault> {
         let refused = || Fault::failed(format!("GID {gid} is invalid or in use."));
-        // Those of the queue count from 1, so the first half of a small number is theirs.
-        if !is_gid(gid) || gid.starts_with("00000000") {
+        let id: JobId = gid.parse().map_err(|_| refused())?;
+        if !is_gid(gid) || gid.bytes().all(|digit| digit == b'0') {
+            return Err(refused());
+        }
+        // Those of the queue count from 1. One that is yet to come gives way.
+        let is_shown = !self.state().names.contains_key(&id);
+        if gid.starts_with("00000000") && is_shown && self.queue.status(id).await.is_some() {
             return Err(refused());
         }
         match self.state().gids.entry(gid.to_owned()) {
@@ -100,6 +107,11 @@ impl Service {
             request.planned_path().unwrap_or_else(|| self.root.clone())
         };
         refuse_links_out(&self.root, &path)?;
+        let mut job = job;
+        if self.has_removed(&job.url, &path) {
+            // What is left of a removed job is in nobody's way any more.
+            job.options.restart = Some(true);
+        }
         let id = self.queue.add_at(job, position, paused).await;
         id.map_err(|error| Fault::failed(error.to_string()))
     }
