@@ -61,7 +61,7 @@ pub use engine::{
     Transport, Writer,
 };
 pub use engine::{audit, digests_of, discard, pieces_of, verify_file, verify_signature, wrong_pieces};
-pub use error::{Error, Kind, Remedy};
+pub use error::{Error, Kind, Remedy, Trouble};
 pub use formats::cookie_file::Cookies;
 pub use formats::netrc::Netrc;
 pub use jobs::{

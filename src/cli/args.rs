@@ -229,6 +229,9 @@ pub(super) struct ServeOptions {
     /// The secret itself, as aria2c gets it.
     #[arg(skip)]
     pub(super) secret: Option<String>,
+    /// What the daemon gets in place of aria2c.
+    #[arg(skip)]
+    pub(super) aria2: Option<super::aria2c::Serving>,
     /// Origin of a page of another site that may speak to the daemon, such as https://ariang.example; * for all; may be repeated
     #[arg(long, value_name = "ORIGIN", help_heading = "Daemon")]
     pub(super) allow_origin: Vec<String>,
@@ -370,6 +373,9 @@ pub(super) struct Options {
     /// haul is called in place of aria2c.
     #[arg(skip)]
     pub(super) as_aria2: bool,
+    /// A file of that name that another program has begun goes on, as with aria2c's --continue.
+    #[arg(skip)]
+    pub(super) goes_on: bool,
     /// Run CMD for each saved file, without a shell: {path}, {url} and {size} stand for the facts, also in $HAUL_PATH and so on
     #[arg(long, value_name = "CMD", help_heading = "Output")]
     pub(super) on_done: Option<String>,

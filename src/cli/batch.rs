@@ -60,6 +60,8 @@ pub(super) struct Batch<'a, I> {
     hooks_failed: bool,
     /// Files that are marked as aria2's are, if haul stands for it.
     marks: Option<BTreeMap<usize, PathBuf>>,
+    /// Code of aria2 for the last failure, if haul stands for it.
+    last_code: Option<u8>,
     cancellers: BTreeMap<usize, Box<dyn Fn() + Send + Sync>>,
     watchers: JoinSet<()>,
     signals: signals::Signals,
@@ -113,6 +115,7 @@ impl<'a, I: Iterator<Item = Result<Wanted, Error>>> Batch<'a, I> {
             hooks: Hooks::new(options)?,
             hooks_failed: false,
             marks: options.as_aria2.then(BTreeMap::new),
+            last_code: None,
             cancellers: BTreeMap::new(),
             watchers: JoinSet::new(),
             signals,
@@ -252,6 +255,10 @@ impl<'a, I: Iterator<Item = Result<Wanted, Error>>> Batch<'a, I> {
                 code = exit::code(error.kind());
             }
         }
+        if self.marks.is_some() {
+            let of_failures = self.last_code.filter(|_| self.signal.is_none() && !self.failures.is_empty());
+            return Ok((of_failures.unwrap_or(aria2c::exit_code(code)), None));
+        }
         Ok((code, self.signal))
     }
 
@@ -298,6 +305,7 @@ impl<'a, I: Iterator<Item = Result<Wanted, Error>>> Batch<'a, I> {
                     }
                     Err(error) => {
                         self.failures.add(error.kind());
+                        self.last_code = Some(aria2c::code_of(&error));
                         self.fetched += self.reporter.received(id);
                         let url = self.reporter.files.get(&id).map_or("", |file| &file.url);
                         self.hooks.failed(url, &error, exit::code(error.kind()));

@@ -247,7 +247,10 @@ impl Setup {
         by: By<'_>,
         resolve: impl Fn(&Job, &Defaults) -> Result<Request, Invalid>,
     ) -> Result<Wanted, Error> {
-        let line = self.options.failed.is_some().then(|| unsaved::line(&job));
+        let line = self.options.failed.is_some().then(|| match self.options.as_aria2 {
+            true => unsaved::aria2_entry(&job, &self.options),
+            false => unsaved::line(&job),
+        });
         let mut job = self.job(job)?;
         let given = job.digests.len();
         self.add_listed_digests(&mut job)?;

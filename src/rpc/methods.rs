@@ -231,8 +231,11 @@ impl Service {
             "aria2.getGlobalStat" => self.global_stat().await,
             "aria2.getVersion" => Ok(json!({ "version": VERSION, "enabledFeatures": FEATURES })),
             "aria2.getSessionInfo" => Ok(json!({ "sessionId": self.session })),
-            // Everything is recorded as it happens.
-            "aria2.saveSession" => Ok("OK".into()),
+            "aria2.saveSession" => {
+                // Everything is recorded as it happens; a list is for others.
+                self.save_list().await.map_err(|error| Fault::failed(error.to_string()))?;
+                Ok("OK".into())
+            }
             "aria2.shutdown" | "aria2.forceShutdown" => {
                 self.stop();
                 Ok("OK".into())

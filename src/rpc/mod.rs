@@ -3,6 +3,7 @@
 mod answer;
 mod caller;
 mod guard;
+mod list;
 mod methods;
 mod metrics;
 mod options;
@@ -14,4 +15,4 @@ mod status;
 
 pub(crate) use guard::{Access, new_secret};
 pub(crate) use server::{Listeners, serve};
-pub(crate) use service::{Service, Settings};
+pub(crate) use service::{Save, Service, Settings, aria2_code};

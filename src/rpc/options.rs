@@ -429,7 +429,7 @@ fn header_lines(given: &Map<String, Value>) -> Result<Vec<String>, Fault> {
 }
 
 /// Lines of the options that are headers of their own.
-fn own_lines(given: &Map<String, Value>) -> Result<Vec<String>, Fault> {
+pub(super) fn own_lines(given: &Map<String, Value>) -> Result<Vec<String>, Fault> {
     let mut lines = Vec::new();
     for (option, name) in [("referer", "Referer"), ("user-agent", "User-Agent")] {
         if let Some(value) = text(given, option)?.filter(|value| !value.is_empty()) {

@@ -1,7 +1,8 @@
 //! The daemon's state beside its queue, and the notifications that come of the queue's events.
 
 use super::guard::Access;
-use crate::{Defaults, Error, Event, JobChange, JobId, JobStatus, Queue, QueueEvent};
+use super::list;
+use crate::{Defaults, Error, Event, JobChange, JobId, JobState, JobStatus, Queue, QueueEvent};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,6 @@ pub(super) const GID_TAG: &str = "gid";
 const NOTES: usize = 1024;
 
 /// Settings of the daemon.
-#[derive(Debug)]
 pub(crate) struct Settings {
     /// Directory that no job leaves.
     pub(crate) root: PathBuf,
@@ -32,6 +32,19 @@ pub(crate) struct Settings {
     pub(crate) global: Vec<(&'static str, String)>,
     /// Receives each warning once.
     pub(crate) warn: fn(&str),
+    /// Keeps a list of the jobs that have not ended well, at the end and when a client asks for it.
+    pub(crate) save_list: Option<Save>,
+    /// Keeps the options for all jobs that clients have given, as JSON, whenever they change.
+    pub(crate) save_options: Option<Save>,
+}
+
+/// Keeps a text. Blocking.
+pub(crate) type Save = Arc<dyn Fn(&str) -> Result<(), Error> + Send + Sync>;
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("root", &self.root).finish_non_exhaustive()
+    }
 }
 
 /// The daemon: its queue, and what aria2's clients expect beside it.
@@ -41,6 +54,8 @@ pub(crate) struct Service {
     pub(super) given_root: PathBuf,
     pub(super) access: Access,
     warn: fn(&str),
+    save_list: Option<Save>,
+    pub(super) save_options: Option<Save>,
     state: Mutex<State>,
     /// Bytes of bodies that may be read at once.
     pub(super) bodies: tokio::sync::Semaphore,
@@ -80,6 +95,8 @@ pub(super) struct State {
     last_ended: Option<JobId>,
     /// Options for all jobs, as clients gave them.
     pub(super) global: Map<String, Value>,
+    /// Those of them that clients gave.
+    pub(super) given: Map<String, Value>,
     pub(super) defaults: Defaults,
     warned: HashSet<String>,
 }
@@ -89,7 +106,7 @@ impl Service {
     /// `Other` if the system gives no random bytes for the identifier of the run.
     pub(crate) fn new(queue: Queue, settings: Settings) -> Result<Arc<Self>, Error> {
         let session = super::new_secret()? + "00000000";
-        let Settings { root, given_root, access, defaults, global, warn } = settings;
+        let Settings { root, given_root, access, defaults, global, warn, save_list, save_options } = settings;
         let global = global.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
         let state = State {
             gids: HashMap::new(),
@@ -98,6 +115,7 @@ impl Service {
             removed: VecDeque::new(),
             last_ended: None,
             global,
+            given: Map::new(),
             defaults,
             warned: HashSet::new(),
         };
@@ -107,6 +125,8 @@ impl Service {
             given_root,
             access,
             warn,
+            save_list,
+            save_options,
             state: Mutex::new(state),
             bodies: tokio::sync::Semaphore::new(BODIES),
             session,
@@ -133,6 +153,30 @@ impl Service {
     /// Notifications from now on, as texts of JSON.
     pub(super) fn notes(&self) -> broadcast::Receiver<Arc<str>> {
         self.notes.subscribe()
+    }
+
+    /// Keeps the list of what has not ended well, if one is wanted.
+    ///
+    /// # Errors
+    /// Those of writing it.
+    pub(crate) async fn save_list(&self) -> Result<(), Error> {
+        let Some(save) = self.save_list.clone() else {
+            return Ok(());
+        };
+        let mut open = self.queue.running().await;
+        open.extend(self.queue.waiting(0, usize::MAX).await);
+        open.extend(self.queue.ended().await.into_iter().filter(|status| status.state == JobState::Failed));
+        let entry = |status: &JobStatus| {
+            list::entry(&status.job, &self.gid(status.id), status.state == JobState::Paused)
+        };
+        let text: String = open.iter().map(entry).collect();
+        let saved = crate::threads::offload(move || save(&text)).await;
+        saved.unwrap_or_else(|_| Err(Error::new(crate::Kind::Other, "the list could not be written")))
+    }
+
+    /// Passes on a warning.
+    pub(super) fn warn(&self, text: &str) {
+        (self.warn)(text);
     }
 
     /// Asks the daemon to end.
@@ -310,10 +354,16 @@ pub(super) fn code_of_kind(name: &str) -> u8 {
 
 /// Code that aria2 has for an error (`man aria2c`, EXIT STATUS).
 pub(crate) fn aria2_code(error: &Error) -> u8 {
-    use crate::{Kind, Remedy};
+    use crate::{Kind, Remedy, Trouble};
     let no_space = [28, 122];
     let wants_space = matches!(error.remedy(), Some(Remedy::FreeSpace | Remedy::FreeSpaceOrOtherDisk));
     match error.kind() {
+        Kind::Network => match error.trouble() {
+            Some(Trouble::Nameless) => 19,
+            Some(Trouble::Silent) => 2,
+            Some(Trouble::Refused) => 1,
+            _ => code_of_kind("network"),
+        },
         Kind::Http if matches!(error.status(), Some(429 | 503)) => 29,
         Kind::Disk if wants_space || error.errno().is_some_and(|errno| no_space.contains(&errno)) => 9,
         kind => code_of_kind(kind.name()),

@@ -3,7 +3,7 @@
 use super::strikes::{Strikes, Turn};
 use super::yielder::LOWER_EFFORT;
 use super::{AddressFamily, Failure, Interface, Resolve, Yielder};
-use crate::error::{Cause, Error, Kind};
+use crate::error::{Cause, Error, Kind, Trouble};
 use crate::plan::bare_host;
 use crate::sys;
 use crate::threads;
@@ -67,7 +67,8 @@ impl Dialing<'_> {
             Ok(connected) => connected,
             Err(_) => {
                 let limit = limit.as_secs_f32();
-                Err(Failure::Broken(format!("cannot connect to {host} within {limit} s").into()))
+                let cause = Cause::from(format!("cannot connect to {host} within {limit} s"));
+                Err(Failure::Broken(cause.with_trouble(Trouble::Silent)))
             }
         }
     }
@@ -149,8 +150,8 @@ fn unresolved(host: &str, error: &io::Error) -> Failure {
         "name has no usable address",
     ];
     match is_certain.iter().any(|words| why.contains(words)) {
-        true => Failure::Nameless(Cause::of(error, cause)),
-        false => Failure::Broken(Cause::of(error, cause)),
+        true => Failure::Nameless(Cause::of(error, cause).with_trouble(Trouble::Nameless)),
+        false => Failure::Broken(Cause::of(error, cause).with_trouble(Trouble::Nameless)),
     }
 }
 

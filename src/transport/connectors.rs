@@ -7,7 +7,7 @@ use super::links::Links;
 use super::pin::Pinning;
 use super::socket::Line;
 use super::{Failure, IdentityFiles, Settings, tls};
-use crate::error::{Error, Kind, Remedy};
+use crate::error::{Cause, Error, Kind, Remedy, Trouble};
 use crate::plan::bare_host;
 use std::future::Future;
 use std::path::PathBuf;
@@ -197,7 +197,8 @@ impl Connectors {
         limit: Duration,
     ) -> Result<T, Failure> {
         tokio::time::timeout(limit, doing).await.unwrap_or_else(|_| {
-            Err(Failure::Broken(format!("{party} did not {what} within {} s", limit.as_secs_f32()).into()))
+            let cause = Cause::from(format!("{party} did not {what} within {} s", limit.as_secs_f32()));
+            Err(Failure::Broken(cause.with_trouble(Trouble::Silent)))
         })
     }
 }

@@ -19,7 +19,7 @@ use super::strikes::Turn;
 use super::timeouts::Timeouts;
 use super::trace::{self, Step};
 use super::{Failure, Interface, Settings, tls, tunnel};
-use crate::error::{Error, Kind, Remedy};
+use crate::error::{Cause, Error, Kind, Remedy, Trouble};
 use crate::plan::Address;
 use bytes::Bytes;
 use http::header;
@@ -313,9 +313,8 @@ impl Exchange {
         let sending = connection.send(address.host(), request);
         let answered = tokio::time::timeout(limit, sending).await;
         let answered = answered.map_err(|_| {
-            Failure::Silent(
-                format!("{} did not answer within {} s", address.host(), limit.as_secs_f32()).into(),
-            )
+            let cause = format!("{} did not answer within {} s", address.host(), limit.as_secs_f32());
+            Failure::Silent(Cause::from(cause).with_trouble(Trouble::Silent))
         })?;
         let answered = answered.map_err(|failure| match failure {
             // Most TLS servers simply close the connection on a plain request.

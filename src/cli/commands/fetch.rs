@@ -68,6 +68,19 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         }
         given.push(adopt::taken_over(&path, proven(wanted, &setup)?, &setup, &client)?);
     }
+    if setup.options.goes_on
+        && setup.options.adopt.is_none()
+        && count == 1
+        && !setup.streams()
+        && !setup.options.dry_run
+        && let Some(wanted) = given.pop()
+    {
+        let foreign = wanted.request.planned_path().filter(|path| adopt::is_foreign(path));
+        given.push(match foreign {
+            Some(path) => adopt::taken_over(&path, proven(wanted, &setup)?, &setup, &client)?,
+            None => wanted,
+        });
+    }
     // A file that is taken over was proven before.
     let looks_beside = setup.looks_beside() && setup.options.adopt.is_none();
     let listed = lists.iter().zip(1..).flat_map(|(list, number)| {

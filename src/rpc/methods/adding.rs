@@ -1,15 +1,18 @@
 //! Methods that add jobs.
 
 use super::super::answer::Fault;
+use super::super::list;
 use super::super::options::{ParsedJob, asked, is_of_each, is_of_one, refuse_links_out};
 use super::super::service::{GID_TAG, Service, is_gid};
 use super::Outcome;
 use super::params::{Params, position};
-use crate::{Job, JobId};
+use crate::{Job, JobId, JobStatus};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 use std::collections::hash_map::Entry;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 impl Service {
@@ -46,6 +49,29 @@ impl Service {
             gids.push(Value::from(self.gid(id)));
         }
         Ok(gids.into())
+    }
+
+    /// Adds what a list in aria2's form names, and then the `urls` as one file, or each as a file of its own; what is in the queue already,
+    /// by its identifier or its place, is left out.
+    pub(crate) async fn add_listed(self: &Arc<Self>, text: &str, files: Vec<Vec<String>>) {
+        let listed = list::parse(text).into_iter().chain(files.into_iter().map(|uris| (uris, Map::new())));
+        let mut there: HashSet<_> = self.queue.waiting(0, usize::MAX).await.iter().map(place_of).collect();
+        there.extend(self.queue.running().await.iter().map(place_of));
+        for (uris, options) in listed {
+            let shown = uris.first().and_then(|url| crate::Request::new(url).ok());
+            let shown = shown.map_or_else(String::new, |request| request.address().to_string());
+            let added = match asked(&uris, &self.with_global(options), &self.root) {
+                Ok(asked) if there.contains(&(asked.job.url.clone(), asked.job.output.clone())) => continue,
+                Ok(asked) if asked.gid.as_ref().is_some_and(|gid| self.state().gids.contains_key(gid)) => {
+                    continue;
+                }
+                Ok(asked) => self.add(asked, None).await.map(drop),
+                Err(fault) => Err(fault),
+            };
+            if let Err(fault) = added {
+                self.warn(&format!("{shown} is not added: {}", fault.message));
+            }
+        }
     }
 
     pub(super) async fn add(
@@ -130,4 +156,9 @@ impl Service {
         }
         all
     }
+}
+
+/// The URL of a job and its file, as far as it is named.
+fn place_of(status: &JobStatus) -> (String, Option<PathBuf>) {
+    (status.job.url.clone(), status.job.output.clone())
 }

@@ -203,8 +203,29 @@ impl Service {
         Value::Object(texts(all))
     }
 
+    /// Takes over the options for all jobs that clients gave in earlier runs of the daemon, but for those that this run was given.
+    pub(crate) async fn restore_options(&self, text: &str) {
+        let Ok(Value::Object(mut kept)) = serde_json::from_str(text) else {
+            return;
+        };
+        kept.retain(|option, _| !self.state().global.contains_key(option));
+        if let Err(fault) = self.change_all(kept).await {
+            self.warn(&format!("options of an earlier run are left out: {}", fault.message));
+        }
+    }
+
     pub(super) async fn change_global(&self, mut params: Params) -> Outcome {
-        let given = params.options()?;
+        let outcome = self.change_all(params.options()?).await?;
+        if let Some(save) = self.save_options.clone() {
+            let text = Value::Object(self.state().given.clone()).to_string();
+            let saved = crate::threads::offload(move || save(&text)).await;
+            let failed = |why: String| Fault::failed(format!("The options hold, and are not kept: {why}"));
+            saved.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+        }
+        Ok(outcome)
+    }
+
+    async fn change_all(&self, given: Map<String, Value>) -> Outcome {
         refuse_dangerous(&given)?;
         if let Some(option) = given.keys().find(|option| is_of_one(option)) {
             return Err(Fault::failed(format!("The option {option} belongs to one job.")));
@@ -228,6 +249,7 @@ impl Service {
         let defaults = {
             let mut state = self.state();
             state.global.extend(given.clone());
+            state.given.extend(given.clone());
             state.defaults.options = each.or(&state.defaults.options);
             state.defaults.clone()
         };
