@@ -6,6 +6,7 @@ use super::values::{connections, interface, pin, resolve, shard, some_time, spli
 use crate::formats::shard::Shard;
 use crate::formats::size::{parse_duration, parse_size};
 use crate::{IfExists, Interface, PublicKeyPin, Resolve};
+use clap::CommandFactory as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -611,10 +612,68 @@ impl Options {
     }
 }
 
+/// Flags about the files of one run, which the daemon refuses: clients say that of each job.
+const OF_ONE_RUN: [&str; 29] = [
+    "adopt",
+    "bearer_file",
+    "checksum",
+    "checksum_file",
+    "content_disposition",
+    "digests",
+    "dir",
+    "dry_run",
+    "failed",
+    "find_checksum",
+    "header",
+    "input_file",
+    "load_cookies",
+    "metalink",
+    "minisign",
+    "mirror",
+    "netrc",
+    "netrc_file",
+    "on_done",
+    "on_error",
+    "output",
+    "progress",
+    "range",
+    "refresh_cmd",
+    "restart",
+    "sha256",
+    "shard",
+    "stream",
+    "user",
+];
+
+/// The command line. The help of the daemon leaves out what it has no use for.
+pub(super) fn command() -> clap::Command {
+    let without_files = |serve: clap::Command| {
+        let ids = serve.get_arguments().map(|arg| arg.get_id().clone());
+        let ids: Vec<_> = ids.filter(|id| OF_ONE_RUN.contains(&id.as_str())).collect();
+        ids.into_iter().fold(serve, |serve, id| serve.mut_arg(id, |arg| arg.hide(true)))
+    };
+    Cli::command().mut_subcommand("serve", without_files)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_help_of_the_daemon_has_no_flags_of_one_run() {
+        let mut all = command();
+        all.build();
+        let serve = all.find_subcommand_mut("serve").unwrap();
+        let help = serve.render_long_help().to_string();
+        for flag in ["--root", "--proxy", "--jobs", "--retry"] {
+            assert!(help.contains(flag), "{flag}");
+        }
+        for flag in ["--mirror", "--sha256", "--output", "--on-done", "--header"] {
+            assert!(!help.contains(flag), "{flag}");
+        }
+        let ids: Vec<_> = serve.get_arguments().map(|arg| arg.get_id().as_str()).collect();
+        assert!(OF_ONE_RUN.iter().all(|id| ids.contains(id)));
+    }
 
     #[test]
     fn the_arguments_make_sense_to_clap() {

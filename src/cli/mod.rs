@@ -54,7 +54,7 @@ mod verbose;
 
 use crate::error::{Error, Kind};
 use args::{Cli, Command, Options};
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::FromArgMatches as _;
 use resume_hint::ResumeHint;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -121,7 +121,7 @@ fn printed(text: &str) -> ExitCode {
 
 /// Runs haul's own command line; with `aria2` if it stands for one of aria2c's, whose exit codes it has then.
 fn as_haul(args: &[OsString], aria2: Option<aria2c::Beside>) -> ExitCode {
-    let parsed = Cli::command().try_get_matches_from(args);
+    let parsed = args::command().try_get_matches_from(args);
     let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, ResumeHint::new(matches))));
     let (mut cli, hint) = match parsed {
         Ok(parsed) => parsed,

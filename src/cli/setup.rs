@@ -284,6 +284,7 @@ impl Setup {
         defaults.options.restart = Some(options.restart);
         defaults.options.restart_if_changed = Some(!options.no_restart);
         defaults.options.content_disposition = Some(options.content_disposition);
+        defaults.options.name_of_answer = options.as_aria2.then_some(true);
         defaults.options.remote_time = Some(options.remote_time);
         defaults
     }

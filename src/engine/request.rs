@@ -83,6 +83,7 @@ pub struct Request {
     pub(crate) restart: bool,
     pub(crate) may_restart: bool,
     pub(crate) content_disposition: bool,
+    pub(crate) name_of_answer: bool,
     pub(crate) remote_time: bool,
     pub(crate) renewal: Option<Renewal>,
     pub(crate) mirrors: Vec<(Address, Option<Credentials>)>,
@@ -136,6 +137,7 @@ impl Request {
             restart: false,
             may_restart: true,
             content_disposition: false,
+            name_of_answer: false,
             remote_time: false,
             renewal: None,
             mirrors: Vec::new(),
@@ -400,6 +402,22 @@ impl Request {
     #[must_use]
     pub fn content_disposition(mut self, accept: bool) -> Self {
         self.content_disposition = accept;
+        self
+    }
+
+    /// Names the file as its answer does: by `Content-Disposition`, or else by the last part of the URL that redirects lead to, made safe. If
+    /// the server does not tell, the name is that of the URL itself, or `index.html`. It is asked for with HEAD.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), haul::Error> {
+    /// let request = haul::Request::new("https://example.org/download?id=7")?.name_of_answer(true);
+    /// # let _ = request;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn name_of_answer(mut self, accept: bool) -> Self {
+        self.name_of_answer = accept;
         self
     }
 

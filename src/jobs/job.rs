@@ -237,6 +237,9 @@ pub struct JobOptions {
     /// Take the file name that the server suggests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_disposition: Option<bool>,
+    /// Take the file name that the server suggests, or else that of the URL that redirects lead to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_of_answer: Option<bool>,
     /// URL of a proxy in place of that of the client, possibly with a user name and password; empty for none at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
@@ -277,6 +280,7 @@ impl JobOptions {
             restart_if_changed: self.restart_if_changed.or(other.restart_if_changed),
             remote_time: self.remote_time.or(other.remote_time),
             content_disposition: self.content_disposition.or(other.content_disposition),
+            name_of_answer: self.name_of_answer.or(other.name_of_answer),
             proxy: self.proxy.clone().or_else(|| other.proxy.clone()),
             retries: self.retries.or(other.retries),
             retry_wait: self.retry_wait.or(other.retry_wait),

@@ -193,6 +193,7 @@ fn with_options(mut request: Request, job: &Job, defaults: &Defaults) -> Request
         .restart_if_changed(options.restart_if_changed.unwrap_or(true))
         .remote_time(options.remote_time.unwrap_or(false))
         .content_disposition(options.content_disposition.unwrap_or(false))
+        .name_of_answer(options.name_of_answer.unwrap_or(false))
 }
 
 /// Adds the headers for one origin.

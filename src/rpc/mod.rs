@@ -2,6 +2,7 @@
 
 mod answer;
 mod caller;
+mod cookies;
 mod guard;
 mod list;
 mod methods;

@@ -214,6 +214,7 @@ pub(super) fn asked(uris: &[String], given: &Map<String, Value>, root: &Path) ->
     refuse_dangerous(given)?;
     let mut job = Job::new(url.as_str());
     job.options = job_options(given)?;
+    job.options.name_of_answer = Some(true);
     if job.options.if_exists.is_none() && renames(given)? {
         job.options.if_exists = Some(IfExists::Rename);
     }
@@ -387,7 +388,7 @@ fn place(job: &mut Job, given: &Map<String, Value>, root: &Path) -> Result<(), F
 }
 
 /// `path`, seen from `root`, if it lies below it by its text.
-fn below(root: &Path, path: &Path, option: &str) -> Result<PathBuf, Fault> {
+pub(super) fn below(root: &Path, path: &Path, option: &str) -> Result<PathBuf, Fault> {
     let leaves = || Fault::failed(format!("The option {option} leads out of the directory of the daemon."));
     if path.components().any(|part| part == Component::ParentDir) {
         return Err(leaves());

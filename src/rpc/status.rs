@@ -159,7 +159,14 @@ pub(super) fn object(status: &JobStatus, facts: &Facts<'_>, keys: Option<&[Strin
             put("errorCode", &|| {
                 status.error.as_deref().map_or_else(recorded, aria2_code).to_string().into()
             });
-            put("errorMessage", &|| status.ended.as_ref().map_or("", |end| &end.text).into());
+            put("errorMessage", &|| {
+                let text = status.ended.as_ref().map_or("", |end| &end.text);
+                // The next step is known as long as the daemon has not been started anew.
+                match status.error.as_deref().and_then(|error| error.remedy()) {
+                    Some(remedy) => format!("{text} ({remedy})").into(),
+                    None => text.into(),
+                }
+            });
         }
         _ => {}
     }

@@ -88,6 +88,17 @@ impl Target {
         }
     }
 
+    /// As [`Self::check_root`], right after a file was created at `path`: a link may have been made in between. The file is removed then.
+    ///
+    /// # Errors
+    /// `Unsafe` for a directory that leads out.
+    pub(crate) fn check_created(&self, path: &Path) -> Result<(), Error> {
+        self.check_root().inspect_err(|_| {
+            // What cannot be removed is empty.
+            let _ = sys::unlink(path);
+        })
+    }
+
     pub(super) fn name(&self) -> &OsStr {
         &self.name
     }

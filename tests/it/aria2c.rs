@@ -169,7 +169,8 @@ fn failures_of_the_network_have_the_codes_of_aria2() {
 fn what_another_program_has_begun_goes_on_with_continue() {
     let server = Server::serve(PAYLOAD).start();
     let sandbox = Sandbox::new();
-    let aria2c = |args: &[&str]| sandbox.haul().args(["aria2c", "--no-conf"]).args(args).arg(server.url("/f")).run();
+    let aria2c =
+        |args: &[&str]| sandbox.haul().args(["aria2c", "--no-conf"]).args(args).arg(server.url("/f")).run();
     sandbox.write("f", PAYLOAD.bytes(0..MIB));
     aria2c(&["-c"]).assert_ok();
     sandbox.assert_ok_file(&PAYLOAD, "f");
@@ -200,7 +201,10 @@ fn a_session_is_written_as_aria2_writes_it() {
     let sandbox = Sandbox::new();
     let gone = server.url("/gone");
     let digest = format!("sha-256={}", "0".repeat(64));
-    sandbox.write("list", format!("{gone}\n out=a\n header=A: b\n checksum={digest}\n{}\n out=b\n", server.url("/b")));
+    sandbox.write(
+        "list",
+        format!("{gone}\n out=a\n header=A: b\n checksum={digest}\n{}\n out=b\n", server.url("/b")),
+    );
     let args = ["aria2c", "--no-conf", "-q", "-d", "d", "-i", "list", "--save-session=left"];
     assert_eq!(sandbox.haul().args(args).run().code, Some(3));
     let text = String::from_utf8(sandbox.read("left")).unwrap();
@@ -266,8 +270,11 @@ fn two_daemons_have_their_own_jobs_by_their_ports() {
     let (first, one) = daemon(&sandbox, one, &[]);
     assert!(waiting(one));
     assert!(call(one, "aria2.getGlobalOption", "").contains(r#""max-concurrent-downloads":"7""#));
-    let taken = sandbox.haul().args(["aria2c", "--no-conf", "--enable-rpc", &format!("--rpc-listen-port={one}")]).run();
-    taken.assert_says("another program listens there");
+    let taken = sandbox
+        .haul()
+        .args(["aria2c", "--no-conf", "--enable-rpc", &format!("--rpc-listen-port={one}")])
+        .run();
+    taken.assert_says("another program listens there").assert_says("--rpc-listen-port");
     for running in [first, second] {
         running.signal("TERM");
         running.wait().assert_ok();
@@ -297,4 +304,35 @@ fn a_daemon_begins_with_its_list_and_its_urls_and_writes_what_is_left() {
     assert!(String::from_utf8(sandbox.read("left")).unwrap().contains("00000000000000bb"));
     assert_eq!(outcome.stderr.matches("note:").count(), 1, "{outcome}");
     outcome.assert_says("--daemon is not honoured");
+}
+
+#[test]
+fn a_file_has_the_name_of_its_answer_unless_one_is_given() {
+    let server = Server::serve(PAYLOAD).start();
+    let (stated, plain) = (server.url("/x?stated"), server.url("/models/real.bin"));
+    server.behave_with(move |request, _| match &request.target[..] {
+        "/to-stated" => Reply::Redirect(302, stated.clone()),
+        "/to-plain" => Reply::Redirect(302, plain.clone()),
+        "/x?stated" => {
+            let mut answer = Resource::of(PAYLOAD).answer(request);
+            answer.set("Content-Disposition", "attachment; filename=\"../.st ated.bin\"");
+            Reply::Answer(answer)
+        }
+        "/silent.bin" if request.method == "HEAD" => Reply::Status(405),
+        _ => Reply::Normal,
+    });
+    let sandbox = Sandbox::new();
+    for (path, more, name) in [
+        ("/to-stated", &[][..], "st ated.bin"),
+        ("/to-plain", &[], "real.bin"),
+        ("/silent.bin", &[], "silent.bin"),
+        ("/", &[], "index.html"),
+        ("/to-stated", &["-o", "given"], "given"),
+    ] {
+        let outcome =
+            sandbox.haul().args(["aria2c", "--no-conf", "-q"]).args(more).arg(server.url(path)).run();
+        assert_eq!(outcome.code, Some(0), "{path}: {outcome}");
+        sandbox.assert_ok_file(&PAYLOAD, name);
+        fs::remove_file(sandbox.path(name)).unwrap();
+    }
 }

@@ -61,7 +61,7 @@ pub(in super::super) fn run(given: &ServeOptions, options: Options) -> Result<Ex
     let ended = runtime.block_on(async {
         let mut signals = signals::listen()?;
         let tcp = TcpListener::bind(given.listen).await;
-        let tcp = tcp.map_err(|error| cannot_listen(&given.listen.to_string(), &error))?;
+        let tcp = tcp.map_err(|error| cannot_listen(given, &error))?;
         let mut defaults = setup.defaults();
         (defaults.dir, defaults.root) = (Some(root.clone()), Some(root.clone()));
         let mut settings = QueueSettings::default();
@@ -194,14 +194,15 @@ fn shown(path: &Path) -> String {
     escape::for_terminal(&path.to_string_lossy()).into_owned()
 }
 
-fn cannot_listen(on: &str, error: &io::Error) -> Error {
+fn cannot_listen(given: &ServeOptions, error: &io::Error) -> Error {
+    let choice = if given.aria2.is_some() { "--rpc-listen-port" } else { "--listen ADDRESS:PORT" };
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "another program listens there, perhaps another haul serve: choose --listen ADDRESS:PORT"
+            format!("another program listens there, perhaps another haul serve: choose {choice}")
         }
-        _ => "choose --listen ADDRESS:PORT or --socket PATH",
+        _ => format!("choose {choice}"),
     };
-    Error::new(Kind::Other, format!("cannot listen on {on}: {error}")).with_hint(hint)
+    Error::new(Kind::Other, format!("cannot listen on {}: {error}", given.listen)).with_hint(hint)
 }
 
 fn cannot_listen_at(path: &Path, error: &io::Error) -> Error {

@@ -1,7 +1,7 @@
 //! The server of git-lfs, which tells where the objects are (its batch API).
 
 use super::git::{self, Credential};
-use super::remote::Remote;
+use super::remote::{Remote, authenticate};
 use crate::error::{Error, Kind};
 use crate::{Client, ClientSettings, HostSettings, Job, Login, Posted, Proxy};
 use serde::Deserialize;
@@ -76,7 +76,7 @@ impl Endpoint {
         let mut endpoint = Self { url, headers: Vec::new(), settings: Vec::new(), credential: None };
         if let Some(ssh) = ssh {
             let place: Place =
-                serde_json::from_str(&git::authenticate(&ssh)?).map_err(|error| nonsense(&error))?;
+                serde_json::from_str(&authenticate(&ssh)?).map_err(|error| nonsense(&error))?;
             endpoint.headers = lines(&place.header);
             if !place.href.is_empty() {
                 endpoint.url = place.href;

@@ -1,11 +1,10 @@
 //! Questions to git and git-lfs, whose programs know the configuration.
 
-use super::remote::{Place, Ssh};
 use crate::Login;
 use crate::error::{Error, Kind};
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 /// Runs git with this input; returns its output if it succeeds.
 fn git(arguments: &[&str], input: &str) -> Result<String, Error> {
@@ -102,44 +101,27 @@ fn described(url: &str) -> Result<String, Error> {
 /// Value of git's configuration, if there is one.
 pub(super) fn config(name: &str) -> Option<String> {
     // It fails if there is none.
-    line_of(git(&["config", "--get", name], "").ok()?)
+    line_of(&git(&["config", "--get", name], "").ok()?)
 }
 
 /// Value of the configuration of git-lfs that the repository carries, if there is one.
 pub(super) fn config_of_tree(name: &str) -> Option<String> {
-    let tree = line_of(git(&["rev-parse", "--show-toplevel"], "").ok()?)?;
+    let tree = line_of(&git(&["rev-parse", "--show-toplevel"], "").ok()?)?;
     let file = PathBuf::from(tree).join(".lfsconfig");
     if !file.is_file() {
         return None;
     }
-    line_of(git(&["config", "-f", file.to_str()?, "--get", name], "").ok()?)
+    line_of(&git(&["config", "-f", file.to_str()?, "--get", name], "").ok()?)
 }
 
 /// URL of a remote, or of a URL itself, with the user's abbreviations resolved (`url.X.insteadOf`).
 pub(super) fn resolved(remote: &str) -> String {
     let asked = git(&["ls-remote", "--get-url", "--", remote], "").ok();
-    asked.and_then(line_of).unwrap_or_else(|| remote.to_owned())
+    asked.as_deref().and_then(line_of).unwrap_or_else(|| remote.to_owned())
 }
 
-fn line_of(output: String) -> Option<String> {
+fn line_of(output: &str) -> Option<String> {
     Some(output.trim_end_matches(['\n', '\r']).to_owned()).filter(|line| !line.is_empty())
-}
-
-/// Runs `git-lfs-authenticate` over the user's ssh, as git-lfs does for a remote of ssh.
-pub(super) fn authenticate(place: &Place) -> Result<String, Error> {
-    let path = shlex::try_quote(&place.path).unwrap_or_default();
-    let asked = place
-        .runs(&format!("git-lfs-authenticate {path} download"), &Ssh::of_user())?
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .and_then(Child::wait_with_output);
-    let ended = asked.map_err(|error| Error::new(Kind::Other, format!("ssh cannot be run: {error}")))?;
-    if !ended.status.success() {
-        let why = format!("{} did not authenticate over ssh ({})", place.host, ended.status);
-        return Err(Error::new(Kind::Auth, why));
-    }
-    Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::git::{config, config_of_tree, resolved};
 use crate::error::{Error, Kind};
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 /// The server of a remote.
 #[derive(Debug, PartialEq)]
@@ -137,6 +137,23 @@ impl Ssh {
             _ => "-p",
         }
     }
+}
+
+/// Runs `git-lfs-authenticate` over the user's ssh, as git-lfs does for a remote of ssh.
+pub(super) fn authenticate(place: &Place) -> Result<String, Error> {
+    let path = shlex::try_quote(&place.path).unwrap_or_default();
+    let asked = place
+        .runs(&format!("git-lfs-authenticate {path} download"), &Ssh::of_user())?
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .and_then(Child::wait_with_output);
+    let ended = asked.map_err(|error| Error::new(Kind::Other, format!("ssh cannot be run: {error}")))?;
+    if !ended.status.success() {
+        let why = format!("{} did not authenticate over ssh ({})", place.host, ended.status);
+        return Err(Error::new(Kind::Auth, why));
+    }
+    Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
 }
 
 #[cfg(test)]

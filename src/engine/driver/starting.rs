@@ -10,7 +10,7 @@ use crate::engine::control::Orders;
 use crate::engine::disk_use::DiskUse;
 use crate::engine::event::Notice;
 use crate::engine::limit::{Limit, Limits};
-use crate::engine::probe::{probe, survey};
+use crate::engine::probe::{name_of_answer, probe, survey};
 use crate::engine::progress::Phase;
 use crate::engine::publisher::Publisher;
 use crate::engine::report::Report;
@@ -108,6 +108,8 @@ async fn prepare(
     let sources = request.sources().map(ToString::to_string).collect();
     let mirrors = request.sources().skip(1).map(Address::to_record).collect();
     let suggested = match request.asks_for_its_name() {
+        // The download itself tells what is wrong, and tries again.
+        true if request.takes_name_of_answer() => Box::pin(name_of_answer(&requesters[0])).await,
         true => Box::pin(survey(&requesters[0])).await?.suggested_name(),
         false => None,
     };

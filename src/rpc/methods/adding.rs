@@ -1,9 +1,9 @@
 //! Methods that add jobs.
 
 use super::super::answer::Fault;
-use super::super::list;
-use super::super::options::{ParsedJob, asked, is_of_each, is_of_one, refuse_links_out};
+use super::super::options::{ParsedJob, asked, is_of_each, is_of_one, refuse_links_out, text};
 use super::super::service::{GID_TAG, Service, is_gid};
+use super::super::{cookies, list};
 use super::Outcome;
 use super::params::{Params, position};
 use crate::{Job, JobId, JobStatus};
@@ -18,9 +18,18 @@ use std::sync::Arc;
 impl Service {
     pub(super) async fn add_uri(self: &Arc<Self>, mut params: Params) -> Outcome {
         let uris = params.strings()?;
-        let given = params.options()?;
+        let mut given = params.options()?;
         let position = position(&mut params)?;
-        let id = self.add(asked(&uris, &self.with_global(given), &self.root)?, position).await?;
+        let jar = text(&given, "load-cookies")?;
+        given.remove("load-cookies");
+        let mut asked = asked(&uris, &self.with_global(given), &self.root)?;
+        if let Some(path) = jar.filter(|path| !path.is_empty()) {
+            let (root, url) = (self.root.clone(), asked.job.url.clone());
+            let reading = crate::threads::offload(move || cookies::header(&root, &path, &url));
+            let line = reading.await.map_err(|error| Fault::failed(error.to_string()))??;
+            asked.job.add_headers(line.as_slice()).map_err(|error| Fault::failed(error.to_string()))?;
+        }
+        let id = self.add(asked, position).await?;
         Ok(self.gid(id).into())
     }
 
