@@ -71,7 +71,7 @@ pub use engine::{
 pub use engine::{
     audit, digests_of, discard, pieces_of, verify_file, verify_signature, wrong_pieces, wrong_pieces_of,
 };
-pub use error::{Error, Kind, Remedy};
+pub use error::{Error, Kind, Remedy, Trouble};
 pub use formats::cookie_file::Cookies;
 pub use formats::netrc::Netrc;
 pub use jobs::{

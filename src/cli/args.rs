@@ -10,6 +10,7 @@ use super::values::{connections, interface, pin, resolve, shard, some_time, spli
 use crate::formats::shard::Shard;
 use crate::formats::size::{parse_duration, parse_size};
 use crate::{IfExists, Interface, PublicKeyPin, Resolve};
+use clap::CommandFactory as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -259,6 +260,9 @@ pub(super) struct ServeOptions {
     /// The secret itself, as aria2c gets it.
     #[arg(skip)]
     pub(super) secret: Option<String>,
+    /// What the daemon gets in place of aria2c.
+    #[arg(skip)]
+    pub(super) aria2: Option<super::aria2c::Serving>,
     /// Origin of a page of another site that may speak to the daemon, such as https://ariang.example; * for all; may be repeated
     #[arg(long, value_name = "ORIGIN", help_heading = "Daemon")]
     pub(super) allow_origin: Vec<String>,
@@ -404,6 +408,9 @@ pub(super) struct Options {
     /// haul is called in place of aria2c.
     #[arg(skip)]
     pub(super) as_aria2: bool,
+    /// A file of that name that another program has begun goes on, as with aria2c's --continue.
+    #[arg(skip)]
+    pub(super) goes_on: bool,
     /// Run CMD for each saved file, without a shell: {path}, {url} and {size} stand for the facts, also in $HAUL_PATH and so on
     #[arg(long, value_name = "CMD", help_heading = "Output")]
     pub(super) on_done: Option<String>,
@@ -652,10 +659,68 @@ impl Options {
     }
 }
 
+/// Flags about the files of one run, which the daemon refuses: clients say that of each job.
+const OF_ONE_RUN: [&str; 29] = [
+    "adopt",
+    "bearer_file",
+    "checksum",
+    "checksum_file",
+    "content_disposition",
+    "digests",
+    "dir",
+    "dry_run",
+    "failed",
+    "find_checksum",
+    "header",
+    "input_file",
+    "load_cookies",
+    "metalink",
+    "minisign",
+    "mirror",
+    "netrc",
+    "netrc_file",
+    "on_done",
+    "on_error",
+    "output",
+    "progress",
+    "range",
+    "refresh_cmd",
+    "restart",
+    "sha256",
+    "shard",
+    "stream",
+    "user",
+];
+
+/// The command line. The help of the daemon leaves out what it has no use for.
+pub(super) fn command() -> clap::Command {
+    let without_files = |serve: clap::Command| {
+        let ids = serve.get_arguments().map(|arg| arg.get_id().clone());
+        let ids: Vec<_> = ids.filter(|id| OF_ONE_RUN.contains(&id.as_str())).collect();
+        ids.into_iter().fold(serve, |serve, id| serve.mut_arg(id, |arg| arg.hide(true)))
+    };
+    Cli::command().mut_subcommand("serve", without_files)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_help_of_the_daemon_has_no_flags_of_one_run() {
+        let mut all = command();
+        all.build();
+        let serve = all.find_subcommand_mut("serve").unwrap();
+        let help = serve.render_long_help().to_string();
+        for flag in ["--root", "--proxy", "--jobs", "--retry"] {
+            assert!(help.contains(flag), "{flag}");
+        }
+        for flag in ["--mirror", "--sha256", "--output", "--on-done", "--header"] {
+            assert!(!help.contains(flag), "{flag}");
+        }
+        let ids: Vec<_> = serve.get_arguments().map(|arg| arg.get_id().as_str()).collect();
+        assert!(OF_ONE_RUN.iter().all(|id| ids.contains(id)));
+    }
 
     #[test]
     fn the_arguments_make_sense_to_clap() {

@@ -10,7 +10,7 @@ use super::render::{FileView, Reporter, Summary};
 use super::resume_hint::ResumeHint;
 use super::setup::Wanted;
 use super::signals::Told;
-use super::unsaved::Unsaved;
+use super::unsaved::{Base, Unsaved};
 use super::{aria2c, canvas, exit, output, setup, signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
@@ -62,6 +62,8 @@ pub(super) struct Batch<'a, I> {
     hooks_failed: bool,
     /// Files that are marked as aria2's are, if haul stands for it.
     marks: Option<BTreeMap<usize, PathBuf>>,
+    /// Code of aria2 for the last failure, if haul stands for it.
+    last_code: Option<u8>,
     cancellers: BTreeMap<usize, Box<dyn Fn() + Send + Sync>>,
     watchers: JoinSet<()>,
     signals: signals::Signals,
@@ -116,6 +118,7 @@ impl<'a, I: Iterator<Item = Result<Wanted, Error>>> Batch<'a, I> {
             hooks: Hooks::new(options)?,
             hooks_failed: false,
             marks: options.as_aria2.then(BTreeMap::new),
+            last_code: None,
             cancellers: BTreeMap::new(),
             watchers: JoinSet::new(),
             signals,
@@ -262,6 +265,10 @@ impl<'a, I: Iterator<Item = Result<Wanted, Error>>> Batch<'a, I> {
                 code = exit::code(error.kind());
             }
         }
+        if self.marks.is_some() {
+            let of_failures = self.last_code.filter(|_| self.signal.is_none() && !self.failures.is_empty());
+            return Ok((of_failures.unwrap_or(aria2c::exit_code(code)), None));
+        }
         Ok((code, self.signal))
     }
 
@@ -308,6 +315,7 @@ impl<'a, I: Iterator<Item = Result<Wanted, Error>>> Batch<'a, I> {
                     }
                     Err(error) => {
                         self.failures.add(error.kind());
+                        self.last_code = Some(aria2c::code_of(&error));
                         self.fetched += self.reporter.received(id);
                         let url = self.reporter.files.get(&id).map_or("", |file| &file.url);
                         self.hooks.failed(url, &error, exit::code(error.kind()));
@@ -407,7 +415,9 @@ async fn next_of(incoming: &mut Option<Incoming<'_>>) -> Option<Result<Wanted, E
 /// Name of the file as the user knows it.
 /// The list of what was not saved, if one is wanted.
 fn unsaved_of(options: &Options) -> Result<Option<Unsaved>, Error> {
-    options.failed.as_deref().map(|path| Unsaved::create(path, &options.base())).transpose()
+    // An entry of aria2's list says its directory itself.
+    let base = if options.as_aria2 { Base::Here } else { options.base() };
+    options.failed.as_deref().map(|path| Unsaved::create(path, &base)).transpose()
 }
 
 fn name(job: &Job, request: &Request) -> String {

@@ -1,9 +1,9 @@
 //! The manual: a page for the program and one for each command, generated from the same arguments as `--help`.
 
-use super::args::Cli;
+use super::args;
 use super::examples::examples;
 use super::exit;
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, line_break, roman};
 use std::io;
@@ -50,7 +50,7 @@ const FILES: &[(&str, &str)] = &[
 
 /// All pages: of the program, and of each command.
 pub(super) fn pages() -> Vec<Page> {
-    let mut program = Cli::command().disable_help_subcommand(true);
+    let mut program = args::command().disable_help_subcommand(true);
     program.build();
     let commands = program.get_subcommands().filter(|command| !command.is_hide_set());
     let commands: Vec<_> = commands.map(|command| Page { command: command.clone(), of: None }).collect();
@@ -154,7 +154,7 @@ mod tests {
             for (line, _) in examples {
                 let command = line.split([' ']).take_while(|word| !["|", ">"].contains(word));
                 let command = command.map(|word| word.replace("HEX", &"0".repeat(64)));
-                assert!(Cli::command().try_get_matches_from(command).is_ok(), "{line}");
+                assert!(args::command().try_get_matches_from(command).is_ok(), "{line}");
             }
         }
     }

@@ -59,9 +59,9 @@ mod uploads;
 mod values;
 mod verbose;
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use args::{Cli, Command, Options};
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::FromArgMatches as _;
 use resume_hint::ResumeHint;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -103,11 +103,11 @@ fn as_aria2c(args: &[OsString]) -> ExitCode {
     let failed = |code: u8| ExitCode::from(aria2c::exit_code(code));
     match asked {
         Ok(aria2c::Invocation::Version) => printed(&aria2c::version()),
-        Ok(aria2c::Invocation::Help) => printed(aria2c::HELP),
-        Ok(aria2c::Invocation::Haul { args, notes, secret }) => {
+        Ok(aria2c::Invocation::Help) => printed(&aria2c::help()),
+        Ok(aria2c::Invocation::Haul { args, notes, beside }) => {
             aria2c::tell(&notes);
-            let code = as_haul(&args, Some(secret));
-            (0..=u8::MAX).find(|number| ExitCode::from(*number) == code).map_or(code, failed)
+            remedy::speak_as_aria2c();
+            as_haul(&args, Some(beside))
         }
         Err(why) => {
             output::say_failure(&Error::usage(why));
@@ -126,18 +126,23 @@ fn printed(text: &str) -> ExitCode {
     }
 }
 
-/// Runs haul's own command line; `aria2` if it stands for one of aria2c's, with the secret of the RPC, if there is one.
-fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
-    let parsed = Cli::command().try_get_matches_from(args);
+/// Runs haul's own command line; with `aria2` if it stands for one of aria2c's, whose exit codes it has then.
+fn as_haul(args: &[OsString], aria2: Option<aria2c::Beside>) -> ExitCode {
+    let parsed = args::command().try_get_matches_from(args);
     let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, ResumeHint::new(matches))));
     let (mut cli, hint) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return foreign::explain(&error, args),
+        Err(error) => {
+            let code = foreign::explain(&error, args);
+            return if aria2.is_some() { aria2c::exit_code(exit::code(Kind::Usage)).into() } else { code };
+        }
     };
-    if let Some(given) = aria2 {
-        cli.options.as_aria2 = true;
-        if let Some(Command::Serve { serve, .. }) = &mut cli.command {
-            serve.secret = given;
+    let as_aria2 = aria2.is_some();
+    if let Some(beside) = aria2 {
+        (cli.options.as_aria2, cli.options.goes_on) = (true, beside.goes_on);
+        if let (Some(Command::Serve { serve, .. }), Some(mut given)) = (&mut cli.command, beside.serving) {
+            serve.secret = given.secret.take();
+            serve.aria2 = Some(given);
         }
     }
     colour::decide(cli.colour());
@@ -181,7 +186,7 @@ fn as_haul(args: &[OsString], aria2: Option<Option<String>>) -> ExitCode {
         Some(Command::Completions { shell, .. }) => commands::generate::completions(shell),
         Some(Command::Man { page, dir }) => commands::generate::man(page.as_deref(), dir.as_deref()),
     };
-    outcome.unwrap_or_else(|error| fail(&error, telling.in_json(), &hint))
+    outcome.unwrap_or_else(|error| fail(&error, telling.in_json(), &hint, as_aria2))
 }
 
 /// Format in which a failure of the whole run is reported.
@@ -216,7 +221,7 @@ impl Telling {
 }
 
 /// Reports the error that ended a run before any download, or after everything else was reported.
-fn fail(error: &Error, json: bool, hint: &ResumeHint) -> ExitCode {
+fn fail(error: &Error, json: bool, hint: &ResumeHint, as_aria2: bool) -> ExitCode {
     let signal = signals::interruption(error);
     let code = signal.map_or(exit::code(error.kind()), exit::code_of_signal);
     output::say_failure(error);
@@ -225,6 +230,9 @@ fn fail(error: &Error, json: bool, hint: &ResumeHint) -> ExitCode {
     }
     if json {
         render::tell_failed_run(error, code);
+    }
+    if as_aria2 {
+        return aria2c::code_of(error).into();
     }
     if let Some(signal) = signal {
         signals::die_of(signal);

@@ -3,13 +3,57 @@
 use crate::Remedy;
 use crate::error::Error;
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The next step in the words of the command line, if there is one.
 pub(super) fn advice(error: &Error) -> Option<Cow<'_, str>> {
     error.remedy().map(words)
 }
 
+/// True once haul stands for aria2c.
+static AS_ARIA2C: AtomicBool = AtomicBool::new(false);
+
+/// Names the flags of aria2c from now on.
+pub(super) fn speak_as_aria2c() {
+    AS_ARIA2C.store(true, Ordering::Relaxed);
+}
+
 fn words(remedy: &Remedy) -> Cow<'_, str> {
+    match AS_ARIA2C.load(Ordering::Relaxed) {
+        true => words_of_aria2c(remedy),
+        false => words_of_haul(remedy),
+    }
+}
+
+/// The next step by the flags of aria2c; those without one are described.
+fn words_of_aria2c(remedy: &Remedy) -> Cow<'_, str> {
+    match remedy {
+        Remedy::StartOver | Remedy::NewVersion | Remedy::LaterOrRestart => {
+            "--allow-overwrite=true --remove-control-file=true starts over".into()
+        }
+        Remedy::DiscardOrRename => {
+            "--allow-overwrite=true --remove-control-file=true discards it and starts over; --out saves under another name".into()
+        }
+        Remedy::DigestOrStartOver | Remedy::DigestOrOwnFiles => {
+            "give the digest with --checksum, or start over with --allow-overwrite=true --remove-control-file=true".into()
+        }
+        Remedy::MoveAwayOrOverwrite | Remedy::KeptMoveAway => {
+            "move that file away, or replace it with --allow-overwrite=true".into()
+        }
+        Remedy::ReplaceKeepOrAccept => {
+            "--allow-overwrite=true replaces it, --auto-file-renaming=true keeps both".into()
+        }
+        Remedy::OtherFile => "it is another file, or another version of it: leave out --continue".into(),
+        Remedy::DigestContinues => "give the digest with --checksum, or replace it with --allow-overwrite=true without --continue".into(),
+        other => {
+            let words = words_of_haul(other);
+            // Its flags are not those of aria2c.
+            if words.contains("--") || words.contains(" -") { other.to_string().into() } else { words }
+        }
+    }
+}
+
+fn words_of_haul(remedy: &Remedy) -> Cow<'_, str> {
     let text = match remedy {
         Remedy::Again => "run the same command again",
         Remedy::AgainForNextName => "run the same command again: it takes the next name that is free",

@@ -261,7 +261,10 @@ impl Setup {
         by: By<'_>,
         resolve: impl Fn(&Job, &Defaults) -> Result<Request, Invalid>,
     ) -> Result<Wanted, Error> {
-        let line = self.options.failed.is_some().then(|| unsaved::line(&job, &self.options.base()));
+        let line = self.options.failed.is_some().then(|| match self.options.as_aria2 {
+            true => unsaved::aria2_entry(&job, &self.options),
+            false => unsaved::line(&job, &self.options.base()),
+        });
         let mut job = self.job(job)?;
         let given = job.digests.len();
         self.add_listed_digests(&mut job)?;
@@ -295,6 +298,7 @@ impl Setup {
         defaults.options.restart = Some(options.restart);
         defaults.options.restart_if_changed = Some(!options.no_restart);
         defaults.options.content_disposition = Some(options.content_disposition);
+        defaults.options.name_of_answer = options.as_aria2.then_some(true);
         defaults.options.remote_time = Some(options.remote_time);
         defaults
     }

@@ -1,5 +1,6 @@
 //! `--failed FILE`: what was not saved, as a list that can be run again.
 
+use super::args::Options;
 use crate::Job;
 use crate::error::Error;
 use crate::formats::escape;
@@ -78,6 +79,30 @@ pub(super) fn line(job: &Job, base: &Base) -> String {
         }
     }
     object.to_string()
+}
+
+/// Entry of a list in aria2's form, as aria2 writes it with `--save-session`.
+pub(super) fn aria2_entry(job: &Job, options: &Options) -> String {
+    let dir = job.dir.as_ref().or(options.dir.as_ref()).map_or(".".into(), |dir| dir.to_string_lossy());
+    let out = job.name.clone().or_else(|| Some(job.output.as_ref()?.to_string_lossy().into_owned()));
+    let out = out.or_else(|| Some(options.output.as_ref()?.to_string_lossy().into_owned()));
+    let gid = crate::rpc::new_secret().map(|secret| secret[..16].to_owned()).ok();
+    let mut entry: String =
+        std::iter::once(&job.url).chain(&job.mirrors).map(|url| format!("{url}\t")).collect();
+    let mut put = |name: &str, value: &str| {
+        if !value.contains(['\n', '\r']) {
+            entry.push_str(&format!("\n {name}={value}"));
+        }
+    };
+    gid.iter().for_each(|gid| put("gid", gid));
+    put("dir", &dir);
+    out.iter().for_each(|out| put("out", out));
+    job.digests.iter().for_each(|digest| put("checksum", &digest.replacen(':', "=", 1)));
+    job.headers.values().flatten().for_each(|line| put("header", line));
+    if let Some(agent) = &options.user_agent {
+        put("user-agent", agent);
+    }
+    entry
 }
 
 /// The list that is being written. It takes its name once it is complete, so that one that is being read stays whole.

@@ -78,6 +78,7 @@ impl DirectorySeen {
 
 /// Places a target, without a look if its directory has just been looked at.
 pub(crate) fn place(target: Target, create: bool, seen: &Mutex<DirectorySeen>) -> Result<Placed, Error> {
+    target.check_root()?;
     {
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let known = seen.fresh().filter(|_| seen.path == target.directory());

@@ -46,9 +46,10 @@ impl PartialFile {
         self.part.file().sync_all().map_err(|error| Error::disk("cannot save", path, &error))?;
         let manifest = self.target.manifest_path();
         let record = self.record(representation.clone(), spec)?;
+        self.target.check_root()?;
         let journal = Journal::create(manifest.clone(), record, Vec::new())
             .map_err(|error| unwritten(&manifest, &error))?;
-        Ok((journal, allocation))
+        Ok((journal.of(&self.target)?, allocation))
     }
 
     /// Continues with an existing manifest: it is rewritten at once if this run changes its content, otherwise with the
@@ -70,10 +71,12 @@ impl PartialFile {
         let same = record == raw.file && raw.runs == trusted.runs && raw.rejected.is_none();
         record.holder = Some(new_holder());
         if same {
-            return Ok(Journal::resume(manifest, raw, record, trusted.runs.clone()));
+            return Journal::resume(manifest, raw, record, trusted.runs.clone()).of(&self.target);
         }
-        Journal::create(manifest.clone(), record, trusted.runs.clone())
-            .map_err(|error| unwritten(&manifest, &error))
+        self.target.check_root()?;
+        let journal = Journal::create(manifest.clone(), record, trusted.runs.clone())
+            .map_err(|error| unwritten(&manifest, &error))?;
+        journal.of(&self.target)
     }
 
     /// Continues in a new part file of this run's own, where locks have no effect: another run that has the old one
@@ -94,7 +97,8 @@ impl PartialFile {
         let place = Self::new(self.target.clone(), storage::create(&self.target)?, false);
         let mut record = place.renewed(raw, spec)?;
         record.holder = Some(new_holder());
-        let mut journal = Journal::create(manifest.clone(), record, Vec::new()).map_err(unwritten)?;
+        let journal = Journal::create(manifest.clone(), record, Vec::new()).map_err(unwritten)?;
+        let mut journal = journal.of(&self.target)?;
         if let Some(length) = trusted.representation.complete_length {
             place.part.allocate(length)?;
         }

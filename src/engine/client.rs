@@ -54,7 +54,6 @@ impl Client {
         let yielder = settings.background.then(Yielder::new);
         let exchange = Exchange::new(Settings {
             dialer: Dialer {
-                timeout: settings.connect_timeout,
                 resolve: settings.resolve.clone(),
                 family: settings.family,
                 interface: settings.interface.clone(),
@@ -62,7 +61,6 @@ impl Client {
                 #[cfg(test)]
                 wire: settings.wire.clone(),
             },
-            first_byte_timeout: settings.first_byte_timeout,
             max_redirects: settings.max_redirects,
             longest_pause: settings
                 .retry_max_time

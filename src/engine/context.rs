@@ -47,6 +47,7 @@ impl Context {
             reached: Arc::new(watch::channel(None).0),
             part: request.part(),
             proxy: request.proxy.clone(),
+            timeouts: request.patience.timeouts(self.settings.timeouts()),
             paused: paused.clone(),
             many: many.clone(),
         };

@@ -35,6 +35,8 @@ pub(crate) struct Survey {
     pub(crate) head: Option<String>,
     pub(crate) head_size: Option<u64>,
     pub(crate) content_disposition: Option<Vec<u8>>,
+    /// Path of the URL that answered.
+    pub(crate) final_path: String,
     pub(crate) stated: Stated,
 }
 
@@ -49,6 +51,21 @@ pub(crate) async fn survey(requester: &Requester) -> Result<Survey, Error> {
         Ok(Ok(reply)) if reply.status.is_success() => Ok(read(&reply)),
         Ok(Err(Failure::Fatal(error))) => Err(error),
         _ => probe(requester).await,
+    }
+}
+
+/// Name that the answer gives to the file: the one that the server suggests, or else that of the URL that answered. `None` if the server
+/// does not tell at once: the download itself finds out what is wrong.
+pub(crate) async fn name_of_answer(requester: &Requester) -> Option<ForeignName> {
+    let head = timeout(HEAD_PATIENCE, requester.head()).await.ok()?.ok()?;
+    match head.status.as_u16() {
+        200 | 206 => read(&head).name_in_answer(),
+        // There are links that are signed for GET, and servers without HEAD.
+        400 | 403 | 405 | 501 => {
+            let (reply, _) = ask(requester, Some("bytes=0-0")).await.ok()?;
+            reply.status.is_success().then(|| read(&reply).name_in_answer())?
+        }
+        _ => None,
     }
 }
 
@@ -179,6 +196,7 @@ fn read(reply: &Response) -> Survey {
         head: None,
         head_size: None,
         content_disposition: answer.content_disposition,
+        final_path: reply.address.path().to_owned(),
         stated: Stated::read(reply),
     }
 }
@@ -202,6 +220,11 @@ impl Survey {
             }
             self.head = Some(advice.in_words());
         }
+    }
+
+    /// The server's name for the file, or else that of the URL that answered, made safe.
+    fn name_in_answer(&self) -> Option<ForeignName> {
+        self.suggested_name().or_else(|| ForeignName::from_url_path(&self.final_path))
     }
 
     /// The server's name for the file, made safe.

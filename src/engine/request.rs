@@ -2,10 +2,12 @@
 
 mod naming;
 mod output;
+mod patience;
 mod proofs;
 mod sources;
 
 pub use output::{NameSource, Output, Writer};
+use patience::Patience;
 pub(super) use proofs::{contradictory, refuse_legacy};
 
 use super::report::ProvedBy;
@@ -26,7 +28,7 @@ use crate::verify::{Digest, MinisignSignature, Pieces};
 use std::fmt;
 use std::io::Write;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Request for a file: its source, its destination, and its verification.
@@ -52,6 +54,8 @@ pub struct Request {
     pub(crate) named_by: NamedBy,
     pub(crate) directory: PathBuf,
     pub(crate) create_directory: bool,
+    /// Directory that the file does not leave.
+    pub(crate) root: Option<Arc<Path>>,
     pub(crate) output: Output,
     /// File name from a list, used unless the user gives one.
     pub(crate) named: Option<ForeignName>,
@@ -79,6 +83,7 @@ pub struct Request {
     pub(crate) restart: bool,
     pub(crate) may_restart: bool,
     pub(crate) content_disposition: bool,
+    pub(crate) name_of_answer: bool,
     pub(crate) remote_time: bool,
     pub(crate) renewal: Option<Renewal>,
     pub(crate) mirrors: Vec<(Address, Option<Credentials>)>,
@@ -88,6 +93,8 @@ pub struct Request {
     pub(crate) proxy: Option<OwnProxy>,
     /// Signs the requests to the origin of the URL.
     pub(crate) signer: Option<Arc<dyn RequestSigner>>,
+    /// Times and tries in place of those of the client.
+    pub(super) patience: Patience,
 }
 
 /// Minimum segment size in bytes, unless the user sets it: in general, and for the first split.
@@ -121,6 +128,7 @@ impl Request {
             named_by: NamedBy::User,
             directory: PathBuf::from("."),
             create_directory: false,
+            root: None,
             output: Output::Named,
             named: None,
             below: None,
@@ -140,12 +148,14 @@ impl Request {
             restart: false,
             may_restart: true,
             content_disposition: false,
+            name_of_answer: false,
             remote_time: false,
             renewal: None,
             mirrors: Vec::new(),
             recorded_mirrors: Vec::new(),
             proxy: None,
             signer: None,
+            patience: Patience::default(),
         }
     }
 
@@ -186,6 +196,22 @@ impl Request {
     #[must_use]
     pub fn directory(mut self, path: impl Into<PathBuf>) -> Self {
         (self.directory, self.create_directory) = (path.into(), true);
+        self
+    }
+
+    /// Keeps the file below `root`, whatever links there are on the way to it when it is begun and when it is named: one that leads out
+    /// fails with an error of kind `Unsafe`. A link in `root` itself counts as the directory that it leads to.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), haul::Error> {
+    /// let request = haul::Request::new("https://example.org/disk.img")?.directory("/srv/files/new").within("/srv/files");
+    /// # let _ = request;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn within(mut self, root: impl Into<PathBuf>) -> Self {
+        self.root = Some(root.into().into());
         self
     }
 
@@ -388,6 +414,22 @@ impl Request {
     #[must_use]
     pub fn content_disposition(mut self, accept: bool) -> Self {
         self.content_disposition = accept;
+        self
+    }
+
+    /// Names the file as its answer does: by `Content-Disposition`, or else by the last part of the URL that redirects lead to, made safe. If
+    /// the server does not tell, the name is that of the URL itself, or `index.html`. It is asked for with HEAD.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), haul::Error> {
+    /// let request = haul::Request::new("https://example.org/download?id=7")?.name_of_answer(true);
+    /// # let _ = request;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn name_of_answer(mut self, accept: bool) -> Self {
+        self.name_of_answer = accept;
         self
     }
 

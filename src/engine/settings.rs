@@ -1,7 +1,9 @@
 //! Settings that all downloads of a client share.
 
 use crate::plan::concurrency::{Allowance, HIGHEST};
-use crate::transport::{AddressFamily, HostSettings, Interface, Proxy, PublicKeyPin, Resolve, Trace};
+use crate::transport::{
+    AddressFamily, HostSettings, Interface, Proxy, PublicKeyPin, Resolve, Timeouts, Trace,
+};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -136,6 +138,12 @@ pub struct ClientSettings {
     /// Takes the place of the network.
     #[cfg(test)]
     pub(crate) wire: Option<crate::transport::Wire>,
+}
+
+impl ClientSettings {
+    pub(super) fn timeouts(&self) -> Timeouts {
+        Timeouts { connect: self.connect_timeout, first_byte: self.first_byte_timeout }
+    }
 }
 
 impl Default for ClientSettings {

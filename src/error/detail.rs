@@ -1,6 +1,6 @@
 //! Facts of a failure beside its class and its cause, each of them known or not.
 
-use super::Phase;
+use super::{Phase, Trouble};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ pub(super) struct Detail {
     pub(super) errno: Option<i32>,
     /// Peer of the connection: the server, or the proxy before it.
     pub(super) address: Option<SocketAddr>,
+    /// Class of a failure of the network.
+    pub(super) trouble: Option<Trouble>,
     pub(super) phase: Option<Phase>,
     /// Time that the server asks to wait.
     pub(super) retry_after: Option<Duration>,

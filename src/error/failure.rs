@@ -50,12 +50,35 @@ pub(crate) struct Cause {
     text: String,
     errno: Option<i32>,
     address: Option<SocketAddr>,
+    trouble: Option<Trouble>,
+}
+
+/// Class of a failure of the network, where it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// The resolver knows no address for the name.
+    Nameless,
+    /// The time for an answer, or for more bytes, has passed.
+    Silent,
+    /// The connection was refused.
+    Refused,
 }
 
 impl Cause {
+    /// The same cause, of this class.
+    pub(crate) fn with_trouble(self, trouble: Trouble) -> Self {
+        Self { trouble: Some(trouble), ..self }
+    }
+
     /// A cause that the operating system has a code for.
     pub(crate) fn of(error: &io::Error, text: impl Into<String>) -> Self {
-        Self { errno: error.raw_os_error(), ..text.into().into() }
+        let trouble = match error.kind() {
+            io::ErrorKind::ConnectionRefused => Some(Trouble::Refused),
+            io::ErrorKind::TimedOut => Some(Trouble::Silent),
+            _ => None,
+        };
+        Self { errno: error.raw_os_error(), trouble, ..text.into().into() }
     }
 
     /// The same cause at a party on the way.
@@ -70,13 +93,14 @@ impl Cause {
     pub(crate) fn into_error(self, kind: Kind) -> Error {
         let mut error = Error::new(kind, self.text);
         (error.facts.detail.errno, error.facts.detail.address) = (self.errno, self.address);
+        error.facts.detail.trouble = self.trouble;
         error
     }
 }
 
 impl<T: Into<String>> From<T> for Cause {
     fn from(text: T) -> Self {
-        Self { text: text.into(), errno: None, address: None }
+        Self { text: text.into(), errno: None, address: None, trouble: None }
     }
 }
 

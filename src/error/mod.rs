@@ -10,6 +10,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use failure::Trouble;
 pub(crate) use failure::{Cause, Failure};
 pub use phase::Phase;
 pub use remedy::Remedy;
@@ -274,6 +275,17 @@ impl Error {
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
         self.facts.detail.errno
+    }
+
+    /// Class of a failure of the network, where it is known.
+    ///
+    /// ```
+    /// let error = haul::Error::new(haul::Kind::Network, "no network");
+    /// assert_eq!(error.trouble(), None);
+    /// ```
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.facts.detail.trouble
     }
 
     /// The host of the URL concerned.

@@ -248,9 +248,24 @@ pub struct JobOptions {
     /// Take the file name that the server suggests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_disposition: Option<bool>,
+    /// Take the file name that the server suggests, or else that of the URL that redirects lead to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_of_answer: Option<bool>,
     /// URL of a proxy in place of that of the client, possibly with a user name and password; empty for none at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// Rounds of failure in a row without new bytes before giving up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Shortest time between two tries, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_wait: Option<u64>,
+    /// Timeout for each of resolving, connecting and the TLS handshake, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_timeout: Option<u64>,
+    /// Time in which the response has to begin, and for which a connection may deliver nothing, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
 }
 
 impl fmt::Debug for JobOptions {
@@ -276,7 +291,12 @@ impl JobOptions {
             restart_if_changed: self.restart_if_changed.or(other.restart_if_changed),
             remote_time: self.remote_time.or(other.remote_time),
             content_disposition: self.content_disposition.or(other.content_disposition),
+            name_of_answer: self.name_of_answer.or(other.name_of_answer),
             proxy: self.proxy.clone().or_else(|| other.proxy.clone()),
+            retries: self.retries.or(other.retries),
+            retry_wait: self.retry_wait.or(other.retry_wait),
+            connect_timeout: self.connect_timeout.or(other.connect_timeout),
+            timeout: self.timeout.or(other.timeout),
         }
     }
 }
@@ -291,6 +311,10 @@ pub struct JobChange {
     pub headers: Option<BTreeMap<String, Vec<String>>>,
     /// Tags that get another value.
     pub tags: BTreeMap<String, String>,
+    /// Directory in place of that of the job. It counts for a job that has not begun.
+    pub dir: Option<PathBuf>,
+    /// File in place of that of the job, or of none, in the same way.
+    pub output: Option<Option<PathBuf>>,
 }
 
 impl JobChange {
@@ -302,7 +326,16 @@ impl JobChange {
             changed.headers.clone_from(headers);
         }
         changed.tags.extend(self.tags.clone());
-        let anew = changed.headers != job.headers || changed.options.proxy != job.options.proxy;
+        changed.dir = self.dir.clone().or(changed.dir);
+        if let Some(output) = &self.output {
+            changed.output.clone_from(output);
+        }
+        let of_requests = |options: &JobOptions| {
+            let JobOptions { proxy, retries, retry_wait, connect_timeout, timeout, .. } = options.clone();
+            (proxy, retries, retry_wait, connect_timeout, timeout)
+        };
+        let anew =
+            changed.headers != job.headers || of_requests(&changed.options) != of_requests(&job.options);
         (changed, anew)
     }
 }
@@ -325,6 +358,8 @@ impl fmt::Debug for JobChange {
 pub struct Defaults {
     /// Directory to save in. Default the current one.
     pub dir: Option<PathBuf>,
+    /// Directory that no file leaves, by a link either. Default none.
+    pub root: Option<PathBuf>,
     /// Options of the jobs.
     pub options: JobOptions,
     /// Access to S3, for URLs of objects. By default as the environment describes it.
@@ -387,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn only_headers_and_the_proxy_make_a_download_begin_anew() {
+    fn only_what_is_of_the_requests_makes_a_download_begin_anew() {
         let mut job = Job::new("https://example.org/f");
         job.options.limit_rate = Some(5);
         job.tags.insert("a".into(), "b".into());
@@ -396,6 +431,8 @@ mod tests {
         assert_eq!((changed.options.limit_rate, changed.tags.len(), anew), (Some(1), 1, false));
         let proxied = JobOptions { proxy: Some(String::new()), ..JobOptions::default() };
         assert!(JobChange { options: proxied, ..JobChange::default() }.applied_to(&job).1);
+        let hurried = JobOptions { timeout: Some(2), ..JobOptions::default() };
+        assert!(JobChange { options: hurried, ..JobChange::default() }.applied_to(&job).1);
         let headers = [("https://example.org".to_owned(), vec!["A: b".to_owned()])].into();
         let with_headers = JobChange { headers: Some(headers), ..JobChange::default() };
         let (changed, anew) = with_headers.applied_to(&job);

@@ -88,6 +88,12 @@ struct Entry {
     end: Option<Box<JobEnd>>,
 }
 
+impl Entry {
+    fn is_movable(&self) -> bool {
+        !self.state.is_ended() && (!self.out || self.state == JobState::Paused)
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -201,9 +207,9 @@ impl Ledger {
         })
     }
 
-    /// Moves a job that is not out to `index` among those.
+    /// Moves a job to `index` among those that are not out. One that is out must be paused: it takes that place when it comes back.
     pub(super) fn move_to(&mut self, id: JobId, index: usize) -> Option<Record> {
-        let rank = self.entries.get(&id).filter(|entry| !entry.out && !entry.state.is_ended())?.rank;
+        let rank = self.entries.get(&id).filter(|entry| entry.is_movable())?.rank;
         let mut others = self.queued.values().copied().filter(|other| *other != id);
         let before = others.nth(index);
         let last = self.last_at(before, rank.last);
@@ -365,14 +371,19 @@ impl Ledger {
 
     /// Puts a job that is not out right before another one, or at the end of those with `last`.
     fn place(&mut self, id: JobId, last: i64, before: Option<JobId>) {
-        let movable = |entry: &&Entry| !entry.out && !entry.state.is_ended();
-        let Some(old) = self.entries.get(&id).filter(movable).map(|entry| entry.rank) else {
+        let Some(entry) = self.entries.get(&id).filter(|entry| entry.is_movable()) else {
             return;
         };
-        self.queued.remove(&old);
-        let was_ready = self.ready.remove(&old);
+        let (old, is_out) = (entry.rank, entry.out);
+        let mut was_ready = false;
+        if !is_out {
+            self.queued.remove(&old);
+            was_ready = self.ready.remove(&old);
+        }
         let rank = self.rank_before(before.filter(|before| *before != id), last);
-        self.queued.insert(rank, id);
+        if !is_out {
+            self.queued.insert(rank, id);
+        }
         if was_ready {
             self.ready.insert(rank);
         }

@@ -146,17 +146,17 @@ impl Queue {
         self.change(Change::Resume(id)).await.map(drop)
     }
 
-    /// Moves a queued job, waiting or paused, to `index`; an index beyond the end means the end. It starts with the priority of its
+    /// Moves a queued job, waiting or paused, to `index`; one that was paused while it ran comes back to the queue, with everything it has; an index beyond the end means the end. It starts with the priority of its
     /// new neighbours; [`Job::priority`] itself stays.
     ///
     /// # Errors
-    /// `NotFound` for a job that has started or ended; those of [`Queue::add`].
+    /// `NotFound` for a job that runs or has ended; those of [`Queue::add`].
     pub async fn move_to(&self, id: JobId, index: usize) -> Result<(), Error> {
         self.change(Change::Move(id, index)).await.map(drop)
     }
 
     /// Changes options of a job; those that are not given stay. The rate limit and the number of
-    /// connections of a running job change at once, with another proxy it begins anew with everything it has, and the others count when it
+    /// connections of a running job change at once, with another proxy, timeout or number of tries it begins anew with everything it has, and the others count when it
     /// starts the next time.
     ///
     /// # Errors

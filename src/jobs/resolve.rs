@@ -10,6 +10,7 @@ use crate::verify::{Digest, Pieces};
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Reason why a job cannot be carried out: the field at fault, and what is wrong with it.
 #[derive(Debug)]
@@ -118,6 +119,9 @@ pub fn resolve_unnamed(job: &Job, defaults: &Defaults) -> Result<Request, Invali
     if let Some(directory) = job.dir.as_ref().or(defaults.dir.as_ref()) {
         request = request.directory(directory);
     }
+    if let Some(root) = &defaults.root {
+        request = request.within(root);
+    }
     if let Some(text) = job.options.proxy.as_ref().or(defaults.options.proxy.as_ref()) {
         request = request.proxy(&proxy(text)).map_err(at("proxy"))?;
     }
@@ -183,11 +187,24 @@ fn with_options(mut request: Request, job: &Job, defaults: &Defaults) -> Request
     if let Some(policy) = options.if_exists {
         request = request.if_exists(policy);
     }
+    if let Some(retries) = options.retries {
+        request = request.retries(retries);
+    }
+    if let Some(seconds) = options.retry_wait {
+        request = request.retry_wait(Duration::from_secs(seconds));
+    }
+    if let Some(seconds) = options.connect_timeout {
+        request = request.connect_timeout(Duration::from_secs(seconds));
+    }
+    if let Some(seconds) = options.timeout {
+        request = request.timeout(Duration::from_secs(seconds));
+    }
     request
         .restart(options.restart.unwrap_or(false))
         .restart_if_changed(options.restart_if_changed.unwrap_or(true))
         .remote_time(options.remote_time.unwrap_or(false))
         .content_disposition(options.content_disposition.unwrap_or(false))
+        .name_of_answer(options.name_of_answer.unwrap_or(false))
 }
 
 /// Adds the headers for one origin.

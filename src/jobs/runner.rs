@@ -217,7 +217,14 @@ impl Runner {
                 }
                 (id, record, false)
             }
-            Change::Move(id, index) => (id, or_unknown(id, self.ledger.move_to(id, index))?, false),
+            Change::Move(id, index) => {
+                let record = or_unknown(id, self.ledger.move_to(id, index))?;
+                if let Some(running) = self.running.get(&id) {
+                    // A paused one comes back to its new place, with everything it has.
+                    (running.cancel)();
+                }
+                (id, record, false)
+            }
             Change::Job(id, change) => (id, self.change_job(id, &change)?, false),
             Change::Again(id) => {
                 let record = or_unknown(id, self.ledger.again(id))?;

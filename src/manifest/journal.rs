@@ -5,7 +5,7 @@ use super::raw::Raw;
 use super::record::{FileRecord, Record, VERSION};
 use super::run::{Run, melted, piece_size};
 use crate::error::Error;
-use crate::storage::{Storage, parent, remove_own, sync_directory};
+use crate::storage::{Storage, Target, parent, remove_own, sync_directory};
 use crate::sys::{self, Errno};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -24,6 +24,8 @@ pub(crate) struct Journal {
     /// Bytes in the file now, and right after the last rewrite.
     length: u64,
     compact_length: u64,
+    /// The file that it is of, whose directory may lead elsewhere by now.
+    target: Option<Target>,
 }
 
 /// The journal is rewritten once it exceeds twice its size after the last rewrite by more than this many bytes.
@@ -36,7 +38,28 @@ impl Journal {
         let runs = melted(runs, piece_size(record.representation.complete_length));
         let (file, length) = write_anew(&path, &record, &runs)?;
         let hold = Some(Hold::new(&path, head(&record).into()));
-        Ok(Self { file: Some(Box::new(file)), path, record, hold, runs, length, compact_length: length })
+        Ok(Self {
+            file: Some(Box::new(file)),
+            path,
+            record,
+            hold,
+            runs,
+            length,
+            compact_length: length,
+            target: None,
+        })
+    }
+
+    /// The same, of this target: it is written anew only while that stays in its root.
+    ///
+    /// # Errors
+    /// `Unsafe` if it does not; one that was just written is removed then.
+    pub(crate) fn of(self, target: &Target) -> Result<Self, Error> {
+        match self.is_taken_over() {
+            true => target.check_created(&self.path)?,
+            false => target.check_root()?,
+        }
+        Ok(Self { target: Some(target.clone()), ..self })
     }
 
     /// First manifest in an empty file, for simulated disks that crash.
@@ -47,14 +70,23 @@ impl Journal {
         file.sync()?;
         let length = text.len() as u64;
         let (path, hold) = (PathBuf::new(), None);
-        Ok(Self { file: Some(file), path, record, hold, runs: vec![], length, compact_length: length })
+        Ok(Self {
+            file: Some(file),
+            path,
+            record,
+            hold,
+            runs: vec![],
+            length,
+            compact_length: length,
+            target: None,
+        })
     }
 
     /// Continues with the manifest at `path` as `raw` was read from it. The first write rewrites it with `record` and
     /// takes it over; a run that writes nothing leaves it as it was.
     pub(crate) fn resume(path: PathBuf, raw: &Raw, record: FileRecord, runs: Vec<Run>) -> Self {
         let hold = Some(Hold::new(&path, raw.head.clone()));
-        Self { file: None, path, record, hold, runs, length: 0, compact_length: 0 }
+        Self { file: None, path, record, hold, runs, length: 0, compact_length: 0, target: None }
     }
 
     /// Returns true if this run has written to it.
@@ -81,7 +113,12 @@ impl Journal {
     }
 
     fn write_anew(&mut self) -> io::Result<()> {
-        *self = Self::create(self.path.clone(), self.record.clone(), std::mem::take(&mut self.runs))?;
+        let target = self.target.clone();
+        if let Some(Err(error)) = target.as_ref().map(Target::check_root) {
+            return Err(io::Error::other(error.to_string()));
+        }
+        let anew = Self::create(self.path.clone(), self.record.clone(), std::mem::take(&mut self.runs))?;
+        *self = Self { target, ..anew };
         Ok(())
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct RetryPolicy {
     pub(crate) patience: Duration,
     /// Longest Retry-After that is waited for.
     pub(crate) retry_after_cap: Duration,
+    /// Shortest wait between two rounds.
+    pub(crate) shortest_wait: Duration,
 }
 
 impl RetryPolicy {
@@ -31,6 +33,7 @@ impl Default for RetryPolicy {
             max_time: None,
             patience: Duration::ZERO,
             retry_after_cap: Duration::from_secs(300),
+            shortest_wait: Duration::ZERO,
         }
     }
 }
@@ -154,7 +157,7 @@ impl Retry {
         if let Some(asked) = asked.filter(|asked| *asked > left) {
             return Decision::TooLong(asked);
         }
-        let wait = self.wait(class).min(left);
+        let wait = self.wait(class).max(self.policy.shortest_wait).min(left);
         self.not_before = self.not_before.max(now + wait);
         Decision::Wait(self.not_before.saturating_sub(now))
     }
@@ -202,6 +205,14 @@ impl Retry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_round_follows_another_sooner_than_the_shortest_wait() {
+        let policy = RetryPolicy { shortest_wait: Duration::from_secs(60), ..RetryPolicy::default() };
+        let mut retry = Retry::new(policy, 7);
+        let wait = Decision::Wait(Duration::from_secs(60));
+        assert_eq!(retry.failed(FailureClass::Broken, Moment::ZERO, Moment::ZERO), wait);
+    }
 
     const BUSY: FailureClass = FailureClass::Busy { retry_after: None };
 

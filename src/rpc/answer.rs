@@ -26,7 +26,8 @@ impl Fault {
     }
 
     pub(super) fn unknown_method(method: &str) -> Self {
-        Self { code: -32601, message: format!("No such method: {method}") }
+        // aria2 has code 1 here as well.
+        Self::failed(format!("No such method: {method}"))
     }
 
     pub(super) fn object(&self) -> Value {
@@ -37,7 +38,6 @@ impl Fault {
     pub(super) fn http_status(&self) -> u16 {
         match self.code {
             1 | -32600 => 400,
-            -32601 => 404,
             _ => 500,
         }
     }

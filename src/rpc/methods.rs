@@ -6,6 +6,7 @@ mod params;
 mod telling;
 
 use super::answer::{Call, Fault};
+use super::caller::Caller;
 use super::service::Service;
 use super::status;
 use crate::JobState;
@@ -13,6 +14,7 @@ use changing::{all_of, cannot};
 use params::{Params, split_token};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use telling::only;
 
 /// Methods that are offered.
 const METHODS: [&str; 36] = [
@@ -70,51 +72,55 @@ pub(super) const UNAUTHORIZED: &str = "Unauthorized";
 
 type Outcome = Result<Value, Fault>;
 
+/// Returns true for a method that says nothing of the daemon, or whose calls carry a secret each.
+pub(super) fn needs_no_secret(method: &str) -> bool {
+    matches!(method, "system.listMethods" | "system.listNotifications" | "system.multicall")
+}
+
 impl Service {
-    /// Answers a call. `trusted` callers need no secret.
-    pub(super) async fn answer(self: &Arc<Self>, call: Call, trusted: bool) -> Outcome {
+    /// Answers a call. Trusted callers need no secret.
+    pub(super) async fn answer(self: &Arc<Self>, call: Call, caller: &Caller) -> Outcome {
         let Call { method, params, .. } = call;
         match &method[..] {
             "system.listMethods" => return Ok(json!(&METHODS[..])),
             "system.listNotifications" => return Ok(json!(NOTIFICATIONS)),
-            "system.multicall" => return Box::pin(self.multicall(params, trusted)).await,
+            "system.multicall" => return Box::pin(self.multicall(params, caller)).await,
             _ => {}
         }
         let (token, params) = split_token(params);
-        if !trusted && !self.access.is_right(token.as_deref()) {
+        if !caller.trusted && !self.access.is_right(token.as_deref()) {
             // Its memory is free while it waits for its turn.
             drop(params);
             self.access.slow_down().await;
             return Err(unauthorized());
         }
+        caller.introduce();
         self.dispatch(&method, Params(params.into_iter())).await
     }
 
-    async fn multicall(self: &Arc<Self>, params: Vec<Value>, trusted: bool) -> Outcome {
+    async fn multicall(self: &Arc<Self>, params: Vec<Value>, caller: &Caller) -> Outcome {
         let Some(Value::Array(calls)) = params.into_iter().next() else {
             return Err(Fault::failed("system.multicall takes an array of calls."));
         };
         if calls.len() > MOST_CALLS {
             return Err(Fault::failed(format!("system.multicall takes {MOST_CALLS} calls at most.")));
         }
-        // The secret of the first call is that of a caller; one wrong secret is enough to be slowed down for.
-        let token = calls.first().and_then(|call| call["params"][0].as_str());
-        if !trusted && !calls.is_empty() && !self.access.is_right(token) {
-            let count = calls.len();
-            drop(calls);
+        let admitted = self.admitted(&calls, caller);
+        if admitted.contains(&false) {
+            // All together are one attempt to guess the secret.
             self.access.slow_down().await;
-            return Ok(vec![unauthorized().object(); count].into());
         }
-        if calls.iter().all(|call| call["methodName"] == "aria2.addUri") {
+        let only_adds = calls.iter().all(|call| call["methodName"] == "aria2.addUri");
+        let calls = calls.into_iter().zip(admitted);
+        if only_adds {
             // Each waits until it is recorded; together they are recorded at once, in this order.
-            let all = calls.into_iter().map(|call| self.nested(call, trusted));
+            let all = calls.map(|(call, is_admitted)| self.nested(call, is_admitted, caller));
             return Ok(all_of(all).await.into());
         }
         let mut results = Vec::with_capacity(calls.len());
-        let (mut is_refused, mut length) = (false, 0);
-        for call in calls {
-            let result = if is_refused { unauthorized().object() } else { self.nested(call, trusted).await };
-            is_refused |= result["message"] == UNAUTHORIZED;
+        let mut length = 0;
+        for (call, is_admitted) in calls {
+            let result = self.nested(call, is_admitted, caller).await;
             length += result.to_string().len();
             if length > LARGEST_ANSWER {
                 return Err(Fault::failed("The results are too large; make fewer calls at once."));
@@ -124,16 +130,35 @@ impl Service {
         Ok(results.into())
     }
 
-    async fn nested(self: &Arc<Self>, call: Value, trusted: bool) -> Value {
+    /// Returns for each call whether its secret is right. Only the first secret of all is compared with the right one: a call with another
+    /// one fails, so that many calls are no more guesses than one.
+    fn admitted(&self, calls: &[Value], caller: &Caller) -> Vec<bool> {
+        let is_open = |call: &Value| call["methodName"].as_str().is_none_or(needs_no_secret);
+        let given = |call: &Value| {
+            let first = call["params"][0].as_str().filter(|first| first.starts_with("token:"));
+            first.map(str::to_owned)
+        };
+        if caller.trusted || self.access.is_right(None) {
+            return vec![true; calls.len()];
+        }
+        let secret = calls.iter().filter(|call| !is_open(call)).find_map(given);
+        let is_right = self.access.is_right(secret.as_deref());
+        calls.iter().map(|call| is_open(call) || (is_right && given(call) == secret)).collect()
+    }
+
+    async fn nested(self: &Arc<Self>, call: Value, is_admitted: bool, caller: &Caller) -> Value {
         let (Some(method), params) = (call["methodName"].as_str(), call.get("params")) else {
             return Fault::failed("methodName is missing.").object();
         };
         if method == "system.multicall" {
             return Fault::failed("Recursive system.multicall forbidden.").object();
         }
+        if !is_admitted {
+            return unauthorized().object();
+        }
         let params = params.and_then(Value::as_array).cloned().unwrap_or_default();
         let call = Call { id: Value::Null, method: method.to_owned(), params };
-        match Box::pin(self.answer(call, trusted)).await {
+        match Box::pin(self.answer(call, caller)).await {
             Ok(result) => json!([result]),
             Err(fault) => fault.object(),
         }
@@ -164,13 +189,16 @@ impl Service {
                     let _ = self.queue.remove(status.id).await;
                 }
                 let removed = std::mem::take(&mut self.state().removed);
-                removed.iter().for_each(|(id, _)| self.forget(*id));
+                removed.iter().for_each(|removed| self.forget(removed.status.id));
                 Ok("OK".into())
             }
             "aria2.tellStatus" => {
                 let (status, gid) = match self.status(&mut params).await {
                     Ok(found) => found,
-                    Err((fault, gid)) => return self.removed_status(&gid).ok_or(fault),
+                    Err((fault, gid)) => {
+                        let keys = params.strings()?;
+                        return self.removed_job(&gid, |removed| only(&removed.object, &keys)).ok_or(fault);
+                    }
                 };
                 let keys = params.strings()?;
                 Ok(self.object(&status, &gid, &keys))
@@ -183,12 +211,14 @@ impl Service {
             }
             "aria2.tellWaiting" => self.tell_waiting(params).await,
             "aria2.tellStopped" => self.tell_stopped(params).await,
-            "aria2.getFiles" => {
-                let (status, _) = self.status(&mut params).await.map_err(|(fault, _)| fault)?;
-                Ok(status::files(&status, self.path(&status).as_deref()))
-            }
+            "aria2.getFiles" => match self.status(&mut params).await {
+                Ok((status, _)) => Ok(status::files(&status, self.path(&status).as_deref())),
+                Err((fault, gid)) => {
+                    self.removed_job(&gid, |removed| removed.object["files"].clone()).ok_or(fault)
+                }
+            },
             "aria2.getUris" => {
-                let (status, _) = self.status(&mut params).await.map_err(|(fault, _)| fault)?;
+                let status = self.listed(&mut params).await?;
                 Ok(status::uris(&status))
             }
             "aria2.getServers" => self.servers(params).await,
@@ -201,8 +231,11 @@ impl Service {
             "aria2.getGlobalStat" => self.global_stat().await,
             "aria2.getVersion" => Ok(json!({ "version": VERSION, "enabledFeatures": FEATURES })),
             "aria2.getSessionInfo" => Ok(json!({ "sessionId": self.session })),
-            // Everything is recorded as it happens.
-            "aria2.saveSession" => Ok("OK".into()),
+            "aria2.saveSession" => {
+                // Everything is recorded as it happens; a list is for others.
+                self.save_list().await.map_err(|error| Fault::failed(error.to_string()))?;
+                Ok("OK".into())
+            }
             "aria2.shutdown" | "aria2.forceShutdown" => {
                 self.stop();
                 Ok("OK".into())

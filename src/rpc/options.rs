@@ -30,6 +30,9 @@ const DANGEROUS: [&str; 16] = [
     "load-cookies",
 ];
 
+/// Tries of a job that is to be tried without end.
+const ENDLESS: u32 = 1_000_000;
+
 /// An option with an effect.
 struct Known {
     name: &'static str,
@@ -60,13 +63,14 @@ const fn live(name: &'static str) -> Known {
 }
 
 /// Options with an effect.
-const KNOWN: [Known; 25] = [
+const KNOWN: [Known; 29] = [
     live("all-proxy"),
     live("all-proxy-passwd"),
     live("all-proxy-user"),
     live("allow-overwrite"),
     live("auto-file-renaming"),
     known("checksum", Reach::One),
+    live("connect-timeout"),
     known("continue", Reach::Always),
     known("dir", Reach::Each),
     known("file-allocation", Reach::Always),
@@ -78,15 +82,85 @@ const KNOWN: [Known; 25] = [
     known("max-concurrent-downloads", Reach::All),
     live("max-download-limit"),
     known("max-overall-download-limit", Reach::All),
+    live("max-tries"),
     live("min-split-size"),
     known("out", Reach::One),
     known("pause", Reach::Each),
     known("position", Reach::One),
     live("referer"),
     live("remote-time"),
+    live("retry-wait"),
     live("split"),
+    live("timeout"),
     live("user-agent"),
 ];
+
+/// Options of a job that say nothing else, in aria2's words, where they have a meaning here.
+const USUAL_OF_JOB: [(&str, &str); 34] = [
+    ("allow-overwrite", "false"),
+    ("allow-piece-length-change", "false"),
+    ("always-resume", "true"),
+    ("async-dns", "true"),
+    ("auto-file-renaming", "true"),
+    ("check-integrity", "false"),
+    ("conditional-get", "false"),
+    ("connect-timeout", "10"),
+    ("content-disposition-default-utf8", "false"),
+    ("continue", "true"),
+    ("dry-run", "false"),
+    ("enable-http-keep-alive", "true"),
+    ("enable-http-pipelining", "false"),
+    ("enable-mmap", "false"),
+    ("file-allocation", "falloc"),
+    ("follow-metalink", "false"),
+    ("follow-torrent", "false"),
+    ("force-save", "false"),
+    ("hash-check-only", "false"),
+    ("http-accept-gzip", "false"),
+    ("http-no-cache", "false"),
+    ("lowest-speed-limit", "0"),
+    ("max-connection-per-server", "32"),
+    ("max-download-limit", "0"),
+    ("max-file-not-found", "0"),
+    ("max-tries", "9"),
+    ("min-split-size", "1048576"),
+    ("parameterized-uri", "false"),
+    ("remote-time", "false"),
+    ("retry-wait", "0"),
+    ("reuse-uri", "true"),
+    ("split", "32"),
+    ("timeout", "30"),
+    ("user-agent", concat!("haul/", env!("CARGO_PKG_VERSION"))),
+];
+
+/// The same for the daemon.
+const USUAL_OF_DAEMON: [(&str, &str); 9] = [
+    ("auto-save-interval", "0"),
+    ("enable-rpc", "true"),
+    ("max-concurrent-downloads", "4"),
+    ("max-download-result", "1000"),
+    ("max-overall-download-limit", "0"),
+    ("max-overall-upload-limit", "0"),
+    ("optimize-concurrent-downloads", "false"),
+    ("rpc-secure", "false"),
+    ("save-session-interval", "0"),
+];
+
+fn texts_of(table: &[(&str, &str)]) -> Map<String, Value> {
+    table.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect()
+}
+
+/// Options of a job that says nothing.
+pub(super) fn usual_of_job() -> Map<String, Value> {
+    texts_of(&USUAL_OF_JOB)
+}
+
+/// Options of the daemon and of each job, if nothing is said.
+pub(super) fn usual_of_all() -> Map<String, Value> {
+    let mut all = texts_of(&USUAL_OF_JOB);
+    all.extend(texts_of(&USUAL_OF_DAEMON));
+    all
+}
 
 fn find(option: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.name == option)
@@ -140,6 +214,10 @@ pub(super) fn asked(uris: &[String], given: &Map<String, Value>, root: &Path) ->
     refuse_dangerous(given)?;
     let mut job = Job::new(url.as_str());
     job.options = job_options(given)?;
+    job.options.name_of_answer = Some(true);
+    if job.options.if_exists.is_none() && renames(given)? {
+        job.options.if_exists = Some(IfExists::Rename);
+    }
     let digest = text(given, "checksum")?;
     job.digests.extend(digest);
     // aria2 takes several URIs for the same file on trust; without a digest only the first is used.
@@ -159,6 +237,12 @@ pub(super) fn asked(uris: &[String], given: &Map<String, Value>, root: &Path) ->
     Ok(ParsedJob { job, paused: flag(given, "pause")?.unwrap_or(false), gid: text(given, "gid")?, unknown })
 }
 
+/// Returns true if a file whose name is taken gets another one: aria2 does so, unless it is told not to, or to go on.
+fn renames(given: &Map<String, Value>) -> Result<bool, Fault> {
+    let goes_on = flag(given, "continue")?.unwrap_or(false);
+    Ok(flag(given, "auto-file-renaming")?.unwrap_or(!goes_on))
+}
+
 /// # Errors
 /// A fault for an option that reads or writes other files, or runs programs.
 pub(super) fn refuse_dangerous(given: &Map<String, Value>) -> Result<(), Fault> {
@@ -174,11 +258,6 @@ pub(super) fn refuse_dangerous(given: &Map<String, Value>) -> Result<(), Fault> 
 /// A fault that names the option.
 pub(super) fn change(job: &Job, given: &Map<String, Value>) -> Result<(JobChange, Vec<String>), Fault> {
     refuse_dangerous(given)?;
-    if ["dir", "out"].iter().any(|option| given.contains_key(*option)) {
-        return Err(Fault::failed(
-            "dir and out of a job stay as they were given; remove it and add it anew.",
-        ));
-    }
     let before = kept(job);
     let mut after = before.clone();
     if given.contains_key("all-proxy") {
@@ -198,7 +277,7 @@ pub(super) fn change(job: &Job, given: &Map<String, Value>) -> Result<(JobChange
     };
     let tags = [(TAG.to_owned(), Value::Object(without_secrets(&after)).to_string())].into();
     let unheard = given.keys().filter(|key| !is_live(key)).cloned().collect();
-    Ok((JobChange { options, headers, tags }, unheard))
+    Ok((JobChange { options, headers, tags, ..JobChange::default() }, unheard))
 }
 
 /// Options of a job as they were given, without secrets.
@@ -270,10 +349,18 @@ fn proxy(given: &Map<String, Value>) -> Result<Option<String>, Fault> {
 /// Options of a job that may change while it runs.
 pub(super) fn job_options(given: &Map<String, Value>) -> Result<JobOptions, Fault> {
     let mut options = JobOptions::default();
-    let at_once = [number(given, "split")?, number(given, "max-connection-per-server")?];
-    options.connections = at_once.into_iter().flatten().min().map(|count| (count.max(1)) as usize);
+    let at_once = [positive(given, "split")?, positive(given, "max-connection-per-server")?];
+    options.connections = at_once.into_iter().flatten().min().map(|count| count as usize);
     options.limit_rate = size(given, "max-download-limit")?;
     options.min_split = size(given, "min-split-size")?.filter(|bytes| *bytes > 0);
+    // 0 stands for tries without end.
+    options.retries = number(given, "max-tries")?.map(|tries| match tries {
+        0 => ENDLESS,
+        tries => u32::try_from(tries - 1).unwrap_or(ENDLESS).min(ENDLESS),
+    });
+    options.retry_wait = seconds(given, "retry-wait", 0)?;
+    options.connect_timeout = seconds(given, "connect-timeout", 1)?;
+    options.timeout = seconds(given, "timeout", 1)?;
     options.remote_time = flag(given, "remote-time")?;
     options.proxy = proxy(given)?;
     options.if_exists = match (flag(given, "allow-overwrite")?, flag(given, "auto-file-renaming")?) {
@@ -301,7 +388,7 @@ fn place(job: &mut Job, given: &Map<String, Value>, root: &Path) -> Result<(), F
 }
 
 /// `path`, seen from `root`, if it lies below it by its text.
-fn below(root: &Path, path: &Path, option: &str) -> Result<PathBuf, Fault> {
+pub(super) fn below(root: &Path, path: &Path, option: &str) -> Result<PathBuf, Fault> {
     let leaves = || Fault::failed(format!("The option {option} leads out of the directory of the daemon."));
     if path.components().any(|part| part == Component::ParentDir) {
         return Err(leaves());
@@ -343,10 +430,13 @@ fn header_lines(given: &Map<String, Value>) -> Result<Vec<String>, Fault> {
 }
 
 /// Lines of the options that are headers of their own.
-fn own_lines(given: &Map<String, Value>) -> Result<Vec<String>, Fault> {
+pub(super) fn own_lines(given: &Map<String, Value>) -> Result<Vec<String>, Fault> {
     let mut lines = Vec::new();
     for (option, name) in [("referer", "Referer"), ("user-agent", "User-Agent")] {
         if let Some(value) = text(given, option)?.filter(|value| !value.is_empty()) {
+            if value.contains(|c: char| c.is_control() && c != '\t') {
+                return Err(wrong(option));
+            }
             lines.push(format!("{name}: {value}"));
         }
     }
@@ -379,6 +469,21 @@ pub(super) fn flag(given: &Map<String, Value>, option: &str) -> Result<Option<bo
 
 pub(super) fn number(given: &Map<String, Value>, option: &str) -> Result<Option<u64>, Fault> {
     text(given, option)?.map(|text| text.trim().parse().map_err(|_| wrong(option))).transpose()
+}
+
+pub(super) fn positive(given: &Map<String, Value>, option: &str) -> Result<Option<u64>, Fault> {
+    match number(given, option)? {
+        Some(0) => Err(wrong(option)),
+        number => Ok(number),
+    }
+}
+
+/// Seconds from `least` to ten minutes, as aria2 takes them.
+fn seconds(given: &Map<String, Value>, option: &str, least: u64) -> Result<Option<u64>, Fault> {
+    match number(given, option)? {
+        Some(seconds) if !(least..=600).contains(&seconds) => Err(wrong(option)),
+        seconds => Ok(seconds),
+    }
 }
 
 /// A size with K or M for 1024 and 1024², as aria2 takes it.
@@ -485,8 +590,8 @@ mod tests {
         let kept: Value = serde_json::from_str(&changed.tags[TAG]).unwrap();
         assert_eq!([&kept["split"], &kept["dir"], &kept["gid"]], [&json!("2"), &json!("d"), &Value::Null]);
         for wrong in [
-            json!({ "dir": "e" }),
-            json!({ "out": "e" }),
+            json!({ "split": "0" }),
+            json!({ "user-agent": "a\r\nB: c" }),
             json!({ "conf-path": "e" }),
             json!({ "header": 5 }),
         ] {

@@ -1,10 +1,14 @@
 //! HTTP over TCP and over a unix socket: routes, limits, and the upgrade to WebSocket.
 
 use super::answer::{self, Fault, Incoming};
-use super::methods::{LARGEST_ANSWER, UNAUTHORIZED};
+use super::caller::Caller;
+use super::methods::{LARGEST_ANSWER, UNAUTHORIZED, needs_no_secret};
+use super::places::Places;
 use super::service::Service;
 use super::{metrics, socket};
 use crate::sys::unix_socket;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -14,18 +18,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// Largest body of a request, in bytes.
 const LARGEST: usize = 16 << 20;
-/// Connections at once; more are closed at once.
+/// Connections at once. Beyond that the oldest client that has shown no secret is let go, and one more is closed at once if there is none.
 const CONNECTIONS: usize = 512;
 /// Time for a client to send its request head.
 const HEAD: Duration = Duration::from_secs(30);
@@ -35,6 +39,21 @@ const BODY: Duration = Duration::from_secs(60);
 const BREATH: Duration = Duration::from_millis(100);
 /// The page, complete in itself.
 const PAGE: &str = include_str!("page.html");
+
+/// What the page may do: run the one script that is in it, and speak to where it came from.
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash_of = |tag: &str| {
+        let begun = PAGE.split_once(&format!("<{tag}>")).map_or("", |(_, rest)| rest);
+        let text = begun.split_once(&format!("</{tag}>")).map_or("", |(text, _)| text);
+        STANDARD.encode(Sha256::digest(text))
+    };
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; img-src data:; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+        hash_of("style"),
+        hash_of("script")
+    )
+});
 
 /// Sockets that the daemon listens on.
 pub(crate) struct Listeners {
@@ -47,19 +66,20 @@ pub(crate) struct Listeners {
 pub(crate) async fn serve(service: Arc<Service>, listeners: Listeners) {
     let Listeners { tcp, unix } = listeners;
     // The owner gets in however many others are there.
-    let (places, own_places) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(CONNECTIONS)));
+    let (places, own_places) = (Places::new(CONNECTIONS), Places::new(CONNECTIONS));
     let mut serving = JoinSet::new();
     loop {
         tokio::select! {
             stream = accepted(tcp.as_ref(), TcpListener::accept) => {
-                if let Some(stream) = stream {
+                if let Some((stream, peer)) = stream {
                     let _ = stream.set_nodelay(true);
-                    admit(&service, &places, stream, false, &mut serving);
+                    let caller = Caller::new(false, peer.ip().to_canonical().is_loopback());
+                    admit(&service, &places, stream, caller, &mut serving);
                 }
             }
             stream = accepted(unix.as_ref(), unix_socket::Listener::accept) => {
-                if let Some(stream) = stream {
-                    admit(&service, &own_places, stream, true, &mut serving);
+                if let Some((stream, _)) = stream {
+                    admit(&service, &own_places, stream, Caller::new(true, true), &mut serving);
                 }
             }
             Some(_) = serving.join_next() => {}
@@ -74,12 +94,12 @@ pub(crate) async fn serve(service: Arc<Service>, listeners: Listeners) {
 async fn accepted<L, S, A>(
     listener: Option<&L>,
     accept: impl AsyncFnOnce(&L) -> std::io::Result<(S, A)>,
-) -> Option<S> {
+) -> Option<(S, A)> {
     let Some(listener) = listener else {
         return std::future::pending().await;
     };
     match accept(listener).await {
-        Ok((stream, _)) => Some(stream),
+        Ok(accepted) => Some(accepted),
         Err(_) => {
             tokio::time::sleep(BREATH).await;
             None
@@ -90,14 +110,15 @@ async fn accepted<L, S, A>(
 /// Serves a connection if there is a place for it; otherwise it is closed.
 fn admit<S>(
     service: &Arc<Service>,
-    places: &Arc<Semaphore>,
+    places: &Arc<Places>,
     stream: S,
-    trusted: bool,
+    caller: Caller,
     serving: &mut JoinSet<()>,
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let Ok(place) = places.clone().try_acquire_owned() else {
+    let caller = Arc::new(caller);
+    let Some(place) = places.take(&caller) else {
         return;
     };
     let service = service.clone();
@@ -105,8 +126,8 @@ fn admit<S>(
     serving.spawn(Box::pin(async move {
         let upgraded = sockets.clone();
         let answering = service_fn(move |request| {
-            let (service, sockets) = (service.clone(), upgraded.clone());
-            async move { Ok::<_, Infallible>(route(service, request, trusted, &sockets).await) }
+            let (service, sockets, caller) = (service.clone(), upgraded.clone(), caller.clone());
+            async move { Ok::<_, Infallible>(route(service, request, caller, &sockets).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -114,10 +135,15 @@ fn admit<S>(
             .max_buf_size(64 << 10)
             .serve_connection(TokioIo::new(stream), answering)
             .with_upgrades();
-        // A client that breaks off is no event.
-        let _ = connection.await;
-        while sockets.lock().await.join_next().await.is_some() {}
-        drop(place);
+        let serving = async {
+            // A client that breaks off is no event.
+            let _ = connection.await;
+            while sockets.lock().await.join_next().await.is_some() {}
+        };
+        tokio::select! {
+            () = serving => {}
+            () = place.lost() => {}
+        }
     }));
 }
 
@@ -126,7 +152,7 @@ type HttpResponse = Response<Full<Bytes>>;
 async fn route(
     service: Arc<Service>,
     request: Request<Body>,
-    trusted: bool,
+    caller: Arc<Caller>,
     sockets: &tokio::sync::Mutex<JoinSet<()>>,
 ) -> HttpResponse {
     let text = |name: HeaderName| {
@@ -136,7 +162,7 @@ async fn route(
     if request.headers().get_all(header::HOST).iter().count() > 1 {
         return plain(StatusCode::BAD_REQUEST, "text/plain", "more than one Host\n");
     }
-    if !trusted && !service.access.admits(host.as_deref(), origin.as_deref()) {
+    if !caller.trusted && !service.access.admits(host.as_deref(), origin.as_deref()) {
         let why = "this host name or origin is not admitted; the daemon can be told to admit it\n";
         return plain(StatusCode::FORBIDDEN, "text/plain", why);
     }
@@ -144,13 +170,13 @@ async fn route(
         origin.as_deref().and_then(|origin| service.access.allowed_origin(origin)).map(str::to_owned);
     let mut answer = match (request.method(), request.uri().path()) {
         (&Method::GET, "/jsonrpc") if is_upgrade(request.headers()) => {
-            upgrade(&service, request, trusted, sockets).await
+            upgrade(&service, request, caller, sockets).await
         }
         (&Method::OPTIONS, "/jsonrpc") => plain(StatusCode::OK, "text/plain", ""),
-        (&Method::POST, "/jsonrpc" | "/rpc") => post(&service, request, trusted).await,
+        (&Method::POST, "/jsonrpc" | "/rpc") => post(&service, request, &caller).await,
         (&Method::GET, "/jsonrpc") => {
             let incoming = answer::parse_query(request.uri().query().unwrap_or_default());
-            respond(&service, incoming, trusted).await
+            respond(&service, incoming, &caller).await
         }
         (&Method::GET, "/") => page(),
         (&Method::GET, "/healthz") => plain(StatusCode::OK, "text/plain", "ok\n"),
@@ -186,10 +212,10 @@ fn plain(status: StatusCode, kind: &'static str, text: &str) -> HttpResponse {
 
 fn page() -> HttpResponse {
     let mut answer = plain(StatusCode::OK, "text/html; charset=utf-8", PAGE);
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self' ws: wss:; \
-                  img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    if let Ok(policy) = HeaderValue::from_str(&POLICY) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     answer
 }
@@ -202,7 +228,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         || !headers.contains_key(header::ORIGIN)
 }
 
-async fn post(service: &Arc<Service>, request: Request<Body>, trusted: bool) -> HttpResponse {
+async fn post(service: &Arc<Service>, request: Request<Body>, caller: &Caller) -> HttpResponse {
     if !is_json(request.headers()) {
         return plain(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -232,12 +258,12 @@ async fn post(service: &Arc<Service>, request: Request<Body>, trusted: bool) -> 
         }
         Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "text/plain", "the body did not come in time\n"),
     };
-    respond(service, answer::parse(&body), trusted).await
+    respond(service, answer::parse(&body), caller).await
 }
 
-async fn respond(service: &Arc<Service>, incoming: Result<Incoming, Fault>, trusted: bool) -> HttpResponse {
+async fn respond(service: &Arc<Service>, incoming: Result<Incoming, Fault>, caller: &Caller) -> HttpResponse {
     let (body, status) = match incoming {
-        Ok(incoming) => responses(service, incoming, trusted).await,
+        Ok(incoming) => responses(service, incoming, caller).await,
         Err(fault) => (answer::response(&Value::Null, Err(fault.clone())), fault.http_status()),
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -245,19 +271,22 @@ async fn respond(service: &Arc<Service>, incoming: Result<Incoming, Fault>, trus
 }
 
 /// Carries out what a request asks for; returns the response, and the status of its HTTP response.
-pub(super) async fn responses(service: &Arc<Service>, incoming: Incoming, trusted: bool) -> (Value, u16) {
+pub(super) async fn responses(service: &Arc<Service>, incoming: Incoming, caller: &Caller) -> (Value, u16) {
     match incoming {
-        Incoming::One(parsed) => one(service, parsed, trusted).await,
+        Incoming::One(parsed) => one(service, parsed, caller).await,
         Incoming::Batch(calls) => {
             let mut all = Vec::with_capacity(calls.len());
             let (mut is_refused, mut length) = (false, 0);
             for parsed in calls {
-                if is_refused && let Ok(call) = &parsed {
-                    // One wrong secret is enough to be slowed down for.
+                // One wrong secret is enough to be slowed down for; no other one is compared.
+                if let Ok(call) = &parsed
+                    && is_refused
+                    && !needs_no_secret(&call.method)
+                {
                     all.push(answer::response(&call.id, Err(Fault::failed(UNAUTHORIZED))));
                     continue;
                 }
-                let (response, _) = one(service, parsed, trusted).await;
+                let (response, _) = one(service, parsed, caller).await;
                 is_refused |= response["error"]["message"] == UNAUTHORIZED;
                 length += response.to_string().len();
                 if length > LARGEST_ANSWER {
@@ -271,11 +300,11 @@ pub(super) async fn responses(service: &Arc<Service>, incoming: Incoming, truste
     }
 }
 
-async fn one(service: &Arc<Service>, parsed: answer::Parsed, trusted: bool) -> (Value, u16) {
+async fn one(service: &Arc<Service>, parsed: answer::Parsed, caller: &Caller) -> (Value, u16) {
     match parsed {
         Ok(call) => {
             let id = call.id.clone();
-            let outcome = service.answer(call, trusted).await;
+            let outcome = service.answer(call, caller).await;
             let status = outcome.as_ref().map_or_else(Fault::http_status, |_| 200);
             (answer::response(&id, outcome), status)
         }
@@ -296,7 +325,7 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
 async fn upgrade(
     service: &Arc<Service>,
     mut request: Request<Body>,
-    trusted: bool,
+    caller: Arc<Caller>,
     sockets: &tokio::sync::Mutex<JoinSet<()>>,
 ) -> HttpResponse {
     let Some(key) =
@@ -311,7 +340,7 @@ async fn upgrade(
     let service = service.clone();
     sockets.lock().await.spawn(Box::pin(async move {
         if let Ok(stream) = upgrading.await {
-            socket::serve(service, TokioIo::new(stream), trusted).await;
+            socket::serve(service, TokioIo::new(stream), &caller).await;
         }
     }));
     let mut answer = plain(StatusCode::SWITCHING_PROTOCOLS, "text/plain", "");
@@ -326,4 +355,20 @@ async fn upgrade(
         }
     }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_may_run_its_own_script_and_no_other() {
+        assert_eq!(PAGE.matches("<script").count(), 1);
+        assert_eq!(PAGE.matches("<style").count(), 1);
+        assert!(!POLICY.contains("unsafe"), "{}", *POLICY);
+        assert!(!POLICY.contains(&STANDARD.encode(Sha256::digest(""))), "a part of the page was not found");
+        for inline in [" style=", " onclick=", " onload=", " onsubmit="] {
+            assert!(!PAGE.contains(inline), "{inline}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! One client over WebSocket: calls and their responses, and notifications between them.
 
-use super::answer::{self, Incoming};
+use super::answer;
+use super::caller::Caller;
 use super::server::responses;
 use super::service::Service;
 use base64::Engine as _;
@@ -17,7 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 
 /// Largest message taken, in bytes.
 const LARGEST: usize = 16 << 20;
-/// Time for a client to show that it knows the secret.
+/// Time for a client from elsewhere to show that it knows the secret. Those of this machine may only listen.
 const INTRODUCTION: Duration = Duration::from_secs(30);
 /// Interval of pings; a client that has said nothing since the last one is gone.
 const PING: Duration = Duration::from_secs(60);
@@ -31,7 +32,7 @@ pub(super) fn accepted(key: &[u8]) -> String {
 }
 
 /// Serves a connection until either side closes it, or the daemon ends.
-pub(super) async fn serve<S>(service: Arc<Service>, stream: S, trusted: bool)
+pub(super) async fn serve<S>(service: Arc<Service>, stream: S, caller: &Caller)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -39,21 +40,24 @@ where
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(limits)).await;
     let mut notes = service.notes();
     let mut pings = tokio::time::interval_at(Instant::now() + PING, PING);
-    // A client that has shown no secret gets no notifications, and is given up soon.
-    let (mut is_known, mut is_heard) = (trusted || service.access.is_right(None), true);
+    // Notifications name jobs by their identifiers, and hold no more: aria2 sends them to every socket, and clients open one only to listen.
+    // A client from elsewhere that has shown no secret gets none, and is given up soon.
+    let mut is_heard = true;
+    if service.access.is_right(None) {
+        caller.introduce();
+    }
+    let may_hear = || caller.is_local || caller.is_known();
     let unknown_until = Instant::now() + INTRODUCTION;
     loop {
         let reply = tokio::select! {
             message = next(&mut socket) => match message {
                 Some(Message::Text(text)) => {
                     is_heard = true;
-                    is_known |= shows_secret(&service, text.as_bytes());
-                    Some(answered(&service, text.as_bytes(), trusted).await)
+                    Some(answered(&service, text.as_bytes(), caller).await)
                 }
                 Some(Message::Binary(bytes)) => {
                     is_heard = true;
-                    is_known |= shows_secret(&service, &bytes);
-                    Some(answered(&service, &bytes, trusted).await)
+                    Some(answered(&service, &bytes, caller).await)
                 }
                 // Pings are answered by the library with the next message.
                 Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
@@ -63,11 +67,11 @@ where
                 Some(Message::Close(_)) | None => return,
             },
             note = notes.recv() => match note {
-                Ok(note) => is_known.then(|| note.to_string()),
+                Ok(note) => may_hear().then(|| note.to_string()),
                 Err(RecvError::Lagged(_)) => None,
                 Err(RecvError::Closed) => return,
             },
-            () = tokio::time::sleep_until(unknown_until), if !is_known => return,
+            () = tokio::time::sleep_until(unknown_until), if !may_hear() => return,
             _ = pings.tick() => {
                 if !std::mem::take(&mut is_heard) {
                     return;
@@ -94,24 +98,9 @@ where
     }
 }
 
-/// Returns true if the first call in a message carries the right secret.
-fn shows_secret(service: &Service, body: &[u8]) -> bool {
-    let first = match answer::parse(body) {
-        Ok(Incoming::One(Ok(call))) => Some(call),
-        Ok(Incoming::Batch(calls)) => calls.into_iter().next().and_then(Result::ok),
-        _ => None,
-    };
-    let Some(call) = first else {
-        return false;
-    };
-    let nested = call.params.first().map(|calls| &calls[0]["params"][0]);
-    let token = call.params.first().and_then(Value::as_str).or_else(|| nested.and_then(Value::as_str));
-    service.access.is_right(token)
-}
-
-async fn answered(service: &Arc<Service>, body: &[u8], trusted: bool) -> String {
+async fn answered(service: &Arc<Service>, body: &[u8], caller: &Caller) -> String {
     match answer::parse(body) {
-        Ok(incoming) => responses(service, incoming, trusted).await.0.to_string(),
+        Ok(incoming) => responses(service, incoming, caller).await.0.to_string(),
         Err(fault) => answer::response(&Value::Null, Err(fault)).to_string(),
     }
 }

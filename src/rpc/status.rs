@@ -52,6 +52,10 @@ fn have(status: &JobStatus, path: Option<&Path>) -> Have {
     }
     if let Some(progress) = &status.progress {
         let total = progress.size.or(status.job.size).unwrap_or(0);
+        // Of a file with a wrong digest nothing counts.
+        if status.ended.as_ref().is_some_and(|end| end.kind.as_deref() == Some("checksum")) {
+            return Have { total, completed: 0, ranges: Vec::new() };
+        }
         return Have { total, completed: progress.written, ranges: progress.ranges.clone() };
     }
     let there = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
@@ -145,14 +149,24 @@ pub(super) fn object(status: &JobStatus, facts: &Facts<'_>, keys: Option<&[Strin
         put("verifiedLength", &|| verified.to_string().into());
     }
     match status.state {
-        JobState::Done => put("errorCode", &|| "0".into()),
+        JobState::Done => {
+            put("errorCode", &|| "0".into());
+            put("errorMessage", &|| "".into());
+        }
         JobState::Failed => {
             let recorded =
                 || status.ended.as_ref().and_then(|end| end.kind.as_deref()).map_or(1, code_of_kind);
             put("errorCode", &|| {
                 status.error.as_deref().map_or_else(recorded, aria2_code).to_string().into()
             });
-            put("errorMessage", &|| status.ended.as_ref().map_or("", |end| &end.text).into());
+            put("errorMessage", &|| {
+                let text = status.ended.as_ref().map_or("", |end| &end.text);
+                // The next step is known as long as the daemon has not been started anew.
+                match status.error.as_deref().and_then(|error| error.remedy()) {
+                    Some(remedy) => format!("{text} ({remedy})").into(),
+                    None => text.into(),
+                }
+            });
         }
         _ => {}
     }
@@ -187,7 +201,8 @@ pub(super) fn files(status: &JobStatus, path: Option<&Path>) -> Value {
 /// The URL and the mirrors. aria2 shows them as they were given; those of a secret are shown without it.
 pub(super) fn uris(status: &JobStatus) -> Value {
     let all = std::iter::once(&status.job.url).chain(&status.job.mirrors);
-    let mut used = status.state == JobState::Running;
+    let mut used =
+        status.state != JobState::Waiting && (status.progress.is_some() || status.state.is_ended());
     let one = |url: &String| {
         let shown =
             crate::Request::new(url).map_or_else(|_| String::new(), |request| request.address().to_string());

@@ -49,13 +49,20 @@ pub(crate) enum Allocation {
 /// `Locked` if another process uses it; `Unsafe` for anything but a regular file of our own with one name; `Disk` for
 /// the rest.
 pub(crate) fn open(target: &Target) -> Result<Opened, Error> {
+    target.check_root()?;
     let path = target.part_path();
     // Between open and lock its owner may publish or remove it. The name then leads elsewhere, so try again.
     for _ in 0..16 {
         let (file, created) = match sys::create_new(&path) {
-            Ok(file) => (file, true),
+            Ok(file) => {
+                target.check_created(&path)?;
+                (file, true)
+            }
             Err(Errno::EXIST) => match sys::open_to_write(&path) {
-                Ok(file) => (file, false),
+                Ok(file) => {
+                    target.check_root()?;
+                    (file, false)
+                }
                 Err(Errno::NOENT) => continue,
                 Err(Errno::LOOP) => return Err(planted(&path, "a symbolic link")),
                 Err(Errno::ISDIR) => return Err(planted(&path, "a directory")),
@@ -77,11 +84,13 @@ pub(crate) fn open(target: &Target) -> Result<Opened, Error> {
 /// # Errors
 /// `Locked` if another process was faster; `Disk`.
 pub(crate) fn create(target: &Target) -> Result<PartFile, Error> {
+    target.check_root()?;
     let path = target.part_path();
     let file = sys::create_new(&path).map_err(|error| match error {
         Errno::EXIST => busy(&path),
         error => creating(target, error),
     })?;
+    target.check_created(&path)?;
     lock(&file, &path)?;
     Ok(PartFile { file, path })
 }

@@ -27,7 +27,9 @@ pub(crate) struct Placed {
 /// way.
 pub(crate) fn place(target: Target, create: bool) -> Result<Placed, Error> {
     let wanted = target;
+    wanted.check_root()?;
     let target = in_directory_of(&wanted, create)?;
+    target.check_root()?;
     let longest = longest_name_in(target.directory());
     let room = longest_target(longest);
     match target.chosen() {

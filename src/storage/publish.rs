@@ -38,6 +38,7 @@ pub(crate) fn publish(
     let mode = how.mode.unwrap_or_else(|| 0o666 & !sys::umask());
     // While it has the name of a part file others must not write to it, or the next run would not trust it.
     let narrow = mode & !OTHERS_WRITE;
+    target.check_root()?;
     held()?;
     let lacks = Lacks::finish(file, Some(narrow), how).map_err(|(doing, error)| failed(doing)(error))?;
     file.sync_all().map_err(failed("cannot save"))?;

@@ -1,7 +1,7 @@
 //! Name of the finished file, and the names beside it.
 
 use super::{ReadOnly, owner, parent};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::formats::file_name::{ForeignName, longest_target};
 use crate::plan::representation::Validators;
 use crate::sys::{self, Facts as _, longest_name_in};
@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Endings of the names beside a target.
 pub(super) const SIDE_FILES: [&str; 3] = [".part", ".haul", ".haul.tmp"];
@@ -19,6 +20,8 @@ pub(crate) struct Target {
     directory: PathBuf,
     name: OsString,
     chosen: Chosen,
+    /// Directory that it does not leave.
+    root: Option<Arc<Path>>,
 }
 
 /// Origin of the name.
@@ -36,7 +39,7 @@ impl Target {
         if name.is_empty() || name == "." || name == ".." || text.contains(['/', '\0']) {
             return Err(Error::usage(format!("{text:?} is not a usable file name")));
         }
-        Ok(Self { directory, name, chosen: Chosen::ByUser })
+        Ok(Self { directory, name, chosen: Chosen::ByUser, root: None })
     }
 
     /// Target of `-o PATH`, relative to `directory`.
@@ -53,7 +56,47 @@ impl Target {
         let mut directory = if directory == Path::new(".") { PathBuf::new() } else { directory.to_owned() };
         directory.extend(name.above());
         let chosen = Chosen::ByOthers { directories: name.above().len() };
-        Self { directory, name: name.name().into(), chosen }
+        Self { directory, name: name.name().into(), chosen, root: None }
+    }
+
+    /// The same target, which is refused wherever a link leads out of `root`, once that is there.
+    #[must_use]
+    pub(crate) fn within(self, root: Option<Arc<Path>>) -> Self {
+        Self { root, ..self }
+    }
+
+    /// Checks that the directory, or the nearest one above it that exists, lies in the directory that it does not leave. Each creation of a
+    /// file checks it anew: a link can be made at any time.
+    ///
+    /// # Errors
+    /// `Unsafe` for one that leads out.
+    pub(crate) fn check_root(&self) -> Result<(), Error> {
+        let Some(root) = &self.root else {
+            return Ok(());
+        };
+        let real = fs::canonicalize(root).map_err(|error| Error::disk("cannot open", root, &error))?;
+        let mut above = self.directory().ancestors();
+        // A link that leads nowhere would be followed by the creation of what it names.
+        let there = above.find(|path| fs::symlink_metadata(path).is_ok());
+        match there.map(fs::canonicalize) {
+            Some(Ok(there)) if there.starts_with(&real) => Ok(()),
+            _ => {
+                let directory = self.directory().display();
+                let cause = format!("{directory} leads out of {} by a link", root.display());
+                Err(Error::new(Kind::Unsafe, cause).with_remedy(Remedy::LookOrOtherDirectory))
+            }
+        }
+    }
+
+    /// As [`Self::check_root`], right after a file was created at `path`: a link may have been made in between. The file is removed then.
+    ///
+    /// # Errors
+    /// `Unsafe` for a directory that leads out.
+    pub(crate) fn check_created(&self, path: &Path) -> Result<(), Error> {
+        self.check_root().inspect_err(|_| {
+            // What cannot be removed is empty.
+            let _ = sys::unlink(path);
+        })
     }
 
     pub(super) fn name(&self) -> &OsStr {

@@ -24,6 +24,7 @@ impl Unnamed {
     /// # Errors
     /// `Disk`.
     pub(crate) fn write(target: &Target, bytes: &[u8]) -> Result<Option<Self>, Error> {
+        target.check_root()?;
         let file = match make(target.directory()) {
             Ok(file) => file,
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => return Ok(None),
@@ -49,6 +50,7 @@ impl Unnamed {
     /// Gives it its name, which must be free. Returns false if this way of naming is not supported, or would have to
     /// replace a file.
     pub(crate) fn publish(&self, target: &Target, how: &Publication) -> Result<bool, Error> {
+        target.check_root()?;
         let path = target.path();
         match sys::name_unnamed(&self.file, &path) {
             Ok(()) => Ok(true),

@@ -3,7 +3,7 @@
 use super::strikes::{Strikes, Turn};
 use super::yielder::LOWER_EFFORT;
 use super::{AddressFamily, Failure, Interface, Resolve, Yielder};
-use crate::error::{Cause, Error, Kind};
+use crate::error::{Cause, Error, Kind, Trouble};
 use crate::plan::bare_host;
 use crate::sys;
 use crate::threads;
@@ -22,7 +22,6 @@ const SECOND_CHANCE: Duration = Duration::from_secs(3);
 /// Makes TCP connections according to the user's settings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dialer {
-    pub(crate) timeout: Duration,
     pub(crate) resolve: Vec<Resolve>,
     pub(crate) family: AddressFamily,
     pub(crate) interface: Option<Interface>,
@@ -38,6 +37,7 @@ pub(crate) struct Dialer {
 pub(super) struct Dialing<'a> {
     pub(super) dialer: &'a Dialer,
     pub(super) strikes: &'a Strikes,
+    pub(super) timeout: Duration,
     pub(super) turn: Turn,
     /// Closes connections that are not needed; called if no descriptor is left.
     pub(super) make_room: &'a (dyn Fn() + Sync),
@@ -62,12 +62,13 @@ impl Dialing<'_> {
             }
             Ok(stream)
         };
-        let limit = self.dialer.timeout;
+        let limit = self.timeout;
         match tokio::time::timeout(limit, connecting).await {
             Ok(connected) => connected,
             Err(_) => {
                 let limit = limit.as_secs_f32();
-                Err(Failure::Broken(format!("cannot connect to {host} within {limit} s").into()))
+                let cause = Cause::from(format!("cannot connect to {host} within {limit} s"));
+                Err(Failure::Broken(cause.with_trouble(Trouble::Silent)))
             }
         }
     }
@@ -149,8 +150,8 @@ fn unresolved(host: &str, error: &io::Error) -> Failure {
         "name has no usable address",
     ];
     match is_certain.iter().any(|words| why.contains(words)) {
-        true => Failure::Nameless(Cause::of(error, cause)),
-        false => Failure::Broken(Cause::of(error, cause)),
+        true => Failure::Nameless(Cause::of(error, cause).with_trouble(Trouble::Nameless)),
+        false => Failure::Broken(Cause::of(error, cause).with_trouble(Trouble::Nameless)),
     }
 }
 

@@ -7,7 +7,7 @@ use super::links::Links;
 use super::pin::Pinning;
 use super::socket::Line;
 use super::{Failure, IdentityFiles, Settings, tls};
-use crate::error::{Error, Kind, Remedy};
+use crate::error::{Cause, Error, Kind, Remedy, Trouble};
 use crate::plan::bare_host;
 use std::future::Future;
 use std::path::PathBuf;
@@ -56,8 +56,6 @@ pub(super) struct Connectors {
     insecure: bool,
     identity: Option<IdentityFiles>,
     pinning: Pinning,
-    /// Longest time of a step of a peer.
-    timeout: Duration,
     server: Connector,
     acquainted: Connector,
     loose: Connector,
@@ -74,7 +72,6 @@ impl Connectors {
             insecure: settings.insecure,
             identity: settings.identity.clone(),
             pinning: Pinning::new(&settings.pins, &settings.hosts),
-            timeout: settings.dialer.timeout,
             server: OnceLock::new(),
             acquainted: OnceLock::new(),
             loose: OnceLock::new(),
@@ -144,12 +141,12 @@ impl Connectors {
     }
 
     /// Line to a proxy, over TLS if it is an https proxy.
-    pub(super) async fn reach(&self, hop: &Hop, stream: TcpStream) -> Result<Line, Failure> {
+    pub(super) async fn reach(&self, hop: &Hop, stream: TcpStream, limit: Duration) -> Result<Line, Failure> {
         if !hop.is_https() {
             return Ok(Line::Tcp(stream));
         }
         let party = Party::Proxy(hop.host());
-        Ok(Line::Tls(Box::new(self.handshake(&party, self.of(Trust::Proxy)?, stream).await?)))
+        Ok(Line::Tls(Box::new(self.handshake(&party, self.of(Trust::Proxy)?, stream, limit).await?)))
     }
 
     /// TLS with a server.
@@ -158,8 +155,9 @@ impl Connectors {
         host: &str,
         trust: Trust,
         stream: S,
+        limit: Duration,
     ) -> Result<TlsStream<S>, Failure> {
-        self.handshake(&Party::Server(host), self.of(trust)?, stream).await
+        self.handshake(&Party::Server(host), self.of(trust)?, stream, limit).await
     }
 
     /// TLS with a server, by which it may say that it has HTTP/2.
@@ -167,8 +165,9 @@ impl Connectors {
         &self,
         host: &str,
         stream: S,
+        limit: Duration,
     ) -> Result<TlsStream<S>, Failure> {
-        self.handshake(&Party::Server(host), self.of_many()?, stream).await
+        self.handshake(&Party::Server(host), self.of_many()?, stream, limit).await
     }
 
     async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
@@ -176,6 +175,7 @@ impl Connectors {
         party: &Party<'_>,
         connector: &TlsConnector,
         stream: S,
+        limit: Duration,
     ) -> Result<TlsStream<S>, Failure> {
         let (Party::Server(host) | Party::Proxy(host)) = party;
         let bare = bare_host(host).to_owned();
@@ -185,19 +185,20 @@ impl Connectors {
         let shaking = async {
             connector.connect(name, stream).await.map_err(|error| Failure::handshake(party, &error))
         };
-        self.in_time(party, "finish the TLS handshake (if it speaks TLS at all)", shaking).await
+        self.in_time(party, "finish the TLS handshake (if it speaks TLS at all)", shaking, limit).await
     }
 
-    /// Bounds a step of a peer during connection setup by the connect timeout.
+    /// Bounds a step of a peer during connection setup.
     pub(super) async fn in_time<T>(
         &self,
         party: &Party<'_>,
         what: &str,
         doing: impl Future<Output = Result<T, Failure>>,
+        limit: Duration,
     ) -> Result<T, Failure> {
-        let limit = self.timeout;
         tokio::time::timeout(limit, doing).await.unwrap_or_else(|_| {
-            Err(Failure::Broken(format!("{party} did not {what} within {} s", limit.as_secs_f32()).into()))
+            let cause = Cause::from(format!("{party} did not {what} within {} s", limit.as_secs_f32()));
+            Err(Failure::Broken(cause.with_trouble(Trouble::Silent)))
         })
     }
 }

@@ -16,9 +16,10 @@ use super::request_head::{Login, Proof, RequestFields, Secrets};
 use super::response::{Body, Response};
 use super::socket::{Line, RECORDS, Socket, Stream};
 use super::strikes::Turn;
+use super::timeouts::Timeouts;
 use super::trace::{self, Step};
 use super::{Failure, Interface, Settings, tls, tunnel};
-use crate::error::{Error, Kind, Remedy};
+use crate::error::{Cause, Error, Kind, Remedy, Trouble};
 use crate::plan::Address;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -113,7 +114,7 @@ impl Exchange {
     pub(super) async fn ask(
         self: &Arc<Self>,
         address: &Address,
-        (secrets, proxy): (&Secrets, Option<&OwnProxy>),
+        (secrets, proxy, timeouts): (&Secrets, Option<&OwnProxy>, Timeouts),
         fields: RequestFields<'_>,
         many: bool,
         reached: impl Fn(),
@@ -125,7 +126,7 @@ impl Exchange {
             && !(login.is_some() && self.prompted.has(&peer.origin))
             && !self.is_loose(&peer.origin.host);
         let mut pooled = match many {
-            true => self.multiplexed(address, &peer).await,
+            true => self.multiplexed(address, &peer, timeouts).await,
             false => None,
         };
         if pooled.is_none() {
@@ -138,7 +139,7 @@ impl Exchange {
             let made = match pooled.take() {
                 Some(connection) => Ok(connection),
                 // Boxed, since it is large and most requests need no new connection.
-                None => Box::pin(self.connect(address, &peer, &reached, turn)).await,
+                None => Box::pin(self.connect(address, &peer, &reached, (turn, timeouts.connect))).await,
             };
             let failed = match made {
                 Ok(mut connection) => {
@@ -147,8 +148,16 @@ impl Exchange {
                     let proof = login
                         .map_or(Proof::AsGiven, |login| self.proof(&mut connection, login, address, fields));
                     let was_new = connection.prompt.as_ref().is_some_and(Prompt::was_new);
-                    let answered =
-                        self.ask_on(connection, address, &peer, secrets, &proof, (fields, many)).await;
+                    let answered = self
+                        .ask_on(
+                            connection,
+                            address,
+                            &peer,
+                            secrets,
+                            &proof,
+                            (fields, many, timeouts.first_byte),
+                        )
+                        .await;
                     let is_shared = shared.is_some();
                     if let (Some(shared), Err(failure)) = (shared, &answered)
                         && !matches!(failure, Failure::Fatal(_))
@@ -187,7 +196,7 @@ impl Exchange {
 
     /// A part of the peer's HTTP/2 connection, which is opened if there is none; `None` if the server has no HTTP/2, or if a
     /// proxy or a client certificate stands between. A failure is left to the connection that is made in its place.
-    async fn multiplexed(&self, address: &Address, peer: &Peer) -> Option<Connection> {
+    async fn multiplexed(&self, address: &Address, peer: &Peer, timeouts: Timeouts) -> Option<Connection> {
         if !self.may_multiplex(address, peer) {
             return None;
         }
@@ -202,7 +211,7 @@ impl Exchange {
         // The server may allow no more connections than are idle.
         self.links.pool.close_idle(peer);
         // Boxed for its size, as above.
-        let opening = Box::pin(self.open_multiplexed(peer));
+        let opening = Box::pin(self.open_multiplexed(peer, timeouts));
         let opened = tokio::time::timeout(multiplex::LONGEST_OPENING, opening).await;
         self.links.multiplexes.opened(peer, matches!(opened, Ok(Ok(Some(_)))));
         match opened {
@@ -229,15 +238,20 @@ impl Exchange {
         address.is_https() && !peer.knows_us && is_direct()
     }
 
-    pub(super) async fn open_multiplexed(&self, peer: &Peer) -> Result<Option<Multiplexed>, Failure> {
+    pub(super) async fn open_multiplexed(
+        &self,
+        peer: &Peer,
+        timeouts: Timeouts,
+    ) -> Result<Option<Multiplexed>, Failure> {
         let origin = &peer.origin;
         let make_room = || self.links.make_room();
         let (dialer, strikes) = (&self.settings.dialer, &self.links.strikes);
-        let dialing = Dialing { dialer, strikes, turn: Turn::Any, make_room: &make_room };
+        let timeout = timeouts.connect;
+        let dialing = Dialing { dialer, strikes, timeout, turn: Turn::Any, make_room: &make_room };
         let stream = dialing.connect(&origin.host, origin.port).await?;
         let at = stream.peer_addr().map_err(|error| Failure::connecting(&origin.host, &error))?;
         let line = BufReader::with_capacity(RECORDS, Line::Tcp(stream));
-        let stream = self.connectors.with_many(&origin.host, line).await?;
+        let stream = self.connectors.with_many(&origin.host, line, timeout).await?;
         if stream.get_ref().1.alpn_protocol() != Some(tls::HTTP_2) {
             return Ok(None);
         }
@@ -290,7 +304,7 @@ impl Exchange {
         peer: &Peer,
         secrets: &Secrets,
         proof: &Proof,
-        (fields, many): (RequestFields<'_>, bool),
+        (fields, many, limit): (RequestFields<'_>, bool, Duration),
     ) -> Result<Response, Failure> {
         let forwarded = connection.forwarded.as_ref();
         let agent = self.agent_of(address.host()).map_err(Failure::Fatal)?;
@@ -304,12 +318,11 @@ impl Exchange {
         let sending = connection.send(address.host(), request);
         // A body takes as long as the line needs for it.
         let sent = fields.document.map_or(0, |document| document.bytes.len() as u64 / SLOWEST_UPLOAD);
-        let limit = self.settings.first_byte_timeout + Duration::from_secs(sent);
+        let limit = limit + Duration::from_secs(sent);
         let answered = tokio::time::timeout(limit, sending).await;
         let answered = answered.map_err(|_| {
-            Failure::Silent(
-                format!("{} did not answer within {} s", address.host(), limit.as_secs_f32()).into(),
-            )
+            let cause = format!("{} did not answer within {} s", address.host(), limit.as_secs_f32());
+            Failure::Silent(Cause::from(cause).with_trouble(Trouble::Silent))
         })?;
         let answered = answered.map_err(|failure| match failure {
             // Most TLS servers simply close the connection on a plain request.
@@ -349,12 +362,13 @@ impl Exchange {
         peer: &Peer,
         address: &Address,
         count: usize,
+        timeout: Duration,
     ) -> Vec<impl Future<Output = ()> + use<>> {
         let one = |coming: Coming| {
             let (exchange, address, peer) = (self.clone(), address.clone(), peer.clone());
             async move {
                 // A request that finds none opens its own, and reports the failure then.
-                match exchange.connect(&address, &peer, || {}, Turn::Any).await {
+                match exchange.connect(&address, &peer, || {}, (Turn::Any, timeout)).await {
                     Ok(connection) => coming.arrive(connection),
                     Err(failed) => {
                         exchange.failed(&failed);
@@ -372,7 +386,7 @@ impl Exchange {
         address: &Address,
         peer: &Peer,
         reached: impl Fn(),
-        turn: Turn,
+        (turn, timeout): (Turn, Duration),
     ) -> Result<Connection, Failed> {
         #[cfg(test)]
         if let Some(wire) = &self.settings.dialer.wire {
@@ -390,6 +404,7 @@ impl Exchange {
         let dialing = Dialing {
             dialer: &self.settings.dialer,
             strikes: &self.links.strikes,
+            timeout,
             turn,
             make_room: &make_room,
         };
@@ -405,13 +420,13 @@ impl Exchange {
                     reached();
                     Line::Tcp(stream)
                 }
-                Some(hop) => self.connectors.reach(hop, stream).await?,
+                Some(hop) => self.connectors.reach(hop, stream, timeout).await?,
             };
             let forwarding = hop.filter(|hop| hop.forwards(address));
             let line = match hop {
                 Some(hop) if forwarding.is_none() => {
                     let tunnel = tunnel::through(hop, line, origin, &dialing);
-                    self.connectors.in_time(&Party::Proxy(hop.host()), "connect on", tunnel).await?
+                    self.connectors.in_time(&Party::Proxy(hop.host()), "connect on", tunnel, timeout).await?
                 }
                 _ => line,
             };
@@ -422,7 +437,7 @@ impl Exchange {
                     true => Trust::Acquainted,
                     false => Trust::Server,
                 };
-                let secured = self.connectors.with_server(&origin.host, trust, line);
+                let secured = self.connectors.with_server(&origin.host, trust, line, timeout);
                 Stream::Tls(Box::new(secured.await?))
             } else {
                 Stream::Plain(line)

@@ -32,6 +32,7 @@ mod route;
 mod signer;
 mod socket;
 mod strikes;
+mod timeouts;
 mod tls;
 mod trace;
 mod tunnel;
@@ -59,6 +60,7 @@ pub(crate) use route::{Fresh, Renewal, Route};
 pub(crate) use signer::RequestSigner;
 #[cfg(feature = "s3")]
 pub(crate) use signer::{Asked, Called, Carrier, Judgement, Pending};
+pub(crate) use timeouts::Timeouts;
 pub(crate) use tls::IdentityFiles;
 #[cfg(feature = "fleet")]
 pub(crate) use tls::client_configuration;
@@ -73,9 +75,7 @@ use std::time::Duration;
 /// Settings of connections, the same for all files of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Its timeout also applies to the handshakes that follow.
     pub(crate) dialer: Dialer,
-    pub(crate) first_byte_timeout: Duration,
     pub(crate) max_redirects: usize,
     /// Maximum total time that redirects may make one source of a file wait by `Retry-After`.
     pub(crate) longest_pause: Duration,

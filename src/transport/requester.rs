@@ -10,6 +10,7 @@ use super::signer::Carrier;
 use super::signer::Judgement;
 #[cfg(feature = "s3")]
 use super::signer::{Asked, Called, Pending};
+use super::timeouts::Timeouts;
 use super::{Failure, date, trace};
 use crate::error::{Error, Kind, Remedy};
 use crate::plan::response_head::{asked_to_wait, is_rate_limited};
@@ -35,6 +36,7 @@ pub(crate) struct Requester {
     pub(crate) part: Option<Part>,
     /// Proxy of its own; `None` for that of all requests.
     pub(crate) proxy: Option<OwnProxy>,
+    pub(crate) timeouts: Timeouts,
     /// Notified of each pause that a redirect asks for, as it begins.
     pub(crate) paused: Arc<watch::Sender<Option<Pause>>>,
 }
@@ -72,12 +74,12 @@ impl Requester {
     /// coming at once; dropping a future gives its connection up.
     pub(crate) fn warm(&self, address: &Address, count: usize) -> Vec<impl Future<Output = ()> + use<>> {
         let peer = self.exchange.peer(address, &self.secrets, self.proxy.as_ref());
-        self.exchange.warm(&peer, address, count)
+        self.exchange.warm(&peer, address, count, self.timeouts.connect)
     }
 
-    /// Secrets and proxy that the user gave for these requests.
-    fn as_given(&self) -> (&Secrets, Option<&OwnProxy>) {
-        (&self.secrets, self.proxy.as_ref())
+    /// Secrets, proxy and timeouts of these requests.
+    fn as_given(&self) -> (&Secrets, Option<&OwnProxy>, Timeouts) {
+        (&self.secrets, self.proxy.as_ref(), self.timeouts)
     }
 
     /// Returns true if requests share an HTTP/2 connection, if there can be one.
@@ -91,7 +93,7 @@ impl Requester {
         if !self.exchange.may_multiplex(address, &peer) || self.exchange.is_loose(&peer.origin.host) {
             return None;
         }
-        let opened = Box::pin(self.exchange.open_multiplexed(&peer)).await;
+        let opened = Box::pin(self.exchange.open_multiplexed(&peer, self.timeouts)).await;
         opened.ok().map(|opened| opened.is_some())
     }
 
@@ -340,6 +342,11 @@ pub(crate) struct Wanted<'a> {
     pub(crate) document: Option<Document<'a>>,
 }
 
+/// Longest times for services beside the files, such as those that lend keys.
+#[cfg(feature = "s3")]
+const OF_SERVICES: Timeouts =
+    Timeouts { connect: Duration::from_secs(10), first_byte: Duration::from_secs(30) };
+
 #[cfg(feature = "s3")]
 impl Requester {
     /// Requester for a service beside the files, which gets no secret; `near` if no proxy stands between.
@@ -348,6 +355,7 @@ impl Requester {
     /// None but a defect.
     fn beside_all(exchange: Arc<Exchange>, address: &Address, near: bool) -> Result<Self, Error> {
         Ok(Self {
+            timeouts: OF_SERVICES,
             exchange,
             route: Arc::new(Route::new(address.clone(), None)),
             secrets: Arc::new(Secrets::none(address, concat!("haul/", env!("CARGO_PKG_VERSION")))?),

@@ -18,6 +18,17 @@ def until(download, *states):
     raise SystemExit(f"{download.gid} is {download.status}, and not {states}: {download.error_message}")
 
 
+# A socket that only listens.
+heard = []
+api.listen_to_notifications(
+    threaded=True,
+    on_download_start=lambda _, gid: heard.append(("start", gid)),
+    on_download_pause=lambda _, gid: heard.append(("pause", gid)),
+    on_download_complete=lambda _, gid: heard.append(("complete", gid)),
+    timeout=1,
+    handle_signals=False,
+)
+
 # A file, with its digest.
 done = api.add_uris([f"{origin}/a.bin"], options={"out": "a.bin", "checksum": f"sha-256={digest}", "split": "4"})
 until(done, "complete")
@@ -39,6 +50,13 @@ until(slow, "active", "complete", "error")
 slow.update()
 assert slow.completed_length >= before, (slow.completed_length, before)
 until(slow, "complete")
+
+for _ in range(600):
+    if ("complete", slow.gid) in heard:
+        break
+    time.sleep(0.05)
+assert [event for event, gid in heard if gid == slow.gid] == ["start", "pause", "start", "complete"], heard
+api.stop_listening()
 
 # A disk that is full.
 if room == "full":

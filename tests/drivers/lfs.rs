@@ -4,6 +4,7 @@ use crate::support::*;
 use crate::{haul, is_program, is_there, run, run_well};
 use serde_json::json;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -171,4 +172,49 @@ fn pushing_through_the_agent_is_refused_in_words() {
     let input = fs::File::open(sandbox.path("input")).unwrap();
     let said = run_well(Command::new(haul()).arg("lfs-agent").stdin(input));
     assert!(said.contains("only downloads"), "{said}");
+}
+
+#[test]
+fn a_remote_of_ssh_is_asked_with_its_user_its_port_and_the_ssh_of_git() {
+    if !is_installed() {
+        return;
+    }
+    let object = |request: &Request, _| match request.header("x-ssh") {
+        Some("T0K3N") => Reply::Normal,
+        _ => Reply::Status(403),
+    };
+    let server = lfs_server(|request, _| match request.header("x-granted") {
+        Some("T0K3N") => Reply::Normal,
+        _ => Reply::Status(403),
+    });
+    let clone = Clone::new(&server);
+    run_well(clone.git().args(["config", "--unset", "lfs.url"]));
+    run_well(clone.git().args(["remote", "set-url", "origin", "ssh://me@h.invalid:2222/o/r.git"]));
+    // It answers as the server does, and writes down how it was called.
+    let grant = json!({ "href": server.url("/r.git/info/lfs"), "header": { "X-Ssh": "T0K3N" } });
+    let ssh = clone.sandbox.write(
+        "fake-ssh",
+        format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > \"$0.said\"\ncat <<'END'\n{grant}\nEND\n"),
+    );
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
+    let said = clone.sandbox.path("fake-ssh.said");
+    for (variable, value) in
+        [("GIT_SSH", ssh.display().to_string()), ("GIT_SSH_COMMAND", format!("'{}' -4", ssh.display()))]
+    {
+        let _ = fs::remove_dir_all(clone.sandbox.path(".git/lfs/objects"));
+        run_well(clone.pull().env(variable, &value));
+        clone.assert_has_the_file();
+        let words = fs::read_to_string(&said).unwrap();
+        assert!(
+            words.ends_with("-p\n2222\nme@h.invalid\ngit-lfs-authenticate /o/r.git download\n"),
+            "{words}"
+        );
+        assert_eq!(words.starts_with("-4\n"), variable == "GIT_SSH_COMMAND");
+    }
+    let batch = server.requests().into_iter().find(|request| request.target.ends_with("/objects/batch"));
+    assert!(matches!(object(&batch.unwrap(), 0), Reply::Normal));
+    run_well(clone.git().args(["config", "core.sshCommand", &format!("'{}' -6", ssh.display())]));
+    let _ = fs::remove_dir_all(clone.sandbox.path(".git/lfs/objects"));
+    run_well(&mut clone.pull());
+    assert!(fs::read_to_string(&said).unwrap().starts_with("-6\n"));
 }

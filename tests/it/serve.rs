@@ -438,7 +438,7 @@ fn methods_have_the_shapes_of_aria2() {
         let error = daemon.call(method, &json!(["ffffffffffffffff"])).unwrap_err();
         assert_eq!(error["code"], 1, "{method}: {error}");
     }
-    assert_eq!(daemon.call("aria2.nonsense", &json!([])).unwrap_err()["code"], -32601);
+    assert_eq!(daemon.call("aria2.nonsense", &json!([])).unwrap_err()["code"], 1);
     // A seed ratio has no effect here, which is said once.
     daemon.running.wait_for_stderr("the option is named", |said| said.contains("seed-ratio"));
     // A GET carries its parameters in base64.
@@ -501,7 +501,7 @@ fn calls_come_in_batches_and_in_multicalls() {
     let (_, answer) = daemon.post(&batch.to_string());
     let answer: Value = serde_json::from_str(&answer).unwrap();
     assert!(answer[0]["result"].is_object(), "{answer}");
-    assert_eq!(answer[1]["error"]["code"], -32601);
+    assert_eq!(answer[1]["error"]["code"], 1);
     assert!(answer[2]["result"][0]["message"].as_str().unwrap().contains("forbidden"), "{answer}");
 }
 
@@ -584,9 +584,11 @@ fn more_connections_than_there_are_places_for_harm_nobody() {
     let daemon = Daemon::start(&sandbox);
     let idle: Vec<_> = (0..600).map_while(|_| TcpStream::connect(("127.0.0.1", daemon.port)).ok()).collect();
     assert!(idle.len() == 600);
-    // The socket of the owner has its own way in; the idle ones are let go with their test.
-    drop(idle);
     assert!(daemon.call("aria2.getVersion", &json!([])).is_ok());
+    // Sockets that only listen keep their places until others need them.
+    let silent: Vec<_> = (0..520).map(|_| Socket::open(daemon.port)).collect();
+    assert!(daemon.call("aria2.getVersion", &json!([])).is_ok());
+    drop((idle, silent));
 }
 
 #[test]
@@ -637,6 +639,18 @@ fn ctl_drives_the_daemon_over_its_socket() {
 }
 
 #[test]
+fn a_socket_that_is_in_use_is_told_with_a_way_out() {
+    let sandbox = Sandbox::new();
+    let _daemon = Daemon::start(&sandbox);
+    let second = sandbox
+        .haul()
+        .args(["serve", "--listen", "127.0.0.1:0", "--socket", "sock", "--session", "other"])
+        .args(["--secret-file", "secret"])
+        .run();
+    second.assert_failed(1).assert_says("cannot listen on sock").assert_says("--socket PATH");
+}
+
+#[test]
 fn the_secret_is_made_once_and_is_the_users_alone() {
     let sandbox = Sandbox::new();
     let serve = || {
@@ -657,4 +671,336 @@ fn the_secret_is_made_once_and_is_the_users_alone() {
     let outcome = sandbox.haul().args(["serve", "--listen", "127.0.0.1:0", "--secret-file", "open"]).run();
     outcome.assert_failed(13).assert_says("open to other users");
     drop(path);
+}
+
+/// Puts a link that leads out of the root in the place of a directory.
+fn lead_out(sandbox: &Sandbox, directory: &str) -> std::path::PathBuf {
+    let outside = sandbox.path("outside");
+    fs::create_dir_all(&outside).unwrap();
+    let place = sandbox.path("root").join(directory);
+    let _ = fs::rename(&place, sandbox.path("moved"));
+    symlink(&outside, place).unwrap();
+    outside
+}
+
+#[test]
+fn a_link_that_is_made_after_a_job_was_added_leads_no_job_out_of_the_root() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let refused = |gid: &str, outside: &std::path::Path| {
+        let job = daemon.until(gid, "error");
+        // One that had begun misses its files first.
+        let said = job["errorMessage"].as_str().unwrap();
+        assert!(said.contains("leads out of") || said.contains("removed"), "{job}");
+        assert_eq!(fs::read_dir(outside).unwrap().count(), 0);
+    };
+    // It waits.
+    for options in [json!({ "dir": "d", "pause": "true" }), json!({ "out": "d/e/f", "pause": "true" })] {
+        let gid = daemon.add(&server.url("/file.bin"), &options);
+        let outside = lead_out(&sandbox, "d");
+        daemon.call("aria2.unpause", &json!([gid])).unwrap();
+        refused(&gid, &outside);
+        fs::remove_file(sandbox.path("root/d")).unwrap();
+    }
+    // It has asked the server.
+    for payload in [PAYLOAD, Payload { len: 1000, ..PAYLOAD }] {
+        let gate = Gate::shut();
+        let held = Server::serve(payload).gate(&gate).start();
+        let gid = daemon.add(&held.url("/file.bin"), &json!({ "dir": "g", "split": "1" }));
+        gate.wait_for_waiting(1);
+        let manifest = sandbox.path("root/g/file.bin.haul");
+        while payload.len > MIB && !manifest.exists() {
+            std::thread::yield_now();
+        }
+        let outside = lead_out(&sandbox, "g");
+        gate.open();
+        refused(&gid, &outside);
+        fs::remove_file(sandbox.path("root/g")).unwrap();
+        let _ = fs::remove_dir_all(sandbox.path("moved"));
+    }
+    // A link that stays in the root is followed.
+    fs::create_dir(sandbox.path("root/in")).unwrap();
+    symlink("in", sandbox.path("root/link")).unwrap();
+    let gid = daemon.add(&server.url("/file.bin"), &json!({ "dir": "link" }));
+    daemon.until(&gid, "complete");
+    PAYLOAD.assert_file_is(&sandbox.path("root/in/file.bin"));
+}
+
+#[test]
+fn tries_and_timeouts_are_those_of_the_job() {
+    let server = Server::serve(PAYLOAD)
+        .behave(|request, _| match request.path() {
+            "/busy" => Reply::Status(503),
+            _ => Reply::NoAnswer,
+        })
+        .start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let began = std::time::Instant::now();
+    let hangs = json!({ "timeout": "1", "connect-timeout": "2", "max-tries": "2" });
+    let job = daemon.until(&daemon.add(&server.url("/hang"), &hangs), "error");
+    assert!(job["errorMessage"].as_str().unwrap().contains("within 1 s"), "{job}");
+    let gets = || server.gets().len();
+    let hung = gets();
+    let waits = json!({ "max-tries": "2", "retry-wait": "1" });
+    daemon.until(&daemon.add(&server.url("/busy"), &waits), "error");
+    // A refusal may be asked about once more by itself.
+    assert!((2..=3).contains(&(gets() - hung)), "{}", gets() - hung);
+    let passed = began.elapsed();
+    assert!((3..15).contains(&passed.as_secs()), "{passed:?}");
+    for wrong in [json!({ "timeout": "0" }), json!({ "retry-wait": "-1" }), json!({ "max-tries": "x" })] {
+        assert!(daemon.call("aria2.addUri", &json!([[server.url("/f")], wrong])).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_socket_that_only_listens_hears_of_jobs_and_nothing_but_their_identifiers() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let mut silent = Socket::open(daemon.port);
+    let gid = daemon.add(&server.url("/file.bin?secret=S3CR"), &json!({}));
+    let note = |method: &str| json!({ "jsonrpc": "2.0", "method": method, "params": [{ "gid": gid }] });
+    let mut heard = Vec::new();
+    while heard.last() != Some(&note("aria2.onDownloadComplete")) {
+        heard.extend(silent.next());
+    }
+    assert_eq!(heard, [note("aria2.onDownloadStart"), note("aria2.onDownloadComplete")]);
+}
+
+#[test]
+fn a_call_of_many_without_the_secret_fails_alone_and_a_guess_takes_time() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let multicall = |calls: Value| {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "system.multicall", "params": [calls] });
+        let answer: Value = serde_json::from_str(&daemon.post(&body.to_string()).1).unwrap();
+        answer["result"].as_array().unwrap().iter().map(Value::is_array).collect::<Vec<_>>()
+    };
+    let call = |method: &str, token: Option<&str>| {
+        let params: Vec<_> = token.map(|token| format!("token:{token}")).into_iter().collect();
+        json!({ "methodName": method, "params": params })
+    };
+    let version = |token: Option<&str>| call("aria2.getVersion", token);
+    let open = call("system.listMethods", None);
+    assert_eq!(multicall(json!([version(None), version(Some(SECRET)), open])), [false, true, true]);
+    let began = std::time::Instant::now();
+    // Many calls are one guess, and the first counts.
+    let guesses = json!([version(Some("x")), version(Some(SECRET)), open]);
+    assert_eq!(multicall(guesses), [false, false, true]);
+    assert!(began.elapsed() >= Duration::from_millis(500));
+    let batch = |calls: Value| {
+        let answers: Value = serde_json::from_str(&daemon.post(&calls.to_string()).1).unwrap();
+        answers.as_array().unwrap().iter().map(|answer| answer["error"].is_null()).collect::<Vec<_>>()
+    };
+    let single = |method: &str, token: &str| json!({ "id": 1, "method": method, "params": [format!("token:{token}")] });
+    let calls = json!([
+        single("aria2.getVersion", "x"),
+        single("aria2.getVersion", SECRET),
+        single("system.listMethods", "")
+    ]);
+    assert_eq!(batch(calls), [false, false, true]);
+}
+
+#[test]
+fn a_job_that_was_paused_while_it_ran_is_moved_like_one_that_waits() {
+    let gate = Gate::after(MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start_with(&sandbox, &["-j", "1"]);
+    let first = daemon.add(&server.url("/1.bin"), &json!({ "split": "1" }));
+    gate.wait_for_waiting(1);
+    let waits = json!({ "pause": "true" });
+    let others = ["/2.bin", "/3.bin"].map(|path| daemon.add(&server.url(path), &waits));
+    daemon.call("aria2.pause", &json!([first])).unwrap();
+    daemon.until(&first, "paused");
+    assert_eq!(daemon.call("aria2.changePosition", &json!([first, 1, "POS_SET"])), Ok(json!(1)));
+    let gids = || {
+        let listed = daemon.call("aria2.tellWaiting", &json!([0, 10, ["gid"]])).unwrap();
+        listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|job| job["gid"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let mut socket = Socket::open(daemon.port);
+    while gids() != [others[0].clone(), first.clone(), others[1].clone()] {
+        socket.next_note();
+    }
+    gate.open();
+    daemon.call("aria2.unpause", &json!([first])).unwrap();
+    daemon.until(&first, "complete");
+    PAYLOAD.assert_file_is(&sandbox.path("root/1.bin"));
+}
+
+#[test]
+fn a_removed_job_is_still_told_of_in_its_place() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let url = server.url("/file.bin");
+    let removed = daemon.add(&url, &json!({ "pause": "true", "split": "3" }));
+    daemon.call("aria2.remove", &json!([removed])).unwrap();
+    let done = daemon.add(&url, &json!({}));
+    daemon.until(&done, "complete");
+    let last = daemon.add(&url, &json!({ "pause": "true" }));
+    daemon.call("aria2.forceRemove", &json!([last])).unwrap();
+    let stopped = daemon.call("aria2.tellStopped", &json!([0, 10, ["gid"]])).unwrap();
+    assert_eq!(stopped, json!([{ "gid": removed }, { "gid": done }, { "gid": last }]));
+    let of = |method: &str| daemon.call(method, &json!([removed])).unwrap();
+    assert_eq!(of("aria2.getUris"), json!([{ "uri": url, "status": "waiting" }]));
+    assert_eq!(of("aria2.getFiles")[0]["uris"][0]["uri"], url);
+    assert_eq!(of("aria2.getOption")["split"], "3");
+    let keys = json!([removed, ["status", "errorCode"]]);
+    assert_eq!(daemon.call("aria2.tellStatus", &keys), Ok(json!({ "status": "removed", "errorCode": "31" })));
+    daemon.call("aria2.removeDownloadResult", &json!([removed])).unwrap();
+    assert!(daemon.call("aria2.getFiles", &json!([removed])).is_err());
+}
+
+#[test]
+fn an_identifier_that_a_client_chose_and_those_of_the_queue_live_together() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let add = |gid: Option<&str>, out: &str| {
+        let mut options = json!({ "pause": "true", "out": out });
+        if let Some(gid) = gid {
+            options["gid"] = gid.into();
+        }
+        daemon.call("aria2.addUri", &json!([[server.url("/f")], options]))
+    };
+    let chosen = "0000000000000002";
+    assert_eq!(add(Some(chosen), "a"), Ok(json!(chosen)));
+    let second = add(None, "b").unwrap();
+    assert_ne!(second, chosen);
+    let third = add(None, "c").unwrap();
+    for taken in [chosen, third.as_str().unwrap(), "0000000000000000", "5"] {
+        assert!(add(Some(taken), "d").is_err(), "{taken}");
+    }
+    let name = |daemon: &Daemon, gid: &Value| {
+        daemon.call("aria2.getFiles", &json!([gid])).unwrap()[0]["path"].as_str().unwrap().chars().last()
+    };
+    let names = |daemon: &Daemon| [&json!(chosen), &second, &third].map(|gid| name(daemon, gid).unwrap());
+    assert_eq!(names(&daemon), ['a', 'b', 'c']);
+    daemon.running.kill();
+    let daemon = Daemon::start(&sandbox);
+    assert_eq!(names(&daemon), ['a', 'b', 'c']);
+}
+
+#[test]
+fn a_name_that_is_taken_is_changed_and_one_of_a_removed_job_is_not_taken() {
+    let gate = Gate::after(MIB);
+    let server = Server::serve(PAYLOAD).gate(&gate).start();
+    let other = Server::serve(Payload::mib(353, 4)).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let begun = daemon.add(&server.url("/file.bin"), &json!({ "split": "1" }));
+    gate.wait_for_waiting(1);
+    let mut socket = Socket::open(daemon.port);
+    while fs::metadata(sandbox.path("root/file.bin.haul")).map_or(0, |found| found.len()) < 200 {
+        socket.next_note();
+    }
+    daemon.call("aria2.remove", &json!([begun])).unwrap();
+    let url = other.url("/file.bin");
+    daemon.until(&daemon.add(&url, &json!({})), "complete");
+    Payload::mib(353, 4).assert_file_is(&sandbox.path("root/file.bin"));
+    let again = daemon.until(&daemon.add(&url, &json!({})), "complete");
+    assert!(again["files"][0]["path"].as_str().unwrap().ends_with("/file.1.bin"), "{again}");
+    daemon.until(&daemon.add(&url, &json!({ "continue": "true" })), "complete");
+    let kept = daemon.add(&server.url("/file.bin"), &json!({ "auto-file-renaming": "false" }));
+    assert_eq!(daemon.until(&kept, "error")["errorCode"], "13");
+}
+
+#[test]
+fn cookies_come_from_a_file_in_the_root() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    fs::write(sandbox.path("root/jar"), "127.0.0.1\tFALSE\t/\tFALSE\t0\ta\tS3CR\n").unwrap();
+    let gid = daemon.add(&server.url("/f"), &json!({ "load-cookies": "jar" }));
+    daemon.until(&gid, "complete");
+    assert!(server.gets().iter().all(|get| get.header("cookie") == Some("a=S3CR")));
+    assert!(!daemon.call("aria2.getOption", &json!([gid])).unwrap().to_string().contains("S3CR"));
+    for path in ["/etc/passwd", "../secret"] {
+        let add = json!([[server.url("/g")], { "load-cookies": path }]);
+        assert!(daemon.call("aria2.addUri", &add).is_err(), "{path}");
+    }
+    assert!(daemon.call("aria2.changeGlobalOption", &json!([{ "load-cookies": "jar" }])).is_err());
+}
+
+#[test]
+fn a_job_without_a_name_has_that_of_its_answer() {
+    let server = Server::serve(PAYLOAD).start();
+    let place = server.url("/models/real.bin");
+    server.behave_with(move |request, _| match request.path() {
+        "/latest" => Reply::Redirect(302, place.clone()),
+        _ => Reply::Normal,
+    });
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let job = daemon.until(&daemon.add(&server.url("/latest"), &json!({})), "complete");
+    assert!(job["files"][0]["path"].as_str().unwrap().ends_with("/real.bin"), "{job}");
+    daemon.until(&daemon.add(&server.url("/latest"), &json!({ "out": "mine" })), "complete");
+    PAYLOAD.assert_file_is(&sandbox.path("root/mine"));
+}
+
+#[test]
+fn a_place_can_change_until_the_job_begins() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let gid = daemon.add(&server.url("/f"), &json!({ "dir": "d", "out": "a", "pause": "true" }));
+    let change = |options: Value| daemon.call("aria2.changeOption", &json!([gid, options]));
+    assert_eq!(change(json!({ "dir": "d", "out": "a" })), Ok(json!("OK")));
+    assert_eq!(change(json!({ "out": "b" })), Ok(json!("OK")));
+    assert!(change(json!({ "dir": "/etc" })).is_err());
+    assert_eq!(daemon.call("aria2.getOption", &json!([gid])).unwrap()["out"], "b");
+    daemon.call("aria2.unpause", &json!([gid])).unwrap();
+    daemon.until(&gid, "complete");
+    PAYLOAD.assert_file_is(&sandbox.path("root/d/b"));
+    assert_eq!(change(json!({ "out": "b" })), Ok(json!("OK")));
+    assert!(change(json!({ "out": "c" })).is_err());
+}
+
+#[test]
+fn options_are_told_with_those_of_aria2_and_refused_where_they_make_no_sense() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    for (options, is_taken) in [
+        (json!({ "max-concurrent-downloads": "0" }), false),
+        (json!({ "split": "0" }), false),
+        (json!({ "max-connection-per-server": "0" }), false),
+        (json!({ "retry-wait": "-1" }), false),
+        (json!({ "user-agent": "a\r\nB: c" }), false),
+        (json!({ "split": "7", "max-concurrent-downloads": "2" }), true),
+    ] {
+        let changed = daemon.call("aria2.changeGlobalOption", &json!([options]));
+        assert_eq!(changed.is_ok(), is_taken, "{options}");
+    }
+    let global = daemon.call("aria2.getGlobalOption", &json!([])).unwrap();
+    let gid = daemon.add(&server.url("/f"), &json!({ "pause": "true" }));
+    let of_job = daemon.call("aria2.getOption", &json!([gid])).unwrap();
+    for (key, value) in [("split", "7"), ("timeout", "30"), ("max-download-limit", "0")] {
+        assert_eq!([&global[key], &of_job[key]], [value, value], "{key}");
+    }
+    assert_eq!([&global["max-concurrent-downloads"], &global["rpc-secure"]], ["2", "false"]);
+    assert_eq!(of_job["max-concurrent-downloads"], Value::Null);
+}
+
+#[test]
+fn an_error_tells_as_much_as_that_of_aria2() {
+    let server = Server::serve(PAYLOAD).start();
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox);
+    let unknown = daemon.call("aria2.nonsense", &json!([])).unwrap_err();
+    assert_eq!(unknown, json!({ "code": 1, "message": "No such method: aria2.nonsense" }));
+    let wrong = json!({ "checksum": format!("sha-256={}", "0".repeat(64)) });
+    let job = daemon.until(&daemon.add(&server.url("/f"), &wrong), "error");
+    assert_eq!([&job["completedLength"], &job["totalLength"]], ["0", &PAYLOAD.len.to_string()[..]]);
+    assert_eq!(job["files"][0]["uris"][0]["status"], "used");
+    let job = daemon.until(&daemon.add(&server.url("/f"), &json!({ "out": "g" })), "complete");
+    assert_eq!([&job["errorCode"], &job["errorMessage"]], ["0", ""]);
 }

@@ -43,7 +43,7 @@ pub(super) const FLAGS: &[(&str, Option<char>, Means)] = &[
     ("console-log-level", None, Nothing),
     ("content-disposition-default-utf8", None, NothingSwitch),
     ("continue", Some('c'), Later),
-    ("daemon", Some('D'), Never("a daemon is run by a service manager: haul serve")),
+    ("daemon", Some('D'), Later),
     ("deferred-input", None, NothingSwitch),
     ("dht-listen-port", None, Nothing),
     ("dir", Some('d'), Value("--dir")),
@@ -102,7 +102,7 @@ pub(super) const FLAGS: &[(&str, Option<char>, Means)] = &[
     ("no-want-digest-header", None, NothingSwitch),
     ("optimize-concurrent-downloads", None, NothingSwitch),
     ("out", Some('o'), Value("--output")),
-    ("parameterized-uri", Some('P'), Never("parameterized URIs are not supported: list the URLs")),
+    ("parameterized-uri", Some('P'), Later),
     ("pause", None, NothingSwitch),
     ("piece-length", None, Nothing),
     ("private-key", None, Value("--key")),
@@ -227,16 +227,21 @@ pub(super) const FLAGS: &[(&str, Option<char>, Means)] = &[
 ];
 
 /// Flags that some option of aria2 contradicts here, told once.
-pub(super) const UNHEARD: [(&str, &str); 5] = [
+pub(super) const UNHEARD: [(&str, &str); 10] = [
     ("lowest-speed-limit", "a slow connection is replaced, and a slow server is not given up"),
     ("on-download-complete", "haul runs commands with --on-done"),
     ("on-download-error", "haul runs commands with --on-error"),
+    ("on-download-pause", "there is no such hook"),
     ("on-download-start", "there is no such hook"),
+    ("on-download-stop", "there is no such hook"),
+    ("rpc-passwd", "clients give the secret of --rpc-secret"),
+    ("rpc-user", "clients give the secret of --rpc-secret"),
+    ("save-cookies", "no cookies are kept"),
     ("stop", "end haul with a signal"),
 ];
 
 /// Options that the daemon takes over for all jobs, and those that make it.
-pub(super) const OF_DAEMON: [&str; 11] = [
+pub(super) const OF_DAEMON: [&str; 12] = [
     "ca-certificate",
     "certificate",
     "check-certificate",
@@ -248,15 +253,21 @@ pub(super) const OF_DAEMON: [&str; 11] = [
     "no-proxy",
     "private-key",
     "timeout",
+    "user-agent",
 ];
-pub(super) const OF_RPC: [&str; 13] = [
+pub(super) const OF_RPC: [&str; 18] = [
     "conf-path",
     "continue",
+    "daemon",
     "dir",
     "enable-rpc",
+    "force-sequential",
+    "input-file",
+    "lowest-speed-limit",
     "max-connection-per-server",
     "max-overall-download-limit",
     "no-conf",
+    "parameterized-uri",
     "rpc-allow-origin-all",
     "rpc-listen-all",
     "rpc-listen-port",
@@ -274,7 +285,7 @@ pub(super) fn find(name: &str) -> Option<&'static (&'static str, Option<char>, M
 }
 
 pub(super) fn is_switch(name: &str, means: Means) -> bool {
-    const SWITCHES: [&str; 9] = [
+    const SWITCHES: [&str; 11] = [
         "allow-overwrite",
         "auto-file-renaming",
         "continue",
@@ -282,8 +293,10 @@ pub(super) fn is_switch(name: &str, means: Means) -> bool {
         "force-sequential",
         "help",
         "no-conf",
+        "parameterized-uri",
         "rpc-allow-origin-all",
         "rpc-listen-all",
+        "show-files",
     ];
     matches!(means, Switch(..) | NothingSwitch)
         || SWITCHES.contains(&name)

@@ -82,17 +82,20 @@ fn short(letters: &str, words: &mut impl Iterator<Item = String>, given: &mut Gi
     Ok(())
 }
 
-/// Reads a file of options, `name=value` a line.
-pub(super) fn with_file(given: &mut Given, text: &str) {
-    let mut options = Vec::new();
+/// Reads a file of options, `name=value` a line. Returns the names of those that are none.
+pub(super) fn with_file(given: &mut Given, text: &str) -> Vec<String> {
+    let (mut options, mut unknown) = (Vec::new(), Vec::new());
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        if let Some((name, value)) = line.split_once('=')
-            && let Some((name, ..)) = find(name.trim())
-        {
-            options.push((*name, value.trim().to_owned()));
+        let (name, value) = line.split_once('=').unwrap_or((line, ""));
+        match find(name.trim()) {
+            Some((name, ..)) => options.push((*name, value.trim().to_owned())),
+            None => unknown.push(name.trim().to_owned()),
         }
     }
+    unknown.sort();
+    unknown.dedup();
     // Flags count more, so they come last.
     options.append(&mut given.options);
     given.options = options;
+    unknown
 }

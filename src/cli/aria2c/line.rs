@@ -1,6 +1,6 @@
 //! A command line of haul, made from one of aria2c's.
 
-use super::flags::{CUMULATIVE, Means, PROXIES, UNHEARD, find};
+use super::flags::{CUMULATIVE, Means, PROXIES, find};
 use super::given::Given;
 use std::ffi::OsString;
 
@@ -66,9 +66,6 @@ impl Line {
             }
             Never(why) if value != "false" => return Err((*why).to_owned()),
             Later | Nothing | NothingSwitch | Never(_) => {}
-        }
-        if let Some((_, why)) = UNHEARD.iter().find(|(unheard, _)| *unheard == name) {
-            self.notes.push(format!("--{name} is not honoured: {why}"));
         }
         Ok(())
     }

@@ -6,14 +6,15 @@ mod line;
 mod marker;
 
 use super::output;
+use crate::error::Error;
 use crate::formats::escape;
 use flags::Means::{Never, Nothing, NothingSwitch};
-use flags::{NO_TORRENTS, OF_DAEMON, OF_RPC, PROXIES, find};
+use flags::{FLAGS, NO_TORRENTS, OF_DAEMON, OF_RPC, PROXIES, UNHEARD, find, is_switch};
 use given::{Given, parse, with_file};
 use line::Line;
 pub(super) use marker::{marker, remove_marker, write_marker};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Code of aria2 for an option that it does not know, or that makes no sense.
 const BAD_OPTION: u8 = 28;
@@ -27,8 +28,28 @@ pub(super) enum Invocation {
     Haul {
         args: Vec<OsString>,
         notes: Vec<String>,
-        secret: Option<String>,
+        beside: Beside,
     },
+}
+
+/// What haul's own command line has no words for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Beside {
+    /// `--continue`.
+    pub(super) goes_on: bool,
+    pub(super) serving: Option<Serving>,
+}
+
+/// A daemon in place of aria2c.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Serving {
+    pub(super) secret: Option<String>,
+    /// List of jobs that are added at the start.
+    pub(super) input_file: Option<PathBuf>,
+    /// URLs that are added at the start, those of each file together.
+    pub(super) files: Vec<Vec<String>>,
+    /// List that is written at the end.
+    pub(super) save_session: Option<PathBuf>,
 }
 
 /// Returns the arguments for aria2c, if haul is called by its name or told to be it.
@@ -52,7 +73,7 @@ pub(super) fn asked(
     args: &[OsString],
     read: impl Fn(Option<&str>) -> Result<Option<String>, String>,
 ) -> Result<Invocation, String> {
-    let notes = Vec::new();
+    let mut notes = Vec::new();
     let mut given = parse(args)?;
     if given.is_on("version") {
         return Ok(Invocation::Version);
@@ -63,8 +84,17 @@ pub(super) fn asked(
     if !given.is_on("no-conf")
         && let Some(text) = read(given.last("conf-path"))?
     {
-        with_file(&mut given, &text);
+        for name in with_file(&mut given, &text) {
+            notes.push(format!("the file of options names {name}, which is no option here"));
+        }
     }
+    if given.is_on("parameterized-uri") && given.urls.iter().any(|url| url.contains(['{', '['])) {
+        return Err("parameterized URIs are not supported: list the URLs".to_owned());
+    }
+    if given.is_on("daemon") {
+        notes.push("--daemon is not honoured: haul stays in front, as under a service manager, or behind & of a shell".to_owned());
+    }
+    notes.extend(unheard(&given));
     if let Some(url) = given.urls.iter().find(|url| url.starts_with("magnet:") || url.ends_with(".torrent")) {
         return Err(format!("{NO_TORRENTS}: {url}"));
     }
@@ -77,7 +107,8 @@ pub(super) fn asked(
     line.translate_all(&given, |_| true)?;
     line.put_together(&given)?;
     line.sources(&given);
-    Ok(Invocation::Haul { args: line.args, notes: line.notes, secret: None })
+    let beside = Beside { goes_on: given.is_on("continue"), serving: None };
+    Ok(Invocation::Haul { args: line.args, notes: line.notes, beside })
 }
 
 /// Takes a Metalink document on disk, named like a URL, as that of `--metalink-file`.
@@ -93,8 +124,22 @@ fn take_metalink_files(given: &mut Given) -> Result<(), String> {
     Ok(())
 }
 
+/// Options that are not honoured, each once.
+fn unheard(given: &Given) -> impl Iterator<Item = String> {
+    let is_meant = |name: &str| given.last(name).is_some_and(|value| !matches!(value, "" | "0" | "false"));
+    let meant = UNHEARD.iter().filter(move |(name, _)| is_meant(name));
+    meant.map(|(name, why)| format!("--{name} is not honoured: {why}"))
+}
+
 /// `--enable-rpc`: the daemon.
 fn serving(given: &Given, notes: Vec<String>) -> Result<Invocation, String> {
+    let secure = ["rpc-secure", "rpc-certificate", "rpc-private-key"];
+    let secure = secure.into_iter().find(|name| given.last(name).is_some_and(|value| value != "false"));
+    if let Some(name) = secure {
+        return Err(format!(
+            "--{name}: the RPC speaks no TLS here, and the secret would go in the clear; put a server with TLS before it"
+        ));
+    }
     let mut line = Line { args: vec!["haul".into(), "serve".into()], notes };
     line.add("--no-config", None);
     let host = if given.is_on("rpc-listen-all") { "0.0.0.0" } else { "127.0.0.1" };
@@ -121,20 +166,27 @@ fn serving(given: &Given, notes: Vec<String>) -> Result<Invocation, String> {
             "--{name} is said for each job by the clients of the daemon, and is left out here"
         ));
     }
-    if !given.urls.is_empty() || given.last("input-file").is_some() {
-        line.notes
-            .push("URLs and lists are given to the daemon by its clients, and are left out here".to_owned());
-    }
-    if given.last("save-session").is_some() {
-        line.notes.push("the daemon keeps its jobs by itself; --save-session is left out".to_owned());
-    }
     line.notes.sort();
     line.notes.dedup();
-    Ok(Invocation::Haul {
-        args: line.args,
-        notes: line.notes,
+    let path = |name: &str| given.last(name).map(PathBuf::from);
+    let files = match given.is_on("force-sequential") {
+        true => given.urls.iter().map(|url| vec![url.clone()]).collect(),
+        false if given.urls.is_empty() => Vec::new(),
+        false => vec![given.urls.clone()],
+    };
+    let serving = Serving {
         secret: given.last("rpc-secret").map(str::to_owned),
-    })
+        input_file: path("input-file"),
+        files,
+        save_session: path("save-session"),
+    };
+    let beside = Beside { goes_on: false, serving: Some(serving) };
+    Ok(Invocation::Haul { args: line.args, notes: line.notes, beside })
+}
+
+/// Code of aria2 for an error.
+pub(super) fn code_of(error: &Error) -> u8 {
+    crate::rpc::aria2_code(error)
 }
 
 /// Code of aria2 for one of haul.
@@ -163,11 +215,25 @@ pub(super) fn version() -> String {
     )
 }
 
-pub(super) const HELP: &str = "\
-Usage: aria2c [OPTIONS] [URI]...
-haul in place of aria2c: the flags about files, connections, requests, lists and the RPC are taken.
-See haul --help for haul's own command line, which does the same and more.
-";
+/// Text of `aria2c --help`, with every flag.
+pub(super) fn help() -> String {
+    let mut text = "Usage: aria2c [OPTIONS] [URI]...\n\
+                    haul in place of aria2c. See haul --help for haul's own command line, which does the same and more.\n\nOptions:\n"
+        .to_owned();
+    let mut flags: Vec<_> = FLAGS.iter().collect();
+    flags.sort_by_key(|(name, ..)| *name);
+    for (name, short, means) in flags {
+        let short = short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
+        let value = if is_switch(name, *means) { "[=true|false]" } else { "=VALUE" };
+        let note = match means {
+            Nothing | NothingSwitch => "   (taken, and without an effect)",
+            Never(_) => "   (refused)",
+            _ => "",
+        };
+        text.push_str(&format!(" {short}--{name}{value}{note}\n"));
+    }
+    text
+}
 
 /// Tells what cannot be honoured, once.
 pub(super) fn tell(notes: &[String]) {
@@ -256,6 +322,7 @@ mod tests {
                 &["--http-user=me", "--http-passwd=pw", "--referer=r", "-m3", "-c", url],
                 "--no-config --retry=2 --user=me:pw --header=Referer: r -- http://h/f",
             ),
+            (&["-P", "-Pfalse", "-c", url], "--no-config -- http://h/f"),
             (&["-ctrue", "-o", "-x", url], "--no-config --output=-x -- http://h/f"),
             (
                 &["-d", "x", "-d", "y", "--http-proxy=p:1", "--all-proxy=q:1", "-c", url],
@@ -275,8 +342,7 @@ mod tests {
         for args in [
             &["-T", "x.torrent"][..],
             &["magnet:?xt=x"],
-            &["-D", "http://h"],
-            &["-P", "http://h"],
+            &["-P", "http://h/[1-3]"],
             &["-!"],
             &["-o"],
             &["--nonsense", "http://h"],
@@ -313,10 +379,47 @@ mod tests {
         let args: Vec<_> = ["--enable-rpc", "--rpc-listen-port=6801", "--rpc-secret=s", "-d", "/d", "-j2"]
             .map(OsString::from)
             .into();
-        let Invocation::Haul { args, secret, .. } = asked(&args, |_| Ok(None)).unwrap() else { panic!() };
+        let Invocation::Haul { args, beside, .. } = asked(&args, |_| Ok(None)).unwrap() else { panic!() };
         let line: Vec<_> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
         assert_eq!(line.join(" "), "haul serve --no-config --listen=127.0.0.1:6801 --root=/d --jobs=2");
-        assert_eq!(secret.as_deref(), Some("s"));
+        assert_eq!(beside.serving.unwrap().secret.as_deref(), Some("s"));
+        let args: Vec<_> =
+            ["--enable-rpc", "-i", "l", "--save-session=s", "-U", "me", "-D", "http://h/a", "http://g/a"]
+                .map(OsString::from)
+                .into();
+        let Invocation::Haul { args, notes, beside } = asked(&args, |_| Ok(None)).unwrap() else { panic!() };
+        assert!(
+            args.contains(&"--user-agent=me".into()) && notes.len() == 1 && notes[0].contains("--daemon"),
+            "{notes:?}"
+        );
+        let serving = beside.serving.unwrap();
+        assert_eq!(serving.files, [["http://h/a", "http://g/a"]]);
+        assert_eq!([serving.input_file, serving.save_session], [Some("l".into()), Some("s".into())]);
+    }
+
+    #[test]
+    fn a_daemon_that_would_send_its_secret_in_the_clear_does_not_start() {
+        for option in ["--rpc-secure=true", "--rpc-secure", "--rpc-certificate=c", "--rpc-private-key=k"] {
+            let args: Vec<_> = ["--enable-rpc", option].map(OsString::from).into();
+            assert!(asked(&args, |_| Ok(None)).unwrap_err().contains("in the clear"), "{option}");
+        }
+        let read = |_: Option<&str>| {
+            Ok(Some("rpc-user=me\nnonsense=1\non-download-complete=x\nrpc-secure=false\n".to_owned()))
+        };
+        let Invocation::Haul { notes, .. } = asked(&["--enable-rpc".into()], read).unwrap() else { panic!() };
+        for said in ["--rpc-user is not honoured", "names nonsense", "--on-download-complete is not honoured"]
+        {
+            assert_eq!(notes.iter().filter(|note| note.contains(said)).count(), 1, "{notes:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_has_every_flag() {
+        let help = help();
+        for (name, ..) in FLAGS {
+            assert!(help.contains(&format!("--{name}")), "{name}");
+        }
+        assert!(help.contains(" -x, --max-connection-per-server=VALUE\n"));
     }
 
     #[test]

@@ -76,6 +76,21 @@ pub(in super::super) fn run(options: Options, urls: &[String], hint: &ResumeHint
         let (wanted, needless) = adopt::taken_over(&path, proven(wanted, &setup)?, &setup, &client)?;
         (control, given) = (needless, vec![wanted]);
     }
+    if setup.options.goes_on
+        && setup.options.adopt.is_none()
+        && count == 1
+        && !setup.streams()
+        && !setup.options.dry_run
+        && let Some(wanted) = given.pop()
+    {
+        let foreign = wanted.request.planned_path().filter(|path| adopt::is_foreign(path));
+        let (wanted, needless) = match foreign {
+            Some(path) => adopt::taken_over(&path, proven(wanted, &setup)?, &setup, &client)?,
+            None => (wanted, None),
+        };
+        given.push(wanted);
+        control = control.or(needless);
+    }
     // A file that is taken over was proven before.
     let looks_beside = setup.looks_beside() && setup.options.adopt.is_none();
     let listed = lists.iter().zip(1..).flat_map(|(list, number)| {

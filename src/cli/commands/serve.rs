@@ -5,10 +5,11 @@ use super::super::digests::are_given;
 use super::super::runtime::runtime;
 use super::super::setup::Setup;
 use super::super::signals::{self, Signals};
+use super::super::unsaved::{Base, Unsaved};
 use super::super::{bounded, config, output, places};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
-use crate::rpc::{Access, Listeners, Service, Settings, new_secret, serve};
+use crate::rpc::{Access, Listeners, Save, Service, Settings, new_secret, serve};
 use crate::sys::{self, Facts as _, unix_socket};
 use crate::{Queue, QueueSettings};
 use std::fs::{self, OpenOptions};
@@ -21,6 +22,8 @@ use tokio::net::TcpListener;
 
 /// Time for running jobs to be made durable when the daemon is told to end.
 const GRACE: Duration = Duration::from_secs(5);
+/// Largest list of jobs, in bytes.
+const LARGEST_LIST: u64 = 64 << 20;
 /// Longest secret, in bytes.
 const LONGEST_SECRET: u64 = 4096;
 
@@ -35,45 +38,78 @@ pub(in super::super) fn run(given: &ServeOptions, options: Options) -> Result<Ex
     };
     let session = match &given.session {
         Some(path) => path.clone(),
+        // Several of aria2c run beside each other, each at its port.
+        None if given.aria2.is_some() => own_file(&format!("aria2-{}", given.listen.port()))?,
         None => own_file("queue")?,
     };
     let socket = match &given.socket {
-        Some(path) => path.clone(),
-        None => default_socket()?,
+        Some(path) => Some(path.clone()),
+        None if given.aria2.is_some() => None,
+        None => Some(default_socket()?),
     };
+    let aria2 = given.aria2.clone().unwrap_or_default();
+    let listed = match &aria2.input_file {
+        Some(path) => bounded::read(path, LARGEST_LIST)
+            .map_err(|error| Error::usage(format!("cannot read {}: {error}", shown(path))))?,
+        None => String::new(),
+    };
+    let mut kept_options = session.as_os_str().to_owned();
+    kept_options.push(".options");
+    let kept_options = PathBuf::from(kept_options);
     let client = setup.client()?;
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let mut signals = signals::listen()?;
         let tcp = TcpListener::bind(given.listen).await;
-        let tcp = tcp.map_err(|error| cannot_listen(&given.listen.to_string(), &error))?;
+        let tcp = tcp.map_err(|error| cannot_listen(given, &error))?;
         let mut defaults = setup.defaults();
-        defaults.dir = Some(root.clone());
+        (defaults.dir, defaults.root) = (Some(root.clone()), Some(root.clone()));
         let mut settings = QueueSettings::default();
         settings.defaults.clone_from(&defaults);
         settings.session = Some(session);
         let queue = Queue::open(client, settings).await?;
-        let unix = unix_socket::listen(&socket).map_err(|error| cannot_listen(&shown(&socket), &error))?;
+        let unix = match &socket {
+            Some(path) => Some(unix_socket::listen(path).map_err(|error| cannot_listen_at(path, &error))?),
+            None => None,
+        };
         let access = Access::new(Some(secret), origins(&given.allow_origin)?, given.allow_host.clone());
         let given_root = std::path::absolute(&given.root).unwrap_or_else(|_| root.clone());
         let global = global_options(&setup.options);
-        let settings = Settings { root: root.clone(), given_root, access, defaults, global, warn };
+        let settings = Settings {
+            root: root.clone(),
+            given_root,
+            access,
+            defaults,
+            global,
+            warn,
+            save_list: aria2.save_session.map(keeper),
+            save_options: Some(keeper(kept_options.clone())),
+        };
         let service = Service::new(queue.clone(), settings)?;
         service.recall().await;
+        if let Ok(text) = bounded::read(&kept_options, LARGEST_LIST) {
+            service.restore_options(&text).await;
+        }
+        service.add_listed(&listed, aria2.files).await;
         // The system chooses the port if 0 is given.
         let address = tcp.local_addr().unwrap_or(given.listen);
         let root = root.to_string_lossy();
         output::say(format_args!(
-            "haul: listening on http://{address}/ and {}; files go to {}; the secret is {}",
-            shown(&socket),
+            "haul: listening on http://{address}/{}; files go to {}; the secret is {}",
+            socket.as_ref().map_or(String::new(), |path| format!(" and {}", shown(path))),
             escape::for_terminal(&root),
             kept_in.map_or("the one given".to_owned(), |path| format!("in {}", shown(&path))),
         ));
         tell_systemd("READY=1");
-        run_until_stopped(&service, Listeners { tcp: Some(tcp), unix: Some(unix) }, &mut signals).await;
+        run_until_stopped(&service, Listeners { tcp: Some(tcp), unix }, &mut signals).await;
         tell_systemd("STOPPING=1");
         // The address is free once no client is answered any more.
-        let _ = sys::unlink(&socket);
+        if let Some(path) = &socket {
+            let _ = sys::unlink(path);
+        }
+        if let Err(error) = service.save_list().await {
+            output::say_failure(&error);
+        }
         match tokio::time::timeout(GRACE, queue.close()).await {
             Ok(closed) => closed,
             Err(_) => Err(Error::new(Kind::Other, "running jobs could not be made durable in 5 s")),
@@ -158,14 +194,35 @@ fn shown(path: &Path) -> String {
     escape::for_terminal(&path.to_string_lossy()).into_owned()
 }
 
-fn cannot_listen(on: &str, error: &io::Error) -> Error {
+fn cannot_listen(given: &ServeOptions, error: &io::Error) -> Error {
+    let choice = if given.aria2.is_some() { "--rpc-listen-port" } else { "--listen ADDRESS:PORT" };
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "another program listens there, perhaps another haul serve: choose --listen ADDRESS:PORT"
+            format!("another program listens there, perhaps another haul serve: choose {choice}")
         }
-        _ => "choose --listen ADDRESS:PORT or --socket PATH",
+        _ => format!("choose {choice}"),
     };
-    Error::new(Kind::Other, format!("cannot listen on {on}: {error}")).with_hint(hint)
+    Error::new(Kind::Other, format!("cannot listen on {}: {error}", given.listen)).with_hint(hint)
+}
+
+fn cannot_listen_at(path: &Path, error: &io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another haul serve listens there: choose --socket PATH and --session FILE"
+        }
+        _ => "choose --socket PATH",
+    };
+    Error::new(Kind::Other, format!("cannot listen on {}: {error}", shown(path))).with_hint(hint)
+}
+
+/// Keeps texts in a file for the user alone, which is replaced as a whole.
+fn keeper(path: PathBuf) -> Save {
+    Arc::new(move |text: &str| {
+        let mut file = Unsaved::create(&path, &Base::Here)?;
+        let failed = |error: io::Error| Error::disk("cannot write", &path, &error);
+        text.lines().try_for_each(|line| file.add(line)).map_err(failed)?;
+        file.finish()
+    })
 }
 
 /// Directory that no job leaves, created if it is missing.

@@ -1,6 +1,7 @@
 //! The server of git-lfs, which tells where the objects are (its batch API).
 
-use super::git::{self, Credential, value};
+use super::git::{self, Credential};
+use super::remote::{Remote, authenticate};
 use crate::error::{Error, Kind};
 use crate::{Client, ClientSettings, HostSettings, Job, Login, Posted, Proxy};
 use serde::Deserialize;
@@ -65,17 +66,17 @@ struct Refused {
 }
 
 impl Endpoint {
-    /// Finds the server of a remote in what git-lfs says about the repository.
+    /// Finds the server of a remote by git's configuration.
     ///
     /// # Errors
     /// `Usage` if it is not reached over http or https.
-    pub(super) fn find(environment: &str, remote: &str) -> Result<Self, Error> {
-        let (url, ssh) = of_remote(environment, remote)
-            .ok_or_else(|| Error::usage("git-lfs names no server for this remote"))?;
+    pub(super) fn find(remote: &str) -> Result<Self, Error> {
+        let Remote { url, ssh } =
+            Remote::look_up(remote).ok_or_else(|| Error::usage("git names no server for this remote"))?;
         let mut endpoint = Self { url, headers: Vec::new(), settings: Vec::new(), credential: None };
         if let Some(ssh) = ssh {
             let place: Place =
-                serde_json::from_str(&git::authenticate(&ssh)?).map_err(|error| nonsense(&error))?;
+                serde_json::from_str(&authenticate(&ssh)?).map_err(|error| nonsense(&error))?;
             endpoint.headers = lines(&place.header);
             if !place.href.is_empty() {
                 endpoint.url = place.href;
@@ -158,17 +159,6 @@ impl Endpoint {
     }
 }
 
-/// URL of the server of a remote, and its place for ssh if it has one.
-fn of_remote(environment: &str, remote: &str) -> Option<(String, Option<String>)> {
-    let named = format!("Endpoint ({remote})");
-    let name = if value(environment, &named).is_some() { &named[..] } else { "Endpoint" };
-    let stated = value(environment, name)?;
-    let url = stated.split(" (auth=").next().unwrap_or(stated).to_owned();
-    let after = environment.lines().skip_while(|line| !line.starts_with(&format!("{name}="))).nth(1)?;
-    let ssh = after.strip_prefix("  SSH=").map(str::to_owned);
-    Some((url, ssh))
-}
-
 fn origin(url: &str) -> Option<String> {
     crate::Request::new(url).ok().map(|request| request.address().origin().to_string())
 }
@@ -223,16 +213,6 @@ mod tests {
 
     fn answer(status: u16, body: &str) -> Posted {
         Posted { status, body: body.into() }
-    }
-
-    #[test]
-    fn the_server_of_the_named_remote_is_found_with_its_place_for_ssh() {
-        let environment = "git-lfs/3.3.0\nEndpoint=https://h/r.git/info/lfs (auth=none)\n  SSH=git@h:r.git\n\
-                           Endpoint (up)=http://u/r.git/info/lfs (auth=basic)\nLocalGitDir=/r/.git\n";
-        let of = |remote| of_remote(environment, remote).unwrap();
-        assert_eq!(of("origin"), ("https://h/r.git/info/lfs".into(), Some("git@h:r.git".into())));
-        assert_eq!(of("up"), ("http://u/r.git/info/lfs".into(), None));
-        assert_eq!(of_remote("LocalGitDir=/r\n", "origin"), None);
     }
 
     #[test]

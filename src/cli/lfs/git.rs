@@ -4,7 +4,7 @@ use crate::Login;
 use crate::error::{Error, Kind};
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 /// Runs git with this input; returns its output if it succeeds.
 fn git(arguments: &[&str], input: &str) -> Result<String, Error> {
@@ -98,28 +98,30 @@ fn described(url: &str) -> Result<String, Error> {
     Ok(format!("protocol={scheme}\nhost={host}\npath={path}\n\n"))
 }
 
-/// Runs `git-lfs-authenticate` over ssh, as git-lfs does for a remote of ssh; `place` is `USER@HOST:PATH`.
-pub(super) fn authenticate(place: &str) -> Result<String, Error> {
-    let (host, path) = place.split_once(':').unwrap_or((place, ""));
-    if host.starts_with('-') || path.starts_with('-') {
-        return Err(Error::new(Kind::Unsafe, "the ssh remote looks like an option"));
+/// Value of git's configuration, if there is one.
+pub(super) fn config(name: &str) -> Option<String> {
+    // It fails if there is none.
+    line_of(&git(&["config", "--get", name], "").ok()?)
+}
+
+/// Value of the configuration of git-lfs that the repository carries, if there is one.
+pub(super) fn config_of_tree(name: &str) -> Option<String> {
+    let tree = line_of(&git(&["rev-parse", "--show-toplevel"], "").ok()?)?;
+    let file = PathBuf::from(tree).join(".lfsconfig");
+    if !file.is_file() {
+        return None;
     }
-    let ssh = std::env::var_os("GIT_SSH").unwrap_or_else(|| "ssh".into());
-    let command = format!("git-lfs-authenticate {} download", shlex::try_quote(path).unwrap_or_default());
-    let asked = Command::new(ssh)
-        .args([host, &command])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .and_then(Child::wait_with_output);
-    let ended = asked.map_err(|error| Error::new(Kind::Other, format!("ssh cannot be run: {error}")))?;
-    if !ended.status.success() {
-        return Err(Error::new(
-            Kind::Auth,
-            format!("{host} did not authenticate over ssh ({})", ended.status),
-        ));
-    }
-    Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
+    line_of(&git(&["config", "-f", file.to_str()?, "--get", name], "").ok()?)
+}
+
+/// URL of a remote, or of a URL itself, with the user's abbreviations resolved (`url.X.insteadOf`).
+pub(super) fn resolved(remote: &str) -> String {
+    let asked = git(&["ls-remote", "--get-url", "--", remote], "").ok();
+    asked.as_deref().and_then(line_of).unwrap_or_else(|| remote.to_owned())
+}
+
+fn line_of(output: &str) -> Option<String> {
+    Some(output.trim_end_matches(['\n', '\r']).to_owned()).filter(|line| !line.is_empty())
 }
 
 #[cfg(test)]

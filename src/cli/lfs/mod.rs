@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod git;
+mod remote;
 
 use super::runtime::runtime;
 use super::{exit, signals};
@@ -93,7 +94,7 @@ impl Agent {
             return Err(no_uploads());
         }
         let environment = git::lfs_environment()?;
-        let endpoint = Endpoint::find(&environment, remote)?;
+        let endpoint = Endpoint::find(remote)?;
         let directory = git::state_directory(&environment)?;
         std::fs::create_dir_all(&directory)
             .map_err(|error| Error::disk("cannot create", &directory, &error))?;

@@ -13,7 +13,7 @@ use crate::engine::control::Orders;
 use crate::engine::disk_use::DiskUse;
 use crate::engine::event::Notice;
 use crate::engine::limit::{Limit, Limits};
-use crate::engine::probe::{probe, survey};
+use crate::engine::probe::{name_of_answer, probe, survey};
 use crate::engine::progress::Phase;
 use crate::engine::publisher::Publisher;
 use crate::engine::report::{ProvedBy, Report};
@@ -26,7 +26,6 @@ use crate::manifest::Trusted;
 use crate::plan::concurrency::Allowance;
 use crate::plan::packing::Packing;
 use crate::plan::representation::Representation;
-use crate::plan::retry::RetryPolicy;
 use crate::plan::transfer::{Policy, Transfer};
 use crate::plan::{Address, ByteRange, RangeSet};
 use crate::storage::{Placed, Target, open_device};
@@ -93,6 +92,7 @@ async fn prepare(
     publisher: &mut Publisher,
 ) -> Result<Prepared, Error> {
     if let Output::File(path) = &request.output
+        && request.root.is_none()
         && let Some(device) = open_device(&request.directory.join(path))?
     {
         request.output = Output::Stream(Writer::new(device));
@@ -111,6 +111,8 @@ async fn prepare(
     let sources = request.sources().map(ToString::to_string).collect();
     let mirrors = request.sources().skip(1).map(Address::to_record).collect();
     let suggested = match request.asks_for_its_name() {
+        // The download itself tells what is wrong, and tries again.
+        true if request.takes_name_of_answer() => Box::pin(name_of_answer(&requesters[0])).await,
         true => Box::pin(survey(&requesters[0])).await?.suggested_name(),
         false => None,
     };
@@ -373,13 +375,8 @@ fn policy(context: &Context, request: &Request) -> Policy {
         min_split,
         min_theft: request.min_split.unwrap_or(0),
         first_split,
-        retry: RetryPolicy {
-            attempts: settings.retries,
-            max_time: settings.retry_max_time,
-            patience: settings.patience,
-            retry_after_cap: settings.retry_after_cap,
-        },
-        stall: settings.stall_timeout,
+        retry: request.patience.retry(settings),
+        stall: request.patience.silence.unwrap_or(settings.stall_timeout),
         digest_expected: request.is_proven(),
         length_expected: request.size,
         packing: packing(request),

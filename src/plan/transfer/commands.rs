@@ -4,6 +4,7 @@ use super::{
     Announcement, Attempt, AttemptId, ByteRange, Command, Meter, Moment, Pulse, RATE_WINDOW, RangeSet,
     SegmentRequest, Situation, Stage, Transfer, segment,
 };
+use crate::error::{Cause, Trouble};
 
 impl Transfer {
     /// Returns the next command; to be called again until there is none.
@@ -51,8 +52,8 @@ impl Transfer {
         };
         if let Some(id) = self.attempts.iter().find_map(|(id, attempt)| silent(attempt).then_some(*id)) {
             self.announcements.push_back(Announcement::Stalled);
-            let cause = format!("a connection delivered nothing for {} s", stall.as_secs());
-            self.broken(id, cause.into(), now);
+            let cause = Cause::from(format!("a connection delivered nothing for {} s", stall.as_secs()));
+            self.broken(id, cause.with_trouble(Trouble::Silent), now);
             if let Some(attempt) = self.attempts.get_mut(&id) {
                 attempt.abandoned = true;
             }

@@ -1,13 +1,19 @@
 //! Methods that change jobs, or the options of all.
 
 use super::super::answer::Fault;
-use super::super::options::{self, asked, flag, is_of_one, number, refuse_dangerous, refuse_links_out, size};
+use super::super::options::{
+    self, asked, flag, is_of_each, is_of_one, positive, refuse_dangerous, refuse_links_out, size,
+};
 use super::super::service::Service;
 use super::Outcome;
 use super::params::Params;
 use crate::{JobId, JobState, JobStatus, Jobs, Kind};
 use serde_json::{Map, Value, json};
 use std::num::NonZeroU64;
+use std::path::PathBuf;
+
+/// Directory, file and options of a place that a job gets.
+type NewPlace = (PathBuf, Option<PathBuf>, Map<String, Value>);
 
 /// Jobs that are changed together.
 const PAGE: usize = 1000;
@@ -52,19 +58,25 @@ impl Service {
             return Err(cannot("removed", &gid));
         }
         let mut last = self.object(&status, &gid, &[]);
-        last["status"] = "removed".into();
-        last["downloadSpeed"] = "0".into();
-        last["connections"] = "0".into();
-        self.keep_removed(status.id, last);
-        self.queue.remove(status.id).await.map_err(|error| Fault::failed(error.to_string()))?;
+        for (key, value) in [
+            ("status", "removed"),
+            ("downloadSpeed", "0"),
+            ("connections", "0"),
+            ("errorCode", "31"),
+            ("errorMessage", ""),
+        ] {
+            last[key] = value.into();
+        }
+        let id = status.id;
+        self.keep_removed(status, last);
+        self.queue.remove(id).await.map_err(|error| Fault::failed(error.to_string()))?;
         Ok(gid.into())
     }
 
     pub(super) async fn remove_result(&self, mut params: Params) -> Outcome {
         let (id, gid) = self.job(&mut params)?;
-        let before = self.state().removed.len();
-        self.state().removed.retain(|(_, status)| status["gid"] != gid);
-        if self.state().removed.len() < before {
+        if self.state().removed.iter().any(|removed| removed.status.id == id) {
+            self.state().removed.retain(|removed| removed.status.id != id);
             self.forget(id);
             return Ok("OK".into());
         }
@@ -80,8 +92,11 @@ impl Service {
     pub(super) async fn change_position(&self, mut params: Params) -> Outcome {
         let (status, gid) = self.status(&mut params).await.map_err(|(fault, _)| fault)?;
         let (offset, how) = (params.integer()?, params.text()?);
-        let count = i64::try_from(self.queued().await.0).unwrap_or(i64::MAX);
-        let index = status.index.and_then(|index| i64::try_from(index).ok());
+        let (queued, _) = self.queued().await;
+        // Those that were paused while they ran are listed first, and are counted among the others once they are moved.
+        let has_begun = status.index.is_none() && status.state == JobState::Paused;
+        let count = i64::try_from(queued + usize::from(has_begun)).unwrap_or(i64::MAX);
+        let index = status.index.or(has_begun.then_some(0)).and_then(|index| i64::try_from(index).ok());
         let Some(index) = index else {
             return Err(Fault::failed(format!("GID#{gid} not found in the waiting queue.")));
         };
@@ -99,7 +114,19 @@ impl Service {
 
     pub(super) async fn change_option(&self, mut params: Params) -> Outcome {
         let (status, gid) = self.status(&mut params).await.map_err(|(fault, _)| fault)?;
-        let (change, unheard) = options::change(&status.job, &params.options()?)?;
+        let mut given = params.options()?;
+        let place = self.changed_place(&status, &mut given)?;
+        let (mut change, unheard) = options::change(&status.job, &given)?;
+        if let Some((dir, output, kept)) = place {
+            (change.dir, change.output) = (Some(dir), Some(output));
+            let mut all: Map<String, Value> = change
+                .tags
+                .get(options::TAG)
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_default();
+            all.extend(kept);
+            change.tags.insert(options::TAG.to_owned(), Value::Object(all).to_string());
+        }
         self.tell_unknown(&unheard);
         let changed = self.queue.change_job(status.id, change).await;
         changed.map_err(|error| match error.kind() {
@@ -109,11 +136,47 @@ impl Service {
         Ok("OK".into())
     }
 
+    /// Takes `dir` and `out` out of the options that a job is to have, and gives its new place, if it is another one: only a job that has not
+    /// begun can have that.
+    fn changed_place(
+        &self,
+        status: &JobStatus,
+        given: &mut Map<String, Value>,
+    ) -> Result<Option<NewPlace>, Fault> {
+        let mut named = Map::new();
+        for option in ["dir", "out"] {
+            named.extend(given.remove(option).map(|value| (option.to_owned(), value)));
+        }
+        if named.is_empty() {
+            return Ok(None);
+        }
+        let mut all = options::kept(&status.job);
+        all.extend(named.clone());
+        let job = asked(std::slice::from_ref(&status.job.url), &self.with_global(all), &self.root)?.job;
+        if job.dir == status.job.dir && job.output == status.job.output {
+            return Ok(None);
+        }
+        let has_begun = status.progress.is_some()
+            || !matches!(status.state, JobState::Waiting | JobState::Paused)
+            || self.path(status).is_some_and(|path| crate::inspect(&path).is_ok());
+        if has_begun {
+            return Err(Fault::failed(
+                "The job has begun, so dir and out stay as they were given; remove it and add it anew.",
+            ));
+        }
+        let path = job.output.as_ref().or(job.dir.as_ref()).unwrap_or(&self.root);
+        refuse_links_out(&self.root, path)?;
+        Ok(Some((job.dir.unwrap_or_else(|| self.root.clone()), job.output, named)))
+    }
+
     pub(super) async fn get_option(&self, mut params: Params) -> Outcome {
-        let (status, _) = self.status(&mut params).await.map_err(|(fault, _)| fault)?;
-        let mut all = options::without_secrets(&self.state().global);
+        let status = self.listed(&mut params).await?;
+        let mut all = options::usual_of_job();
+        let mut global = options::without_secrets(&self.state().global);
+        global.retain(|option, _| is_of_each(option));
+        all.extend(global);
+        all.insert("dir".to_owned(), self.root.to_string_lossy().into());
         all.extend(options::kept(&status.job));
-        all.entry("dir").or_insert_with(|| self.root.to_string_lossy().into());
         Ok(Value::Object(texts(all)))
     }
 
@@ -134,30 +197,42 @@ impl Service {
     }
 
     pub(super) fn global_options(&self) -> Value {
-        let mut all = Map::new();
-        for (key, value) in [
-            ("dir", self.root.to_string_lossy().into_owned()),
-            ("max-concurrent-downloads", "4".to_owned()),
-            ("max-overall-download-limit", "0".to_owned()),
-            ("max-download-limit", "0".to_owned()),
-            ("continue", "true".to_owned()),
-            ("user-agent", concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned()),
-        ] {
-            all.insert(key.to_owned(), value.into());
-        }
+        let mut all = options::usual_of_all();
+        all.insert("dir".to_owned(), self.root.to_string_lossy().into());
         all.extend(options::without_secrets(&self.state().global));
         Value::Object(texts(all))
     }
 
+    /// Takes over the options for all jobs that clients gave in earlier runs of the daemon, but for those that this run was given.
+    pub(crate) async fn restore_options(&self, text: &str) {
+        let Ok(Value::Object(mut kept)) = serde_json::from_str(text) else {
+            return;
+        };
+        kept.retain(|option, _| !self.state().global.contains_key(option));
+        if let Err(fault) = self.change_all(kept).await {
+            self.warn(&format!("options of an earlier run are left out: {}", fault.message));
+        }
+    }
+
     pub(super) async fn change_global(&self, mut params: Params) -> Outcome {
-        let given = params.options()?;
+        let outcome = self.change_all(params.options()?).await?;
+        if let Some(save) = self.save_options.clone() {
+            let text = Value::Object(self.state().given.clone()).to_string();
+            let saved = crate::threads::offload(move || save(&text)).await;
+            let failed = |why: String| Fault::failed(format!("The options hold, and are not kept: {why}"));
+            saved.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+        }
+        Ok(outcome)
+    }
+
+    async fn change_all(&self, given: Map<String, Value>) -> Outcome {
         refuse_dangerous(&given)?;
         if let Some(option) = given.keys().find(|option| is_of_one(option)) {
             return Err(Fault::failed(format!("The option {option} belongs to one job.")));
         }
         // Everything is checked before anything is changed.
         let overall = size(&given, "max-overall-download-limit")?;
-        let at_once = number(&given, "max-concurrent-downloads")?;
+        let at_once = positive(&given, "max-concurrent-downloads")?;
         let each = options::job_options(&given)?;
         flag(&given, "pause")?;
         let place = asked(&["http://localhost/f".to_owned()], &given, &self.root)?.job.dir;
@@ -168,12 +243,13 @@ impl Service {
             self.queue.limit_rate(NonZeroU64::new(rate)).await;
         }
         if let Some(count) = at_once {
-            let count = usize::try_from(count).unwrap_or(usize::MAX).max(1);
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
             self.queue.set_jobs(Jobs::AtMost(count)).await;
         }
         let defaults = {
             let mut state = self.state();
             state.global.extend(given.clone());
+            state.given.extend(given.clone());
             state.defaults.options = each.or(&state.defaults.options);
             state.defaults.clone()
         };

@@ -1,7 +1,7 @@
 //! Methods that tell of jobs.
 
 use super::super::answer::Fault;
-use super::super::service::Service;
+use super::super::service::{RemovedJob, Service};
 use super::super::status::{self, Facts};
 use super::Outcome;
 use super::params::Params;
@@ -35,19 +35,24 @@ impl Service {
         let (offset, count) = (params.integer()?, params.integer()?);
         let keys = params.strings()?;
         let ended = self.queue.ended().await;
-        let removed: Vec<_> = self.state().removed.iter().map(|(_, status)| status.clone()).collect();
-        let (from, count, backwards) = slice(offset, count, ended.len() + removed.len());
-        let of_ended = ended.iter().skip(from).take(count);
-        let mut listed: Vec<_> =
-            of_ended.map(|status| self.object(status, &self.gid(status.id), &keys)).collect();
-        let rest = count - listed.len();
-        let only_wanted = |mut status: Value| {
-            if let (Value::Object(object), false) = (&mut status, keys.is_empty()) {
-                object.retain(|key, _| keys.contains(key));
-            }
-            status
+        let state = self.state();
+        let after: Vec<_> = state.removed.iter().map(|removed| removed.after).collect();
+        let order = in_order(&ended.iter().map(|status| status.id).collect::<Vec<_>>(), &after);
+        let (from, count, backwards) = slice(offset, count, order.len());
+        let wanted: Vec<_> = order.into_iter().skip(from).take(count).collect();
+        let removed: Vec<_> = wanted
+            .iter()
+            .map(|one| match one {
+                Stopped::Removed(index) => only(&state.removed[*index].object, &keys),
+                Stopped::Ended(_) => Value::Null,
+            })
+            .collect();
+        drop(state);
+        let told = |(one, removed): (Stopped, Value)| match one {
+            Stopped::Ended(index) => self.object(&ended[index], &self.gid(ended[index].id), &keys),
+            Stopped::Removed(_) => removed,
         };
-        listed.extend(removed.into_iter().skip(from.saturating_sub(ended.len())).take(rest).map(only_wanted));
+        let mut listed: Vec<_> = wanted.into_iter().zip(removed).map(told).collect();
         if backwards {
             listed.reverse();
         }
@@ -94,9 +99,19 @@ impl Service {
         }
     }
 
-    pub(super) fn removed_status(&self, gid: &str) -> Option<Value> {
+    /// Something of a removed job.
+    pub(super) fn removed_job<T>(&self, gid: &str, of: impl FnOnce(&RemovedJob) -> T) -> Option<T> {
         let state = self.state();
-        state.removed.iter().rev().map(|(_, status)| status).find(|status| status["gid"] == gid).cloned()
+        let gid = gid.to_ascii_lowercase();
+        state.removed.iter().rev().find(|removed| removed.object["gid"] == gid).map(of)
+    }
+
+    /// Status of a job, of one that was removed as it was last.
+    pub(super) async fn listed(&self, params: &mut Params) -> Result<JobStatus, Fault> {
+        match self.status(params).await {
+            Ok((status, _)) => Ok(status),
+            Err((fault, gid)) => self.removed_job(&gid, |removed| removed.status.clone()).ok_or(fault),
+        }
     }
 
     /// Job of a GID, or of the beginning of one that no other has.
@@ -127,6 +142,47 @@ fn slice(offset: i64, count: i64, all: usize) -> (usize, usize, bool) {
     (end - count, count, true)
 }
 
+/// A job that has stopped, by its index among those of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopped {
+    Ended(usize),
+    Removed(usize),
+}
+
+/// Jobs in the order in which they stopped: ended ones, oldest first, and removed ones, each with the job that had ended last by then.
+fn in_order(ended: &[JobId], removed_after: &[Option<JobId>]) -> Vec<Stopped> {
+    let place = |after: &Option<JobId>| {
+        let index = after.and_then(|after| ended.iter().position(|id| *id == after));
+        index.map_or(0, |index| index + 1)
+    };
+    let mut removed: Vec<_> = removed_after.iter().map(place).collect();
+    // What ended before may have left the list since; they stay in order among themselves.
+    for index in (1..removed.len()).rev() {
+        removed[index - 1] = removed[index - 1].min(removed[index]);
+    }
+    let mut order = Vec::with_capacity(ended.len() + removed.len());
+    let mut removed = removed.into_iter().enumerate().peekable();
+    for index in 0..=ended.len() {
+        while let Some((at, _)) = removed.next_if(|(_, place)| *place == index) {
+            order.push(Stopped::Removed(at));
+        }
+        if index < ended.len() {
+            order.push(Stopped::Ended(index));
+        }
+    }
+    order
+}
+
+/// The wanted keys of an object, or all.
+pub(super) fn only(object: &Value, keys: &[String]) -> Value {
+    let Value::Object(all) = object else {
+        return object.clone();
+    };
+    let wants = |key: &String| keys.is_empty() || keys.contains(key);
+    let wanted = all.iter().filter(|(key, _)| wants(key));
+    Value::Object(wanted.map(|(key, value)| (key.clone(), value.clone())).collect())
+}
+
 fn not_found(gid: &str) -> Fault {
     Fault::failed(format!("GID {gid} is not found"))
 }
@@ -134,6 +190,18 @@ fn not_found(gid: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn jobs_are_listed_in_the_order_in_which_they_stopped() {
+        use Stopped::{Ended, Removed};
+        let ids: Vec<JobId> = (1..=2).map(|id| format!("{id}").parse().unwrap()).collect();
+        let order = in_order(&ids, &[None, Some(ids[0]), Some(ids[1])]);
+        assert_eq!(order, [Removed(0), Ended(0), Removed(1), Ended(1), Removed(2)]);
+        // The first one has left the list.
+        let order = in_order(&ids[1..], &[None, Some(ids[0]), Some(ids[1])]);
+        assert_eq!(order, [Removed(0), Removed(1), Ended(0), Removed(2)]);
+        assert_eq!(in_order(&[], &[Some(ids[0]), None]), [Removed(0), Removed(1)]);
+    }
 
     #[test]
     fn a_negative_offset_counts_from_the_end_backwards() {
