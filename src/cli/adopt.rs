@@ -84,13 +84,14 @@ pub(super) fn taken_over(
             }
             request = request.if_exists(IfExists::Overwrite);
         }
-        let control = Some(control).filter(|control| is_target && control.is_file());
+        let control = Some(control).filter(|control| request.is_proven() && is_target && control.is_file());
         return Ok((Wanted { job, request, line }, control));
     }
     let path = renamed_before(path, &target);
     let shown = escape::for_terminal(&path.to_string_lossy()).into_owned();
     let Left { data, ranges, length } = left(&path, &shown, request.is_proven())?;
-    let control = Some(data_of(&path).1).filter(|control| is_same(&data, &target) && control.is_file());
+    let control = Some(data_of(&path).1)
+        .filter(|control| request.is_proven() && is_same(&data, &target) && control.is_file());
     if let Ok(present) = fs::symlink_metadata(&target) {
         let named = escape::for_terminal(&target.to_string_lossy()).into_owned();
         if !present.is_file() {

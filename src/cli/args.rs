@@ -1,11 +1,11 @@
 //! The arguments, as clap parses them. Meaning is given to them in [`super::setup`].
 
+use super::base::Base;
 use super::examples;
 #[cfg(feature = "fleet")]
 use super::fleet_options::{FleetCommand, SubmitOptions, WorkerOptions, of_a_worker};
 use super::host_rules::HostRule;
 use super::s3_flags::{S3Options, Uploads};
-use super::unsaved::Base;
 use super::values::{connections, interface, pin, resolve, shard, some_time, split_size, url, user_agent};
 use crate::formats::shard::Shard;
 use crate::formats::size::{parse_duration, parse_size};
@@ -260,7 +260,7 @@ pub(super) struct ServeOptions {
     /// The secret itself, as aria2c gets it.
     #[arg(skip)]
     pub(super) secret: Option<String>,
-    /// What the daemon gets in place of aria2c.
+    /// Options of the daemon in place of aria2c.
     #[arg(skip)]
     pub(super) aria2: Option<super::aria2c::Serving>,
     /// Origin of a page of another site that may speak to the daemon, such as https://ariang.example; * for all; may be repeated

@@ -1,6 +1,7 @@
 //! Downloads of one run: starts them as there is room, shows and counts them.
 
 use super::args::Options;
+use super::base::Base;
 use super::failures::Failures;
 use super::hooks::Hooks;
 use super::incoming::Incoming;
@@ -10,7 +11,7 @@ use super::render::{FileView, Reporter, Summary};
 use super::resume_hint::ResumeHint;
 use super::setup::Wanted;
 use super::signals::Told;
-use super::unsaved::{Base, Unsaved};
+use super::unsaved::Unsaved;
 use super::{aria2c, canvas, exit, output, setup, signals};
 use crate::error::{Error, Kind};
 use crate::formats::escape;

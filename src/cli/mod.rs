@@ -6,6 +6,7 @@ mod adopt;
 mod apt;
 mod args;
 mod aria2c;
+mod base;
 mod batch;
 mod beside;
 mod bounded;

@@ -1,6 +1,7 @@
 //! `--failed FILE`: what was not saved, as a list that can be run again.
 
 use super::args::Options;
+use super::base::Base;
 use crate::Job;
 use crate::error::Error;
 use crate::formats::escape;
@@ -8,7 +9,7 @@ use crate::sys;
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// Refuses a list that cannot be written, before anything is fetched.
 ///
@@ -25,34 +26,6 @@ pub(super) fn check(path: &Path) -> Result<(), Error> {
     match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         Some(parent) if !parent.is_dir() => refused("its directory does not exist"),
         _ => Ok(()),
-    }
-}
-
-/// Directory of a run, as far as a list can say it: below the one where the list is run again.
-pub(super) enum Base {
-    /// None of its own.
-    Here,
-    Below(String),
-    /// Another place: lists do not name such, so the command has to.
-    Elsewhere(PathBuf),
-}
-
-impl Base {
-    /// The directory that `-d` gives; `configured` if the configuration has one, which the next run begins in.
-    pub(super) fn of(given: Option<&Path>, configured: bool) -> Self {
-        let Some(path) = given else {
-            return Self::Here;
-        };
-        let parts: Option<Vec<_>> = path
-            .components()
-            .filter(|part| *part != Component::CurDir)
-            .map(|part| if let Component::Normal(part) = part { part.to_str() } else { None })
-            .collect();
-        match parts {
-            Some(parts) if parts.is_empty() && !configured => Self::Here,
-            Some(parts) if !configured => Self::Below(parts.join("/")),
-            _ => Self::Elsewhere(path.to_owned()),
-        }
     }
 }
 

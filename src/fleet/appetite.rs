@@ -39,7 +39,7 @@ impl Appetite {
     /// Number of jobs to ask for beside the `held` ones; 0 until it is worth a request.
     pub(super) fn wants(&mut self, held: usize, now: Duration) -> usize {
         self.turn(now);
-        // What is taken ahead starts within a fraction of a second.
+        // A job that is taken ahead starts within a fraction of a second.
         let ahead = (self.before.max(self.ended) / 4).min(MOST_AHEAD);
         let room = (self.width + ahead).saturating_sub(held);
         if room == 0 || (held >= self.width && room * 2 < ahead) { 0 } else { room }

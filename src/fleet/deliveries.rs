@@ -42,7 +42,7 @@ enum Cancelled {
     LeaseLost,
 }
 
-/// How a download has ended.
+/// End of a download.
 enum Ended {
     Whole(Box<Report>),
     Failed {

@@ -23,7 +23,7 @@ pub(super) struct Beat {
     pub(super) rate: f64,
 }
 
-/// What a worker has done so far.
+/// Work of a worker so far.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) running: AtomicU64,

@@ -26,7 +26,7 @@ const MOST_UNREACHED: u64 = 100;
 /// End of a job in a worker.
 #[derive(Debug)]
 pub(super) enum Outcome<'a> {
-    /// The right file is there under its name, whoever put it there.
+    /// The right file is there under its name, from this worker or another.
     Committed,
     /// The download failed; `reached` if a connection to the server was made.
     Failed { error: &'a Error, reached: bool },

@@ -160,7 +160,7 @@ impl Worker {
         let name = &self.name;
         let hearing = async {
             stopper.send_replace(Some(stop.await));
-            // What runs is handed back; `taking` ends once it is.
+            // Running jobs are handed back; `taking` ends once it is.
             std::future::pending::<Infallible>().await
         };
         let outcome = tokio::select! {

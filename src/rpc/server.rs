@@ -40,7 +40,7 @@ const BREATH: Duration = Duration::from_millis(100);
 /// The page, complete in itself.
 const PAGE: &str = include_str!("page.html");
 
-/// What the page may do: run the one script that is in it, and speak to where it came from.
+/// Permissions of the page: to run the one script in it, and to speak to its own server.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash_of = |tag: &str| {
         let begun = PAGE.split_once(&format!("<{tag}>")).map_or("", |(_, rest)| rest);

@@ -8,7 +8,7 @@ use super::text::text_of;
 use crate::error::{Error, Failure, Kind, Remedy};
 use crate::plan::Address;
 use crate::threads;
-use crate::transport::{Asked, Called, Carrier};
+use crate::transport::{Carrier, ServiceRequest, ServiceResponse};
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderValue, Method};
 use percent_encoding::utf8_percent_encode;
@@ -75,13 +75,13 @@ async fn call(
     fields: &[(HeaderName, HeaderValue)],
     body: Option<String>,
     patience: Option<Duration>,
-) -> Result<Called, Failure> {
+) -> Result<ServiceResponse, Failure> {
     let parsed =
         Address::parse(url).map_err(|error| Error::usage(format!("a service that lends keys: {error}")));
     let (address, _) = parsed.map_err(Failure::Fatal)?;
     let near = patience.is_some();
     let calling =
-        carrier.carry(Asked { method, address: &address, fields, form: body.map(Into::into), near });
+        carrier.carry(ServiceRequest { method, address: &address, fields, form: body.map(Into::into), near });
     match patience {
         Some(patience) => tokio::time::timeout(patience, calling)
             .await

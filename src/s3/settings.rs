@@ -33,7 +33,7 @@ pub(super) struct Given {
     pub(super) anonymous: bool,
 }
 
-/// What requests need besides the keys.
+/// Needs of requests besides the keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Settings {
     pub(super) region: String,

@@ -94,7 +94,7 @@ impl Target {
     /// `Unsafe` for a directory that leads out.
     pub(crate) fn check_created(&self, path: &Path) -> Result<(), Error> {
         self.check_root().inspect_err(|_| {
-            // What cannot be removed is empty.
+            // A file that cannot be removed is empty.
             let _ = sys::unlink(path);
         })
     }

@@ -59,7 +59,7 @@ pub(crate) use response::{Body, Redirect, RedirectHead, Response};
 pub(crate) use route::{Fresh, Renewal, Route};
 pub(crate) use signer::RequestSigner;
 #[cfg(feature = "s3")]
-pub(crate) use signer::{Asked, Called, Carrier, Judgement, Pending};
+pub(crate) use signer::{Carrier, Judgement, Pending, ServiceRequest, ServiceResponse};
 pub(crate) use timeouts::Timeouts;
 pub(crate) use tls::IdentityFiles;
 #[cfg(feature = "fleet")]

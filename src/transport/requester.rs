@@ -9,7 +9,7 @@ use super::route::{Route, Way};
 use super::signer::Carrier;
 use super::signer::Judgement;
 #[cfg(feature = "s3")]
-use super::signer::{Asked, Called, Pending};
+use super::signer::{Pending, ServiceRequest, ServiceResponse};
 use super::timeouts::Timeouts;
 use super::{Failure, date, trace};
 use crate::error::{Error, Kind, Remedy};
@@ -369,7 +369,7 @@ impl Requester {
 
     /// Makes one request and reads its response, of at most 4 MiB; a signed one that is refused is made once more if its signer says so.
     /// No redirect is followed. Each part of the body has to come within `stall`. Cancel-safe.
-    pub(crate) async fn call(&self, wanted: Wanted<'_>, stall: Duration) -> Result<Called, Failure> {
+    pub(crate) async fn call(&self, wanted: Wanted<'_>, stall: Duration) -> Result<ServiceResponse, Failure> {
         let fields = RequestFields {
             document: wanted.document.as_ref(),
             more: wanted.fields,
@@ -391,7 +391,7 @@ impl Requester {
                 again = true;
                 continue;
             }
-            return Ok(Called { status, headers, body });
+            return Ok(ServiceResponse { status, headers, body });
         }
     }
 }
@@ -402,9 +402,9 @@ const SERVICE: Duration = Duration::from_secs(30);
 
 impl Carrier for Arc<Exchange> {
     #[cfg(feature = "s3")]
-    fn carry<'a>(&'a self, asked: Asked<'a>) -> Pending<'a, Result<Called, Failure>> {
+    fn carry<'a>(&'a self, asked: ServiceRequest<'a>) -> Pending<'a, Result<ServiceResponse, Failure>> {
         Box::pin(async move {
-            let Asked { method, address, fields, form, near } = asked;
+            let ServiceRequest { method, address, fields, form, near } = asked;
             let requester = Requester::beside_all(self.clone(), address, near).map_err(Failure::Fatal)?;
             let document =
                 form.map(|bytes| Document { media_type: "application/x-www-form-urlencoded", bytes });

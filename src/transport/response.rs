@@ -182,7 +182,7 @@ impl Body {
                 }
             }
         };
-        // What has come by then is looked at.
+        // The bytes that have come by then are looked at.
         let _ = tokio::time::timeout(LONGEST_REFUSAL, reading).await;
         document
     }

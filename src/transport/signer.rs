@@ -46,7 +46,7 @@ pub(crate) enum Judgement {
 
 #[cfg(feature = "s3")]
 /// One request to a service beside the files, such as one that lends keys.
-pub(crate) struct Asked<'a> {
+pub(crate) struct ServiceRequest<'a> {
     pub(crate) method: Method,
     pub(crate) address: &'a Address,
     pub(crate) fields: &'a [(HeaderName, HeaderValue)],
@@ -59,7 +59,7 @@ pub(crate) struct Asked<'a> {
 #[cfg(feature = "s3")]
 /// A response with all of its body.
 #[derive(Debug)]
-pub(crate) struct Called {
+pub(crate) struct ServiceResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
@@ -69,5 +69,5 @@ pub(crate) struct Called {
 pub(crate) trait Carrier: Send + Sync {
     /// Dropping the future ends the request.
     #[cfg(feature = "s3")]
-    fn carry<'a>(&'a self, asked: Asked<'a>) -> Pending<'a, Result<Called, Failure>>;
+    fn carry<'a>(&'a self, asked: ServiceRequest<'a>) -> Pending<'a, Result<ServiceResponse, Failure>>;
 }

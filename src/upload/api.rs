@@ -5,7 +5,7 @@ use crate::error::{Error, Failure, Kind};
 use crate::plan::Address;
 use crate::plan::response_head::asked_to_wait;
 use crate::s3::{Document, Refusal};
-use crate::transport::{Called, Document as Body, Requester, Wanted};
+use crate::transport::{Document as Body, Requester, ServiceResponse, Wanted};
 use crate::verify::{Algorithm, Digest, Hasher, Published, published};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -83,7 +83,7 @@ impl Store {
         query: &str,
         fields: &[(HeaderName, HeaderValue)],
         body: Option<(&str, Bytes)>,
-    ) -> Result<(Called, Option<Refusal>), Error> {
+    ) -> Result<(ServiceResponse, Option<Refusal>), Error> {
         let address = self.at(query);
         let mut wait = FIRST_WAIT;
         let mut failures = 0;
@@ -122,7 +122,7 @@ impl Store {
         query: &str,
         fields: &[(HeaderName, HeaderValue)],
         body: Option<(&str, Bytes)>,
-    ) -> Result<Called, Error> {
+    ) -> Result<ServiceResponse, Error> {
         match self.call(method, query, fields, body).await? {
             (called, None) => Ok(called),
             (_, Some(refusal)) => Err(self.told(refusal.into_error())),
@@ -357,8 +357,8 @@ fn list_of(parts: &[(u32, &str, &str)]) -> String {
 }
 
 /// Refusal in a response, also in one that begins as a success ("CompleteMultipartUpload": an error may follow a status of 200).
-fn refusal(called: &Called) -> Option<Refusal> {
-    let Called { status, headers, body } = called;
+fn refusal(called: &ServiceResponse) -> Option<Refusal> {
+    let ServiceResponse { status, headers, body } = called;
     let told = Refusal::read(*status, headers, body);
     match status.is_success() {
         true => told.filter(|_| Document::parse(body).is_some_and(|document| document.root() == "Error")),
@@ -376,8 +376,8 @@ mod tests {
     use super::*;
     use http::HeaderMap;
 
-    fn called(status: u16, body: &str) -> Called {
-        Called {
+    fn called(status: u16, body: &str) -> ServiceResponse {
+        ServiceResponse {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
             body: body.as_bytes().to_vec(),

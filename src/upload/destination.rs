@@ -27,7 +27,7 @@ const LAST: Duration = Duration::from_secs(10);
 
 /// An object of S3 as destination: `s3://bucket/key`.
 ///
-/// What comes is sent as the parts of a multipart upload, two of 8 MiB at a time (an object of up to 8 MiB is one request; parts are
+/// The bytes are sent as the parts of a multipart upload, two of 8 MiB at a time (an object of up to 8 MiB is one request; parts are
 /// larger where 10,000 of them would not hold the object). Each part has a checksum (CRC-64/NVME). The object appears once everything is there and
 /// proven, and only if there is none of its name: `If-None-Match: *`, unless replacing is allowed. If another one has appeared meanwhile, it is
 /// compared: the same content is a success, another one an error of kind `Exists`.
@@ -504,7 +504,7 @@ impl OwnDestination for S3Destination {
     fn digests(&self) -> io::Result<Vec<Digest>> {
         let state = &mut *self.lock();
         state.digests = state.hashes.digests();
-        // What nobody asked for is told as well: it was computed over all bytes.
+        // A digest that was not expected is told as well: it was computed over all bytes.
         let told = |digest: &&Digest| {
             state.algorithms.contains(&digest.algorithm())
                 || (state.algorithms.is_empty() && digest.algorithm() == Algorithm::Sha256)

@@ -60,7 +60,7 @@ enum Record {
 /// Version of the format.
 pub(super) const VERSION: u32 = 1;
 
-/// What a manifest says.
+/// Content of a manifest.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) begun: Option<Begun>,
@@ -154,7 +154,7 @@ impl Manifest {
 
     /// Removes it: the object is there, or the upload is given up.
     pub(super) fn remove(&self) {
-        // What stays is looked at by the next run, which finds that the store knows no such upload.
+        // A manifest that stays is read by the next run, which finds that the store knows no such upload.
         let _ = self.log.remove();
     }
 }

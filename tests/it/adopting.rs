@@ -207,7 +207,6 @@ fn a_kill_at_any_step_of_an_adoption_leaves_the_original_or_the_proven_file() {
 #[test]
 fn blocks_of_pieces_that_aria2_had_under_way_are_taken_too_and_its_control_file_goes_with_the_proven_file() {
     let server = Server::serve(PAYLOAD).start();
-    let sandbox = Sandbox::new();
     // Piece 0 is there, and of piece 3 the first eight blocks of 16 KiB.
     let mut bytes = Payload::new(404, PAYLOAD.len).all();
     for range in [0..MIB, 3 * MIB..3 * MIB + 128 * 1024] {
@@ -223,15 +222,22 @@ fn blocks_of_pieces_that_aria2_had_under_way_are_taken_too_and_its_control_file_
         sandbox.write("file.bin", &bytes);
         sandbox.write("file.bin.aria2", &left);
     };
-    prepare(&sandbox);
     let adopt = |sandbox: &Sandbox, more: &[&str]| {
         sandbox.haul().args(["--json", "--adopt", "file.bin"]).args(more).arg(server.url("/file.bin")).run()
     };
-    let outcome = adopt(&sandbox, &[]);
-    outcome.assert_ok();
-    PAYLOAD.assert_file_is(&sandbox.path("file.bin"));
-    assert_eq!(outcome.done_event()["resumed"], MIB + 128 * 1024, "{outcome}");
-    assert_eq!(sandbox.entries(), ["file.bin"]);
+    let digest = PAYLOAD.sha256_hex();
+    for (more, stay) in [
+        (&["--sha256", &digest[..]][..], &["file.bin"][..]),
+        (&[], &["file.bin", "file.bin.adopted", "file.bin.aria2"]),
+    ] {
+        let sandbox = Sandbox::new();
+        prepare(&sandbox);
+        let outcome = adopt(&sandbox, more);
+        outcome.assert_ok();
+        PAYLOAD.assert_file_is(&sandbox.path("file.bin"));
+        assert_eq!(outcome.done_event()["resumed"], MIB + 128 * 1024, "{outcome}");
+        assert_eq!(sandbox.entries(), stay);
+    }
     // Beside a file that stays the control file stays as well, and so it does where nothing is proven.
     for (more, code) in [(&["-o", "other"][..], 0), (&["--sha256", &"0".repeat(64)][..], 12)] {
         let sandbox = Sandbox::new();

@@ -32,7 +32,7 @@ pub(super) enum Invocation {
     },
 }
 
-/// What haul's own command line has no words for.
+/// Options that haul's own command line does not have.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Beside {
     /// `--continue`.

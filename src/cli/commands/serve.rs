@@ -1,11 +1,12 @@
 //! `haul serve`: the daemon.
 
 use super::super::args::{Options, ServeOptions};
+use super::super::base::Base;
 use super::super::digests::are_given;
 use super::super::runtime::runtime;
 use super::super::setup::Setup;
 use super::super::signals::{self, Signals};
-use super::super::unsaved::{Base, Unsaved};
+use super::super::unsaved::Unsaved;
 use super::super::{bounded, config, output, places};
 use crate::error::{Error, Kind};
 use crate::formats::escape;

@@ -144,7 +144,7 @@ impl Service {
         refuse_links_out(&self.root, &path)?;
         let mut job = job;
         if self.has_removed(&job.url, &path) {
-            // What is left of a removed job is in nobody's way any more.
+            // The remains of a removed job are given up.
             job.options.restart = Some(true);
         }
         let id = self.queue.add_at(job, position, paused).await;

@@ -156,7 +156,7 @@ fn in_order(ended: &[JobId], removed_after: &[Option<JobId>]) -> Vec<Stopped> {
         index.map_or(0, |index| index + 1)
     };
     let mut removed: Vec<_> = removed_after.iter().map(place).collect();
-    // What ended before may have left the list since; they stay in order among themselves.
+    // Jobs that ended before may have left the list since; those left stay in order.
     for index in (1..removed.len()).rev() {
         removed[index - 1] = removed[index - 1].min(removed[index]);
     }
