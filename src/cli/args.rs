@@ -393,7 +393,7 @@ pub(super) struct Options {
     /// proven by a digest. A FILE with the name of haul's own part file (NAME.part) is renamed to NAME.adopted
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) adopt: Option<PathBuf>,
-    /// Fetch only this share of the URLs, I of N, counted from 1; auto in a SLURM array, auto/N in an indexed job of Kubernetes
+    /// Fetch only this share of the URLs, I of N, counted from 1 or from 0; auto in a SLURM array, auto/N in an indexed job of Kubernetes
     #[arg(long, value_name = "I/N", value_parser = shard, help_heading = "Transfer")]
     pub(super) shard: Option<Shard>,
     /// Write what was not saved to FILE, as a list for -i

@@ -10,35 +10,39 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Parses `I/N`, counted from 1. `auto` takes the task of a SLURM array, and `auto/N` the index of a Kubernetes job too;
+    /// Parses `I/N`, counted from 1 or from 0: `0/N` and `N/N` are the same shard. `auto` takes the task of a SLURM array, and `auto/N` the index of a Kubernetes job too;
     /// `variable` reads the environment.
     ///
     /// # Errors
     /// A message with the allowed forms.
     pub(crate) fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let number = |name: &str| variable(name).and_then(|text| text.trim().parse::<u32>().ok());
+        let of_slurm = || {
+            let (first, step) = (number("SLURM_ARRAY_TASK_MIN"), number("SLURM_ARRAY_TASK_STEP"));
+            let beyond = number("SLURM_ARRAY_TASK_ID")?.checked_sub(first.unwrap_or(0))?;
+            Some(beyond / step.unwrap_or(1).max(1))
+        };
         let wrong = || {
             format!(
-                "{text:?} is no shard: write I/N, counted from 1, or auto in a SLURM array, or auto/N in an indexed job"
+                "{text:?} is no shard: write I/N, counted from 1 or from 0, or auto in a SLURM array, or auto/N in an indexed job"
             )
         };
         let (index, count) = match text.split_once('/') {
             None if text == "auto" => {
                 let missing =
                     || "auto needs SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT; write I/N".to_owned();
-                let first = number("SLURM_ARRAY_TASK_MIN").unwrap_or(0);
-                let index = number("SLURM_ARRAY_TASK_ID").ok_or_else(missing)?.checked_sub(first);
-                (index.ok_or_else(missing)?, number("SLURM_ARRAY_TASK_COUNT").ok_or_else(missing)?)
+                (of_slurm().ok_or_else(missing)?, number("SLURM_ARRAY_TASK_COUNT").ok_or_else(missing)?)
             }
             Some(("auto", count)) => {
-                let index = number("JOB_COMPLETION_INDEX").or_else(|| number("SLURM_ARRAY_TASK_ID"));
+                let index = number("JOB_COMPLETION_INDEX").or_else(of_slurm);
                 let index =
                     index.ok_or("auto/N needs JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID; write I/N")?;
                 (index, count.parse().map_err(|_| wrong())?)
             }
             Some((index, count)) => {
-                let index: u32 = index.parse().map_err(|_| wrong())?;
-                (index.checked_sub(1).ok_or_else(wrong)?, count.parse().map_err(|_| wrong())?)
+                let (index, count): (u32, u32) =
+                    (index.parse().map_err(|_| wrong())?, count.parse().map_err(|_| wrong())?);
+                (if index == count { 0 } else { index }, count)
             }
             None => return Err(wrong()),
         };
@@ -78,15 +82,19 @@ mod tests {
 
     #[test]
     fn a_shard_is_written_out_or_taken_from_the_scheduler() {
-        assert_eq!(parse("1/3", &[]), Some((0, 3)));
-        assert_eq!(parse("3/3", &[]), Some((2, 3)));
+        for (text, index) in [("0/3", 0), ("1/3", 1), ("2/3", 2), ("3/3", 0)] {
+            assert_eq!(parse(text, &[]), Some((index, 3)), "{text}");
+        }
         let slurm =
             [("SLURM_ARRAY_TASK_ID", "12"), ("SLURM_ARRAY_TASK_COUNT", "4"), ("SLURM_ARRAY_TASK_MIN", "10")];
         assert_eq!(parse("auto", &slurm), Some((2, 4)));
+        assert_eq!(parse("auto/4", &slurm), Some((2, 4)));
+        let stepped = [slurm[0], slurm[1], slurm[2], ("SLURM_ARRAY_TASK_STEP", "2")];
+        assert_eq!(parse("auto", &stepped), Some((1, 4)));
         assert_eq!(parse("auto/5", &[("JOB_COMPLETION_INDEX", "0")]), Some((0, 5)));
         for (text, variables) in [
-            ("0/3", &[][..]),
-            ("4/3", &[]),
+            ("4/3", &[][..]),
+            ("0/0", &[]),
             ("1/0", &[]),
             ("x", &[]),
             ("1/x", &[]),
