@@ -121,13 +121,18 @@ async fn by_web_identity(
     Err(refused(&format!("the token service{shown}"), called.status.as_u16()))
 }
 
+/// Returns true for an address of this machine, and for no name.
+fn is_loopback(host: &str) -> bool {
+    host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
 async fn of_container(carrier: &dyn Carrier, url: &str, token: Option<String>) -> Result<Keys, Failure> {
     let (address, _) = Address::parse(url)
         .map_err(|_| Failure::Fatal(Error::usage("the URL of the container's credentials is none")))?;
     // A token in clear goes to this machine and to the two services of AWS only ("Container credential provider").
     let host = address.host();
     let near = ["localhost", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]", "[::1]"];
-    if !address.is_https() && !near.contains(&host) && !host.starts_with("127.") {
+    if !address.is_https() && !near.contains(&host) && !is_loopback(host) {
         let cause = format!("the container's credentials are not fetched from {host} over plain http");
         return Err(Failure::Fatal(Error::new(Kind::Unsafe, cause)));
     }

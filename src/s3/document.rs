@@ -7,6 +7,8 @@ use quick_xml::events::Event;
 /// Elements in each other and texts that are read at most; no answer has as many.
 const DEEPEST: usize = 16;
 const MOST: usize = 20_000;
+/// Longest name of an element, in bytes.
+const LONGEST_NAME: usize = 128;
 
 /// Texts of a document, each with the path of its element, such as `ListPartsResult/Part/ETag`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,9 @@ impl Document {
         loop {
             match reader.read_event().ok()? {
                 Event::Start(tag) => {
+                    if tag.local_name().as_ref().len() > LONGEST_NAME {
+                        return None;
+                    }
                     path.push(tag.local_name().as_ref().to_owned());
                     if found.root.is_empty() {
                         found.root.clone_from(&path[0]);
@@ -34,6 +39,9 @@ impl Document {
                     }
                     inner.clear();
                     is_leaf = true;
+                }
+                Event::Empty(tag) if found.root.is_empty() => {
+                    tag.local_name().as_ref().clone_into(&mut found.root);
                 }
                 Event::End(_) => {
                     if is_leaf {
@@ -111,7 +119,8 @@ mod tests {
     #[test]
     fn what_is_no_whole_document_is_none() {
         let deep = "<a>".repeat(50) + &"</a>".repeat(50);
-        for bad in ["", "{}", "<a><b></a>", "<a>", "<!DOCTYPE a><a/>", "<a>&x;</a>", "<html>", &deep] {
+        let long = format!("<{0}></{0}>", "a".repeat(LONGEST_NAME + 1));
+        for bad in ["", "{}", "<a><b></a>", "<a>", "<!DOCTYPE a><a/>", "<a>&x;</a>", "<html>", &deep, &long] {
             assert_eq!(Document::parse(bad.as_bytes()), None, "{bad}");
         }
     }

@@ -6,12 +6,12 @@ use crate::plan::Address;
 use crate::plan::response_head::asked_to_wait;
 use crate::s3::{Document, Refusal};
 use crate::transport::{Document as Body, Requester, ServiceResponse, Wanted};
-use crate::verify::{Algorithm, Digest, Hasher, Published, published};
+use crate::verify::{Algorithm, Digest, Hasher, Published, published_by_head};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, IF_NONE_MATCH};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -85,9 +85,9 @@ impl Store {
         body: Option<(&str, Bytes)>,
     ) -> Result<(ServiceResponse, Option<Refusal>), Error> {
         let address = self.at(query);
-        let mut wait = FIRST_WAIT;
-        let mut failures = 0;
+        let (mut wait, mut failures) = (FIRST_WAIT, 0);
         loop {
+            let mut asked = Duration::ZERO;
             let document = body.clone().map(|(media_type, bytes)| Body { media_type, bytes });
             let wanted = Wanted { method: method.clone(), address: &address, fields, document };
             let failed = match self.requester.call(wanted, self.stall).await {
@@ -99,8 +99,7 @@ impl Store {
                     if !refusal.is_passing() || failures >= self.retries {
                         return Ok((called, Some(refusal)));
                     }
-                    let asked = asked_to_wait(&called.headers, Clock::date());
-                    wait = wait.max(asked.unwrap_or_default().min(self.longest_wait));
+                    asked = asked_to_wait(&called.headers, Clock::date()).unwrap_or_default();
                     None
                 }
                 Err(Failure::Fatal(error)) => return Err(self.told(error)),
@@ -110,7 +109,7 @@ impl Store {
                 return Err(self.told(failure.into_error()));
             }
             failures += 1;
-            tokio::time::sleep(jittered(wait)).await;
+            tokio::time::sleep(jittered(wait).max(asked.min(self.longest_wait))).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
@@ -151,7 +150,7 @@ impl Store {
                 let text = called.headers.get("content-length").and_then(|value| value.to_str().ok());
                 let size = text.and_then(|text| text.parse().ok());
                 let size = size.ok_or_else(|| self.senseless("HEAD"))?;
-                let stated = published(StatusCode::OK, &called.headers, true);
+                let stated = published_by_head(&called.headers);
                 let digests = stated.into_iter().map(|Published { digest, .. }| digest).collect();
                 Ok(Seen::Object(Object { size, digests }))
             }
@@ -189,7 +188,7 @@ impl Store {
         if !may_replace {
             fields.push((IF_NONE_MATCH, HeaderValue::from_static("*")));
         }
-        self.write(Method::PUT, "", &fields, (media_type.unwrap_or_default(), bytes)).await
+        self.write(Method::PUT, "", &fields, (media_type.unwrap_or_default(), bytes), |_| true).await
     }
 
     /// Makes a write that may meet an object, or another write of it.
@@ -199,12 +198,15 @@ impl Store {
         query: &str,
         fields: &[(HeaderName, HeaderValue)],
         (media_type, bytes): (&str, Bytes),
+        is_done: fn(&ServiceResponse) -> bool,
     ) -> Result<Written, Error> {
         let mut wait = FIRST_WAIT;
         for conflicts in 0.. {
             let body = Some((media_type, bytes.clone()));
-            let (_, refusal) = self.call(method.clone(), query, fields, body).await?;
-            let Some(refusal) = refusal else { return Ok(Written::Done) };
+            let (called, refusal) = self.call(method.clone(), query, fields, body).await?;
+            let Some(refusal) = refusal else {
+                return if is_done(&called) { Ok(Written::Done) } else { Err(self.senseless("the write")) };
+            };
             match (refusal.status, &refusal.code[..]) {
                 (412, _) => return Ok(Written::Exists),
                 (404, "NoSuchUpload") => return Ok(Written::Unknown),
@@ -259,7 +261,7 @@ impl Store {
     pub(super) async fn parts(&self, upload: &str) -> Result<Option<BTreeMap<u32, Listed>>, Error> {
         let (mut parts, mut after) = (BTreeMap::new(), String::new());
         loop {
-            let query = format!("uploadId={}{after}", encoded(upload));
+            let query = format!("uploadId={}&max-parts=1000{after}", encoded(upload));
             let (called, refusal) = self.call(Method::GET, &query, &[], None).await?;
             match refusal {
                 Some(refusal) if refusal.status == 404 && refusal.code != "NoSuchBucket" => return Ok(None),
@@ -307,7 +309,8 @@ impl Store {
             ));
         }
         let query = format!("uploadId={}", encoded(upload));
-        self.write(Method::POST, &query, &fields, ("application/xml", list_of(parts).into())).await
+        let body = ("application/xml", list_of(parts).into());
+        self.write(Method::POST, &query, &fields, body, is_complete).await
     }
 
     /// Gives an upload up (`AbortMultipartUpload`), so that its parts cost nothing any more.
@@ -366,6 +369,11 @@ fn refusal(called: &ServiceResponse) -> Option<Refusal> {
     }
 }
 
+/// Returns true for the document of an object that was made ("CompleteMultipartUpload"). A success without it, as of a gateway, is none.
+fn is_complete(called: &ServiceResponse) -> bool {
+    Document::parse(&called.body).is_some_and(|document| document.root() == "CompleteMultipartUploadResult")
+}
+
 /// A wait of about this length, different for each who waits.
 fn jittered(wait: Duration) -> Duration {
     wait / 2 + wait.mul_f64((Clock::seed() % 1000) as f64 / 2000.0)
@@ -374,7 +382,7 @@ fn jittered(wait: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderMap;
+    use http::{HeaderMap, StatusCode};
 
     fn called(status: u16, body: &str) -> ServiceResponse {
         ServiceResponse {
@@ -390,6 +398,10 @@ mod tests {
         assert!(refusal(&called(200, error)).is_some_and(|refusal| refusal.is_passing()));
         assert_eq!(refusal(&called(200, "<CompleteMultipartUploadResult/>")), None);
         assert_eq!(refusal(&called(200, "")), None);
+        assert!(is_complete(&called(200, " \n<CompleteMultipartUploadResult/>")));
+        for body in ["", "<html></html>", "<Error", "<CompleteMultipartUploadResult>"] {
+            assert!(!is_complete(&called(200, body)), "{body}");
+        }
         assert!(refusal(&called(502, "<html>")).is_some_and(|refusal| refusal.is_passing()));
         assert!(refusal(&called(403, "")).is_some_and(|refusal| !refusal.is_passing()));
     }

@@ -20,7 +20,7 @@ use crate::engine::report::{ProvedBy, Report};
 use crate::engine::request::{Output, Request, Writer};
 use crate::engine::slots::{JobSlot, Place};
 use crate::engine::worker::{Requesters, Shared};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Remedy};
 use crate::formats::span::Span;
 use crate::manifest::Trusted;
 use crate::plan::concurrency::Allowance;
@@ -267,6 +267,14 @@ async fn into_own(
             let representation = content.to_representation();
             wants.refuse_too_large(representation.complete_length)?;
             (from, known) = (length, Some(representation));
+        }
+        Held::Complete(_, digests)
+            if !digests.is_empty()
+                && wants.spec.signature.is_some()
+                && wants.spec.check(&digests).is_err() =>
+        {
+            let cause = "the destination is complete already, and its signature was not verified";
+            return Err(Error::new(Kind::Exists, cause).with_remedy(Remedy::ReplaceOrOtherKey));
         }
         Held::Complete(size, digests) => {
             publisher.notice(Notice::AlreadyComplete, "the destination is complete already");
