@@ -91,10 +91,10 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts one; what it says goes to `log`.
-    pub fn start(mut command: Command, log: &Path) -> io::Result<Self> {
-        let log = File::options().create(true).append(true).open(log)?;
-        command.stdout(Stdio::null()).stderr(log).stdin(Stdio::null());
+    /// Starts one; its events go to the end of `events`, and its messages to that of `log`.
+    pub fn start(mut command: Command, log: &Path, events: &Path) -> io::Result<Self> {
+        let end_of = |path: &Path| File::options().create(true).append(true).open(path);
+        command.stdout(end_of(events)?).stderr(end_of(log)?).stdin(Stdio::null());
         Ok(Self { child: command.spawn()? })
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Setup {
     pub(super) most_connections: Option<usize>,
     /// Access to S3.
     pub(super) s3: S3,
+    /// Directory that no job leaves, if that is bounded.
+    pub(super) root: Option<PathBuf>,
 }
 
 /// A job, and the request that it resolves to.
@@ -89,7 +91,7 @@ impl Setup {
         let key = signatures::key(&options.digests)?;
         let refreshing = Arc::default();
         let (digests, most_connections) = (None, None);
-        let mut setup = Self { options, secrets, digests, key, refreshing, most_connections, s3 };
+        let mut setup = Self { options, secrets, digests, key, refreshing, most_connections, s3, root: None };
         if let Some(named) = setup.options.digests.checksum_file.clone() {
             // Invalid URLs are reported before anything is fetched.
             let first = setup.described(urls)?.into_iter().next();
@@ -289,6 +291,7 @@ impl Setup {
         let options = &self.options;
         let mut defaults = Defaults { s3: Some(self.s3.clone()), ..Defaults::default() };
         defaults.dir.clone_from(&options.dir);
+        defaults.root.clone_from(&self.root);
         defaults.options.connections = match options.connections {
             Some(Connections::AtMost(count)) => Some(count),
             _ => None,

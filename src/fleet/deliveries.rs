@@ -252,22 +252,26 @@ impl Delivery {
     /// The result first: a job that is acknowledged without one would be done without a word.
     async fn done(&self, report: &Report) -> End {
         let event = self.desk.event("done", &self.named(), (self.desk.words.done)(report));
-        if self.store("done", &event).await && self.insist(AckKind::Ack).await {
-            self.desk.excuses.forget(&self.id, self.deliveries).await;
-        }
+        let is_told = self.store("done", &event).await && self.insist(AckKind::Ack).await;
         self.desk.tell(&Told::Event(&event));
+        if !is_told {
+            return End::Later { pauses: false };
+        }
+        self.desk.excuses.forget(&self.id, self.deliveries).await;
         End::Done
     }
 
     async fn lay_aside(&self, error: &Error) -> End {
         let facts = self.desk.failure(error, Verdict::Dead);
         let event = self.desk.event("error", &self.named(), facts);
-        if self.store_letter(&event).await
+        let is_told = self.store_letter(&event).await
             && self.store("error", &event).await
-            && self.insist(AckKind::Term).await
-        {
-            self.desk.excuses.forget(&self.id, self.deliveries).await;
+            && self.insist(AckKind::Term).await;
+        if !is_told {
+            self.desk.tell(&Told::LeaseLost(&self.id));
+            return End::Later { pauses: false };
         }
+        self.desk.excuses.forget(&self.id, self.deliveries).await;
         self.desk.tell(&Told::Event(&event));
         End::Dead(error.kind())
     }
@@ -306,6 +310,13 @@ impl Delivery {
         letter["event"] = "dead".into();
         letter["subject"] = self.message.subject.as_str().into();
         letter["message"] = json!(String::from_utf8_lossy(&self.message.payload));
+        // In JSON a message may be longer than the server takes.
+        let most = self.desk.queue.connection.client.server_info().max_payload / 4 * 3;
+        if letter.to_string().len() > most {
+            let kept = &self.message.payload[..self.message.payload.len().min(most / 16)];
+            letter["message"] = json!(String::from_utf8_lossy(kept));
+            letter["cut"] = true.into();
+        }
         let id = format!("dead.{}.{}", self.id, self.sequence);
         self.stored(&self.desk.queue.names.dead_letter(), &id, &letter).await
     }
@@ -321,9 +332,10 @@ impl Delivery {
     }
 }
 
-/// Bytes that have moved: from the network, to the disk, or through the hash.
+/// Bytes that have moved in this run: from the network, to the disk, or through the hash.
 fn moved(progress: &Progress) -> u64 {
-    progress.received + progress.durable + progress.verified.unwrap_or(0)
+    let durable = progress.durable.saturating_sub(progress.resumed);
+    progress.received + durable + progress.verified.unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -342,5 +354,7 @@ mod tests {
     fn a_file_that_is_only_hashed_moves_too() {
         let progress = Progress { received: 5, verified: Some(3), ..Progress::default() };
         assert_eq!(moved(&progress), 8);
+        let resumed = Progress { resumed: 1 << 30, durable: 1 << 30, ..Progress::default() };
+        assert_eq!(moved(&resumed), 0);
     }
 }

@@ -15,20 +15,26 @@ impl Excuses {
         Self { bucket, most }
     }
 
-    /// Deliveries of a job, of which the queue counts `all`. Without an answer none is excused.
+    /// Deliveries of a job, of which the queue counts `all`. Without an answer from the bucket all before this one are excused: a job must not
+    /// be laid aside because the server is away.
     pub(super) async fn of(&self, id: &str, all: u64) -> Deliveries {
         // The first delivery has none before it.
-        let (excused, unreached) = if all > 1 { self.read(id).await } else { (0, 0) };
-        Deliveries { all, excused, unreached, most: self.most }
+        let read = if all > 1 { self.read(id).await } else { Some((0, 0)) };
+        let (excused, unreached) = read.unwrap_or((all - 1, 0));
+        Deliveries { all, excused, unreached, most: self.most, known: read.is_some() }
     }
 
-    async fn read(&self, id: &str) -> (u64, u64) {
-        let found = self.bucket.get(id).await.ok().flatten();
-        found.and_then(|text| parse(&text)).unwrap_or_default()
+    /// `None` without an answer.
+    async fn read(&self, id: &str) -> Option<(u64, u64)> {
+        let found = self.bucket.get(id).await.ok()?;
+        Some(found.and_then(|text| parse(&text)).unwrap_or_default())
     }
 
     /// Records that the present delivery does not count.
     pub(super) async fn add(&self, id: &str, deliveries: Deliveries, excuse: Excuse) {
+        if !deliveries.known {
+            return;
+        }
         let unreached = deliveries.unreached + u64::from(excuse == Excuse::Unreached);
         let text = format!("{} {unreached}", deliveries.excused + 1);
         // If it is lost, the delivery counts.

@@ -22,6 +22,8 @@ const NO_SLOT: Duration = Duration::from_secs(2);
 const NO_ROOM: Duration = Duration::from_secs(5);
 /// Deliveries that are excused for want of a network, at most: a name that never resolves must not go round for ever.
 const MOST_UNREACHED: u64 = 100;
+/// Deliveries that are excused for a disk or a lock, at most, with all others: a file that fits on no disk must not go round for ever.
+const MOST_AT_FAULT: u64 = 1000;
 
 /// End of a job in a worker.
 #[derive(Debug)]
@@ -73,6 +75,8 @@ pub(super) struct Deliveries {
     pub(super) unreached: u64,
     /// Counted deliveries after which a job is laid aside.
     pub(super) most: u64,
+    /// False if the number of excused ones could not be read: then all before this one count as excused.
+    pub(super) known: bool,
 }
 
 impl Deliveries {
@@ -98,12 +102,14 @@ pub(super) fn judge(outcome: &Outcome<'_>, deliveries: Deliveries) -> Verdict {
         Outcome::Stalled => failed(deliveries, None),
         Outcome::Failed { error, reached } => match (error.kind(), reached) {
             (Kind::Cancelled, _) => excused(Duration::ZERO),
-            (Kind::Locked, _) => excused(IN_USE),
-            (Kind::Disk, _) if is_of_the_worker(error) => excused(NO_ROOM),
+            (Kind::Locked, _) if deliveries.excused < MOST_AT_FAULT => excused(IN_USE),
+            (Kind::Disk, _) if is_of_the_worker(error) && deliveries.excused < MOST_AT_FAULT => {
+                excused(NO_ROOM)
+            }
             (Kind::Network, false) if deliveries.unreached < MOST_UNREACHED => {
                 Verdict::Again { after: pause(deliveries.unreached), excuse: Some(Excuse::Unreached) }
             }
-            (Kind::Network | Kind::Tls | Kind::Disk | Kind::Changed | Kind::Other, _) => {
+            (Kind::Network | Kind::Tls | Kind::Disk | Kind::Locked | Kind::Changed | Kind::Other, _) => {
                 failed(deliveries, None)
             }
             _ if error.is_transient() => failed(deliveries, error.retry_after()),
@@ -140,7 +146,7 @@ mod tests {
     use std::path::Path;
 
     fn deliveries(all: u64, excused: u64) -> Deliveries {
-        Deliveries { all, excused, unreached: excused, most: 5 }
+        Deliveries { all, excused, unreached: excused, most: 5, known: true }
     }
 
     fn again(seconds: u64, is_excused: bool) -> Verdict {
@@ -213,6 +219,22 @@ mod tests {
         }
         // A network that is down for a working day loses nothing.
         assert!(time > Duration::from_secs(8 * 3600), "{time:?}");
+    }
+
+    #[test]
+    fn no_disk_and_no_lock_lets_a_job_go_round_for_ever() {
+        for error in [disk(28), Error::new(Kind::Locked, "in use")] {
+            let outcome = Outcome::Failed { error: &error, reached: true };
+            let mut excused = 0;
+            while let Verdict::Again { excuse, .. } = judge(&outcome, deliveries(excused + 1, excused)) {
+                excused += u64::from(excuse.is_some());
+                if excuse.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(excused, MOST_AT_FAULT);
+            assert_eq!(judge(&outcome, deliveries(excused + 5, excused)), Verdict::Dead);
+        }
     }
 
     #[test]

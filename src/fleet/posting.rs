@@ -88,9 +88,10 @@ fn is_below(path: &Path) -> bool {
     path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
-/// Identifier of a job in the queue, by what tells it apart from others: 32 hexadecimal digits.
+/// Identifier of a job in the queue, by all that it states: 32 hexadecimal digits. A line that was corrected is another job.
 pub(crate) fn id_of(job: &Job) -> String {
-    let hash = Sha256::digest(job.identity().as_bytes());
+    // A job that is no JSON is refused before it is sent.
+    let hash = Sha256::digest(serde_json::to_vec(job).unwrap_or_default());
     hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -142,13 +143,19 @@ mod tests {
     }
 
     #[test]
-    fn a_job_has_one_identifier_whatever_else_it_states() {
+    fn equal_jobs_have_one_identifier_and_a_corrected_one_has_another() {
         let mut job = Job::new("https://example.org/f");
         let id = id_of(&job);
         assert_eq!(id.len(), 32);
-        job.digests.push("sha256:00".into());
-        assert_eq!(id_of(&job), id);
-        job.name = Some("g".into());
-        assert_ne!(id_of(&job), id);
+        assert_eq!(id_of(&job.clone()), id);
+        for change in [
+            (|job| job.name = Some("g".into())) as fn(&mut Job),
+            |job| job.digests.push("sha256:00".into()),
+            |job| job.range = Some("0-9".into()),
+        ] {
+            let before = id_of(&job);
+            change(&mut job);
+            assert_ne!(id_of(&job), before);
+        }
     }
 }

@@ -17,6 +17,8 @@ use crate::formats::escape;
 use crate::formats::size::format_bytes;
 use crate::sys::process;
 use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +38,12 @@ pub(in super::super) fn run(given: &WorkerOptions, options: Options) -> Result<E
     if given.lease.is_some_and(|lease| lease < SHORTEST_LEASE) {
         return Err(Error::usage("--lease: at least 1s"));
     }
-    let mut setup = Setup::open(config::fill(options)?, &[])?;
+    let mut options = config::fill(options)?;
+    // A policy of the configuration is for other runs.
+    options.if_exists = options.if_exists.filter(|policy| matches!(policy, Exists::Auto | Exists::Skip));
+    let mut setup = Setup::open(options, &[])?;
+    let directory = directory(setup.options.dir.as_deref())?;
+    setup.root = Some(directory.clone());
     let patience = setup.options.retry_max_time;
     let (server, names) = server(&given.server, setup.options.cacert.clone(), patience)?;
     let stream = names.jobs().to_owned();
@@ -68,7 +75,8 @@ pub(in super::super) fn run(given: &WorkerOptions, options: Options) -> Result<E
                 worker.lease().as_secs_f64()
             ));
         }
-        Box::pin(worker.run(client, words(setup, json, quiet), async move { signals.end().await })).await
+        Box::pin(worker.run(client, words(setup, directory, json, quiet), async move { signals.end().await }))
+            .await
     });
     runtime.shutdown_background();
     let ended = ended?;
@@ -126,13 +134,29 @@ fn bound_by_lease(options: &mut Options, lease: Duration) {
     bounded(&mut options.stall_timeout, Duration::from_secs(30));
 }
 
-fn words(setup: Setup, json: bool, quiet: bool) -> Words {
+/// Directory that no job leaves, created if it is missing.
+fn directory(given: Option<&Path>) -> Result<PathBuf, Error> {
+    let given = given.unwrap_or(Path::new("."));
+    let made = fs::create_dir_all(given).and_then(|()| given.canonicalize());
+    made.map_err(|error| Error::disk("cannot open the directory", given, &error))
+}
+
+/// The job as a worker carries it out: below its directory, by its proxy, and without waits of the submitter's that a lease may not outlast.
+fn bound(mut job: Job, directory: &Path) -> Job {
+    // A job may be given out twice: it neither replaces a file nor begins anew nor takes another name.
+    (job.options.if_exists, job.options.restart) = (None, None);
+    // The secrets of this worker would go by way of it.
+    job.options.proxy = None;
+    (job.options.retries, job.options.retry_wait) = (None, None);
+    (job.options.connect_timeout, job.options.timeout) = (None, None);
+    job.dir = job.dir.map(|below| directory.join(below));
+    job
+}
+
+fn words(setup: Setup, directory: PathBuf, json: bool, quiet: bool) -> Words {
     let verbose = setup.options.verbose > 0;
-    let resolve = move |mut job: Job| {
-        // A job may be given out twice: it neither replaces a file nor begins anew nor takes another name.
-        (job.options.if_exists, job.options.restart) = (None, None);
-        setup.resolved(job, By::User).map(|wanted| wanted.request)
-    };
+    let resolve =
+        move |job: Job| setup.resolved(bound(job, &directory), By::User).map(|wanted| wanted.request);
     let tell = move |told: &Told<'_>| match told {
         Told::Event(event) if json => {
             // The results are in their stream as well.
@@ -209,6 +233,18 @@ mod tests {
         for bounded in [options.retry_max_time, options.connect_timeout, options.first_byte_timeout] {
             assert_eq!(bounded, Some(Duration::from_secs(5)));
         }
+    }
+
+    #[test]
+    fn a_job_stays_below_the_directory_and_names_neither_proxy_nor_waits() {
+        let mut job = Job::new("http://h/f");
+        job.dir = Some("below".into());
+        job.options.proxy = Some("http://evil:80".into());
+        (job.options.timeout, job.options.retry_wait) = (Some(3600), Some(3600));
+        let job = bound(job, Path::new("/data"));
+        assert_eq!(job.dir.as_deref(), Some(Path::new("/data/below")));
+        assert_eq!(job.options, crate::JobOptions::default());
+        assert_eq!(bound(Job::new("http://h/f"), Path::new("/data")).dir, None);
     }
 
     #[test]
