@@ -82,7 +82,7 @@ fn main() -> ExitCode {
 }
 
 fn scale(arguments: &[OsString]) -> Outcome<Scale> {
-    let mut scale = Scale { jobs: 2000, large: 8, workers: 4, kills: 10, width: 8, seed: 1 };
+    let mut scale = Scale { jobs: 1000, large: 6, workers: 4, kills: 8, width: 8, seed: 1 };
     for pair in arguments.chunks(2) {
         let [name, value] = pair else { return Err("each flag has a number".into()) };
         let number: usize = value.to_str().unwrap_or_default().parse()?;
