@@ -38,6 +38,7 @@ mod list;
 mod lock_file;
 mod manual;
 mod names;
+mod of_one_run;
 mod output;
 mod places;
 mod printed;

@@ -2,12 +2,11 @@
 
 use super::super::args::{Options, ServeOptions};
 use super::super::base::Base;
-use super::super::digests::are_given;
 use super::super::runtime::runtime;
 use super::super::setup::Setup;
 use super::super::signals::{self, Signals};
 use super::super::unsaved::Unsaved;
-use super::super::{bounded, config, output, places};
+use super::super::{bounded, config, of_one_run, output, places};
 use crate::error::{Error, Kind};
 use crate::formats::escape;
 use crate::rpc::{Access, Listeners, Save, Service, Settings, new_secret, serve};
@@ -142,32 +141,10 @@ fn global_options(options: &Options) -> Vec<(&'static str, String)> {
 
 /// Refuses flags that are about the files of one run: clients say what a job is.
 fn refuse_others(options: &Options) -> Result<(), Error> {
-    let digests = &options.digests;
-    let of_files = are_given(digests) || digests.checksum_file.is_some();
-    let flags = [
-        ("-o", options.output.is_some()),
-        ("--sha256, --checksum, --digests and --checksum-file", of_files || digests.find_checksum),
-        ("--minisign", digests.minisign.is_some()),
-        ("--mirror", !options.mirror.is_empty()),
-        ("--range", options.range.is_some()),
-        ("--adopt", options.adopt.is_some()),
-        ("--shard", options.shard.is_some()),
-        ("--failed", options.failed.is_some()),
-        ("--dry-run", options.dry_run),
-        ("--on-done and --on-error", options.on_done.is_some() || options.on_error.is_some()),
-        (
-            "-H, -u and --bearer-file",
-            !options.header.is_empty() || options.user.is_some() || options.bearer_file.is_some(),
-        ),
-        ("--netrc and -b", options.netrc || options.netrc_file.is_some() || options.load_cookies.is_some()),
-        ("--refresh-cmd", options.refresh_cmd.is_some()),
-    ];
-    match flags.iter().find(|(_, is_given)| *is_given) {
-        Some((flag, _)) => {
-            Err(Error::usage(format!("haul serve has no use for {flag}: clients say that of each job")))
-        }
-        None => Ok(()),
-    }
+    let cookies = options.netrc || options.netrc_file.is_some() || options.load_cookies.is_some();
+    of_one_run::refuse(options, &[("--netrc and -b", cookies)], |flag| {
+        format!("haul serve has no use for {flag}: clients say that of each job")
+    })
 }
 
 /// Origins as browsers send them: without a path.

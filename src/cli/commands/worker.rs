@@ -1,14 +1,13 @@
 //! `haul worker`
 
 use super::super::args::{Exists, Options};
-use super::super::digests::are_given;
 use super::super::failures::Failures;
 use super::super::fleet_options::WorkerOptions;
 use super::super::fleet_server::server;
 use super::super::runtime::runtime;
 use super::super::setup::{By, Setup};
 use super::super::signals;
-use super::super::{config, exit, output, render};
+use super::super::{config, exit, of_one_run, output, render};
 use super::submit::out_of_reach;
 use crate::Job;
 use crate::error::Error;
@@ -94,33 +93,11 @@ pub(in super::super) fn run(given: &WorkerOptions, options: Options) -> Result<E
 /// # Errors
 /// `Usage`.
 fn refuse_of_one_run(options: &Options) -> Result<(), Error> {
-    let digests = &options.digests;
-    let of_files = are_given(digests) || digests.checksum_file.is_some();
-    let flags = [
-        ("-o", options.output.is_some()),
-        ("-i and --metalink", options.input_file.is_some() || options.metalink.is_some()),
-        ("--sha256, --checksum, --digests and --checksum-file", of_files || digests.find_checksum),
-        ("--minisign", digests.minisign.is_some()),
-        ("--mirror", !options.mirror.is_empty()),
-        ("--range", options.range.is_some()),
-        ("--adopt", options.adopt.is_some()),
-        ("--shard", options.shard.is_some()),
-        ("--failed", options.failed.is_some()),
-        ("--dry-run", options.dry_run),
-        ("--restart", options.restart),
-        ("--on-done and --on-error", options.on_done.is_some() || options.on_error.is_some()),
-        (
-            "-H, -u and --bearer-file",
-            !options.header.is_empty() || options.user.is_some() || options.bearer_file.is_some(),
-        ),
-        ("--refresh-cmd", options.refresh_cmd.is_some()),
-    ];
-    match flags.iter().find(|(_, is_given)| *is_given) {
-        Some((flag, _)) => {
-            Err(Error::usage(format!("haul worker has no use for {flag}: lists say that of each job")))
-        }
-        None => Ok(()),
-    }
+    let lists = options.input_file.is_some() || options.metalink.is_some();
+    let more = [("-i and --metalink", lists), ("--restart", options.restart)];
+    of_one_run::refuse(options, &more, |flag| {
+        format!("haul worker has no use for {flag}: lists say that of each job")
+    })
 }
 
 /// Lets no download wait for longer without a byte than its lease lasts: then another worker has a try.
