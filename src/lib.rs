@@ -69,7 +69,8 @@ pub use engine::{
     Trace, Transport, Writer,
 };
 pub use engine::{
-    audit, digests_of, discard, pieces_of, verify_file, verify_signature, wrong_pieces, wrong_pieces_of,
+    audit, digests_of, discard, is_finished, pieces_of, verify_file, verify_signature, wrong_pieces,
+    wrong_pieces_of,
 };
 pub use error::{Error, Kind, Remedy, Trouble};
 pub use formats::cookie_file::Cookies;

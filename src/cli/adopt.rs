@@ -7,7 +7,7 @@ use crate::error::{Error, Kind};
 use crate::formats::aria2_control;
 use crate::formats::escape;
 use crate::formats::size::format_bytes;
-use crate::sys::{self, Facts as _};
+use crate::sys::Facts as _;
 use crate::{ByteRange, Client, IfExists};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -163,15 +163,9 @@ fn aside_of(target: &Path) -> PathBuf {
 
 /// Returns true for a file that another program has left: haul has not finished it, and has nothing of its own beside it.
 pub(super) fn is_foreign(path: &Path) -> bool {
-    let Ok(file) = sys::open_to_read(path) else {
-        return false;
-    };
-    let is_regular = file.metadata().is_ok_and(|found| found.is_file() && found.len() > 0);
-    is_regular && sys::attribute(&file, SEAL, &mut [0; 16 << 10]).is_none() && crate::inspect(path).is_err()
+    let is_there = fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0);
+    is_there && !crate::is_finished(path) && crate::inspect(path).is_err()
 }
-
-/// Attribute of files that haul has finished.
-const SEAL: &str = "user.haul";
 
 /// The file under the name that an earlier run has given it.
 fn renamed_before(path: &Path, target: &Path) -> PathBuf {

@@ -4,7 +4,7 @@ use super::request::{Request, contradictory, refuse_legacy};
 use crate::error::{Error, Kind, Remedy};
 use crate::manifest::{self, Raw, named};
 use crate::plan::ByteRange;
-use crate::storage::{self, ReadOnly, Storage as _, Target};
+use crate::storage::{self, ReadOnly, Seal, Storage as _, Target};
 use crate::verify::{Algorithm, Digest, MinisignSignature, Pieces, Signer, hash_file, hash_pieces};
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -29,6 +29,18 @@ pub fn verify_file(path: &Path, expected: &[Digest]) -> Result<Vec<Digest>, Erro
             Err(Error::new(Kind::Checksum, format!("{}: expected {expected}, got {actual}", path.display())))
         }
     }
+}
+
+/// Returns true for a file that haul has finished, and that is as it left it. Blocks while it looks.
+///
+/// ```no_run
+/// if !haul::is_finished(std::path::Path::new("disk.img")) {
+///     println!("it is unfinished, changed since, or another program's");
+/// }
+/// ```
+#[must_use]
+pub fn is_finished(path: &Path) -> bool {
+    Seal::read(path).is_ok()
 }
 
 /// Compares a file with the digests of pieces that a request [states](Request::pieces); returns the ranges of the pieces that are wrong or missing,

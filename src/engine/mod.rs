@@ -43,8 +43,8 @@ pub use download::Download;
 pub use event::{Event, Notice};
 pub use forecast::Forecast;
 pub use maintenance::{
-    FilePieces, audit, digests_of, discard, pieces_of, verify_file, verify_signature, wrong_pieces,
-    wrong_pieces_of,
+    FilePieces, audit, digests_of, discard, is_finished, pieces_of, verify_file, verify_signature,
+    wrong_pieces, wrong_pieces_of,
 };
 pub use mirror_preview::MirrorPreview;
 pub use post::Posted;
