@@ -330,6 +330,25 @@ fn mirrors_of_a_redirect_help_where_its_target_is_dead_or_lies() {
 }
 
 #[test]
+fn a_redirect_that_proves_nothing_leaves_the_statement_to_the_response_after_a_failure() {
+    let https = Https::new();
+    let resource = Resource::of(PAYLOAD).header("Repr-Digest", &repr_digest(PAYLOAD));
+    let store = https.of(Server::serve(resource).behave(|_, number| match number {
+        0 => Reply::Status(503),
+        _ => Reply::Normal,
+    }));
+    let store = store.start();
+    let (target, links) = (store.url("/file.bin"), link("https://elsewhere.example/copy", ""));
+    let hub = https.of(Server::serve(PAYLOAD).handler(move |_, exchange| {
+        let fields = [("Location", &target[..]), ("Link", &links), ("Content-Length", "0")];
+        exchange.send_head(302, &fields);
+    }));
+    let outcome = https.fetch(&hub.start(), &[]);
+    outcome.assert_ok();
+    assert_eq!(outcome.done_event()["proofs"][0]["name"], "Repr-Digest", "{outcome}");
+}
+
+#[test]
 fn a_digest_in_a_redirect_that_names_nothing_is_not_that_of_the_file() {
     let store = Server::serve(PAYLOAD).start();
     let target = store.url("/file.bin");

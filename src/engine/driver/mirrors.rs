@@ -121,7 +121,9 @@ impl Driver {
             return;
         }
         let head = self.shared.requesters.first().route.take_links();
-        if let Some(stated) = head.as_deref().and_then(Stated::of_redirect) {
+        let stated = head.as_deref().and_then(Stated::of_redirect);
+        // Without a proof of its own the statement of a later response counts.
+        if let Some(stated) = stated.filter(|stated| stated.proof_of(&self.wants.spec.address).is_some()) {
             let stated = self.take_statement(Some(Box::new(stated)));
             self.take_named(stated.as_deref(), publisher);
         }
